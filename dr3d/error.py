@@ -1,0 +1,29 @@
+"""The package's own exceptions: each message is one sentence for a person.
+
+A message names the file or directory concerned, the reason, and, where there
+is one, what to do. The command line prints it as it stands.
+"""
+
+
+class Dr3dError(Exception):
+  """Base of everything that dr3d raises on purpose."""
+
+
+class MeshError(Dr3dError):
+  """A file cannot become a mesh."""
+
+
+class LabelError(Dr3dError):
+  """A table of labels cannot be read or does not fit the folder."""
+
+
+class PipelineError(Dr3dError):
+  """A saved pipeline is missing, damaged or of another version."""
+
+
+class DatabaseError(Dr3dError):
+  """A database is missing, damaged, empty or of another version."""
+
+
+class TrainingError(Dr3dError):
+  """A training run cannot start or must not go on."""
