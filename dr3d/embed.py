@@ -1,0 +1,103 @@
+"""T: images to unit feature vectors."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedConfig:
+  """The CNN.
+
+  Attributes:
+    feature_size: D, length of a feature vector.
+    widths: channels of the stages; each stage halves the image.
+    depth: residual blocks in a stage.
+    attention: let the N images of a model exchange information.
+  """
+
+  feature_size: int = 128
+  widths: tuple[int, ...] = (32, 64, 128)
+  depth: int = 1
+  attention: bool = False
+
+
+class Block(nn.Module):
+  """A residual block: two convolutions, each after a norm over the channels.
+
+  The norm is per pixel, so that no image depends on the batch it came in.
+  """
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """`[I, H, W, C]` to the same shape."""
+    channels = x.shape[-1]
+    y = nn.RMSNorm()(x)
+    y = nn.Conv(channels, (3, 3))(y)
+    y = nn.relu(y)
+    y = nn.Conv(channels, (3, 3), kernel_init=nn.initializers.zeros)(y)
+    return x + y
+
+
+class ViewAttention(nn.Module):
+  """Information passed between the N images of a model [0022]."""
+
+  heads: int = 4
+
+  @nn.compact
+  def __call__(self, z: Array) -> Array:
+    """`[B, N, Z]` to the same shape."""
+    y = nn.RMSNorm()(z)
+    y = nn.MultiHeadDotProductAttention(num_heads=self.heads)(y, y)
+    z = z + y
+    y = nn.Dense(2 * z.shape[-1])(nn.RMSNorm()(z))
+    return z + nn.Dense(z.shape[-1])(nn.relu(y))
+
+
+class Embedder(nn.Module):
+  """T.
+
+  References:
+    WO 2021/178001 [0019]: an image to a vector in R^D; [0022]: image by image
+    or the N images together.
+  """
+
+  config: EmbedConfig
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    """Embeds the images of B models.
+
+    Args:
+      images: `[B, N, H, W, 4]`; height and width are multiples of
+        `4 · 2^(stages - 1)`.
+
+    Returns:
+      `[B, N, D]` unit vectors.
+    """
+    B, N, H, W, C = images.shape
+    widths = self.config.widths
+    cell = 4 * 2 ** (len(widths) - 1)
+    if H % cell or W % cell:
+      raise ValueError(f"image sides must be multiples of {cell}: {H}, {W}.")
+    x = images.reshape(B * N, H // 4, 4, W // 4, 4, C)
+    x = jnp.moveaxis(x, 2, 3).reshape(B * N, H // 4, W // 4, 16 * C)
+    for stage, width in enumerate(widths):
+      if stage == 0:
+        x = nn.Conv(width, (3, 3))(x - 0.5)
+      else:
+        x = nn.Conv(width, (2, 2), strides=2)(nn.RMSNorm()(x))
+      for _ in range(self.config.depth):
+        x = Block()(x)
+    x = nn.relu(nn.RMSNorm()(x))
+    z = jnp.concatenate([jnp.mean(x, (1, 2)), jnp.max(x, (1, 2))], axis=-1)
+    z = nn.Dense(2 * self.config.feature_size)(z)
+    z = z.reshape(B, N, -1)
+    if self.config.attention:
+      z = ViewAttention()(z)
+    z = nn.Dense(self.config.feature_size)(nn.relu(z))
+    return z / jnp.sqrt(jnp.sum(z**2, axis=-1, keepdims=True) + 1e-12)

@@ -1,0 +1,291 @@
+"""G and T bundled: meshes to images, meshes to vectors, to disk and back."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+import dacite
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+
+from dr3d import raster
+from dr3d.embed import EmbedConfig, Embedder
+from dr3d.error import PipelineError
+from dr3d.mesh import Mesh, bucket_size
+from dr3d.render import RenderConfig, Triangles, render, stack_meshes
+from dr3d.staging import staged
+from dr3d.view import Views, make_views, sphere_views
+
+FORMAT = 1  # of the saved files; raised when old ones can no longer be read
+CONFIG_FILE = "pipeline.json"
+WEIGHTS_FILE = "weights.msgpack"
+
+_UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+  """All that is fixed before training.
+
+  Attributes:
+    view_count: N.
+    pose: `"principal"` turns every model into its principal axes first, so that
+      a query may lie as it likes; `"file"` trusts the axes of the files.
+    face_budget: models are simplified to at most so many faces.
+    light_count: lights of a view: 3 coloured ones, or 1 white one.
+    render: how G draws.
+    embed: the CNN T.
+  """
+
+  view_count: int = 6
+  pose: str = "principal"
+  face_budget: int = 1024
+  light_count: int = 3
+  render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
+  embed: EmbedConfig = dataclasses.field(default_factory=EmbedConfig)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pipeline:
+  """A trained (or untrained) G and T.
+
+  Attributes:
+    config: what was fixed before training.
+    views: θ_G.
+    weights: θ_T, Flax variables of the CNN.
+  """
+
+  config: PipelineConfig
+  views: Views
+  weights: Any
+  _budgets: dict[tuple[int, int, int], raster.Budget] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
+
+  @classmethod
+  def create(
+    cls, config: PipelineConfig | None = None, *, seed: int = 0
+  ) -> "Pipeline":
+    """Returns an untrained pipeline with views spread over the sphere."""
+    config = config or PipelineConfig()
+    if config.light_count not in (1, 3):
+      raise ValueError(f"light_count must be 1 or 3, got {config.light_count}.")
+    views = make_views(
+      sphere_views(config.view_count), colored=config.light_count == 3
+    )
+    size = config.render.size
+    image = jnp.zeros((1, config.view_count, size, size, 4))
+    weights = Embedder(config.embed).init(jax.random.key(seed), image)
+    return cls(config, views, weights)
+
+  @classmethod
+  def load(cls, directory: str | os.PathLike[str] | None = None) -> "Pipeline":
+    """Reads a pipeline that `save` wrote.
+
+    Args:
+      directory: where it is. There are no weights in the package yet, so it
+        must be given.
+
+    Raises:
+      PipelineError: there is none, it is damaged, or of a newer version.
+    """
+    if directory is None:
+      raise PipelineError(
+        "no weights ship with this version: train a pipeline with dr3d train"
+        " and name its directory."
+      )
+    path = pathlib.Path(directory)
+    try:
+      saved = json.loads((path / CONFIG_FILE).read_text())
+      data = (path / WEIGHTS_FILE).read_bytes()
+    except FileNotFoundError as error:
+      raise PipelineError(
+        f"{path} holds no pipeline: {pathlib.Path(error.filename).name} is"
+        " missing; name the directory that dr3d train wrote."
+      ) from error
+    except (OSError, ValueError) as error:
+      raise PipelineError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+      raise PipelineError(
+        f"{path} holds a pipeline of another format than {FORMAT}, which is"
+        " all that this version of dr3d reads."
+      )
+    if hashlib.sha256(data).hexdigest() != saved.get("sha256"):
+      raise PipelineError(
+        f"{path / WEIGHTS_FILE} is damaged: its checksum does not fit"
+        f" {CONFIG_FILE}; copy the directory anew."
+      )
+    config = _config_from_json(saved["config"], path)
+    blank = cls.create(config)
+    state = serialization.from_bytes(
+      {"views": _plain(blank.views), "weights": blank.weights}, data
+    )
+    views = dacite.from_dict(Views, state["views"], _UNCHECKED)
+    return cls(config, jax.tree.map(jnp.asarray, views), state["weights"])
+
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes the pipeline; the directory appears whole or not at all."""
+    path = pathlib.Path(directory)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = self._bytes()
+    saved = {
+      "format": FORMAT,
+      "sha256": hashlib.sha256(data).hexdigest(),
+      "config": dataclasses.asdict(self.config),
+    }
+    with staged(path) as partial:
+      (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
+      (partial / WEIGHTS_FILE).write_bytes(data)
+
+  def _bytes(self) -> bytes:
+    state = {"views": _plain(self.views), "weights": self.weights}
+    return serialization.to_bytes(jax.tree.map(np.asarray, state))
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Tells whether two pipelines give the same vectors (hexadecimal)."""
+    config = json.dumps(dataclasses.asdict(self.config), sort_keys=True)
+    digest = hashlib.sha256(config.encode())
+    state = {"views": _plain(self.views), "weights": self.weights}
+    for path, leaf in jax.tree.leaves_with_path(state):
+      digest.update(jax.tree_util.keystr(path).encode())
+      digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+  @property
+  def face_budget(self) -> int:
+    """At most so many faces a model that `embed` and `render` are given."""
+    return self.config.face_budget
+
+  def embed(self, meshes: list[Mesh]) -> np.ndarray:
+    """Meshes to feature vectors.
+
+    Args:
+      meshes: B meshes.
+
+    Returns:
+      float32 `[B, N, D]` unit vectors, in the order of the meshes, whatever
+      other meshes are in the list.
+    """
+    config = self.config
+    features = np.zeros(
+      (len(meshes), config.view_count, config.embed.feature_size), np.float32
+    )
+    for chosen, triangles in _batches(meshes, config):
+
+      def call(budget, triangles=triangles):
+        return _embed(
+          self.weights, self.views, triangles, config=config, budget=budget
+        )
+
+      result = self._within_budget(call, triangles, config.render.size)
+      features[chosen] = np.asarray(result)[: len(chosen)]
+    return features
+
+  def render(self, mesh: Mesh, *, size: int | None = None) -> np.ndarray:
+    """Draws a mesh as T sees it, or larger.
+
+    Args:
+      mesh: the model.
+      size: height and width, pixels; that of the pipeline where None.
+
+    Returns:
+      float32 `[N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha,
+      in [0, 1].
+    """
+    config = self.config
+    size = config.render.size if size is None else size
+    triangles = stack_meshes(
+      [mesh], face_count=bucket_size(len(mesh.faces)), pose=config.pose
+    )
+
+    def call(budget):
+      return _render(
+        self.views, triangles, config=config, size=size, budget=budget
+      )
+
+    images = self._within_budget(call, triangles, size)
+    return np.clip(np.asarray(images[0], np.float32), 0, 1)
+
+  def _within_budget(self, call, triangles: Triangles, size: int):
+    """Calls until the rasterizer's budget holds; remembers the budget."""
+    key = (*triangles.corners.shape[:2], size)
+    pictures = key[0] * self.config.view_count
+    budget = self._budgets.get(key, first_budget(pictures, size))
+    while True:
+      result, usage = call(budget)
+      if budget.holds(usage):
+        self._budgets[key] = budget
+        return result
+      budget = budget.grown_to(usage)
+
+
+def first_budget(pictures: int, size: int) -> raster.Budget:
+  """A rasterizer budget to start with for pictures of that size."""
+  tiles = pictures * (-(-size // 8)) ** 2
+  return raster.Budget(pairs=32 * tiles, blocks=2 * tiles)
+
+
+def _batches(meshes, config, largest=8):
+  """Yields indices and triangles, the meshes of one bucket together.
+
+  Every batch has the same number of models, the last one padded with empty
+  ones, so that each bucket is compiled once.
+  """
+  buckets: dict[int, list[int]] = {}
+  for i, mesh in enumerate(meshes):
+    buckets.setdefault(bucket_size(len(mesh.faces)), []).append(i)
+  for face_count, members in sorted(buckets.items()):
+    count = 1 if len(meshes) == 1 else largest
+    for start in range(0, len(members), count):
+      chosen = members[start : start + count]
+      triangles = stack_meshes(
+        [meshes[i] for i in chosen], face_count=face_count, pose=config.pose
+      )
+      padding = ((0, count - len(chosen)),) + ((0, 0),) * 3
+      yield (
+        chosen,
+        jax.tree.map(lambda x, p=padding: np.pad(x, p), triangles),
+      )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "size", "budget"))
+def _render(views, triangles, *, config, size, budget):
+  return render(
+    jax.tree.map(jnp.asarray, triangles),
+    views,
+    size=size,
+    sigma=config.render.sigma,
+    gamma=config.render.gamma,
+    budget=budget,
+  )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "budget"))
+def _embed(weights, views, triangles, *, config, budget):
+  images, usage = _render(
+    views, triangles, config=config, size=config.render.size, budget=budget
+  )
+  return Embedder(config.embed).apply(weights, images), usage
+
+
+def _plain(views: Views) -> dict:
+  """Views as nested dicts, which is what Flax serialises."""
+  return dataclasses.asdict(views)
+
+
+def _config_from_json(saved: dict, path: pathlib.Path) -> PipelineConfig:
+  try:
+    return dacite.from_dict(
+      PipelineConfig, saved, dacite.Config(cast=[tuple], strict=True)
+    )
+  except dacite.DaciteError as error:
+    raise PipelineError(
+      f"{path / CONFIG_FILE} is not of this version of dr3d: {error}."
+    ) from error

@@ -1,0 +1,199 @@
+"""Which faces touch which tile: pairs, sorted, cut into blocks.
+
+A picture is cut into square tiles. A pair is a tile and a face that may touch
+it. Pairs are found from each face's bounding box, tested edge by edge, and
+sorted by tile; then the pairs of a tile are cut into blocks of a fixed number
+of faces. The work that follows is in proportion to the blocks, however unequal
+the tiles are: no face count per tile has to be foreseen.
+
+Pictures are numbered through, so that one list of tiles serves any number of
+models and views.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from dr3d.raster.face import FaceTable
+
+Array = jax.Array
+
+TILE = 8  # pixels along the side of a tile
+SLOTS = 16  # faces in a block
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+  """How many pairs and blocks one call has room for (static under jit)."""
+
+  pairs: int
+  blocks: int
+
+  def grown_to(self, usage: "Usage") -> "Budget":
+    """Returns a budget, in powers of two, that holds what was counted."""
+    return Budget(
+      pairs=max(self.pairs, _power_of_two(int(jnp.max(usage.pairs)))),
+      blocks=max(self.blocks, _power_of_two(int(jnp.max(usage.blocks)))),
+    )
+
+  def holds(self, usage: "Usage") -> bool:
+    """Whether a call that counted `usage` under this budget was complete."""
+    return (
+      int(jnp.max(usage.pairs)) <= self.pairs
+      and int(jnp.max(usage.blocks)) <= self.blocks
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Usage:
+  """What a call needed, counted whether or not the budget had room for it.
+
+  Attributes:
+    pairs: int32 `[]`, tile-face pairs from the faces' bounding boxes.
+    blocks: int32 `[]`, blocks of `SLOTS` faces. Exact only where `pairs` fits.
+  """
+
+  pairs: Array
+  blocks: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Bins:
+  """The blocks of all pictures.
+
+  Attributes:
+    face: int32 `[blocks, SLOTS]`, rows of the face table.
+    used: bool `[blocks, SLOTS]`, false in the slots that hold no face.
+    tile: int32 `[blocks]`, the tile, numbered through all pictures.
+    count: int32 `[]`, how many blocks hold work; the rest are empty.
+    usage: what the pictures needed.
+  """
+
+  face: Array
+  used: Array
+  tile: Array
+  count: Array
+  usage: Usage
+
+
+def _power_of_two(n: int) -> int:
+  return 1 << max(n - 1, 0).bit_length()
+
+
+def tile_grid(size: tuple[int, int]) -> tuple[int, int]:
+  """Rows and columns of the tiles that cover `size` (height, width)."""
+  return -(-size[0] // TILE), -(-size[1] // TILE)
+
+
+def bin_faces(
+  table: FaceTable,
+  *,
+  size: tuple[int, int],
+  reach: Array,
+  budget: Budget,
+) -> Bins:
+  """Finds the faces of each tile.
+
+  Args:
+    table: fields `[I, F, 3]` for I pictures of F faces.
+    size: height and width of a picture, pixels.
+    reach: how far beyond its edges a face is felt, pixels.
+    budget: the room for pairs and blocks.
+
+  Returns:
+    Bins that miss no pair as long as `usage` is within `budget`.
+  """
+  rows, columns = tile_grid(size)
+  pictures, faces = table.drawn.shape
+  tiles = pictures * rows * columns
+  table = jax.tree.map(lambda x: jax.lax.stop_gradient(x), table)
+
+  def span(start, cells):
+    # Pixel centres, not pixel corners, must lie within reach.
+    low = jnp.min(start, axis=-1) - reach - 0.5
+    high = jnp.max(start, axis=-1) + reach - 0.5
+    first = jnp.clip(jnp.ceil(low), 0, cells * TILE) // TILE
+    last = jnp.clip(jnp.floor(high), -1, cells * TILE - 1) // TILE
+    return first.astype(jnp.int32), (last - first + 1).astype(jnp.int32)
+
+  first_x, across = span(table.start_x, columns)
+  first_y, down = span(table.start_y, rows)
+  is_seen = table.drawn & (across > 0) & (down > 0)
+  counts = jnp.where(is_seen, across * down, 0).reshape(-1)
+  ends = jnp.cumsum(counts)
+  pair_count = ends[-1]
+
+  n = budget.pairs
+  number = jnp.arange(n)
+  face = jnp.repeat(
+    jnp.arange(pictures * faces), counts, total_repeat_length=n
+  ).astype(jnp.int32)
+  box = jnp.stack([first_x, first_y, across, ends.reshape(across.shape)], -1)
+  box = box.reshape(-1, 4)[face]
+  within = number - (box[:, 3] - counts[face])
+  across = jnp.maximum(box[:, 2], 1)
+  x = box[:, 0] + within % across
+  y = box[:, 1] + within // across
+  touches = (number < pair_count) & _touches(table, face, x, y, reach)
+  tile = (face // faces) * (rows * columns) + y * columns + x
+  tile, order = _sort(jnp.where(touches, tile, tiles), tiles)
+
+  starts = jnp.searchsorted(tile, jnp.arange(tiles + 1)).astype(jnp.int32)
+  filled = starts[1:] - starts[:-1]
+  blocks = -(-filled // SLOTS)
+  block_ends = jnp.cumsum(blocks)
+  block_tile = jnp.repeat(
+    jnp.arange(tiles), blocks, total_repeat_length=budget.blocks
+  ).astype(jnp.int32)
+  block = jnp.arange(budget.blocks)
+  place = block - (block_ends - blocks)[block_tile]
+  pair = starts[block_tile] + place * SLOTS
+  pair = pair[:, None] + jnp.arange(SLOTS)
+  is_block = block < block_ends[-1]
+  used = is_block[:, None] & (pair < starts[block_tile + 1][:, None])
+  return Bins(
+    face=jnp.where(used, face[order[jnp.minimum(pair, n - 1)]], 0),
+    used=used,
+    tile=jnp.where(is_block, block_tile, tiles),
+    count=jnp.minimum(block_ends[-1], budget.blocks),
+    usage=Usage(pairs=pair_count, blocks=block_ends[-1]),
+  )
+
+
+def _touches(table, face, x, y, reach):
+  """Whether some pixel centre of a tile is within reach of all three edges."""
+  half = (TILE - 1) / 2
+  rows = [
+    jnp.concatenate([f.reshape(-1, 3) for f in fields], axis=-1)[face]
+    for fields in [
+      (table.normal_x, table.normal_y, table.start_x, table.start_y)
+    ]
+  ][0]
+  center_x = x * TILE + TILE / 2
+  center_y = y * TILE + TILE / 2
+  touches = jnp.ones(face.shape, bool)
+  for k in range(3):
+    nx, ny, sx, sy = (rows[:, 3 * j + k] for j in range(4))
+    nearest = nx * (center_x - sx) + ny * (center_y - sy)
+    nearest += half * (jnp.abs(nx) + jnp.abs(ny))
+    # The slack covers rounding: a pair too many costs time, one too few a hole.
+    touches &= nearest >= -reach - 1e-3
+  return touches
+
+
+def _sort(key, largest):
+  """Sorts int32 keys in [0, largest]; returns them and their old places."""
+  n = key.shape[0]
+  bits = max(n - 1, 1).bit_length()
+  if bits + int(largest).bit_length() > 32:
+    return jax.lax.sort((key, jnp.arange(n, dtype=jnp.int32)), num_keys=1)
+  # One word sorts several times faster than a key with a value.
+  word = (key.astype(jnp.uint32) << bits) | jnp.arange(n, dtype=jnp.uint32)
+  word = jax.lax.sort(word)
+  return (
+    (word >> bits).astype(jnp.int32),
+    (word & ((1 << bits) - 1)).astype(jnp.int32),
+  )
