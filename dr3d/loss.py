@@ -1,0 +1,361 @@
+"""What T and G learn from: Eq. 1 to 3b of WO 2021/178001, and beside them.
+
+`B` models, `N` views of a model, `D` feature size, `M = B·N` images in a
+batch. T minimises a task loss, the triplet ratio (Eq. 1 and 2) or the
+supervised contrastive loss; G minimises the separation loss (Eq. 3, 3a, 3b)
+on the features of a frozen T. In the formulas a, p, n are the features of
+anchor, positive and negative, d² is a squared distance, ε a margin.
+
+Which images are positives and negatives of each other: `dr3d.pair`.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from dr3d.distance import squared_distance
+from dr3d.margin import Margin, expand_margin
+from dr3d.pair import relate_images, stack_pair
+
+_SMALLEST = 1e-6  # the constant in Eq. 3a and 3b
+_ANCHORS_AT_ONCE = 8  # bounds the triplets in memory to 8·M²
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TaskLoss:
+  """What T minimises, with two measurements.
+
+  Attributes:
+    loss: scalar: mean over the terms; `loss * count` is their sum.
+    active: scalar in [0, 1]: share of the terms with work left.
+    count: scalar: number of terms.
+  """
+
+  loss: jax.Array
+  active: jax.Array
+  count: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class SeparationLoss:
+  """What G minimises, with its two terms and a measurement.
+
+  Attributes:
+    loss: scalar: `between + within` (Eq. 3).
+    between: scalar: over pairs of images of unlike models (Eq. 3a).
+    within: scalar: over pairs of images of one model (Eq. 3b).
+    distance: scalar without gradient: mean squared distance of all those
+      pairs; its running mean is the `scale` of the next steps.
+  """
+
+  loss: jax.Array
+  between: jax.Array
+  within: jax.Array
+  distance: jax.Array
+
+
+def triplet_ratio(
+  positive: jax.Array, negative: jax.Array, epsilon: jax.Array | float
+) -> jax.Array:
+  """Terms of Eq. 1: max(0, 1 − ‖a − n‖² / (‖a − p‖² + ε)).
+
+  A term is 0 once the negative is further away than the positive by ε
+  (in squared distance), and below 1 unless the negative equals the anchor.
+
+  Args:
+    positive: [...]: ‖a − p‖².
+    negative: [...]: ‖a − n‖²; finite.
+    epsilon: [...]: margin ε of a and p.
+
+  Returns:
+    [...]: terms in [0, 1].
+
+  References:
+    WO 2021/178001, Eq. 1 [0020]. The denominator is held at 1e-6 or above:
+    with the patent's ε two equal viewpoints would give 0/0.
+
+  Example:
+    >>> print(triplet_ratio(jnp.array(0.5), jnp.array(0.25), 0.5))
+    0.75
+  """
+  denominator = jnp.maximum(positive + epsilon, _SMALLEST)
+  return jnp.maximum(0, 1 - negative / denominator)
+
+
+def pair_triplet_loss(
+  features_a: jax.Array, features_b: jax.Array, margin: Margin
+) -> TaskLoss:
+  """Eq. 1 for the images of two different models, with every triplet.
+
+  Every image is an anchor once: its positives are the other images of its
+  model, its negatives all images of the other model. ε compares the views of
+  anchor and positive, so `margin.between` plays no part.
+
+  Args:
+    features_a: [N, D]: T's features of model A.
+    features_b: [N, D]: of model B, under the same views.
+    margin: from `make_margin`.
+
+  Returns:
+    The mean over all 2·N·(N − 1)·N triplets; 0 where N is 1.
+
+  Raises:
+    ValueError: shapes do not fit.
+
+  References:
+    WO 2021/178001, Eq. 1 [0020], with the roles of A and B swapped and every
+    image as anchor [0025]. The patent prints the sum: `loss * count`.
+  """
+  features = stack_pair(features_a, features_b)
+  return batch_triplet_loss(features, margin, mining="all")
+
+
+def batch_triplet_loss(
+  features: jax.Array,
+  margin: Margin,
+  *,
+  labels: jax.Array | None = None,
+  mining: Literal["all", "hard", "semihard"] = "hard",
+) -> TaskLoss:
+  """Eq. 1 over a batch of many models, with a choice of negatives.
+
+  Every image is an anchor, with all its positives. For each of these pairs
+  "all" takes every negative; "hard" the one nearest to the anchor;
+  "semihard" the nearest one that is further away than the positive, or the
+  furthest where none is. ε is that of anchor and positive: `margin.within` at
+  their views on one model, `margin.between` on two models of one class,
+  whose poses nothing ties together, so that the angle of their views says
+  nothing of how alike the images can be.
+
+  When all features are equal, each term is 1 and each gradient 0: a loss that
+  stays at 1 is collapse (`dr3d.guard`).
+
+  Args:
+    features: [B, N, D].
+    margin: from `make_margin`.
+    labels: int [B]: class of each model, below 0 where it has none; no model
+      has one where this is None.
+    mining: "all" and "semihard" cost time in M³, memory in M².
+
+  Returns:
+    The mean over the triplets chosen; 0 where there are none.
+
+  Raises:
+    ValueError: shapes do not fit, or `mining` is none of the above.
+
+  References:
+    WO 2021/178001, Eq. 1 and "similar in terms of label" [0020]. Departs from
+    it in the negatives: random pairs of models are soon too easy. "semihard"
+    after Schroff et al., FaceNet, CVPR 2015, section 3.2.
+
+  Example:
+    >>> features = jnp.eye(4).reshape(2, 2, 4)
+    >>> print(batch_triplet_loss(features, Margin(jnp.ones((2, 2)), 1.5)).loss)
+    0.3333333
+  """
+  if mining not in ("all", "hard", "semihard"):
+    raise ValueError(
+      f"mining must be 'all', 'hard' or 'semihard', got {mining!r}"
+    )
+  pairs = relate_images(features, labels)
+  images = features.reshape(-1, features.shape[-1])
+  rows = (
+    squared_distance(images, images),
+    expand_margin(margin, models=features.shape[0], views=features.shape[1]),
+    pairs.positive,
+    pairs.negative,
+  )
+  mine = functools.partial(_mine_anchor, mining=mining)
+  anchors = jax.lax.map(
+    jax.checkpoint(lambda row: mine(*row)), rows, batch_size=_ANCHORS_AT_ONCE
+  )
+  total, active, count = jnp.sum(anchors, axis=0)
+  divisor = jnp.maximum(count, 1)
+  return TaskLoss(total / divisor, active / divisor, count)
+
+
+def contrastive_loss(
+  features: jax.Array,
+  *,
+  labels: jax.Array | None = None,
+  temperature: float | jax.Array = 0.1,
+) -> TaskLoss:
+  """Supervised contrastive loss over a batch, an alternative to Eq. 1.
+
+  For an anchor a, −1/|P| Σ_p log(exp(a·p/τ) / Σ_x exp(a·x/τ)) over its
+  positives P; x runs over all images but a. `active` is the share of
+  anchors with a negative at least as near as their nearest positive.
+
+  Args:
+    features: [B, N, D]: unit vectors.
+    labels: int [B], or None, as in `batch_triplet_loss`.
+    temperature: τ, above 0.
+
+  Returns:
+    The mean over the anchors that have a positive; 0 where none has.
+
+  Raises:
+    ValueError: shapes do not fit, or `temperature` is not above 0.
+
+  References:
+    Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, Eq. 2 (the
+    sum over positives outside the logarithm). Not in the patent.
+
+  Example:
+    >>> loss = contrastive_loss(jnp.ones((2, 2, 1))).loss
+    >>> print(f"{loss:.4f}")  # log 3: a guess among three
+    1.0986
+  """
+  if not isinstance(temperature, jax.Array) and not temperature > 0:
+    raise ValueError(f"temperature must be above 0, got {temperature}")
+  pairs = relate_images(features, labels)
+  positive, negative = pairs.positive, pairs.negative
+  images = features.reshape(-1, features.shape[-1])
+  logits = jnp.matmul(images, images.T, precision="highest") / temperature
+  # Finite, so that an image that is alone in its batch gives no NaN.
+  least = jnp.finfo(logits.dtype).min
+  total = jax.nn.logsumexp(
+    jnp.where(positive | negative, logits, least), axis=1, keepdims=True
+  )
+  chosen = jnp.sum(positive, axis=1)
+  terms = jnp.sum(jnp.where(positive, total - logits, 0), axis=1)
+  nearest = jnp.max(jnp.where(positive, logits, least), axis=1, keepdims=True)
+  wrong = jnp.any(negative & (logits >= nearest), axis=1) & (chosen > 0)
+  count = jnp.sum(chosen > 0, dtype=logits.dtype)
+  divisor = jnp.maximum(count, 1)
+  loss = jnp.sum(terms / jnp.maximum(chosen, 1)) / divisor
+  return TaskLoss(loss, jnp.sum(wrong) / divisor, count)
+
+
+def pair_separation_loss(
+  features_a: jax.Array,
+  features_b: jax.Array,
+  *,
+  objective: Literal["intent", "literal"] = "intent",
+  scale: float | jax.Array = 2.0,
+) -> SeparationLoss:
+  """Eq. 3 for two models: images that look alike to a frozen T.
+
+  Args:
+    features_a: [N, D]: features of model A's images.
+    features_b: [N, D]: of model B's.
+    objective: as in `batch_separation_loss`.
+    scale: the same.
+
+  Returns:
+    The loss and its terms: `between` over the N² pairs of an image of A and
+    one of B, `within` over the pairs inside A and inside B.
+
+  Raises:
+    ValueError: shapes do not fit, or `objective` is unknown.
+
+  References:
+    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029].
+  """
+  features = stack_pair(features_a, features_b)
+  return batch_separation_loss(features, objective=objective, scale=scale)
+
+
+def batch_separation_loss(
+  features: jax.Array,
+  *,
+  labels: jax.Array | None = None,
+  objective: Literal["intent", "literal"] = "intent",
+  scale: float | jax.Array = 2.0,
+) -> SeparationLoss:
+  """Eq. 3 over a batch: images that look alike to a frozen T.
+
+  "intent" is the mean of δ/(d² + δ), δ = 0.05·`scale`, for each term: in
+  [0, 1], 1 where images are alike, and no slope steeper than 0.65/√δ. "literal"
+  is the sum of 1 − 1/(d² + 1e-6). Every pair of images counts once. A pair
+  of unlike models enters `between`, one of a single model `within`, one of
+  two models of one class neither.
+
+  Args:
+    features: [B, N, D]: features of rendered images; the gradient goes to the
+      renderer, T's parameters are the caller's to freeze.
+    labels: int [B], or None, as in `batch_triplet_loss`.
+    objective: "intent" or "literal".
+    scale: scalar: running mean of `distance`, without gradient. 2 is the
+      expectation for unit vectors that have nothing in common.
+
+  Returns:
+    The loss and its terms; a term without a pair is 0.
+
+  Raises:
+    ValueError: shapes do not fit, or `objective` is unknown.
+
+  References:
+    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029]. Printed is "literal", whose
+    minimum is d = 0, images alike, and where one near-equal pair outweighs
+    all others by 1e6. "intent" does what the text says; for δ = 1e-6 it is
+    the mean of 1e-6·(1 − printed term). Counting a pair twice, or one term
+    more than the other, would be a weight: the caller's, on the two terms.
+
+  Example:
+    >>> features = jnp.eye(2)[:, None, :]  # two models, one view: d² = 2
+    >>> print(batch_separation_loss(features, scale=10.0).between)
+    0.2
+  """
+  if objective not in ("intent", "literal"):
+    raise ValueError(
+      f"objective must be 'intent' or 'literal', got {objective!r}"
+    )
+  pairs = relate_images(features, labels)
+  images = features.reshape(-1, features.shape[-1])
+  square = squared_distance(images, images)
+  if objective == "intent":
+    delta = jnp.maximum(0.05 * jax.lax.stop_gradient(scale), _SMALLEST)
+    kernel = delta / (square + delta)
+    between = _average(kernel, pairs.negative)
+    within = _average(kernel, pairs.within)
+  else:
+    kernel = 1 - 1 / (square + _SMALLEST)
+    between = jnp.sum(kernel, where=pairs.negative) / 2  # a pair stands twice
+    within = jnp.sum(kernel, where=pairs.within) / 2
+  distance = _average(square, pairs.negative | pairs.within)
+  distance = jax.lax.stop_gradient(distance)
+  return SeparationLoss(between + within, between, within, distance)
+
+
+def _average(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Mean of the values under the mask, 0 where it is empty."""
+  return jnp.sum(values, where=mask) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def _mine_anchor(
+  square: jax.Array,
+  epsilon: jax.Array,
+  positive: jax.Array,
+  negative: jax.Array,
+  *,
+  mining: str,
+) -> jax.Array:
+  """Sum of Eq. 1's terms of one anchor, how many are active, how many exist.
+
+  All arrays are [M]: squared distances from the anchor, margins, masks.
+  """
+  if mining == "all":
+    chosen = jnp.broadcast_to(square, (square.size, square.size))
+    valid = positive[:, None] & negative
+  else:
+    nearest = jnp.min(jnp.where(negative, square, jnp.inf))
+    if mining == "hard":
+      chosen = jnp.broadcast_to(nearest, square.shape)
+    else:
+      further = negative & (square > square[:, None])
+      chosen = jnp.min(jnp.where(further, square, jnp.inf), axis=1)
+      furthest = jnp.max(jnp.where(negative, square, -jnp.inf))
+      chosen = jnp.where(jnp.any(further, axis=1), chosen, furthest)
+    # An infinity that is masked only later would give 0·inf in the gradient.
+    valid = (positive & jnp.any(negative))[:, None]
+    chosen = jnp.where(valid, chosen[:, None], 0)
+  terms = triplet_ratio(square[:, None], chosen, epsilon[:, None])
+  terms = jnp.where(valid, terms, 0)
+  active = jnp.sum(terms > 0, dtype=terms.dtype)
+  return jnp.stack([jnp.sum(terms), active, jnp.sum(valid, dtype=terms.dtype)])
