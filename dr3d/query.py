@@ -1,0 +1,296 @@
+"""Look-ups → votes → an answer: which models a query looks like, and its label.
+
+Notation: B models in the gallery, N vectors each; Q vectors of the query (its
+N views), D numbers a vector; C candidate models; K matches.
+
+Patent WO 2021/178001 [0032]: each vector of the query looks up its nearest
+stored vector, and the model, or the label, that is named most often is the
+prediction. Models with equal votes (most of them have none) are ranked by
+their score, which the patent does not have: the mean, over the query's
+vectors, of the highest cosine to any vector of the model.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from dr3d import index as index_lib
+
+RELIABLE = 0.67  # share of the votes; see `Prediction`
+
+_DEPTH = 16  # neighbours looked up at first for each match wanted
+_DEEPEN = 8
+_DENSE = 1 / 32  # of the vectors: from there on, every model is scored
+_CHUNK = 4096  # models scored at a time
+_DECIMALS = 6  # of a score: rounding errors do not decide the order
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What the query is, by vote.
+
+  Attributes:
+    label: the label with most votes; empty where no vote went to a labelled
+      model.
+    confidence: its share of the votes of all Q vectors, 0 to 1.
+    reliable: whether the confidence reaches the threshold of the query.
+  """
+
+  label: str
+  confidence: float
+  reliable: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+  """One model of the answer.
+
+  Attributes:
+    rank: 1 for the best.
+    model: the model's name.
+    label: its label, empty where it has none.
+    score: mean over the query's vectors of the highest cosine to any vector
+      of the model, -1 to 1, to six decimals.
+    votes: how many of the query's vectors have their nearest stored vector
+      in this model.
+  """
+
+  rank: int
+  model: str
+  label: str
+  score: float
+  votes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """The answer to one query; `dataclasses.asdict` makes it ready for JSON.
+
+  Attributes:
+    prediction: the label by vote.
+    matches: at most k models, best first.
+  """
+
+  prediction: Prediction
+  matches: tuple[Match, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gallery:
+  """The models that are searched, ascending by name.
+
+  Attributes:
+    names: B unique names.
+    labels: B labels, empty where a model has none.
+    features: float32 [B, N, D], unit vectors.
+    index: over the B·N vectors; row b·N + n is view n of model b.
+  """
+
+  names: tuple[str, ...]
+  labels: tuple[str, ...]
+  features: np.ndarray
+  index: index_lib.Index
+
+
+def make_gallery(
+  features: np.ndarray,
+  names: Sequence[str],
+  labels: Sequence[str],
+  *,
+  backend: str = "auto",
+  exact_below: int = index_lib.EXACT_BELOW,
+) -> Gallery:
+  """Makes models searchable.
+
+  Args:
+    features: [B, N, D] unit vectors.
+    names: B unique names, in any order.
+    labels: B labels, empty for none.
+    backend: see `index.build_index`.
+    exact_below: see `index.build_index`.
+
+  Returns:
+    The gallery, sorted by name, so that the order in which models came in
+    does not show in any answer.
+
+  Raises:
+    ValueError: the lengths differ, a name comes twice, or a vector is no unit
+      vector.
+  """
+  features = np.asarray(features, np.float32)
+  if features.ndim != 3 or not len(features) == len(names) == len(labels):
+    raise ValueError(
+      "features must be [B, N, D] with B names and B labels, got shape "
+      f"{features.shape}, {len(names)} names and {len(labels)} labels"
+    )
+  order = sorted(range(len(names)), key=names.__getitem__)
+  for before, after in itertools.pairwise(order):
+    if names[before] == names[after]:
+      raise ValueError(f"names must be unique, got {names[after]!r} twice")
+  if order != list(range(len(order))):
+    features = features[order]
+  vectors = features.reshape(-1, features.shape[2])
+  return Gallery(
+    tuple(names[i] for i in order),
+    tuple(labels[i] for i in order),
+    features,
+    index_lib.build_index(vectors, backend=backend, exact_below=exact_below),
+  )
+
+
+def find_matches(
+  features: np.ndarray,
+  gallery: Gallery,
+  *,
+  k: int = 10,
+  threshold: float = RELIABLE,
+  exclude: Collection[str] = (),
+) -> Answer:
+  """Answers which models of the gallery the query looks like.
+
+  Ranked by votes, then score, then name. With an exact index these are the
+  first k of all models, not only of the neighbours that were looked up: the
+  look-up is deepened until no model outside it can score higher. With ScaNN
+  that holds but for the neighbours that ScaNN misses.
+
+  Args:
+    features: [Q, D] unit vectors of the query, Q at least 1.
+    gallery: the models.
+    k: matches wanted, at least 1.
+    threshold: confidence, 0 to 1, from which a prediction is called reliable.
+    exclude: names of models that are to be left out, with all their vectors
+      and votes; names that the gallery does not hold change nothing.
+
+  Returns:
+    min(k, B less the excluded) matches and the prediction. Votes for models
+    without a label count for no label.
+
+  Raises:
+    ValueError: features that do not fit the gallery, or k below 1.
+  """
+  features = index_lib.check_vectors(features, "features")
+  if not len(features):
+    raise ValueError("features must hold at least one vector, got none")
+  if features.shape[1] != gallery.features.shape[2]:
+    raise ValueError(
+      f"features must have {gallery.features.shape[2]} numbers each like the "
+      f"gallery's, got {features.shape[1]}"
+    )
+  if k < 1:
+    raise ValueError(f"k must be at least 1, got {k}")
+  excluded = set(exclude)
+  allowed = np.array([name not in excluded for name in gallery.names])
+  k = min(k, int(allowed.sum()))
+  if not k:
+    return Answer(Prediction("", 0.0, False), ())
+  models, best = _look_up(features, gallery, k=k, allowed=allowed)
+  nearest, votes, score = _count(best)
+  order = _order(votes, score)[:k]
+  labels = [gallery.labels[model] for model in models[nearest]]
+  return Answer(
+    _predict(labels, best.max(axis=1), threshold=threshold),
+    tuple(
+      Match(
+        rank=rank,
+        model=gallery.names[models[place]],
+        label=gallery.labels[models[place]],
+        score=float(score[place]),
+        votes=int(votes[place]),
+      )
+      for rank, place in enumerate(order, start=1)
+    ),
+  )
+
+
+def _look_up(
+  features: np.ndarray,
+  gallery: Gallery,
+  *,
+  k: int,
+  allowed: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Finds models that are certain to hold the first k.
+
+  A model outside the look-up has, for each query vector, no cosine above that
+  of the last neighbour found, so its score cannot exceed their mean.
+
+  Returns:
+    int [C], ascending; float32 [Q, C], the highest cosines to these models.
+  """
+  views = gallery.features.shape[1]
+  count = len(gallery.index.vectors)
+  depth = _DEPTH * k
+  while depth < _DENSE * count:
+    hits = gallery.index.search(features, depth)
+    owner = hits.ids // views
+    inside = allowed[owner]
+    models = np.unique(owner[inside])
+    if len(models) >= k and inside.any(axis=1).all():
+      best = _compare(features, gallery.features, models)
+      _, votes, score = _count(best)
+      first = _order(votes, score)[:k]
+      limit = _round(hits.similarity[:, -1].mean(dtype=np.float64))
+      if np.all((votes[first] > 0) | (score[first] > limit)):
+        return models, best
+    depth *= _DEEPEN
+  models = np.flatnonzero(allowed)
+  return models, _compare(features, gallery.features, models)
+
+
+def _compare(
+  features: np.ndarray, stored: np.ndarray, models: np.ndarray
+) -> np.ndarray:
+  """Highest cosine of each query vector to each model, float32 [Q, C].
+
+  Computed in float64: equal vectors give equal numbers wherever they stand.
+  """
+  query = features.astype(np.float64)
+  parts = []
+  for start in range(0, len(models), _CHUNK):
+    part = stored[models[start : start + _CHUNK]].astype(np.float64)
+    cosine = query @ part.reshape(-1, part.shape[2]).T
+    parts.append(cosine.reshape(len(query), *part.shape[:2]).max(axis=2))
+  return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _count(best: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Nearest model [Q] of each vector; votes [C] and scores [C] of the models.
+
+  Of equally near models the first is the nearest.
+  """
+  nearest = best.argmax(axis=1)
+  votes = np.bincount(nearest, minlength=best.shape[1])
+  return nearest, votes, _round(best.mean(axis=0, dtype=np.float64))
+
+
+def _order(votes: np.ndarray, score: np.ndarray) -> np.ndarray:
+  """Places of the models by votes, then score, then the order they are in."""
+  return np.lexsort((-score, -votes))
+
+
+def _round(score: np.ndarray) -> np.ndarray:
+  return np.round(score, _DECIMALS) + 0.0  # no negative zero
+
+
+def _predict(
+  labels: list[str], similarity: np.ndarray, *, threshold: float
+) -> Prediction:
+  """Label with most of the Q votes, then highest summed cosine, then name."""
+  ballots: dict[str, list[float]] = {}
+  for label, cosine in zip(labels, similarity.tolist(), strict=True):
+    if label:
+      ballots.setdefault(label, []).append(cosine)
+  if not ballots:
+    return Prediction("", 0.0, False)
+  label = min(
+    ballots,
+    key=lambda name: (
+      -len(ballots[name]),
+      -round(sum(ballots[name]), _DECIMALS),
+      name,
+    ),
+  )
+  confidence = len(ballots[label]) / len(labels)
+  return Prediction(label, confidence, confidence >= threshold)

@@ -1,0 +1,348 @@
+import dataclasses
+import importlib.util
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dr3d import query
+from dr3d.query import Answer, Match, Prediction, find_matches, make_gallery
+
+
+def unit(vectors):
+  vectors = np.asarray(vectors, np.float64)
+  length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+  return (vectors / length).astype(np.float32)
+
+
+def at(*degrees):
+  """Unit vectors in the plane: all cosines are cosines of differences."""
+  angle = np.radians(degrees)
+  return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
+
+
+def cosine(*degrees):
+  return round(
+    sum(math.cos(math.radians(d)) for d in degrees) / len(degrees), 6
+  )
+
+
+@pytest.fixture(scope="module")
+def plane():
+  features = np.stack([at(0, 60), at(100, 150), at(200, 260)])
+  return make_gallery(features, ["a", "b", "c"], ["nut", "bolt", "nut"])
+
+
+def vote_slowly(features, stored, names, labels, *, k, exclude=()):
+  """Independent oracle: the rule in plain Python, pair by pair."""
+  models = sorted(
+    (name, label, [list(map(float, v)) for v in views])
+    for name, label, views in zip(names, labels, stored, strict=True)
+    if name not in exclude
+  )
+  best = [
+    [
+      float(
+        np.float32(
+          max(sum(map(float.__mul__, map(float, q), v)) for v in views)
+        )
+      )
+      for q in features
+    ]
+    for _, _, views in models
+  ]
+  nearest = [
+    min(range(len(models)), key=lambda m: (-best[m][q], models[m][0]))
+    for q in range(len(features))
+  ]
+  votes = [nearest.count(m) for m in range(len(models))]
+  score = [round(sum(row) / len(row), 6) for row in best]
+  order = sorted(
+    range(len(models)), key=lambda m: (-votes[m], -score[m], models[m][0])
+  )
+  ballots = {}
+  for q, m in enumerate(nearest):
+    if models[m][1]:
+      ballots.setdefault(models[m][1], []).append(best[m][q])
+  label = min(
+    ballots, key=lambda l: (-len(ballots[l]), -round(sum(ballots[l]), 6), l)
+  )
+  return (
+    label,
+    len(ballots[label]) / len(features),
+    [(models[m][0], models[m][1], score[m], votes[m]) for m in order[:k]],
+  )
+
+
+def as_oracle(answer):
+  return (
+    answer.prediction.label,
+    answer.prediction.confidence,
+    [(m.model, m.label, m.score, m.votes) for m in answer.matches],
+  )
+
+
+def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
+  plane,
+):
+  # Nearest: 10° → a (0°), 55° → a (60°), 110° → b (100°).
+  answer = find_matches(at(10, 55, 110), plane)
+  assert answer.prediction == Prediction("nut", 2 / 3, False)
+  assert [(m.rank, m.model, m.label, m.votes) for m in answer.matches] == [
+    (1, "a", "nut", 2),
+    (2, "b", "bolt", 1),
+    (3, "c", "nut", 0),
+  ]
+  np.testing.assert_allclose(
+    [m.score for m in answer.matches],
+    [cosine(10, 5, 50), cosine(90, 45, 10), cosine(110, 145, 90)],
+    atol=1e-6,
+  )
+
+
+def test_reliable_is_a_matter_of_the_threshold(plane):
+  for threshold, reliable in ((0.67, False), (2 / 3, True), (0.5, True)):
+    answer = find_matches(at(10, 55, 110), plane, threshold=threshold)
+    assert answer.prediction.reliable is reliable
+  assert find_matches(at(1, 2, 61), plane).prediction == Prediction(
+    "nut", 1.0, True
+  )
+
+
+def test_labels_are_voted_for_across_models(plane):
+  # One vote for each model: the two nuts outvote the bolt, whatever its score.
+  answer = find_matches(at(5, 100, 205), plane)
+  assert answer.prediction.label == "nut"
+  assert answer.prediction.confidence == 2 / 3
+  assert [m.votes for m in answer.matches] == [1, 1, 1]
+
+
+def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
+  assert find_matches(at(100, 5), plane).prediction.label == "bolt"
+  assert find_matches(at(105, 0), plane).prediction.label == "nut"
+  assert find_matches(at(100, 0), plane).prediction == Prediction(
+    "bolt", 0.5, False
+  )
+
+
+def test_a_model_without_a_label_has_votes_but_predicts_nothing():
+  features = np.stack([at(0, 10), at(90, 100)])
+  gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
+  answer = find_matches(at(1, 9, 95), gallery)
+  assert [(m.model, m.votes) for m in answer.matches] == [("a", 2), ("b", 1)]
+  assert answer.prediction == Prediction("bolt", 1 / 3, False)
+  answer = find_matches(at(1, 9, 11), gallery, threshold=0)
+  assert answer.prediction == Prediction("", 0.0, False)
+
+
+@pytest.fixture(scope="module")
+def crowd():
+  rng = np.random.default_rng(0)
+  centers = rng.normal(size=(20, 1, 8))
+  stored = unit(
+    centers[rng.integers(20, size=300)] + rng.normal(size=(300, 8, 8))
+  )
+  names = [f"folder/{i:03d}.stl" for i in rng.permutation(300)]
+  labels = [f"class {i}" for i in rng.integers(6, size=300)]
+  return stored, names, labels, unit(rng.normal(size=(12, 5, 8)))
+
+
+@pytest.mark.parametrize("k", [1, 3, 300])
+def test_the_answer_is_that_of_the_rule_applied_to_every_pair(crowd, k):
+  stored, names, labels, queries = crowd
+  gallery = make_gallery(stored, names, labels)
+  for features in queries[:4]:
+    answer = find_matches(features, gallery, k=k)
+    expected = vote_slowly(features, stored, names, labels, k=k)
+    assert as_oracle(answer) == expected
+    assert [m.rank for m in answer.matches] == list(range(1, k + 1))
+
+
+def test_few_look_ups_find_what_scoring_every_model_finds(crowd, monkeypatch):
+  stored, names, labels, queries = crowd
+  gallery = make_gallery(stored, names, labels)
+  every = [find_matches(features, gallery, k=9) for features in queries]
+  monkeypatch.setattr(query, "_DENSE", 1.0)
+  monkeypatch.setattr(query, "_DEPTH", 1)
+  monkeypatch.setattr(query, "_DEEPEN", 2)
+  depths = []
+  search = type(gallery.index).search
+  monkeypatch.setattr(
+    type(gallery.index),
+    "search",
+    lambda self, q, k: depths.append(k) or search(self, q, k),
+  )
+  assert every == [find_matches(features, gallery, k=9) for features in queries]
+  assert max(depths) > min(depths) == 9
+
+
+def test_a_model_no_vector_is_nearest_to_can_still_come_first_of_the_rest(
+  monkeypatch,
+):
+  # `near` is the third best for both query vectors and second best in score;
+  # a look-up of two neighbours sees only the views of x and y.
+  features = np.stack([at(0, 1), at(90, 91), at(5, 85), at(180, 270)])
+  gallery = make_gallery(features, ["x", "y", "near", "far"], [""] * 4)
+  monkeypatch.setattr(query, "_DENSE", 1.0)
+  monkeypatch.setattr(query, "_DEPTH", 2 / 3)
+  answer = find_matches(at(0, 90), gallery, k=3)
+  assert [m.model for m in answer.matches] == ["x", "y", "near"]
+  assert answer.matches[2].score == pytest.approx(cosine(5, 5), abs=1e-6)
+
+
+@pytest.mark.parametrize("excluded", [1, 60, 299])
+def test_what_is_excluded_might_as_well_not_be_there(crowd, excluded):
+  stored, names, labels, queries = crowd
+  gallery = make_gallery(stored, names, labels)
+  left_out = set(names[:excluded])
+  rest = make_gallery(stored[excluded:], names[excluded:], labels[excluded:])
+  for features in (*queries[:5], stored[0]):
+    assert find_matches(
+      features, gallery, k=2, exclude=left_out
+    ) == find_matches(features, rest, k=2)
+
+
+def test_excluding_the_nearest_models_deepens_the_look_up(crowd, monkeypatch):
+  stored, names, labels, _ = crowd
+  stored = stored.copy()
+  stored[1:6] = stored[0]  # they fill the first 48 places
+  gallery = make_gallery(stored, names, labels)
+  monkeypatch.setattr(query, "_DENSE", 1.0)
+  monkeypatch.setattr(query, "_DEPTH", 8)
+  assert as_oracle(
+    find_matches(stored[0], gallery, k=1, exclude=names[:6])
+  ) == vote_slowly(stored[0], stored, names, labels, k=1, exclude=names[:6])
+
+
+def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
+  # Both hits of 0° are views of x; leaving it at that, y would have all votes.
+  features = np.stack([at(0, 1), at(89, 91), at(10, 200)])
+  gallery = make_gallery(features, ["x", "y", "z"], [""] * 3)
+  monkeypatch.setattr(query, "_DENSE", 1.0)
+  monkeypatch.setattr(query, "_DEPTH", 2)
+  answer = find_matches(at(0, 90), gallery, k=1, exclude=["x"])
+  assert (answer.matches[0].model, answer.matches[0].votes) == ("z", 1)
+
+
+def test_with_all_excluded_there_is_no_match_and_no_prediction(plane):
+  assert find_matches(at(3), plane, exclude=["a", "b", "c"]) == Answer(
+    Prediction("", 0.0, False), ()
+  )
+
+
+def test_names_that_are_not_there_can_be_excluded(plane):
+  assert find_matches(at(3), plane, exclude=["d"]) == find_matches(at(3), plane)
+
+
+def test_the_order_in_which_models_came_does_not_show(crowd):
+  stored, names, labels, queries = crowd
+  stored = stored.copy()
+  stored[200:250] = stored[:50]  # so that names have to decide
+  order = np.random.default_rng(1).permutation(300)
+  first = make_gallery(stored, names, labels)
+  second = make_gallery(
+    stored[order], [names[i] for i in order], [labels[i] for i in order]
+  )
+  for features in (*queries, stored[7]):
+    assert find_matches(features, first) == find_matches(features, second)
+
+
+def test_equal_models_have_equal_scores_and_the_first_name_has_the_votes():
+  views = unit(np.random.default_rng(2).normal(size=(12, 64)))
+  other = unit(np.random.default_rng(3).normal(size=(500, 12, 64)))
+  other[[3, 77, 402]] = views
+  names = [f"{i:03d}" for i in range(500)]
+  gallery = make_gallery(other, names, [""] * 500)
+  answer = find_matches(views, gallery, k=3)
+  assert [(m.model, m.score, m.votes) for m in answer.matches] == [
+    ("003", 1.0, 12),
+    ("077", 1.0, 0),
+    ("402", 1.0, 0),
+  ]
+
+
+def test_turning_all_vectors_together_changes_nothing(crowd):
+  stored, names, labels, queries = crowd
+  turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(8, 8)))
+  first = find_matches(queries[0], make_gallery(stored, names, labels))
+  second = find_matches(
+    unit(queries[0] @ turn), make_gallery(unit(stored @ turn), names, labels)
+  )
+  assert [(m.model, m.votes) for m in first.matches] == [
+    (m.model, m.votes) for m in second.matches
+  ]
+  np.testing.assert_allclose(
+    [m.score for m in first.matches],
+    [m.score for m in second.matches],
+    atol=2e-6,
+  )
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec("scann") is None, reason="ScaNN has no wheel here"
+)
+def test_scann_gives_the_models_it_finds_the_exact_score_and_votes():
+  rng = np.random.default_rng(5)
+  centers = rng.normal(size=(60, 1, 32))
+  kind = rng.integers(60, size=800)
+  shape = centers[kind] + 0.5 * rng.normal(size=(800, 1, 32))
+  stored = unit(shape + 0.5 * rng.normal(size=(800, 10, 32)))
+  fresh = unit(shape[:50] + 0.5 * rng.normal(size=(50, 10, 32)))
+  names = [f"{i:03d}" for i in range(800)]
+  labels = [str(i) for i in kind]
+  exact = make_gallery(stored, names, labels, backend="exact")
+  scann = make_gallery(stored, names, labels, backend="scann")
+  assert scann.index.backend == "scann"
+  shared = agree = 0
+  for features in fresh:
+    truth = find_matches(features, exact, k=5)
+    found = find_matches(features, scann, k=5)
+    score = {m.model: m.score for m in truth.matches}
+    for match in found.matches:
+      if match.model in score:
+        shared += 1
+        assert match.score == score[match.model]
+    agree += found.prediction == truth.prediction
+  assert shared >= 240
+  assert agree >= 49
+
+
+def test_an_answer_is_ready_for_json(plane):
+  answer = find_matches(at(10, 55, 110), plane, k=1)
+  assert json.loads(json.dumps(dataclasses.asdict(answer))) == {
+    "prediction": {"label": "nut", "confidence": 2 / 3, "reliable": False},
+    "matches": [
+      {
+        "rank": 1,
+        "model": "a",
+        "label": "nut",
+        "score": pytest.approx(cosine(10, 5, 50), abs=1e-6),
+        "votes": 2,
+      }
+    ],
+  }
+
+
+def test_a_gallery_of_one_model_answers_with_it():
+  gallery = make_gallery(at(30)[None], ["only"], ["pin"])
+  answer = find_matches(at(210), gallery, k=10)
+  assert answer.matches == (Match(1, "only", "pin", -1.0, 1),)
+  assert answer.prediction == Prediction("pin", 1.0, True)
+
+
+def test_what_does_not_fit_is_refused(plane):
+  with pytest.raises(ValueError, match=r"2 numbers each .* got 3"):
+    find_matches(unit([[1, 1, 1]]), plane)
+  with pytest.raises(ValueError, match="at least one vector"):
+    find_matches(np.zeros((0, 2)), plane)
+  with pytest.raises(ValueError, match="row 1 has length nan"):
+    find_matches([[1, 0], [np.nan, 0]], plane)
+  with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+    find_matches(at(3), plane, k=0)
+  with pytest.raises(ValueError, match="'a' twice"):
+    make_gallery(np.stack([at(0), at(1)]), ["a", "a"], ["", ""])
+  with pytest.raises(ValueError, match=r"shape \(1, 2\), 1 names"):
+    make_gallery(at(0), ["a"], [""])
+  with pytest.raises(ValueError, match="1 names and 2 labels"):
+    make_gallery(at(0)[None], ["a"], ["", ""])

@@ -1,0 +1,41 @@
+import pytest
+
+from dr3d.staging import staged
+
+
+def test_the_directory_appears_when_all_is_written(tmp_path):
+  target = tmp_path / "target"
+  with staged(target) as partial:
+    (partial / "inner").mkdir()
+    (partial / "inner" / "file").write_text("all")
+    assert not target.exists()
+  assert (target / "inner" / "file").read_text() == "all"
+  assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_what_was_there_before(tmp_path):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+
+  def fail():
+    with staged(target) as partial:
+      (partial / "new").touch()
+      raise OSError("full")
+
+  with pytest.raises(OSError, match="full"):
+    fail()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["old"]
+
+
+def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+  (tmp_path / "target.partial").mkdir()
+  (tmp_path / "target.partial" / "half").touch()
+  with staged(target) as partial:
+    (partial / "new").touch()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["new"]
