@@ -18,13 +18,20 @@ from dr3d import raster
 from dr3d.embed import EmbedConfig, Embedder
 from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
-from dr3d.render import RenderConfig, Triangles, render, stack_meshes
+from dr3d.render import (
+  RenderConfig,
+  Triangles,
+  fit_budget,
+  render,
+  stack_meshes,
+)
 from dr3d.staging import staged
 from dr3d.view import Views, make_views, sphere_views
 
 FORMAT = 1  # of the saved files; raised when old ones can no longer be read
 CONFIG_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.msgpack"
+HEADROOM = 1.25  # of a budget over the first batch, so that few compile anew
 
 _UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
 
@@ -214,22 +221,19 @@ class Pipeline:
     return np.clip(np.asarray(images[0], np.float32), 0, 1)
 
   def _within_budget(self, call, triangles: Triangles, size: int):
-    """Calls until the rasterizer's budget holds; remembers the budget."""
+    """Calls with a budget that holds; remembers it for the next batch."""
     key = (*triangles.corners.shape[:2], size)
-    pictures = key[0] * self.config.view_count
-    budget = self._budgets.get(key, first_budget(pictures, size))
+    budget = self._budgets.get(key)
+    if budget is None:
+      budget = fit_budget(
+        triangles, self.views, size=size, sigma=self.config.render.sigma
+      ).widened(HEADROOM)
     while True:
       result, usage = call(budget)
       if budget.holds(usage):
         self._budgets[key] = budget
         return result
-      budget = budget.grown_to(usage)
-
-
-def first_budget(pictures: int, size: int) -> raster.Budget:
-  """A rasterizer budget to start with for pictures of that size."""
-  tiles = pictures * (-(-size // 8)) ** 2
-  return raster.Budget(pairs=32 * tiles, blocks=2 * tiles)
+      budget = budget.grown_to(usage).widened(HEADROOM)
 
 
 def _batches(meshes, config, largest=8):

@@ -4,16 +4,20 @@ Shapes: `B` models, `N` views of a model, `F` faces, `H W` pixels.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dr3d import raster
+from dr3d.distance import to_unit
 from dr3d.mesh import Mesh
-from dr3d.view import Views, normalize, rotation_matrix
+from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array
+
+NEAREST = 0.01  # radii from the camera
 
 
 @jax.tree_util.register_dataclass
@@ -26,8 +30,8 @@ class Triangles:
     normals: `[B, F, 3, 3]` unit normals at the corners.
   """
 
-  corners: Array
-  normals: Array
+  corners: Array | np.ndarray
+  normals: Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ def flat_normals(corners: Array) -> Array:
   """`[..., 3, 3]` corners to their face's unit normal at each corner."""
   u = corners[..., 1, :] - corners[..., 0, :]
   v = corners[..., 2, :] - corners[..., 0, :]
-  normal = normalize(jnp.cross(u, v))
+  normal = to_unit(jnp.cross(u, v))
   return jnp.broadcast_to(normal[..., None, :], corners.shape)
 
 
@@ -98,7 +102,8 @@ def render(
 
   Differentiable in the corners, the normals, and every field of the views.
   Objects within the unit sphere lie wholly in front of the camera, whose
-  distance is more than 1; a corner behind the camera makes its face vanish.
+  distance is more than 1; a corner behind the camera, or nearer to it than
+  `NEAREST`, makes its face vanish.
 
   Args:
     triangles: the models.
@@ -120,19 +125,11 @@ def render(
     raise ValueError(
       f"corners must be [B, F, 3, 3], got {triangles.corners.shape}."
     )
-  B, F = triangles.corners.shape[:2]
-  N = views.count
+  B, N = len(triangles.corners), views.count
   turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
   p = _turn(triangles.corners, turn)
   colors = shade(p, _turn(triangles.normals, turn), views)
-
-  distance = views.distance[:, None, None]
-  depth = distance - p[..., 2]
-  inverse = jnp.where(depth > 0, 1 / jnp.where(depth > 0, depth, 1), jnp.nan)
-  zoom = size / 2 / jnp.tan(views.fov / 2)[:, None, None] * inverse
-  x = size / 2 + zoom * p[..., 0]
-  y = size / 2 - zoom * p[..., 1]
-  pixels = jnp.stack([x, y, inverse], axis=-1)
+  pixels = _to_pixels(p, views, size)
 
   def pictures(array):
     return array.reshape(B * N, *array.shape[2:])
@@ -154,6 +151,52 @@ def render(
   )
   images = jnp.concatenate([color * alpha[..., None], alpha[..., None]], -1)
   return images.reshape(B, N, size, size, 4), usage
+
+
+def _to_pixels(p: Array, views: Views, size: int) -> Array:
+  """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth."""
+  depth = views.distance[:, None, None] - p[..., 2]
+  is_before = depth > NEAREST
+  # An inverse depth of 0 keeps the rasterizer from drawing the face.
+  inverse = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
+  zoom = size / 2 / jnp.tan(views.fov / 2)[:, None, None] * inverse
+  x = size / 2 + zoom * p[..., 0]
+  y = size / 2 - zoom * p[..., 1]
+  return jnp.stack([x, y, inverse], axis=-1)
+
+
+def fit_budget(
+  triangles: Triangles, views: Views, *, size: int, sigma: float
+) -> raster.Budget:
+  """A budget that just holds the drawing of these models.
+
+  Args:
+    triangles: B models.
+    views: θ_G.
+    size: height and width of an image, pixels.
+    sigma: softness of edges, pixels.
+
+  Returns:
+    A budget for `render`; not to be called under jit.
+  """
+  budget = raster.Budget(pairs=8, blocks=8)
+  while True:
+    usage = _measure(triangles, views, size=size, sigma=sigma, budget=budget)
+    if budget.holds(usage):
+      return budget
+    budget = budget.grown_to(usage)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "budget"))
+def _measure(triangles, views, *, size, sigma, budget):
+  turn = rotation_matrix(views.quaternion)[:, None]
+  pixels = _to_pixels(_turn(triangles.corners, turn), views, size)
+  return raster.measure(
+    pixels.reshape(-1, *pixels.shape[2:]),
+    size=(size, size),
+    sigma=sigma,
+    budget=budget,
+  )
 
 
 def _turn(vectors: Array, turn: Array) -> Array:
@@ -191,7 +234,7 @@ def shade(p: Array, normals: Array, views: Views) -> Array:
   camera = jnp.stack(
     [0 * views.distance, 0 * views.distance, views.distance], axis=-1
   )
-  towards = normalize(camera[:, None, None] - p)
+  towards = to_unit(camera[:, None, None] - p)
   face = jnp.cross(p[..., 1, :] - p[..., 0, :], p[..., 2, :] - p[..., 0, :])
   facing = jnp.sum(face * towards[..., 0, :], axis=-1)
   # Corner normals follow the winding, so the face decides for its corners.
@@ -201,7 +244,7 @@ def shade(p: Array, normals: Array, views: Views) -> Array:
   for i in range(light.direction.shape[1]):
     direction = light.direction[:, i][:, None, None]
     lambert = jnp.sum(normals * direction, axis=-1, keepdims=True)
-    half = normalize(direction + towards)
+    half = to_unit(direction + towards)
     gloss = jnp.sum(normals * half, axis=-1, keepdims=True)
     gloss = jnp.where(lambert > 0, jnp.maximum(gloss, 1e-4), 1e-4)
     gloss = gloss**material.shininess

@@ -75,6 +75,8 @@ class OptimizerConfig:
     embed_decay: weight decay of T.
     render_rate: peak learning rate of G (Adam, the same schedule).
     trainable: the parts of θ_G that move, of `PARTS`; the others are frozen.
+    render_every: G moves in one of so many steps; 1 is the patent's way. G has
+      few parameters, and its gradient costs as much as the rest of a step.
     average: decay of the running means of θ_T and θ_G that are kept.
     steps: length of the schedule.
   """
@@ -83,6 +85,7 @@ class OptimizerConfig:
   embed_decay: float = 1e-4
   render_rate: float = 5e-3
   trainable: tuple[str, ...] = PARTS
+  render_every: int = 1
   average: float = 0.99
   steps: int = 600
 
@@ -182,6 +185,7 @@ def select_parts(views: Views, parts: tuple[str, ...]) -> Views:
     "augmentation",
     "budget",
     "devices",
+    "moves_views",
   ),
 )
 def train_step(
@@ -198,6 +202,7 @@ def train_step(
   augmentation: AugmentConfig | None,
   budget: raster.Budget,
   devices: DeviceMesh,
+  moves_views: bool = True,
 ) -> tuple[State, dict[str, Array], raster.Usage]:
   """Makes one step of both optimizers.
 
@@ -217,6 +222,7 @@ def train_step(
     augmentation: what is done to the models first; nothing where None.
     budget: of the rasterizer, for one device's share.
     devices: their number divides B.
+    moves_views: whether G moves in this step; without it only T does.
 
   Returns:
     The state after the step, a flat dict of scalars, and the largest usage of
@@ -249,13 +255,14 @@ def train_step(
     g_weights, state.embed_moments, state.weights
   )
   weights = optax.apply_updates(state.weights, steps)
-  g_views = jax.tree.map(jnp.multiply, g_views, mask)
-  steps, render_moments = render_.update(g_views, state.render_moments)
-  views = optax.apply_updates(state.views, steps)
-  views = project(views)
-  views = jax.tree.map(
-    lambda new, old, m: jnp.where(m > 0, new, old), views, state.views, mask
-  )
+  views, render_moments = state.views, state.render_moments
+  if moves_views:
+    g_views = jax.tree.map(jnp.multiply, g_views, mask)
+    steps, render_moments = render_.update(g_views, render_moments)
+    views = project(optax.apply_updates(views, steps))
+    views = jax.tree.map(
+      lambda new, old, m: jnp.where(m > 0, new, old), views, state.views, mask
+    )
 
   step = state.step + 1
   # Early on the mean forgets faster, or it would remember the random start.
@@ -268,9 +275,10 @@ def train_step(
     **metrics,
     "smallest_view_angle": smallest_view_angle(views.quaternion),
     "embed_gradient": optax.global_norm(g_weights),
-    "render_gradient": optax.global_norm(g_views),
     "parameters": optax.global_norm((views, weights)),
   }
+  if moves_views:
+    metrics["render_gradient"] = optax.global_norm(g_views)
   state = State(
     step=step,
     views=views,

@@ -15,12 +15,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tqdm
 from jax.sharding import Mesh as DeviceMesh
+from jax.sharding import NamedSharding, PartitionSpec
 
 from dr3d.augment import AugmentConfig
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
-from dr3d.pipeline import Pipeline, PipelineConfig, first_budget
-from dr3d.render import Triangles, stack_meshes
+from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
+from dr3d.raster import Budget
+from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.step import (
   AXIS,
   LossConfig,
@@ -117,9 +119,7 @@ def train(
     pose=config.pipeline.pose,
   )
   moments = np.stack([mesh.moments for mesh in meshes])
-  size = config.pipeline.render.size
-  pictures = config.pipeline.view_count * sampler.size // devices.size
-  budget = first_budget(pictures, size)
+  budget = _first_budget(data, state.views, sampler, devices.size, config)
 
   checkpoints = ocp.CheckpointManager(
     workdir / "checkpoints",
@@ -131,6 +131,9 @@ def train(
     latest = checkpoints.latest_step()
     if latest is not None:
       state = checkpoints.restore(latest, args=ocp.args.StandardRestore(state))
+    # Where the first state lies decides what is compiled: where a step puts it.
+    everywhere = NamedSharding(devices, PartitionSpec())
+    state, mask = jax.device_put((state, mask), everywhere)
     log.rewind(int(state.step))
     steps = config.optimizer.steps
     bar = tqdm.tqdm(
@@ -158,10 +161,11 @@ def train(
             augmentation=config.augmentation,
             budget=budget,
             devices=devices,
+            moves_views=step % config.optimizer.render_every == 0,
           )
           if budget.holds(usage):
             break
-          budget = budget.grown_to(usage)
+          budget = budget.grown_to(usage).widened(HEADROOM)
         row = {name: float(value) for name, value in metrics.items()}
         _check_finite(row, step + 1)
         collapsed = collapsed + 1 if row["spread"] < COLLAPSED else 0
@@ -261,6 +265,31 @@ class _Log:
       out["quaternion"] = np.asarray(views.quaternion).round(5).tolist()
     self.file.write(json.dumps(out) + "\n")
     self.file.flush()
+
+
+def _first_budget(
+  data: Triangles,
+  views: Views,
+  sampler: _Sampler,
+  device_count: int,
+  config: TrainConfig,
+) -> Budget:
+  """A rasterizer budget that holds most batches of one device."""
+  share = sampler.size // device_count
+  largest = Budget(pairs=1, blocks=1)
+  for step in range(4):
+    batch = jax.tree.map(lambda x, i=sampler(step)[:share]: x[i], data)
+    budget = fit_budget(
+      batch,
+      views,
+      size=config.pipeline.render.size,
+      sigma=config.pipeline.render.sigma,
+    )
+    largest = Budget(
+      pairs=max(largest.pairs, budget.pairs),
+      blocks=max(largest.blocks, budget.blocks),
+    )
+  return largest.widened(HEADROOM)
 
 
 def _number(labels: Sequence[str]) -> np.ndarray:

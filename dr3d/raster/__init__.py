@@ -9,12 +9,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from dr3d.raster.bin import TILE, Bins, Budget, Usage, bin_faces, tile_grid
+from dr3d.raster.bin import TILE, Budget, Usage, bin_faces, tile_grid
 from dr3d.raster.block import (
   BACKGROUND_DEPTH,
   CHUNK,
   CUTOFF,
-  Pixels,
   Softness,
   gather_pixels,
   scatter_gradient,
@@ -30,6 +29,7 @@ __all__ = [
   "THINNEST",
   "Budget",
   "Usage",
+  "measure",
   "rasterize",
   "rasterize_dense",
 ]
@@ -52,11 +52,11 @@ def rasterize(
   the faces' colours weighted by `D exp(z/γ)` beside a black background of
   `z = BACKGROUND_DEPTH`; alpha is `1 - Π(1 - D)`. A face is felt where
   `D > 1e-4`. Faces are two-sided. σ and γ may be traced: annealing them does
-  not compile anew. Gradients flow to `corners` and `colors` only.
+  not compile anew. Gradients flow to `corners`, `colors` and `depth_range`.
 
   Args:
     corners: `[I, F, 3, 3]` corner, then x to the right and y down in pixels,
-      and the inverse depth, which must be positive.
+      and the inverse depth; a face with one that is not positive is not drawn.
     colors: `[I, F, 3, C]` colour at each corner.
     size: height and width in pixels.
     sigma: `[]` softness of edges, pixels.
@@ -90,17 +90,40 @@ def rasterize(
   far, near = (
     jnp.broadcast_to(jnp.asarray(x, dtype), (pictures,)) for x in depth_range
   )
-  softness = jax.lax.stop_gradient(
-    Softness(
-      sigma=jnp.asarray(sigma, dtype),
-      gamma=jnp.asarray(gamma, dtype),
-      far=far,
-      near=near,
-    )
+  softness = Softness(
+    sigma=jax.lax.stop_gradient(jnp.asarray(sigma, dtype)),
+    gamma=jax.lax.stop_gradient(jnp.asarray(gamma, dtype)),
+    far=far,
+    near=near,
   )
   budget = Budget(budget.pairs, -(-budget.blocks // CHUNK) * CHUNK)
   corners, colors = wind(corners, colors)
   return _draw(size, budget, corners, colors, softness)
+
+
+def measure(
+  corners: Array,
+  *,
+  size: tuple[int, int],
+  sigma: Array | float,
+  budget: Budget,
+) -> Usage:
+  """Counts what `rasterize` would need, without drawing; cheap to compile.
+
+  Args:
+    corners: as for `rasterize`, and so are `size`, `sigma` and `budget`.
+    size: height and width.
+    sigma: softness of edges, pixels.
+    budget: room for the pairs; the blocks are counted only where these fit.
+  """
+  colors = jnp.zeros((*corners.shape[:3], 1), corners.dtype)
+  table = tabulate(*wind(corners, colors))
+  return bin_faces(table, size=size, reach=_reach(sigma), budget=budget).usage
+
+
+def _reach(sigma):
+  """How far beyond its edges a face is felt, pixels."""
+  return sigma * (-CUTOFF) ** 0.5
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -111,8 +134,9 @@ def _draw(size, budget, corners, colors, softness):
 def _draw_forward(size, budget, corners, colors, softness):
   grid = tile_grid(size)
   table = tabulate(corners, colors)
-  reach = softness.sigma * (-CUTOFF) ** 0.5
-  bins = bin_faces(table, size=size, reach=reach, budget=budget)
+  bins = bin_faces(
+    table, size=size, reach=_reach(softness.sigma), budget=budget
+  )
   pixels = gather_pixels(table, bins, softness, grid=grid)
   color = jnp.moveaxis(_untile(pixels.color, size), 0, -1)
   alpha = 1 - _untile(pixels.clear, size)
@@ -123,7 +147,7 @@ def _draw_backward(size, budget, saved, gradient):
   del budget
   table, bins, softness, pixels = saved
   color, alpha, _ = gradient
-  corners, colors = scatter_gradient(
+  corners, colors, far, near = scatter_gradient(
     table,
     bins,
     softness,
@@ -132,7 +156,8 @@ def _draw_backward(size, budget, saved, gradient):
     _tile(alpha),
     grid=tile_grid(size),
   )
-  return corners, colors, None
+  zero = jnp.zeros_like(softness.sigma)
+  return corners, colors, Softness(sigma=zero, gamma=zero, far=far, near=near)
 
 
 _draw.defvjp(_draw_forward, _draw_backward)

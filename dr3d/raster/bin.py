@@ -31,10 +31,17 @@ class Budget:
   blocks: int
 
   def grown_to(self, usage: "Usage") -> "Budget":
-    """Returns a budget, in powers of two, that holds what was counted."""
+    """Returns a budget, in a few sizes an octave, that holds the count."""
     return Budget(
-      pairs=max(self.pairs, _power_of_two(int(jnp.max(usage.pairs)))),
-      blocks=max(self.blocks, _power_of_two(int(jnp.max(usage.blocks)))),
+      pairs=max(self.pairs, _round_up(int(jnp.max(usage.pairs)))),
+      blocks=max(self.blocks, _round_up(int(jnp.max(usage.blocks)))),
+    )
+
+  def widened(self, factor: float) -> "Budget":
+    """Returns a budget with room to spare."""
+    return Budget(
+      pairs=_round_up(int(self.pairs * factor)),
+      blocks=_round_up(int(self.blocks * factor)),
     )
 
   def holds(self, usage: "Usage") -> bool:
@@ -79,8 +86,10 @@ class Bins:
   usage: Usage
 
 
-def _power_of_two(n: int) -> int:
-  return 1 << max(n - 1, 0).bit_length()
+def _round_up(n: int) -> int:
+  """The next of 8, 10, 12, 14, 16, 20, 24, 28, 32, …: few sizes to compile."""
+  step = 1 << max(n - 1, 7).bit_length() - 3
+  return -(-n // step) * step
 
 
 def tile_grid(size: tuple[int, int]) -> tuple[int, int]:
@@ -166,12 +175,8 @@ def bin_faces(
 def _touches(table, face, x, y, reach):
   """Whether some pixel centre of a tile is within reach of all three edges."""
   half = (TILE - 1) / 2
-  rows = [
-    jnp.concatenate([f.reshape(-1, 3) for f in fields], axis=-1)[face]
-    for fields in [
-      (table.normal_x, table.normal_y, table.start_x, table.start_y)
-    ]
-  ][0]
+  fields = (table.normal_x, table.normal_y, table.start_x, table.start_y)
+  rows = jnp.concatenate([f.reshape(-1, 3) for f in fields], axis=-1)[face]
   center_x = x * TILE + TILE / 2
   center_y = y * TILE + TILE / 2
   touches = jnp.ones(face.shape, bool)

@@ -127,13 +127,14 @@ def _fragments(rows, used, center, softness, far, near):
   inside = jnp.minimum(jnp.minimum(e[0], e[1]), e[2]) >= 0
   sign = jnp.where(inside, 1, -1).astype(x.dtype) / softness.sigma**2
   logit = sign * distance
-  seen = used[..., None] & (logit > CUTOFF)
-  coverage = jnp.where(seen, jax.nn.sigmoid(logit), 0)
-
   weight = [
     jnp.maximum(e[k] * _at(rows.inverse_height, k), 0) for k in range(3)
   ]
   weight_sum = weight[0] + weight[1] + weight[2]
+  # Rounding may leave a far sliver without weights.
+  seen = used[..., None] & (logit > CUTOFF) & (weight_sum > 0)
+  coverage = jnp.where(seen, jax.nn.sigmoid(logit), 0)
+
   depth_sum = sum(weight[k] * _at(rows.inverse_depth, k) for k in range(3))
   z = depth_sum / weight_sum
   z = (z - far[:, None, None]) / (near - far)[:, None, None]
@@ -163,7 +164,7 @@ def _chunk(table, packed, bins, softness, grid, start):
     return jax.lax.dynamic_slice_in_dim(x, start, CHUNK)
 
   face, used, tile = cut(bins.face), cut(bins.used), cut(bins.tile)
-  picture = jnp.minimum(tile // (rows * columns), table.drawn.shape[0] - 1)
+  picture = _picture(tile, table.drawn.shape[0], grid)
   within = tile % (rows * columns)
   center = tuple(
     (index * TILE + TILE / 2).astype(table.start_x.dtype)
@@ -171,6 +172,11 @@ def _chunk(table, packed, bins, softness, grid, start):
   )
   rows = _unpack(packed[face], table.color.shape[-2])
   return rows, used, tile, center, softness.far[picture], softness.near[picture]
+
+
+def _picture(tile, pictures, grid):
+  """The pictures of tiles; that of empty blocks is the last one."""
+  return jnp.minimum(tile // (grid[0] * grid[1]), pictures - 1)
 
 
 def _pack(table):
@@ -190,9 +196,18 @@ def _pack(table):
 
 
 def _unpack(rows, channels):
-  fields = [rows[..., 3 * j : 3 * j + 3] for j in range(7)]
-  color = rows[..., 21:].reshape(*rows.shape[:-1], channels, 3)
-  return FaceTable(*fields, color, drawn=None)
+  edges = [rows[..., 3 * j : 3 * j + 3] for j in range(7)]
+  return FaceTable(
+    normal_x=edges[0],
+    normal_y=edges[1],
+    start_x=edges[2],
+    start_y=edges[3],
+    length=edges[4],
+    inverse_height=edges[5],
+    inverse_depth=edges[6],
+    color=rows[..., 21:].reshape(*rows.shape[:-1], channels, 3),
+    drawn=jnp.ones(rows.shape[:-1], bool),
+  )
 
 
 def _chunk_count(bins):
@@ -272,7 +287,7 @@ def scatter_gradient(
   alpha_gradient: Array,
   *,
   grid: tuple[int, int],
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
   """Carries the gradient of the pixels back to the faces.
 
   Two identities spare the way through the table. Where `f` is the point of an
@@ -292,14 +307,16 @@ def scatter_gradient(
 
   Returns:
     The gradients with respect to the wound corners `[I, F, 3, 3]` (x, y,
-    inverse depth) and their colours `[I, F, 3, C]`.
+    inverse depth), their colours `[I, F, 3, C]`, and `softness.far` and
+    `softness.near`, `[I]` each.
   """
   pictures, faces = table.drawn.shape
   channels = table.color.shape[-2]
   dtype = table.start_x.dtype
   packed = _pack(table)
 
-  def body(i, sums):
+  def body(i, both):
+    sums, ranges = both
     rows, used, tile, center, far, near = _chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
@@ -314,7 +331,7 @@ def scatter_gradient(
     nearest = [first, second, ~(first | second)]
 
     def pick(values):
-      return jnp.where(first, values[0], jnp.where(second, *values[1:]))
+      return jnp.where(first, values[0], jnp.where(second, values[1], values[2]))
 
     e = pick(f.e)
     s = pick(f.s)
@@ -338,8 +355,10 @@ def scatter_gradient(
     g_logit = (1 - f.coverage) * pull
     g_logit += pixel(alpha_gradient * pixels.clear) * f.coverage
     push = -2 * g_logit * f.sign
-    g_depth = pull / ((near - far)[:, None, None] * softness.gamma)
-    g_depth = jnp.where(seen, g_depth / f.weight_sum, 0)
+    g_z = pull / ((near - far)[:, None, None] * softness.gamma)
+    g_near = -jnp.sum(jnp.where(seen, g_z * f.z, 0), axis=(1, 2))
+    g_far = -g_near - jnp.sum(g_z, axis=(1, 2))
+    g_depth = jnp.where(seen, g_z / f.weight_sum, 0)
     mixed = jnp.where(seen, w / f.depth_sum, 0)
     g_depth_sum = g_depth - mixed * sum(
       g * c for g, c in zip(g_color, f.color, strict=True)
@@ -374,17 +393,23 @@ def scatter_gradient(
       columns += [over_pixels(mixed * f.weight[k] * g) for g in g_color]
     new = jnp.stack(columns, axis=-1)
     face = jax.lax.dynamic_slice_in_dim(bins.face, i * CHUNK, CHUNK)
-    return sums.at[face].add(jnp.where(used[..., None], new, 0))
+    sums = sums.at[face].add(jnp.where(used[..., None], new, 0))
+    picture = _picture(tile, pictures, grid)
+    return sums, ranges.at[picture].add(jnp.stack([g_far, g_near], axis=-1))
 
   sums = jnp.zeros((pictures * faces, 3 * (3 + channels)), dtype)
-  sums = jax.lax.fori_loop(0, _chunk_count(bins), body, sums)
+  sums, ranges = jax.lax.fori_loop(
+    0, _chunk_count(bins), body, (sums, jnp.zeros((pictures, 2), dtype))
+  )
   sums = sums.reshape(pictures, faces, 3, 3 + channels)
   # The table holds colour times inverse depth.
   opposite = [1, 2, 0]
   depth = table.inverse_depth[..., opposite][..., None]
+  depth = jnp.where(depth == 0, 1, depth)
   color = jnp.swapaxes(table.color[..., opposite], -1, -2) / depth
   g_color = sums[..., 3:] * depth
   g_depth = sums[..., 2:3] + jnp.sum(
     sums[..., 3:] * color, axis=-1, keepdims=True
   )
-  return jnp.concatenate([sums[..., :2], g_depth], axis=-1), g_color
+  g_corners = jnp.concatenate([sums[..., :2], g_depth], axis=-1)
+  return g_corners, g_color, ranges[:, 0], ranges[:, 1]

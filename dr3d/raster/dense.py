@@ -56,6 +56,7 @@ def rasterize_dense(
   sides = jnp.stack([v[:, (k + 1) % 3] - v[:, k] for k in range(3)])
   longest = jnp.max(jnp.sum(jax.lax.stop_gradient(sides) ** 2, -1), axis=0)
   drawn = jnp.abs(area) > thinnest * jnp.sqrt(longest)
+  drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
   area = jnp.where(drawn, area, 1)
 
   distances, weights = [], []

@@ -40,7 +40,8 @@ class FaceTable:
     inverse_height: `[..., 3]` `1 / h_k`, 1/pixel.
     inverse_depth: `[..., 3]` of the corner opposite to edge `k`.
     color: `[..., C, 3]` of that corner, multiplied by its inverse depth.
-    drawn: `[...]` bool; false for faces without an area in the picture.
+    drawn: `[...]` bool; false for faces without an area in the picture, or
+      with a corner whose inverse depth is not positive.
   """
 
   normal_x: Array
@@ -75,7 +76,7 @@ def tabulate(corners: Array, colors: Array) -> FaceTable:
 
   Args:
     corners: `[..., 3, 3]` float; corner, then x and y in pixels and the inverse
-      depth, which must be positive; in the order that `wind` gives.
+      depth; in the order that `wind` gives.
     colors: `[..., 3, C]` float; corner, then channel.
 
   Returns:
@@ -93,6 +94,7 @@ def tabulate(corners: Array, colors: Array) -> FaceTable:
 
   longest = jnp.max(length, axis=-1)
   drawn = area > THINNEST * longest
+  drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
   area = jnp.where(drawn, area, 1)
   opposite = jnp.roll(corners[..., 2], -2, axis=-1)
   shade = jnp.roll(jnp.swapaxes(colors, -1, -2), -2, axis=-1)
