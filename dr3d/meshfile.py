@@ -1,0 +1,177 @@
+"""A mesh file becomes raw vertices and faces, or one clear MeshError.
+
+The formats but STL are read by trimesh, which answers a damaged file with
+whatever exception its parser happened to meet, or with a part of the
+geometry. Here every such case ends as a MeshError that names the file.
+"""
+
+import io
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from dr3d import inspection, ply, stl
+from dr3d.error import MeshError
+
+FORMATS = ("stl", "obj", "ply", "off", "glb", "gltf", "3mf")
+"""File name extensions that can be read."""
+
+_CAD = ("step", "stp", "iges", "igs", "brep", "fcstd", "sldprt", "ipt", "x_t")
+_WITH_MATERIALS = ("obj", "ply", "glb", "gltf")
+_FACE_LIMIT = 50_000_000  # a small file can hold one body a million times
+
+_Geometry = tuple[np.ndarray, np.ndarray]
+
+
+def read_geometry(path: str | pathlib.Path) -> _Geometry:
+  """Returns all triangles of a file, bodies joined with their transforms.
+
+  Polygons are split into triangles. Nothing is welded, dropped or scaled.
+  A file that was cut off is refused wherever its format shows it; OBJ does
+  not between two lines.
+
+  Args:
+    path: an STL, OBJ, PLY, OFF, GLB, glTF or 3MF file.
+
+  Returns:
+    vertices: float64 [V, 3], in the unit of the file.
+    faces: int64 [F, 3], F > 0; indices and coordinates are not yet checked.
+
+  Raises:
+    MeshError: the file is missing, unreadable, damaged, of another format or
+      without faces.
+  """
+  path = pathlib.Path(path)
+  extension = path.suffix.lower().lstrip(".")
+  data = _read_bytes(path, extension)
+  try:
+    with np.errstate(all="ignore"):
+      bodies = _read_bodies(path, extension, data)
+  except MeshError as error:
+    raise MeshError(f"{path} {error}.") from error
+  except Exception as error:
+    raise MeshError(
+      f"{path} cannot be read as {extension.upper()}: it is damaged or of "
+      f"another format ({_describe(error)}); export it again."
+    ) from error
+  if not sum(len(faces) for _, faces in bodies):
+    raise MeshError(f"{path} has no faces.")
+  return _join(bodies)
+
+
+def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
+  """Returns the content of a file of a known kind."""
+  if extension not in FORMATS:
+    known = ", ".join(f".{name}" for name in FORMATS)
+    ending = f'ends in ".{extension}"' if extension else "has no extension"
+    advice = (
+      "export it as STL or 3MF"
+      if extension in _CAD
+      else "convert it to one of these"
+    )
+    raise MeshError(f"{path} {ending}, but only {known} can be read; {advice}.")
+  try:
+    if path.is_dir():
+      raise MeshError(f"{path} is a directory, not a mesh file.")
+    data = path.read_bytes()
+  except FileNotFoundError:
+    raise MeshError(f"{path} does not exist.") from None
+  except (OSError, ValueError, MemoryError) as error:
+    reason = getattr(error, "strerror", None) or error or "out of memory"
+    raise MeshError(f"{path} cannot be read: {reason}.") from error
+  if not data.strip(b"\0 \t\r\n"):
+    raise MeshError(f"{path} is empty.")
+  if data.startswith(b"version https://git-lfs"):
+    raise MeshError(
+      f"{path} is only a pointer to a file in Git LFS; run git lfs pull."
+    )
+  return data
+
+
+def _read_bodies(
+  path: pathlib.Path, extension: str, data: bytes
+) -> list[_Geometry]:
+  """Returns the vertices and faces of every body, moved to its place.
+
+  Raises:
+    MeshError: a reason found here, as the predicate of a sentence.
+    Exception: whatever a parser stumbled over.
+  """
+  match extension:
+    case "stl":
+      return [stl.read_stl(data)]
+    case "obj":
+      data = inspection.tidy_obj(data)
+    case "off":
+      data = inspection.tidy_off(data)
+    case "ply":
+      data = ply.tidy_ply(data)
+    case "3mf":
+      data = inspection.check_archive(data)
+    case "glb" | "gltf":
+      data = inspection.check_gltf(data, path.parent)
+  try:
+    return _read_scene(path, extension, data)
+  except Exception:
+    if extension != "ply" or not ply.is_binary(data):
+      raise
+    return [ply.read_polygons(data)]
+
+
+def _read_scene(
+  path: pathlib.Path, extension: str, data: bytes
+) -> list[_Geometry]:
+  """Lets trimesh read a file."""
+  import trimesh  # takes half a second, and STL does without
+
+  # without materials no picture is opened, which would be time and a risk
+  options: dict[str, Any] = {}
+  if extension in _WITH_MATERIALS:
+    options["skip_materials"] = True
+  scene = trimesh.load_scene(
+    io.BytesIO(data),
+    file_type=extension,
+    resolver=trimesh.resolvers.FilePathResolver(str(path)),
+    process=False,
+    **options,
+  )
+  bodies, total = [], 0
+  for node in scene.graph.nodes_geometry:
+    transform, name = scene.graph[node]
+    body = scene.geometry[name]
+    if not isinstance(body, trimesh.Trimesh):
+      continue
+    total += len(body.faces)
+    if total > _FACE_LIMIT:
+      raise MeshError(f"has more than {_FACE_LIMIT} faces; simplify it first")
+    bodies.append(_place(body.vertices, body.faces, transform))
+  return bodies
+
+
+def _place(
+  vertices: np.ndarray, faces: np.ndarray, transform: np.ndarray
+) -> _Geometry:
+  """Applies a 4×4 transform; a mirror turns the faces round as well."""
+  vertices, faces = np.array(vertices, np.float64), np.array(faces, np.int64)
+  if not np.array_equal(transform, np.eye(4)):
+    vertices = vertices @ transform[:3, :3].T + transform[:3, 3]
+    if np.linalg.det(transform[:3, :3]) < 0:
+      faces = faces[:, ::-1]
+  return vertices, faces
+
+
+def _join(bodies: list[_Geometry]) -> _Geometry:
+  """Stacks bodies into one pair of arrays."""
+  starts = np.cumsum([0] + [len(vertices) for vertices, _ in bodies])
+  moved = [
+    faces + start for (_, faces), start in zip(bodies, starts, strict=False)
+  ]
+  return np.concatenate([v for v, _ in bodies]), np.concatenate(moved)
+
+
+def _describe(error: Exception) -> str:
+  """Returns kind and first line of an exception, for use in a sentence."""
+  lines = str(error).strip().splitlines()
+  line = lines[0].strip().rstrip(".")[:120] if lines else ""
+  return f"{type(error).__name__}: {line}" if line else type(error).__name__
