@@ -1,0 +1,119 @@
+"""The command `dr3d`: a verb, its flags, its files.
+
+Exit status: 0 done, 1 something failed, 2 bad usage, 130 interrupted. What a
+verb answers goes to stdout; progress, logs and errors go to stderr. Nothing
+here imports jax before a verb runs, so that help is there at once.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from dr3d.cli import environment
+from dr3d.cli.verb import UsageError, Verb, format_help, parse, suggest
+from dr3d.error import Dr3dError
+
+VERBS = ("quickstart", "train", "index", "query", "render")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command.
+
+  Args:
+    argv: its arguments without the command's own name; those of the process
+      where None.
+
+  Returns:
+    The exit status.
+  """
+  argv = list(sys.argv[1:] if argv is None else argv)
+  for stream in (sys.stdout, sys.stderr):
+    # A file name that the terminal cannot show must not end the command.
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="backslashreplace")
+  try:
+    status = _run(argv)
+    sys.stdout.flush()
+  except UsageError as error:
+    return _fail(f"{error}", status=2)
+  except Dr3dError as error:
+    return _fail(str(error))
+  except KeyboardInterrupt:
+    return 130
+  except BrokenPipeError:
+    # The reader, such as head, has seen enough. Python flushes once more at
+    # exit, which must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+  except OSError as error:
+    place = f"{error.filename}: " if error.filename else ""
+    return _fail(f"{place}{error.strerror or error}.")
+  except MemoryError:
+    return _fail("there is not enough memory.")
+  except Exception as error:
+    if environment.is_verbose():
+      traceback.print_exc()
+    return _fail(
+      f"unexpected {type(error).__name__}: {error}. This is a defect of dr3d;"
+      " --verbosity=0 shows where."
+    )
+  return status
+
+
+def _run(argv: list[str]) -> int:
+  if not argv:
+    print(_overview(), file=sys.stderr)
+    return 2
+  name, *rest = argv
+  if name in ("--help", "-help", "-h", "help"):
+    if name == "help" and rest:
+      print(format_help(_find(rest[0])))
+    else:
+      print(_overview())
+    return 0
+  if name in ("--version", "-version", "version"):
+    import dr3d
+
+    print(f"dr3d {dr3d.__version__}")
+    return 0
+  verb = _find(name)
+  flags = rest[: rest.index("--")] if "--" in rest else rest
+  if any(flag in ("--help", "-help", "-h") for flag in flags):
+    print(format_help(verb))
+    return 0
+  values, files = parse(verb, rest)
+  environment.prepare(verbosity=values.verbosity)
+  return verb.run(values, files)
+
+
+def _find(name: str) -> Verb:
+  if name not in VERBS:
+    raise UsageError(
+      f"there is no verb {name!r}{suggest(name, VERBS)}; the verbs are"
+      f" {', '.join(VERBS)}."
+    )
+  return importlib.import_module(f"dr3d.cli.{name}").VERB
+
+
+def _overview() -> str:
+  verbs = [_find(name) for name in VERBS]
+  lines = [
+    "dr3d finds a 3D model in a database from whatever you have of it.",
+    "",
+    "Usage: dr3d VERB [flags] [files]",
+    "",
+    *(f"  {verb.name:<12}{verb.summary}" for verb in verbs),
+    "",
+    "dr3d VERB --help tells more about a verb; dr3d --version tells the",
+    "version. Begin with:",
+    "",
+    "  dr3d quickstart --out=quickstart",
+  ]
+  return "\n".join(lines)
+
+
+def _fail(message: str, *, status: int = 1) -> int:
+  print(f"dr3d: {message}", file=sys.stderr)
+  return status

@@ -1,0 +1,70 @@
+"""What the command sets before jax is imported: its cache, and who may log."""
+
+import logging
+import os
+import pathlib
+import sys
+import warnings
+
+_LEVELS = {-2: logging.ERROR, -1: logging.WARNING, 0: logging.INFO}
+_NOISY = ("absl", "jax", "orbax", "trimesh")
+
+
+def prepare(*, verbosity: int) -> None:
+  """Sets the cache and the logs.
+
+  Args:
+    verbosity: -2 errors only, -1 warnings, 0 information, 1 everything.
+  """
+  set_cache()
+  set_logs(verbosity)
+
+
+def cache_directory() -> pathlib.Path:
+  """Where compiled programs are kept: `$DR3D_CACHE`, or the user's cache."""
+  own = os.environ.get("DR3D_CACHE")
+  if own:
+    return pathlib.Path(own)
+  base = os.environ.get("XDG_CACHE_HOME")
+  return (pathlib.Path(base) if base else _home() / ".cache") / "dr3d"
+
+
+def set_cache() -> None:
+  """Lets JAX keep compiled programs, so that a second command starts fast.
+
+  Through the environment, which jax reads when it is imported: variables that
+  the user has set stay.
+  """
+  directory = cache_directory() / "jax"
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
+  # Small ones too: they are a hundred, and take seconds together.
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+  # XLA's own caches hold absolute paths and help on GPUs only.
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+
+def set_logs(verbosity: int) -> None:
+  """Silences what the libraries would tell a person who did not ask."""
+  level = _LEVELS.get(verbosity, logging.DEBUG)
+  logging.basicConfig(
+    stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+  )
+  for name in ("", *_NOISY):
+    logging.getLogger(name).setLevel(level)
+  if verbosity < -1:
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def is_verbose() -> bool:
+  """Whether information may be logged."""
+  return logging.getLogger().isEnabledFor(logging.INFO)
+
+
+def _home() -> pathlib.Path:
+  try:
+    return pathlib.Path.home()
+  except RuntimeError:  # a user without a home, as in some containers
+    import tempfile
+
+    return pathlib.Path(tempfile.gettempdir())

@@ -1,0 +1,74 @@
+"""`dr3d index`: a folder of models becomes, or updates, a database."""
+
+import pathlib
+from typing import Any
+
+from dr3d.cli import report
+from dr3d.cli.verb import Flag, Verb
+
+
+def run(flags: Any, files: list[str]) -> int:
+  """Brings the database to the state of the folder."""
+  del files
+  from dr3d import catalogue
+  from dr3d.database import Database
+  from dr3d.folder import find_models
+
+  # A wrong folder or table is told before a database is made.
+  count = len(find_models(flags.models, labels=flags.labels))
+  directory = pathlib.Path(flags.db)
+  pipeline = None
+  if flags.pipeline or not catalogue.is_complete(directory):
+    pipeline = report.load_pipeline(flags.pipeline)
+  database = Database.create(directory, pipeline)
+  with report.progress(count, "indexing") as progress:
+    result = database.update(
+      flags.models, labels=flags.labels, progress=progress
+    )
+  report.tell_failures(result.failures, "failed")
+  searchable = sum(
+    model.state == catalogue.INDEXED for model in database.models()
+  )
+  print(
+    f"{directory}: {searchable} models to search; {result.new} new,"
+    f" {result.changed} changed, {result.unchanged} unchanged,"
+    f" {result.missing} missing, {len(result.failures)} failed."
+  )
+  return 0 if searchable else 1
+
+
+VERB = Verb(
+  name="index",
+  summary="Make a folder of models searchable, or bring a database up to date.",
+  details="""
+    Only files that are new or have changed are read again. Models whose file
+    has gone are kept but not searched, until the file comes back. Files that
+    cannot be read are listed with the reason, and tried again by the next run;
+    the exit status is 1 only where no model can be searched. A run that was
+    interrupted is completed by the same command.
+  """,
+  example="""
+    dr3d index --db=parts.db --models=models --pipeline=work/pipeline
+    dr3d index --db=parts.db --models=models
+  """,
+  flags=(
+    Flag("db", "Folder of the database; made.", "DIR", required=True),
+    Flag(
+      "models",
+      "Folder of mesh files, subfolders included.",
+      "DIR",
+      required=True,
+    ),
+    Flag(
+      "labels",
+      "Table with the columns file and class, instead of the folders' names.",
+      "FILE.csv",
+    ),
+    Flag(
+      "pipeline",
+      "What dr3d train wrote; needed for a new database, which keeps a copy.",
+      "DIR",
+    ),
+  ),
+  run=run,
+)

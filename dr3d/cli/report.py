@@ -1,0 +1,71 @@
+"""What the verbs tell a person, and where: progress and failures on stderr."""
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from dr3d.intake import Failure
+  from dr3d.pipeline import Pipeline
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
+  """A bar on stderr, where that is a terminal and there is some way to go.
+
+  Args:
+    total: files.
+    what: is done to them.
+
+  Yields:
+    A function of the files done and all files.
+  """
+  import tqdm
+
+  quiet = total < 2 or not sys.stderr.isatty()
+  with tqdm.tqdm(
+    total=total, desc=what, unit="file", disable=quiet, leave=False
+  ) as bar:
+
+    def show(done: int, total: int) -> None:
+      bar.total = total
+      bar.update(done - bar.n)
+
+    yield show
+
+
+def tell(line: str) -> None:
+  """Prints a line on stderr, above a bar where there is one."""
+  import tqdm
+
+  tqdm.tqdm.write(line, file=sys.stderr)
+
+
+def answer(text: str) -> None:
+  """Prints on stdout, above a bar where there is one."""
+  import tqdm
+
+  tqdm.tqdm.write(text, file=sys.stdout)
+  sys.stdout.flush()
+
+
+def tell_failures(failures: "Sequence[Failure]", what: str) -> None:
+  """Lists files that failed, with the reasons, on stderr."""
+  for failure in failures:
+    tell(f"dr3d: {what}: {failure.reason}")
+
+
+def load_pipeline(directory: str | None) -> "Pipeline":
+  """Loads a pipeline; the folder of a training run or a database will do."""
+  from dr3d.pipeline import CONFIG_FILE, Pipeline
+
+  if directory is None:
+    return Pipeline.load()
+  path = pathlib.Path(directory)
+  inside = path / "pipeline"
+  if not (path / CONFIG_FILE).exists() and (inside / CONFIG_FILE).exists():
+    path = inside
+  return Pipeline.load(os.fspath(path))

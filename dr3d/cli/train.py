@@ -1,0 +1,141 @@
+"""`dr3d train`: a folder of labelled models becomes a pipeline."""
+
+import dataclasses
+import pathlib
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+from dr3d.cli import report
+from dr3d.cli.verb import Flag, Verb
+
+if TYPE_CHECKING:
+  from dr3d.train import TrainConfig
+
+PARTS = ("viewpoint", "camera", "light", "material")
+
+
+def run(flags: Any, files: list[str]) -> int:
+  """Trains, or goes on with an interrupted training."""
+  del files
+  from dr3d.folder import find_models
+  from dr3d.reading import read_models
+
+  models = find_models(flags.models, labels=flags.labels)
+  config = make_config(flags)
+  with report.progress(len(models), "reading") as progress:
+    reading = read_models(
+      models, face_budget=config.pipeline.face_budget, progress=progress
+    )
+  report.tell_failures(reading.failures, "skipped")
+
+  from dr3d.train import train
+
+  begin = time.perf_counter()
+  train(reading.meshes, reading.labels, config=config, workdir=flags.workdir)
+  seconds = time.perf_counter() - begin
+
+  pipeline = pathlib.Path(flags.workdir) / "pipeline"
+  labels = f" --labels={shlex.quote(flags.labels)}" if flags.labels else ""
+  classes = len(set(reading.labels) - {""})
+  print(
+    f"Trained on {len(reading.meshes)} models of {classes} classes in"
+    f" {seconds:.0f} s: {pipeline}\n"
+    "Next, make the models searchable:\n"
+    f"  dr3d index --db=parts.db --models={shlex.quote(flags.models)}{labels}"
+    f" --pipeline={shlex.quote(str(pipeline))}"
+  )
+  return 0
+
+
+def make_config(flags: Any) -> "TrainConfig":
+  """What the flags say, as the configuration of a run."""
+  from dr3d.train import TrainConfig
+
+  base = TrainConfig()
+  replace = dataclasses.replace
+  frozen = PARTS if "all" in flags.freeze else flags.freeze
+  moving = tuple(part for part in PARTS if part not in frozen)
+  pipeline = base.pipeline
+  return replace(
+    base,
+    seed=flags.seed,
+    pipeline=replace(
+      pipeline,
+      view_count=flags.views,
+      pose=flags.pose,
+      face_budget=flags.faces,
+      render=replace(pipeline.render, size=flags.size),
+    ),
+    optimizer=replace(base.optimizer, steps=flags.steps, trainable=moving),
+  )
+
+
+VERB = Verb(
+  name="train",
+  summary="Learn, from a folder of labelled models, what tells them apart.",
+  details="""
+    Two networks learn together: one where to stand and how to light a model,
+    the other to tell models by the pictures. A model's class is the name of
+    the folder that its file is in, or what --labels says. Files that cannot
+    be read are listed and left out.
+
+    A run that was interrupted goes on where it stopped when the same command
+    is given again. WORKDIR/pipeline is what the other verbs use;
+    WORKDIR/log.jsonl tells how the training went, a line a step.
+  """,
+  example="dr3d train --models=models --workdir=work",
+  flags=(
+    Flag(
+      "models",
+      "Folder of mesh files (STL, OBJ, PLY, OFF, GLB, glTF, 3MF), subfolders"
+      " included.",
+      "DIR",
+      required=True,
+    ),
+    Flag("workdir", "Folder of this training run; made.", "DIR", required=True),
+    Flag(
+      "labels",
+      "Table with the columns file and class, instead of the folders' names.",
+      "FILE.csv",
+    ),
+    Flag("steps", "Training steps.", "N", 600, "integer", least=1),
+    Flag("views", "Pictures of a model.", "N", 6, "integer", least=2),
+    Flag(
+      "size",
+      "Height and width of a picture, pixels; a multiple of 16.",
+      "N",
+      64,
+      "integer",
+      least=16,
+      multiple=16,
+    ),
+    Flag(
+      "faces",
+      "Models are simplified to at most so many triangles.",
+      "N",
+      1024,
+      "integer",
+      least=4,
+    ),
+    Flag(
+      "pose",
+      "principal turns each model into its principal axes first, so that a"
+      " query may lie as it likes; file trusts the axes of the files.",
+      "NAME",
+      "principal",
+      choices=("principal", "file"),
+    ),
+    Flag(
+      "freeze",
+      "What is not learned, with commas: viewpoint, camera, light, material,"
+      " or all for fixed pictures.",
+      "NAMES",
+      "",
+      "names",
+      choices=(*PARTS, "all"),
+    ),
+    Flag("seed", "Another one gives another run.", "N", 0, "integer", least=0),
+  ),
+  run=run,
+)

@@ -1,0 +1,196 @@
+"""The whole of dr3d at work on the parts that travel with it, in minutes."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import trimesh
+
+from dr3d import sheet
+from dr3d.database import Database
+from dr3d.evaluate import (
+  HEADER,
+  PROTOCOLS,
+  evaluate,
+  make_query,
+  tabulate,
+)
+from dr3d.folder import ModelFile, find_models
+from dr3d.mesh import load_mesh
+from dr3d.meshfile import read_geometry
+from dr3d.reading import read_models
+from dr3d.sample import split, unpack
+from dr3d.step import LossConfig, OptimizerConfig
+from dr3d.table import format_table
+from dr3d.train import TrainConfig, train
+
+HELD_OUT = 2  # parts of each class that are asked for
+PICTURED = 8  # queries on the contact sheet
+PICTURE_SIZE = 144  # pixels
+PICTURE_FACES = 4096
+
+CONFIG = TrainConfig(
+  class_count=10,
+  optimizer=OptimizerConfig(steps=240, render_every=4),
+  loss=LossConfig(task="contrastive"),
+  checkpoint_every=60,
+)
+
+
+def run(
+  directory: str | os.PathLike[str], *, config: TrainConfig = CONFIG
+) -> None:
+  """Trains, indexes and queries the shipped catalogue; prints a table.
+
+  Writes into the directory: `known/` and `held_out/`, the parts; `learned/` and
+  `fixed/`, two training runs; `parts.db/`, the index; `turned/` and `scanned/`,
+  the held-out parts in random orientation and as imitated scans; `answers.png`,
+  some of the queries beside the parts that they were taken for. Called again
+  after an interruption, it goes on.
+
+  Args:
+    directory: made if missing.
+    config: of both runs; that of the fixed views moves nothing of G.
+
+  Raises:
+    Dr3dError: the directory cannot be used.
+  """
+  begin = time.perf_counter()
+  directory = pathlib.Path(directory)
+  known, held_out = _lay_out(directory)
+  budget = config.pipeline.face_budget
+  gallery = read_models(known, face_budget=budget)
+  classes = len(set(gallery.labels))
+  _tell(
+    f"{len(known)} known parts of {classes} classes, {len(held_out)} held out."
+  )
+
+  frozen = dataclasses.replace(config.optimizer, trainable=())
+  runs = {
+    "learned": config,
+    "fixed": dataclasses.replace(config, optimizer=frozen),
+  }
+  pipelines = {}
+  for name, run_config in runs.items():
+    _tell(f"Training with {name} views, {config.optimizer.steps} steps.")
+    pipelines[name] = train(
+      gallery.meshes,
+      gallery.labels,
+      config=run_config,
+      workdir=directory / name,
+    )
+
+  _tell("Indexing the known parts.")
+  database = Database.create(directory / "parts.db", pipelines["learned"])
+  database.update(directory / "known")
+  files = {"filed": held_out}
+  for protocol in PROTOCOLS[1:]:
+    files[protocol] = _write_queries(held_out, protocol, directory / protocol)
+  queries = {
+    protocol: read_models(several, face_budget=budget).meshes
+    for protocol, several in files.items()
+  }
+  labels = [file.label for file in held_out]
+  results = {
+    name: evaluate(pipeline, gallery, queries, labels)
+    for name, pipeline in pipelines.items()
+  }
+  _draw_answers(
+    database,
+    files["turned"],
+    files["scanned"],
+    directory / "answers.png",
+  )
+
+  print(format_table(HEADER, tabulate(results), right=range(2, len(HEADER))))
+  chance = 1 / classes
+  print(
+    f"\nAccuracy is the share of held-out parts whose class the vote names;"
+    f" guessing gives {chance:.3f}.\n"
+    f"{time.perf_counter() - begin:.0f} s in all. Look at"
+    f" {directory / 'answers.png'}, then ask for a part yourself:\n"
+    f"  dr3d query --db={directory / 'parts.db'} {files['scanned'][0].path}"
+  )
+
+
+def _lay_out(
+  directory: pathlib.Path,
+) -> tuple[list[ModelFile], list[ModelFile]]:
+  """Unpacks the parts and sorts them into known and held-out ones."""
+  everything = unpack(directory / "catalogue")
+  parts = split(find_models(everything), held_out=HELD_OUT)
+  for name, files in zip(("known", "held_out"), parts, strict=True):
+    for file in files:
+      target = directory / name / file.name
+      target.parent.mkdir(parents=True, exist_ok=True)
+      shutil.copyfile(file.path, target)
+  return (
+    find_models(directory / "known"),
+    find_models(directory / "held_out"),
+  )
+
+
+def _write_queries(
+  held_out: Sequence[ModelFile], protocol: str, directory: pathlib.Path
+) -> list[ModelFile]:
+  """Writes the held-out parts as the protocol has them, one STL file each."""
+  rng = np.random.default_rng(PROTOCOLS.index(protocol))
+  files = []
+  for file in held_out:
+    mesh = make_query(
+      *read_geometry(file.path), rng, protocol=protocol, face_budget=None
+    )
+    path = (directory / file.name).with_suffix(".stl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    surface = trimesh.Trimesh(
+      mesh.vertices * mesh.radius, mesh.faces, process=False
+    )
+    surface.export(path)
+    files.append(ModelFile(path, path.name, file.label))
+  return files
+
+
+def _draw_answers(
+  database: Database,
+  turned: Sequence[ModelFile],
+  scanned: Sequence[ModelFile],
+  path: pathlib.Path,
+) -> None:
+  """A contact sheet: queries of classes far apart beside their matches."""
+  painter = sheet.whiten(database.pipeline)
+  known = path.parent / "known"
+  every = max(1, len(turned) // PICTURED)
+  chosen = [
+    (turned if i % 2 else scanned)[min(i * every, len(turned) - 1)]
+    for i in range(min(PICTURED, len(turned)))
+  ]
+
+  def portray(file):
+    mesh = load_mesh(file, face_budget=PICTURE_FACES)
+    return sheet.portray(painter, mesh, size=PICTURE_SIZE)
+
+  rows = []
+  for file in chosen:
+    mesh = load_mesh(file.path, face_budget=database.pipeline.face_budget)
+    answer = database.query(mesh, k=3)
+    rows.append(
+      sheet.Row(
+        name=f"{file.path.parent.parent.name}: {file.name}",
+        images=portray(file.path),
+        matches=[
+          sheet.Shown(match, portray(known / match.model))
+          for match in answer.matches
+        ],
+        label=file.label,
+      )
+    )
+  sheet.save(sheet.draw_answers(rows), path)
+
+
+def _tell(text: str) -> None:
+  print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,22 @@
+r"""The patent's literal setting: two models a step, Eq. 1 over all triplets.
+
+    python -m experiments.train --config=experiments/configs/pair.py \
+      --data=parts --workdir=work/pair
+
+Hardware: two CPU cores. Minutes: see the README. Expect: nearly all triplets
+inactive after some hundred steps, and a lower accuracy than part.py.
+
+References:
+  WO 2021/178001 [0024, 0025].
+"""
+
+from ml_collections import ConfigDict
+
+from dr3d.config import to_values
+from dr3d.train import LossConfig, TrainConfig
+
+
+def get_config() -> ConfigDict:
+  """The defaults of `TrainConfig` with pairs of models and all negatives."""
+  config = TrainConfig(sampling="pair", loss=LossConfig(mining="all"))
+  return ConfigDict(to_values(config))

@@ -1,0 +1,19 @@
+r"""Fixed viewpoints beside `part.py`: the same run, but G does not learn.
+
+    python -m experiments.train --config=experiments/configs/part_fixed.py \
+      --data=parts --workdir=work/part_fixed
+
+Hardware: two CPU cores. Minutes: fewer than part.py. Expect: a lower accuracy
+on queries in random orientation.
+"""
+
+from ml_collections import ConfigDict
+
+from dr3d.config import to_values
+from dr3d.train import OptimizerConfig, TrainConfig
+
+
+def get_config() -> ConfigDict:
+  """The defaults of `TrainConfig` with the whole of G frozen."""
+  config = TrainConfig(optimizer=OptimizerConfig(trainable=()))
+  return ConfigDict(to_values(config))

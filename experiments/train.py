@@ -1,0 +1,44 @@
+r"""Trains a pipeline on the train split of a folder.
+
+    python -m experiments.train --config=experiments/configs/part.py \
+      --data=parts --workdir=work/part
+
+The config can be overridden: `--config.optimizer.steps=100`. The same command
+goes on where an interrupted run stopped.
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from dr3d.cli import environment, report
+from dr3d.config import from_values
+from dr3d.evaluate import read_splits
+from dr3d.reading import read_models
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Run to make.")
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run.", required=True
+)
+DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
+INDEX = flags.DEFINE_string(
+  "index_csv", None, "Columns class, file, split. Default: DATA/index.csv."
+)
+flags.mark_flag_as_required("config")
+
+
+def main(_) -> None:
+  environment.prepare(verbosity=-2)
+  from dr3d.train import TrainConfig, train
+
+  config = from_values(TrainConfig, CONFIG.value.to_dict())
+  files = read_splits(DATA.value, INDEX.value)["train"]
+  with report.progress(len(files), "reading") as progress:
+    reading = read_models(
+      files, face_budget=config.pipeline.face_budget, progress=progress
+    )
+  report.tell_failures(reading.failures, "skipped")
+  train(reading.meshes, reading.labels, config=config, workdir=WORKDIR.value)
+
+
+if __name__ == "__main__":
+  app.run(main)
