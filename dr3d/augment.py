@@ -9,8 +9,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dr3d.distance import to_unit
 from dr3d.render import Triangles
-from dr3d.view import normalize, random_views, rotation_matrix
+from dr3d.view import rotation_matrix
 
 Array = jax.Array
 
@@ -23,22 +24,21 @@ class AugmentConfig:
 
   Attributes:
     flip: probability that the signs of the principal axes are drawn anew.
+    swap: probability that two axes of nearly equal moments change places.
+    alike: relative difference of two moments below which they are so.
     tilt: standard deviation of a small turn about each axis, radians.
-    blur: relative difference of two moments below which the angle between
-      their axes is taken as unknown.
-    anyhow: probability of a turn that is uniform over all rotations.
     noise: standard deviation of the surface's displacement, radii.
     roughness: standard deviation of the normals' displacement.
     hole_radius: of the largest hole, radii.
     hole_count: holes cut into every model; half of the models are spared.
   """
 
-  flip: float = 0.5
-  tilt: float = 0.08
-  blur: float = 0.03
-  anyhow: float = 0.1
-  noise: float = 0.01
-  roughness: float = 0.15
+  flip: float = 0.1
+  swap: float = 0.25
+  alike: float = 0.03
+  tilt: float = 0.04
+  noise: float = 0.003
+  roughness: float = 0.1
   hole_radius: float = 0.25
   hole_count: int = 2
 
@@ -61,9 +61,9 @@ def augment(
 
   def one(corners, normals, moments, keys):
     turn = residual_rotation(moments, keys[0], config=config)
-    corners = corners + config.noise * random_field(corners, keys[1], 12.0)
+    corners = corners + config.noise * random_field(corners, keys[1], 20.0)
     rough = config.roughness * random_field(corners, keys[2], 40.0)
-    normals = normalize(normals + rough)
+    normals = to_unit(normals + rough)
     kept = ~in_hole(corners, keys[3], config=config)
     corners = jnp.where(kept[:, None, None], corners @ turn.T, 0)
     return Triangles(corners=corners, normals=normals @ turn.T)
@@ -76,35 +76,32 @@ def residual_rotation(
 ) -> Array:
   """The turn that principal axes leave open.
 
-  Axes of nearly equal moments may lie anywhere in their plane, the signs of
-  axes may be mistaken, and all axes are a little off.
+  Axes of nearly equal moments may change places, the signs of axes may be
+  mistaken, and all axes are a little off.
 
   Args:
-    moments: `[3]`.
+    moments: `[3]`, descending.
     key: random key.
     config: how much.
 
   Returns:
     `[3, 3]` rotation matrix.
   """
-  k_angle, k_sign, k_flip, k_any, k_turn = jax.random.split(key, 5)
-  first, second = jnp.array([1, 2, 0]), jnp.array([2, 0, 1])
-  a, b = moments[first], moments[second]
-  gap = jnp.abs(a - b) / jnp.maximum(a + b, 1e-9)
-  spread = config.tilt * jnp.minimum(config.blur / jnp.maximum(gap, 1e-6), 100)
-  spread = jnp.maximum(spread, config.tilt)
-  angle = spread * jax.random.normal(k_angle, (3,))
-  turn = jnp.eye(3)
-  for k in range(3):
-    half = angle[k] / 2
-    axis = jnp.eye(3)[k] * jnp.sin(half)
-    turn = turn @ rotation_matrix(jnp.append(jnp.cos(half), axis))
+  k_angle, k_sign, k_flip, k_swap = jax.random.split(key, 4)
+  half = config.tilt / 2 * jax.random.normal(k_angle, (3,))
+  turn = rotation_matrix(jnp.append(1.0, half))
+  larger, smaller = moments[:2], moments[1:]
+  gap = (larger - smaller) / jnp.maximum(larger + smaller, 1e-9)
+  swaps = jax.random.bernoulli(k_swap, config.swap, (2,))
+  swaps &= gap < config.alike
+  quarter = jnp.sqrt(0.5)
+  for axis, swap in zip((2, 0), swaps, strict=True):
+    q = jnp.zeros(4).at[0].set(quarter).at[1 + axis].set(quarter)
+    turn = turn @ jnp.where(swap, rotation_matrix(q), jnp.eye(3))
   signs = jax.random.bernoulli(k_sign, shape=(2,)) * 2 - 1
   signs = jnp.append(signs, signs[0] * signs[1])
   flips = jax.random.bernoulli(k_flip, config.flip)
-  turn = turn * jnp.where(flips, signs, 1)
-  anyhow = rotation_matrix(random_views(k_turn, count=1)[0])
-  return jnp.where(jax.random.bernoulli(k_any, config.anyhow), anyhow, turn)
+  return turn * jnp.where(flips, signs, 1)
 
 
 def random_field(points: Array, key: Array, frequency: float) -> Array:
@@ -134,7 +131,11 @@ def in_hole(corners: Array, key: Array, *, config: AugmentConfig) -> Array:
   """Whether a face lies wholly in a random hole, `[F, 3, 3]` to `[F]` bool."""
   k_face, k_radius, k_spare = jax.random.split(key, 3)
   shape = (config.hole_count,)
-  face = jax.random.randint(k_face, shape, 0, len(corners))
+  # Not around the faces that pad, of which there may be many.
+  sides = jnp.max(jnp.abs(corners - corners[:, :1]), axis=(1, 2))
+  is_real = sides > 1e-5
+  chance = is_real / jnp.maximum(jnp.sum(is_real), 1)
+  face = jax.random.choice(k_face, len(corners), shape, p=chance)
   radius = config.hole_radius * jax.random.uniform(k_radius, shape)
   middle = jnp.mean(corners[face], axis=1)
   apart = jnp.linalg.norm(corners[:, :, None] - middle, axis=-1)

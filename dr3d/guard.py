@@ -10,7 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from dr3d.distance import safe_norm, to_unit
+from dr3d.distance import safe_norm
+from dr3d.view import view_directions
 
 
 def measure_spread(features: jax.Array) -> jax.Array:
@@ -73,34 +74,6 @@ def variance_floor(
   variance = jnp.var(images, axis=0)
   deviation = jnp.sqrt(variance + (1e-3 * floor) ** 2)
   return jnp.mean(jnp.maximum(0, 1 - deviation / floor))
-
-
-def view_direction(quaternions: jax.Array) -> jax.Array:
-  """The z axis, turned by each quaternion.
-
-  Args:
-    quaternions: [..., 4]: w, x, y, z of any length; a zero quaternion turns
-      nothing.
-
-  Returns:
-    [..., 3]: unit vectors.
-
-  Raises:
-    ValueError: the last dimension is not 4.
-
-  Example:
-    >>> print(view_direction(jnp.array([0, 1.0, 0, 0])))  # 180° about x
-    [ 0.  0. -1.]
-  """
-  if quaternions.shape[-1:] != (4,):
-    raise ValueError(
-      f"quaternions must have shape [..., 4], got {quaternions.shape}"
-    )
-  w, x, y, z = jnp.moveaxis(to_unit(quaternions), -1, 0)
-  return jnp.stack(
-    [2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)],
-    axis=-1,
-  )
 
 
 def smallest_view_angle(quaternions: jax.Array) -> jax.Array:
@@ -202,6 +175,6 @@ def _direction_distance(quaternions: jax.Array) -> jax.Array:
     raise ValueError(
       f"quaternions must have shape [N, 4], got {quaternions.shape}"
     )
-  direction = view_direction(quaternions)
+  direction = view_directions(quaternions)
   distance = safe_norm(direction[:, None] - direction[None])
   return jnp.where(jnp.eye(quaternions.shape[0], dtype=bool), 2, distance)

@@ -15,6 +15,7 @@ import numpy as np
 from flax import serialization
 
 from dr3d import raster
+from dr3d.config import from_values
 from dr3d.embed import EmbedConfig, Embedder
 from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
@@ -86,9 +87,7 @@ class Pipeline:
     views = make_views(
       sphere_views(config.view_count), colored=config.light_count == 3
     )
-    size = config.render.size
-    image = jnp.zeros((1, config.view_count, size, size, 4))
-    weights = Embedder(config.embed).init(jax.random.key(seed), image)
+    weights = _init_weights(jax.random.key(seed), config=config)
     return cls(config, views, weights)
 
   @classmethod
@@ -128,13 +127,15 @@ class Pipeline:
         f"{path / WEIGHTS_FILE} is damaged: its checksum does not fit"
         f" {CONFIG_FILE}; copy the directory anew."
       )
-    config = _config_from_json(saved["config"], path)
-    blank = cls.create(config)
-    state = serialization.from_bytes(
-      {"views": _plain(blank.views), "weights": blank.weights}, data
-    )
+    config = _config_from_json(saved.get("config"), path)
+    try:
+      state = _restore(config, data)
+    except ValueError as error:
+      raise PipelineError(
+        f"{path / WEIGHTS_FILE} does not fit {CONFIG_FILE}: {error}."
+      ) from error
     views = dacite.from_dict(Views, state["views"], _UNCHECKED)
-    return cls(config, jax.tree.map(jnp.asarray, views), state["weights"])
+    return cls(config, views, state["weights"])
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the pipeline; the directory appears whole or not at all."""
@@ -225,9 +226,9 @@ class Pipeline:
     key = (*triangles.corners.shape[:2], size)
     budget = self._budgets.get(key)
     if budget is None:
-      budget = fit_budget(
-        triangles, self.views, size=size, sigma=self.config.render.sigma
-      ).widened(HEADROOM)
+      drawing = dataclasses.replace(self.config.render, size=size)
+      budget = fit_budget(triangles, self.views, config=drawing)
+      budget = budget.widened(HEADROOM)
     while True:
       result, usage = call(budget)
       if budget.holds(usage):
@@ -267,6 +268,7 @@ def _render(views, triangles, *, config, size, budget):
     size=size,
     sigma=config.render.sigma,
     gamma=config.render.gamma,
+    framing=config.render.framing,
     budget=budget,
   )
 
@@ -284,12 +286,37 @@ def _plain(views: Views) -> dict:
   return dataclasses.asdict(views)
 
 
-def _config_from_json(saved: dict, path: pathlib.Path) -> PipelineConfig:
+@functools.partial(jax.jit, static_argnames="config")
+def _init_weights(key, *, config):
+  # Under jit, or each layer's operations are compiled one by one.
+  size = config.render.size
+  images = jnp.zeros((1, config.view_count, size, size, 4))
+  return Embedder(config.embed).init(key, images)
+
+
+def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
+  """The arrays of a pipeline, of the shapes that its configuration gives."""
+
+  def create():
+    pipeline = Pipeline.create(config)
+    return {"views": _plain(pipeline.views), "weights": pipeline.weights}
+
+  def check(path, expected, array):
+    if array.shape != expected.shape:
+      raise ValueError(
+        f"{jax.tree_util.keystr(path)} has the shape {array.shape}, not"
+        f" {expected.shape}"
+      )
+    return jnp.asarray(array)
+
+  state = serialization.msgpack_restore(data)
+  return jax.tree.map_with_path(check, jax.eval_shape(create), state)
+
+
+def _config_from_json(saved: Any, path: pathlib.Path) -> PipelineConfig:
   try:
-    return dacite.from_dict(
-      PipelineConfig, saved, dacite.Config(cast=[tuple], strict=True)
-    )
-  except dacite.DaciteError as error:
+    return from_values(PipelineConfig, saved)
+  except ValueError as error:
     raise PipelineError(
       f"{path / CONFIG_FILE} is not of this version of dr3d: {error}."
     ) from error

@@ -23,9 +23,10 @@ from dr3d.evaluate import (
 from dr3d.folder import ModelFile, find_models
 from dr3d.mesh import load_mesh
 from dr3d.meshfile import read_geometry
+from dr3d.pipeline import Pipeline
 from dr3d.reading import read_models
 from dr3d.sample import split, unpack
-from dr3d.step import LossConfig, OptimizerConfig
+from dr3d.step import OptimizerConfig
 from dr3d.table import format_table
 from dr3d.train import TrainConfig, train
 
@@ -36,8 +37,7 @@ PICTURE_FACES = 4096
 
 CONFIG = TrainConfig(
   class_count=10,
-  optimizer=OptimizerConfig(steps=240, render_every=4),
-  loss=LossConfig(task="contrastive"),
+  optimizer=OptimizerConfig(steps=240),
   checkpoint_every=60,
 )
 
@@ -102,6 +102,7 @@ def run(
   }
   _draw_answers(
     database,
+    pipelines["learned"],
     files["turned"],
     files["scanned"],
     directory / "answers.png",
@@ -157,12 +158,13 @@ def _write_queries(
 
 def _draw_answers(
   database: Database,
+  pipeline: Pipeline,
   turned: Sequence[ModelFile],
   scanned: Sequence[ModelFile],
   path: pathlib.Path,
 ) -> None:
   """A contact sheet: queries of classes far apart beside their matches."""
-  painter = sheet.whiten(database.pipeline)
+  painter = sheet.whiten(pipeline)
   known = path.parent / "known"
   every = max(1, len(turned) // PICTURED)
   chosen = [
@@ -176,7 +178,7 @@ def _draw_answers(
 
   rows = []
   for file in chosen:
-    mesh = load_mesh(file.path, face_budget=database.pipeline.face_budget)
+    mesh = load_mesh(file.path, face_budget=pipeline.face_budget)
     answer = database.query(mesh, k=3)
     rows.append(
       sheet.Row(

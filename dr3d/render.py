@@ -17,6 +17,7 @@ from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array
 
+SMALLEST_HALF = 1e-3  # of an object in a picture at unit depth
 NEAREST = 0.01  # radii from the camera
 
 
@@ -43,11 +44,16 @@ class RenderConfig:
     sigma: softness of edges, pixels.
     gamma: softness of occlusion, in inverse depth that goes from 0 at the far
       to 1 at the near end of the unit sphere.
+    framing: `"sphere"` keeps the camera on the centre of the unit sphere;
+      `"object"` moves and zooms each picture so that the object fills it as the
+      sphere would. A thin rod seen from its end is a dot in the first and shows
+      its section in the second.
   """
 
   size: int = 64
   sigma: float = 0.7
   gamma: float = 3e-3
+  framing: str = "object"
 
 
 def stack_meshes(
@@ -97,6 +103,7 @@ def render(
   sigma: Array | float,
   gamma: Array | float,
   budget: raster.Budget,
+  framing: str = "sphere",
 ) -> tuple[Array, raster.Usage]:
   """Draws B models in N views each.
 
@@ -112,6 +119,7 @@ def render(
     sigma: softness of edges, pixels; may be traced.
     gamma: softness of occlusion; may be traced.
     budget: room for the rasterizer; see `dr3d.raster.rasterize`.
+    framing: see `RenderConfig`.
 
   Returns:
     Images `[B, N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha;
@@ -129,7 +137,7 @@ def render(
   turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
   p = _turn(triangles.corners, turn)
   colors = shade(p, _turn(triangles.normals, turn), views)
-  pixels = _to_pixels(p, views, size)
+  pixels = _to_pixels(p, views, size, framing)
 
   def pictures(array):
     return array.reshape(B * N, *array.shape[2:])
@@ -153,58 +161,80 @@ def render(
   return images.reshape(B, N, size, size, 4), usage
 
 
-def _to_pixels(p: Array, views: Views, size: int) -> Array:
+def _to_pixels(p: Array, views: Views, size: int, framing: str) -> Array:
   """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth."""
-  depth = views.distance[:, None, None] - p[..., 2]
+  distance = views.distance[:, None, None]
+  depth = distance - p[..., 2]
   is_before = depth > NEAREST
   # An inverse depth of 0 keeps the rasterizer from drawing the face.
   inverse = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
-  zoom = size / 2 / jnp.tan(views.fov / 2)[:, None, None] * inverse
-  x = size / 2 + zoom * p[..., 0]
-  y = size / 2 - zoom * p[..., 1]
-  return jnp.stack([x, y, inverse], axis=-1)
+  x, y = p[..., 0] * inverse, p[..., 1] * inverse
+  if framing == "object":
+    (x, half_x), (y, half_y) = _center(x), _center(y)
+    half = jnp.maximum(jnp.maximum(half_x, half_y), SMALLEST_HALF)
+    # Half the height of the unit sphere in a picture at unit depth.
+    zoom = jax.lax.rsqrt(distance**2 - 1) / half
+    x, y = x * zoom, y * zoom
+  elif framing != "sphere":
+    raise ValueError(f'framing must be "sphere" or "object", got {framing!r}.')
+  scale = size / 2 / jnp.tan(views.fov / 2)[:, None, None]
+  return jnp.stack(
+    [size / 2 + scale * x, size / 2 - scale * y, inverse], axis=-1
+  )
+
+
+def _center(x: Array) -> tuple[Array, Array]:
+  """Moves the middle of the range of all corners to 0; also half the range.
+
+  Triangles that only pad stand at the centre of the sphere, which lies within
+  the hull of the model, so they do not widen the range.
+  """
+  low = jnp.min(x, axis=(-2, -1), keepdims=True)
+  high = jnp.max(x, axis=(-2, -1), keepdims=True)
+  return x - (low + high) / 2, (high - low) / 2
 
 
 def fit_budget(
-  triangles: Triangles, views: Views, *, size: int, sigma: float
+  triangles: Triangles, views: Views, *, config: RenderConfig
 ) -> raster.Budget:
   """A budget that just holds the drawing of these models.
 
   Args:
     triangles: B models.
     views: θ_G.
-    size: height and width of an image, pixels.
-    sigma: softness of edges, pixels.
+    config: how they are drawn.
 
   Returns:
     A budget for `render`; not to be called under jit.
   """
   budget = raster.Budget(pairs=8, blocks=8)
   while True:
-    usage = _measure(triangles, views, size=size, sigma=sigma, budget=budget)
+    usage = _measure(triangles, views, config=config, budget=budget)
     if budget.holds(usage):
       return budget
     budget = budget.grown_to(usage)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "budget"))
-def _measure(triangles, views, *, size, sigma, budget):
+@functools.partial(jax.jit, static_argnames=("config", "budget"))
+def _measure(triangles, views, *, config, budget):
   turn = rotation_matrix(views.quaternion)[:, None]
-  pixels = _to_pixels(_turn(triangles.corners, turn), views, size)
+  pixels = _to_pixels(
+    _turn(triangles.corners, turn), views, config.size, config.framing
+  )
   return raster.measure(
     pixels.reshape(-1, *pixels.shape[2:]),
-    size=(size, size),
-    sigma=sigma,
+    size=(config.size, config.size),
+    sigma=config.sigma,
     budget=budget,
   )
 
 
-def _turn(vectors: Array, turn: Array) -> Array:
+def _turn(vectors: Array | np.ndarray, turn: Array) -> Array:
   """`[B, F, 3, 3]` vectors by `[N, 1, 3, 3]` rotations to `[B, N, F, 3, 3]`.
 
   Written out: nine products fuse, a batched matrix product does not.
   """
-  x, y, z = (vectors[:, None, :, :, k] for k in range(3))
+  x, y, z = jnp.moveaxis(jnp.asarray(vectors)[:, None], -1, 0)
   return jnp.stack(
     [
       turn[..., k, 0, None] * x

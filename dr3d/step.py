@@ -46,7 +46,8 @@ class LossConfig:
   """What T and G minimise.
 
   Attributes:
-    task: T's loss, Eq. 1 or the supervised contrastive one.
+    task: T's loss, Eq. 1 or the supervised contrastive one, which reached
+      more in as many steps.
     mining: negatives of Eq. 1, see `batch_triplet_loss`.
     margin: ε of Eq. 2, see `make_margin`.
     temperature: of the contrastive loss.
@@ -56,7 +57,7 @@ class LossConfig:
     coverage: weight of the guard that keeps the object in the frame.
   """
 
-  task: Literal["triplet", "contrastive"] = "triplet"
+  task: Literal["triplet", "contrastive"] = "contrastive"
   mining: Literal["all", "hard", "semihard"] = "hard"
   margin: Literal["unit", "patent"] = "unit"
   temperature: float = 0.1
@@ -85,9 +86,9 @@ class OptimizerConfig:
   embed_decay: float = 1e-4
   render_rate: float = 5e-3
   trainable: tuple[str, ...] = PARTS
-  render_every: int = 1
+  render_every: int = 4
   average: float = 0.99
-  steps: int = 600
+  steps: int = 800
 
 
 @jax.tree_util.register_dataclass
@@ -140,7 +141,12 @@ def make_optimizers(
 
 
 def make_state(views: Views, weights: Any, *, config: OptimizerConfig) -> State:
-  """The state before the first step."""
+  """The state before the first step.
+
+  Raises:
+    ValueError: a name in `config.trainable` is none of `PARTS`.
+  """
+  select_parts(views, config.trainable)
   embed, render_ = make_optimizers(config)
   return State(
     step=jnp.asarray(0, jnp.int32),
@@ -193,7 +199,6 @@ def train_step(
   triangles: Triangles,
   moments: Array,
   labels: Array,
-  mask: Views,
   key: Array,
   *,
   pipeline: PipelineConfig,
@@ -214,7 +219,6 @@ def train_step(
     triangles: B models.
     moments: `[B, 3]` principal second moments, for the augmentation.
     labels: int `[B]`.
-    mask: from `select_parts`; traced, so that freezing compiles nothing.
     key: random key of this step.
     pipeline: the pipeline's configuration.
     loss: the losses'.
@@ -247,49 +251,64 @@ def train_step(
     out_specs=PartitionSpec(),
     check_vma=False,
   )
+  # What follows of G's gradient is dropped by the compiler if nothing uses it.
   g_views, g_weights, metrics, usage = gradients(
     state.views, state.weights, state.distance, labels, triangles
   )
-  embed, render_ = make_optimizers(optimizer)
+  metrics["embed_gradient"] = optax.global_norm(g_weights)
+  if moves_views:
+    mask = select_parts(state.views, optimizer.trainable)
+    g_views = jax.tree.map(jnp.multiply, g_views, mask)
+    metrics["render_gradient"] = optax.global_norm(g_views)
+  else:
+    g_views = None
+  state = _move(state, g_views, g_weights, metrics["distance"], optimizer)
+  metrics["smallest_view_angle"] = smallest_view_angle(state.views.quaternion)
+  metrics["parameters"] = optax.global_norm((state.views, state.weights))
+  return state, metrics, usage
+
+
+def _move(
+  state: State,
+  g_views: Views | None,
+  g_weights: Any,
+  distance: Array,
+  config: OptimizerConfig,
+) -> State:
+  """Applies the gradients; G stays where it has none."""
+  embed, render_ = make_optimizers(config)
   steps, embed_moments = embed.update(
     g_weights, state.embed_moments, state.weights
   )
   weights = optax.apply_updates(state.weights, steps)
   views, render_moments = state.views, state.render_moments
-  if moves_views:
-    g_views = jax.tree.map(jnp.multiply, g_views, mask)
+  mask = select_parts(views, config.trainable)
+
+  def thaw(new, old):
+    """What is frozen keeps its bits, whatever `project` would do to it."""
+    return jax.tree.map(lambda n, o, m: jnp.where(m > 0, n, o), new, old, mask)
+
+  if g_views is not None:
     steps, render_moments = render_.update(g_views, render_moments)
-    views = project(optax.apply_updates(views, steps))
-    views = jax.tree.map(
-      lambda new, old, m: jnp.where(m > 0, new, old), views, state.views, mask
-    )
+    views = thaw(project(optax.apply_updates(views, steps)), views)
 
   step = state.step + 1
   # Early on the mean forgets faster, or it would remember the random start.
-  decay = jnp.minimum(optimizer.average, (1.0 + step) / (10.0 + step))
+  decay = jnp.minimum(config.average, (1.0 + step) / (10.0 + step))
 
   def average(mean, new):
     return jax.tree.map(lambda m, x: decay * m + (1 - decay) * x, mean, new)
 
-  metrics = {
-    **metrics,
-    "smallest_view_angle": smallest_view_angle(views.quaternion),
-    "embed_gradient": optax.global_norm(g_weights),
-    "parameters": optax.global_norm((views, weights)),
-  }
-  if moves_views:
-    metrics["render_gradient"] = optax.global_norm(g_views)
-  state = State(
+  return State(
     step=step,
     views=views,
     weights=weights,
-    mean_views=project(average(state.mean_views, views)),
+    mean_views=thaw(project(average(state.mean_views, views)), views),
     mean_weights=average(state.mean_weights, weights),
     render_moments=render_moments,
     embed_moments=embed_moments,
-    distance=0.95 * state.distance + 0.05 * metrics["distance"],
+    distance=0.95 * state.distance + 0.05 * distance,
   )
-  return state, metrics, usage
 
 
 def _gradients(
@@ -297,7 +316,9 @@ def _gradients(
 ):
   """Both gradients and the metrics; the same on every device."""
   first = jax.lax.axis_index(AXIS) * share
-  model_count = len(labels)
+
+  def mine(gradient):
+    return jax.lax.dynamic_slice_in_dim(gradient, first, share)
 
   def draw(views):
     return render(
@@ -306,6 +327,7 @@ def _gradients(
       size=pipeline.render.size,
       sigma=pipeline.render.sigma,
       gamma=pipeline.render.gamma,
+      framing=pipeline.render.framing,
       budget=budget,
     )
 
@@ -315,21 +337,8 @@ def _gradients(
   )
   everyone = jax.lax.all_gather(features, AXIS, tiled=True)
 
-  def mine(gradient):
-    return jax.lax.dynamic_slice_in_dim(gradient, first, share)
-
   def task(features):
-    if loss.task == "contrastive":
-      terms = contrastive_loss(
-        features, labels=labels, temperature=loss.temperature
-      )
-    else:
-      margin = make_margin(views.quaternion, kind=loss.margin)
-      terms = batch_triplet_loss(
-        features, margin, labels=labels, mining=loss.mining
-      )
-    spread = loss.spread * variance_floor(features)
-    return terms.loss + spread, terms
+    return _task_loss(features, views.quaternion, labels, loss)
 
   def separation(features):
     terms = batch_separation_loss(
@@ -344,12 +353,11 @@ def _gradients(
   _, g_images = pull_features(mine(slope))
 
   def cover(alpha):
-    share_of_all = 1 / (model_count * views.count)
-    return loss.coverage * jnp.sum(coverage_guard(alpha)) * share_of_all
+    return jnp.sum(coverage_guard(alpha)) / (len(labels) * views.count)
 
   alpha = images[..., -1]
-  g_images = g_images.at[..., -1].add(jax.grad(cover)(alpha))
-  (g_views,) = pull_images(g_images)
+  g_alpha = loss.coverage * jax.grad(cover)(alpha)
+  (g_views,) = pull_images(g_images.at[..., -1].add(g_alpha))
   g_weights, g_views = jax.lax.psum((g_weights, g_views), AXIS)
   repel = jax.grad(view_repulsion)(views.quaternion)
   g_views = dataclasses.replace(
@@ -366,3 +374,17 @@ def _gradients(
     "coverage": jax.lax.pmean(jnp.mean(alpha), AXIS),
   }
   return g_views, g_weights, metrics, jax.lax.pmax(usage, AXIS)
+
+
+def _task_loss(features, quaternion, labels, loss):
+  """What T minimises, and the measurements that come with it."""
+  if loss.task == "contrastive":
+    terms = contrastive_loss(
+      features, labels=labels, temperature=loss.temperature
+    )
+  else:
+    margin = make_margin(quaternion, kind=loss.margin)
+    terms = batch_triplet_loss(
+      features, margin, labels=labels, mining=loss.mining
+    )
+  return terms.loss + loss.spread * variance_floor(features), terms

@@ -1,7 +1,6 @@
 """Training: from meshes and labels to a pipeline, resumable at any moment."""
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tqdm
@@ -18,6 +16,7 @@ from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dr3d.augment import AugmentConfig
+from dr3d.batch import Sampler, number_classes
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
@@ -29,10 +28,10 @@ from dr3d.step import (
   OptimizerConfig,
   State,
   make_state,
-  select_parts,
   train_step,
 )
 from dr3d.view import Views
+from dr3d.workdir import Log, claim
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
@@ -83,7 +82,8 @@ def train(
   """Trains G and T, or goes on where an interrupted run stopped.
 
   Writes `checkpoints/`, `log.jsonl` (one JSON object a step) and, at the end,
-  `pipeline/` into the working directory.
+  `pipeline/` into the working directory. Where that is there already, the run
+  is over, and the pipeline is read.
 
   Args:
     meshes: the known models.
@@ -100,177 +100,126 @@ def train(
     TrainingError: too few models, a working directory of another run, a
       collapse, or a number that is not finite.
   """
-  classes = _number(labels)
-  devices = _devices(config)
-  sampler = _Sampler(classes, config)
   workdir = pathlib.Path(workdir).absolute()
-  _claim(workdir, config, labels)
+  classes = number_classes(labels)
+  sampler = Sampler(
+    classes,
+    sampling=config.sampling,
+    class_count=config.class_count,
+    models_per_class=config.models_per_class,
+    seed=config.seed,
+  )
+  claim(workdir, _describe(meshes, labels, config, views))
+  if (workdir / "pipeline").exists():
+    return Pipeline.load(workdir / "pipeline")
 
+  models = _Models(
+    stack_meshes(
+      list(meshes),
+      face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
+      pose=config.pipeline.pose,
+    ),
+    np.stack([mesh.moments for mesh in meshes]),
+    classes,
+  )
+  devices = _use_devices(sampler.size)
   start = Pipeline.create(config.pipeline, seed=config.seed)
   state = make_state(
     start.views if views is None else views,
     start.weights,
     config=config.optimizer,
   )
-  mask = select_parts(state.views, config.optimizer.trainable)
-  data = stack_meshes(
-    list(meshes),
-    face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
-    pose=config.pipeline.pose,
-  )
-  moments = np.stack([mesh.moments for mesh in meshes])
-  budget = _first_budget(data, state.views, sampler, devices.size, config)
+  budget = _first_budget(models, state.views, sampler, devices.size, config)
+  steps = config.optimizer.steps
 
-  checkpoints = ocp.CheckpointManager(
-    workdir / "checkpoints",
-    options=ocp.CheckpointManagerOptions(
-      max_to_keep=2, save_interval_steps=config.checkpoint_every
-    ),
-  )
-  with checkpoints, _Log(workdir / "log.jsonl") as log:
-    latest = checkpoints.latest_step()
-    if latest is not None:
-      state = checkpoints.restore(latest, args=ocp.args.StandardRestore(state))
+  with _open_checkpoints(workdir, config) as checkpoints:
     # Where the first state lies decides what is compiled: where a step puts it.
-    everywhere = NamedSharding(devices, PartitionSpec())
-    state, mask = jax.device_put((state, mask), everywhere)
-    log.rewind(int(state.step))
-    steps = config.optimizer.steps
-    bar = tqdm.tqdm(
-      total=steps, initial=int(state.step), disable=not progress, unit="step"
+    state = jax.device_put(
+      _restore(checkpoints, state), NamedSharding(devices, PartitionSpec())
     )
-    collapsed = 0
-    with bar:
-      for step in range(int(state.step), steps):
+    done = int(state.step)
+    with (
+      Log(workdir / "log.jsonl", step=done) as log,
+      tqdm.tqdm(
+        total=steps, initial=done, disable=not progress, unit="step"
+      ) as bar,
+    ):
+      collapsed = _count_collapsed(log.rows)
+      for step in range(done, steps):
         begin = time.perf_counter()
-        chosen = sampler(step)
-        batch = (
-          jax.tree.map(lambda x, i=chosen: x[i], data),
-          moments[chosen],
-          classes[chosen],
+        state, metrics, budget = _step_in_budget(
+          state,
+          models.take(sampler(step)),
+          jax.random.fold_in(jax.random.key(config.seed), step),
+          config=config,
+          budget=budget,
+          devices=devices,
+          moves_views=_moves_views(step, config.optimizer),
         )
-        while True:
-          new, metrics, usage = train_step(
-            state,
-            *batch,
-            mask,
-            jax.random.fold_in(jax.random.key(config.seed), step),
-            pipeline=config.pipeline,
-            loss=config.loss,
-            optimizer=config.optimizer,
-            augmentation=config.augmentation,
-            budget=budget,
-            devices=devices,
-            moves_views=step % config.optimizer.render_every == 0,
-          )
-          if budget.holds(usage):
-            break
-          budget = budget.grown_to(usage).widened(HEADROOM)
         row = {name: float(value) for name, value in metrics.items()}
         _check_finite(row, step + 1)
         collapsed = collapsed + 1 if row["spread"] < COLLAPSED else 0
-        if collapsed >= PATIENCE:
-          raise TrainingError(
-            f"training collapsed: for {PATIENCE} steps up to step {step + 1}"
-            " all images had the same vector; lower the learning rate"
-            " (embed_rate) or raise the weight of the variance floor (spread)."
-          )
-        state = new
+        _check_collapse(collapsed, step + 1)
         row["seconds"] = time.perf_counter() - begin
-        log.write(step + 1, row, state.views)
-        bar.update()
-        bar.set_postfix(
-          T=f"{row['task_loss']:.3f}",
-          G=f"{row['separation_loss']:.3f}",
-          active=f"{row['active']:.0%}",
-          angle=f"{math.degrees(row['smallest_view_angle']):.0f}°",
+        log.write({"step": step + 1, **row, **_viewpoints(step + 1, state)})
+        _show(bar, row)
+        checkpoints.save(
+          step + 1,
+          args=ocp.args.StandardSave(state),
+          force=step + 1 == steps,
         )
-        checkpoints.save(step + 1, args=ocp.args.StandardSave(state))
-    pipeline = Pipeline(config.pipeline, state.mean_views, state.mean_weights)
-    pipeline.save(workdir / "pipeline")
-    checkpoints.save(steps, args=ocp.args.StandardSave(state), force=True) if (
-      checkpoints.latest_step() != steps
-    ) else None
+  pipeline = Pipeline(config.pipeline, state.mean_views, state.mean_weights)
+  pipeline.save(workdir / "pipeline")
   return pipeline
 
 
-class _Sampler:
-  """Which models make the batch of a step; a function of seed and step."""
+@dataclasses.dataclass(frozen=True)
+class _Models:
+  """All models on the host; fields as `train_step` takes them."""
 
-  def __init__(self, classes: np.ndarray, config: TrainConfig):
-    self.seed = config.seed
-    members = [np.flatnonzero(classes == c) for c in range(classes.max() + 1)]
-    if config.sampling == "pair":
-      self.classes, self.each = 2, 1
-    elif config.sampling == "batch":
-      self.classes = min(config.class_count, len(members))
-      self.each = config.models_per_class
-    else:
-      raise ValueError(
-        f'sampling must be "batch" or "pair", got {config.sampling!r}.'
-      )
-    if len(members) < 2:
-      raise TrainingError(
-        "training needs models of at least two classes to tell apart, got"
-        f" {len(members)}: give the models' folders the names of their classes,"
-        " or a table with --labels."
-      )
-    self.members = members
-    self.size = self.classes * self.each
+  triangles: Triangles
+  moments: np.ndarray
+  classes: np.ndarray
 
-  def __call__(self, step: int) -> np.ndarray:
-    rng = np.random.default_rng((self.seed, step))
-    drawn = rng.choice(len(self.members), self.classes, replace=False)
-    chosen = []
-    for c in drawn:
-      order = rng.permutation(self.members[c])
-      chosen.append(np.resize(order, self.each))
-    return np.concatenate(chosen)
+  def take(self, chosen: np.ndarray) -> "_Models":
+    triangles = jax.tree.map(lambda x: x[chosen], self.triangles)
+    return _Models(triangles, self.moments[chosen], self.classes[chosen])
 
 
-class _Log:
-  """A file of JSON lines, one a step, none doubled after a resume."""
+def _describe(
+  meshes: Sequence[Mesh],
+  labels: Sequence[str],
+  config: TrainConfig,
+  views: Views | None,
+) -> dict[str, Any]:
+  """What tells one run from another."""
+  start = None
+  if views is not None:
+    leaves = jax.tree.leaves(views)
+    start = [np.asarray(leaf).round(4).tolist() for leaf in leaves]
+  return {
+    **dataclasses.asdict(config),
+    "the models": [
+      [label, len(mesh.faces)]
+      for label, mesh in zip(labels, meshes, strict=True)
+    ],
+    "the first viewpoints": start,
+  }
 
-  def __init__(self, path: pathlib.Path):
-    self.path = path
 
-  def __enter__(self) -> "_Log":
-    self.path.touch()
-    self.file = self.path.open("a", encoding="utf-8")
-    return self
-
-  def __exit__(self, *_: Any) -> None:
-    self.file.close()
-
-  def rewind(self, step: int) -> None:
-    """Drops the rows after `step`, and a row that a kill cut short."""
-    kept = []
-    for line in self.path.read_text(encoding="utf-8").splitlines():
-      try:
-        row = json.loads(line)
-      except ValueError:
-        continue
-      if row["step"] <= step:
-        kept.append(line + "\n")
-    partial = self.path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    self.file.close()
-    partial.replace(self.path)
-    self.file = self.path.open("a", encoding="utf-8")
-
-  def write(self, step: int, row: dict[str, float], views: Views) -> None:
-    """Appends a row; every tenth has the viewpoints."""
-    out: dict[str, Any] = {"step": step, **row}
-    if step % 10 == 0 or step == 1:
-      out["quaternion"] = np.asarray(views.quaternion).round(5).tolist()
-    self.file.write(json.dumps(out) + "\n")
-    self.file.flush()
+def _use_devices(batch_size: int) -> DeviceMesh:
+  """As many devices of this host as divide the batch."""
+  devices = jax.devices()
+  count = math.gcd(batch_size, len(devices))
+  return jax.make_mesh(
+    (count,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:count]
+  )
 
 
 def _first_budget(
-  data: Triangles,
+  models: _Models,
   views: Views,
-  sampler: _Sampler,
+  sampler: Sampler,
   device_count: int,
   config: TrainConfig,
 ) -> Budget:
@@ -278,13 +227,8 @@ def _first_budget(
   share = sampler.size // device_count
   largest = Budget(pairs=1, blocks=1)
   for step in range(4):
-    batch = jax.tree.map(lambda x, i=sampler(step)[:share]: x[i], data)
-    budget = fit_budget(
-      batch,
-      views,
-      size=config.pipeline.render.size,
-      sigma=config.pipeline.render.sigma,
-    )
+    batch = models.take(sampler(step)[:share]).triangles
+    budget = fit_budget(batch, views, config=config.pipeline.render)
     largest = Budget(
       pairs=max(largest.pairs, budget.pairs),
       blocks=max(largest.blocks, budget.blocks),
@@ -292,65 +236,58 @@ def _first_budget(
   return largest.widened(HEADROOM)
 
 
-def _number(labels: Sequence[str]) -> np.ndarray:
-  """Classes as integers from 0; a model without a label is its own class."""
-  numbers: dict[tuple[str, int], int] = {}
-  return np.array(
-    [
-      numbers.setdefault((label, -1 if label else i), len(numbers))
-      for i, label in enumerate(labels)
-    ],
-    np.int32,
+def _open_checkpoints(
+  workdir: pathlib.Path, config: TrainConfig
+) -> ocp.CheckpointManager:
+  return ocp.CheckpointManager(
+    workdir / "checkpoints",
+    options=ocp.CheckpointManagerOptions(
+      max_to_keep=2, save_interval_steps=config.checkpoint_every
+    ),
   )
 
 
-def _devices(config: TrainConfig) -> DeviceMesh:
-  """As many devices as divide the batch."""
-  batch = 2
-  if config.sampling == "batch":
-    batch = config.class_count * config.models_per_class
-  devices = jax.devices()
-  count = math.gcd(batch, len(devices))
-  return jax.make_mesh(
-    (count,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:count]
-  )
+def _restore(checkpoints: ocp.CheckpointManager, state: State) -> State:
+  """The state of the latest checkpoint, or the given one."""
+  latest = checkpoints.latest_step()
+  if latest is None:
+    return state
+  return checkpoints.restore(latest, args=ocp.args.StandardRestore(state))
 
 
-def _claim(
-  workdir: pathlib.Path, config: TrainConfig, labels: Sequence[str]
-) -> None:
-  """Notes whose working directory it is, or checks that it is ours."""
-  workdir.mkdir(parents=True, exist_ok=True)
-  path = workdir / "config.json"
-  run = json.loads(
-    json.dumps({"config": dataclasses.asdict(config), "labels": list(labels)})
-  )
-  if not path.exists():
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
-    partial.replace(path)
-    return
-  old = json.loads(path.read_text(encoding="utf-8"))
-  differing = _differences(old["config"], run["config"])
-  if old["labels"] != run["labels"]:
-    differing.append("the models")
-  if differing:
-    raise TrainingError(
-      f"{workdir} holds another run, which differs in {', '.join(differing)};"
-      " name another working directory or delete this one."
+def _moves_views(step: int, config: OptimizerConfig) -> bool:
+  return bool(config.trainable) and step % config.render_every == 0
+
+
+def _step_in_budget(
+  state: State,
+  batch: _Models,
+  key: jax.Array,
+  *,
+  config: TrainConfig,
+  budget: Budget,
+  devices: DeviceMesh,
+  moves_views: bool,
+) -> tuple[State, dict[str, jax.Array], Budget]:
+  """Makes a step, with a larger budget if need be, which it returns."""
+  while True:
+    new, metrics, usage = train_step(
+      state,
+      batch.triangles,
+      batch.moments,
+      batch.classes,
+      key,
+      pipeline=config.pipeline,
+      loss=config.loss,
+      optimizer=config.optimizer,
+      augmentation=config.augmentation,
+      budget=budget,
+      devices=devices,
+      moves_views=moves_views,
     )
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-  if isinstance(old, dict) and isinstance(new, dict):
-    return [
-      difference
-      for key in sorted(old.keys() | new.keys())
-      for difference in _differences(
-        old.get(key), new.get(key), f"{name}.{key}".lstrip(".")
-      )
-    ]
-  return [] if old == new else [name]
+    if budget.holds(usage):
+      return new, metrics, budget
+    budget = budget.grown_to(usage).widened(HEADROOM)
 
 
 def _check_finite(row: dict[str, float], step: int) -> None:
@@ -360,3 +297,39 @@ def _check_finite(row: dict[str, float], step: int) -> None:
       f"training stopped at step {step}: {', '.join(bad)} is not finite; the"
       " checkpoint before it is whole."
     )
+
+
+def _count_collapsed(rows: list[dict[str, Any]]) -> int:
+  """Rows at the end of the log in which all images had the same vector."""
+  count = 0
+  for row in reversed(rows):
+    if row["spread"] >= COLLAPSED:
+      break
+    count += 1
+  return count
+
+
+def _check_collapse(collapsed: int, step: int) -> None:
+  if collapsed >= PATIENCE:
+    raise TrainingError(
+      f"training collapsed: for {PATIENCE} steps up to step {step} all images"
+      " had the same vector; lower the learning rate (embed_rate) or raise the"
+      " weight of the variance floor (spread)."
+    )
+
+
+def _viewpoints(step: int, state: State) -> dict[str, Any]:
+  """The viewpoints, for every tenth row of the log."""
+  if step % 10 and step > 1:
+    return {}
+  return {"quaternion": np.asarray(state.views.quaternion).round(5).tolist()}
+
+
+def _show(bar: tqdm.tqdm, row: dict[str, float]) -> None:
+  bar.update()
+  bar.set_postfix(
+    T=f"{row['task_loss']:.3f}",
+    G=f"{row['separation_loss']:.3f}",
+    active=f"{row['active']:.0%}",
+    angle=f"{math.degrees(row['smallest_view_angle']):.0f}°",
+  )

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dr3d.distance import to_unit
+
 Array = jax.Array
 
 DISTANCE_RANGE = (1.5, 10.0)  # radii of the object
@@ -123,7 +125,7 @@ def make_views(
     return jnp.tile(x[None], (n,) + (1,) * x.ndim)
 
   return Views(
-    quaternion=normalize(quaternion),
+    quaternion=to_unit(quaternion),
     distance=jnp.full(n, distance, jnp.float32),
     fov=jnp.full(n, 2.04 * np.arcsin(1 / distance), jnp.float32),
     light=Light(
@@ -139,19 +141,17 @@ def make_views(
   )
 
 
-def normalize(x: Array) -> Array:
-  """`x / ‖x‖` over the last axis; at 0 the result and the gradient are 0."""
-  square = jnp.sum(x**2, axis=-1, keepdims=True)
-  is_zero = square == 0
-  return jnp.where(is_zero, 0, x * jax.lax.rsqrt(jnp.where(is_zero, 1, square)))
-
-
 def rotation_matrix(quaternion: Array) -> Array:
   """`[..., 4]` quaternions w, x, y, z to `[..., 3, 3]` rotation matrices.
 
   The quaternion is normalised first; the zero quaternion gives the identity.
+
+  Raises:
+    ValueError: the last dimension is not 4.
   """
-  w, x, y, z = jnp.moveaxis(normalize(quaternion), -1, 0)
+  if quaternion.shape[-1:] != (4,):
+    raise ValueError(f"quaternion must be [..., 4], got {quaternion.shape}.")
+  w, x, y, z = jnp.moveaxis(to_unit(quaternion), -1, 0)
   rows = [
     [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
     [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
@@ -177,11 +177,11 @@ def project(views: Views) -> Views:
     mean < LEAST_INTENSITY, intensity + LEAST_INTENSITY - mean, intensity
   )
   return Views(
-    quaternion=normalize(views.quaternion),
+    quaternion=to_unit(views.quaternion),
     distance=clip(views.distance, DISTANCE_RANGE),
     fov=clip(views.fov, FOV_RANGE),
     light=Light(
-      direction=normalize(views.light.direction),
+      direction=to_unit(views.light.direction),
       intensity=intensity,
       ambient=clip(views.light.ambient, AMBIENT_RANGE),
     ),
@@ -282,7 +282,7 @@ def dodecahedron_views() -> np.ndarray:
 
 def random_views(key: Array, *, count: int) -> Array:
   """`[count, 4]` quaternions, uniform over all rotations."""
-  return normalize(jax.random.normal(key, (count, 4)))
+  return to_unit(jax.random.normal(key, (count, 4)))
 
 
 def view_directions(quaternion: Array) -> Array:

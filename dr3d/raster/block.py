@@ -331,7 +331,8 @@ def scatter_gradient(
     nearest = [first, second, ~(first | second)]
 
     def pick(values):
-      return jnp.where(first, values[0], jnp.where(second, values[1], values[2]))
+      later = jnp.where(second, values[1], values[2])
+      return jnp.where(first, values[0], later)
 
     e = pick(f.e)
     s = pick(f.s)

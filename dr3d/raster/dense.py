@@ -79,8 +79,10 @@ def rasterize_dense(
   coverage = jnp.where(seen, jax.nn.sigmoid(jnp.where(seen, logit, 0)), 0)
 
   clipped = jnp.maximum(weight, 0)
-  clipped = clipped / jnp.sum(clipped, axis=-1, keepdims=True)
+  total = jnp.sum(clipped, axis=-1, keepdims=True)
+  clipped = clipped / jnp.where(drawn[:, None], total, 1)
   inverse_depth = jnp.sum(clipped * corners[..., 2], axis=-1)
+  inverse_depth = jnp.where(drawn, inverse_depth, 1)
   color = jnp.einsum("hwfk,fk,fkc->hwfc", clipped, corners[..., 2], colors)
   color = color / inverse_depth[..., None]
   far, near = depth_range

@@ -13,10 +13,14 @@ References:
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
-from dr3d.train import LossConfig, TrainConfig
+from dr3d.train import LossConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> ConfigDict:
   """The defaults of `TrainConfig` with pairs of models and all negatives."""
-  config = TrainConfig(sampling="pair", loss=LossConfig(mining="all"))
+  config = TrainConfig(
+    sampling="pair",
+    loss=LossConfig(task="triplet", mining="all"),
+    optimizer=OptimizerConfig(render_every=1),
+  )
   return ConfigDict(to_values(config))

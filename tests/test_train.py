@@ -1,0 +1,405 @@
+"""Training: it learns, and it is the same run however often it is cut short."""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import trimesh
+from jax.experimental.compilation_cache import compilation_cache
+
+from dr3d.embed import EmbedConfig
+from dr3d.error import TrainingError
+from dr3d.mesh import make_mesh
+from dr3d.pipeline import Pipeline, PipelineConfig
+from dr3d.raster import Budget, Usage
+from dr3d.render import RenderConfig
+from dr3d.step import LossConfig, OptimizerConfig
+from dr3d.train import TrainConfig, train
+from dr3d.view import make_views, ring_views
+
+module = importlib.import_module("dr3d.train")  # dr3d.train is the function
+
+STEPS = 40
+CONFIG = TrainConfig(
+  class_count=4,
+  models_per_class=2,
+  checkpoint_every=5,
+  pipeline=PipelineConfig(
+    view_count=2,
+    render=RenderConfig(size=16),
+    embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+  ),
+  optimizer=OptimizerConfig(steps=STEPS, embed_rate=4e-3),
+)
+
+
+def make_models():
+  """Boxes, cylinders, cones and balls in random proportions."""
+  rng = np.random.default_rng(0)
+  makers = {
+    "box": lambda a, b, c: trimesh.creation.box([a, b, c]),
+    "cylinder": lambda a, b, c: trimesh.creation.cylinder(a, b, sections=8),
+    "cone": lambda a, b, c: trimesh.creation.cone(a, b, sections=8),
+    "ball": lambda a, b, c: trimesh.creation.icosphere(1).apply_scale(
+      [a, b, c]
+    ),
+  }
+  meshes, labels = [], []
+  for label, maker in makers.items():
+    for _ in range(3):
+      shape = maker(*rng.uniform(0.5, 1.5, 3))
+      meshes.append(make_mesh(shape.vertices, shape.faces))
+      labels.append(label)
+  return meshes, labels
+
+
+def call(workdir, config=CONFIG, models=None, **how):
+  meshes, labels = models or make_models()
+  return train(
+    meshes, labels, config=config, workdir=workdir, progress=False, **how
+  )
+
+
+def read_log(workdir):
+  """The rows of the log without what a clock says."""
+  lines = (workdir / "log.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  for row in rows:
+    assert row.pop("seconds") > 0
+  return rows
+
+
+def assert_same_pipeline(got, expected):
+  assert got.fingerprint == expected.fingerprint
+
+
+def interrupt_at(monkeypatch, step):
+  """Cuts the run short while it makes a step."""
+  check = module._check_finite
+
+  def stop(row, number):
+    if number == step:
+      raise KeyboardInterrupt
+    check(row, number)
+
+  monkeypatch.setattr(module, "_check_finite", stop)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run that nothing interrupted; what it compiled is in `cache`."""
+
+  workdir: pathlib.Path
+  pipeline: Pipeline
+  budget: Budget
+  cache: pathlib.Path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  workdir, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("x")
+  budgets = []
+  step = module.train_step
+
+  def train_step(*args, budget, **how):
+    budgets.append(budget)
+    return step(*args, budget=budget, **how)
+
+  with pytest.MonkeyPatch.context() as patch, compiled_into(cache):
+    patch.setattr(module, "train_step", train_step)
+    pipeline = call(workdir)
+  return Run(workdir, pipeline, budgets[-1], cache)
+
+
+@contextlib.contextmanager
+def compiled_into(cache):
+  """Keeps what is compiled for processes that are started later."""
+  options = {
+    "jax_compilation_cache_dir": str(cache),
+    "jax_persistent_cache_min_compile_time_secs": 0.5,
+  }
+  before = {name: getattr(jax.config, name) for name in options}
+  for name, value in options.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+# ----- learning --------------------------------------------------------------
+
+
+def test_a_short_run_lowers_the_loss_and_does_not_collapse(run):
+  rows = read_log(run.workdir)
+  assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+  loss = [row["task_loss"] for row in rows]
+  assert np.mean(loss[-10:]) < 0.8 * np.mean(loss[:5])
+  assert rows[-1]["spread"] > 0.1
+  assert rows[-1]["smallest_view_angle"] > 0.2
+  for row in rows:
+    assert np.isfinite([v for k, v in row.items() if k != "quaternion"]).all()
+    assert row["embed_gradient"] > 0
+    assert row["render_gradient"] > 0
+
+
+def test_the_log_tells_where_the_viewpoints_went(run):
+  rows = {row["step"]: row for row in read_log(run.workdir)}
+  places = {
+    s: row["quaternion"] for s, row in rows.items() if "quaternion" in row
+  }
+  assert list(places) == [1, 10, 20, 30, 40]
+  assert np.shape(places[40]) == (2, 4)
+  assert not np.allclose(places[1], places[40], atol=1e-3)
+
+
+def test_models_of_one_class_end_nearer_to_each_other(run):
+  meshes, labels = make_models()
+  vectors = run.pipeline.embed(meshes)
+  np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, rtol=1e-5)
+  mean = vectors.mean(1)
+  similarity = mean @ mean.T
+  same = np.array([[a == b for a in labels] for b in labels])
+  other = ~np.eye(len(labels), dtype=bool)
+  assert similarity[same & other].mean() > similarity[~same].mean() + 0.1
+
+
+def test_the_pipeline_that_is_saved_is_the_one_returned(run):
+  workdir, pipeline = run.workdir, run.pipeline
+  assert_same_pipeline(Pipeline.load(workdir / "pipeline"), pipeline)
+
+
+def test_pairs_of_two_models_train_as_well(tmp_path):
+  config = dataclasses.replace(
+    CONFIG,
+    sampling="pair",
+    loss=LossConfig(mining="all"),
+    optimizer=dataclasses.replace(CONFIG.optimizer, steps=6),
+    augmentation=None,
+  )
+  pipeline = call(tmp_path, config)
+  rows = read_log(tmp_path)
+  assert len(rows) == 6
+  assert np.isfinite([row["task_loss"] for row in rows]).all()
+  start = Pipeline.create(config.pipeline)
+  assert not np.array_equal(pipeline.views.quaternion, start.views.quaternion)
+
+
+@pytest.mark.parametrize(
+  ("trainable", "moves"),
+  [(("light",), [True, False, False] * 2), ((), [False] * 6)],
+)
+def test_views_move_in_one_of_so_many_steps(
+  trainable, moves, tmp_path, monkeypatch
+):
+  seen = []
+
+  def train_step(state, *_, moves_views, **how):
+    seen.append(moves_views)
+    row = dict.fromkeys(["task_loss", "separation_loss", "active"], 1.0)
+    row |= {"smallest_view_angle": 1.0, "spread": 1.0}
+    state = dataclasses.replace(state, step=state.step + 1)
+    return state, row, Usage(jnp.array(1), jnp.array(1))
+
+  monkeypatch.setattr(module, "train_step", train_step)
+  optimizer = OptimizerConfig(steps=6, render_every=3, trainable=trainable)
+  call(tmp_path, dataclasses.replace(CONFIG, optimizer=optimizer))
+  assert seen == moves
+
+
+# ----- resuming --------------------------------------------------------------
+
+
+def test_a_finished_run_is_read_and_not_made_again(run, monkeypatch):
+  workdir, pipeline = run.workdir, run.pipeline
+  log = (workdir / "log.jsonl").read_bytes()
+  monkeypatch.setattr(module, "train_step", None)
+  monkeypatch.setattr(module, "make_state", None)
+  assert_same_pipeline(call(workdir), pipeline)
+  assert (workdir / "log.jsonl").read_bytes() == log
+
+
+@pytest.mark.parametrize("step", [3, 5, 24])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(
+  run, step, tmp_path, monkeypatch
+):
+  with monkeypatch.context() as patch:
+    interrupt_at(patch, step)
+    with pytest.raises(KeyboardInterrupt):
+      call(tmp_path)
+  assert len(read_log(tmp_path)) == step - 1
+  assert not (tmp_path / "pipeline").exists()
+  assert_same_pipeline(call(tmp_path), run.pipeline)
+  assert read_log(tmp_path) == read_log(run.workdir)
+
+
+def stop(*_):
+  raise KeyboardInterrupt
+
+
+def test_a_run_cut_short_before_its_pipeline_was_saved_saves_it(
+  run, tmp_path, monkeypatch
+):
+  with monkeypatch.context() as patch:
+    patch.setattr(Pipeline, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+      call(tmp_path)
+  monkeypatch.setattr(module, "train_step", None)
+  assert_same_pipeline(call(tmp_path), run.pipeline)
+  assert read_log(tmp_path) == read_log(run.workdir)
+
+
+SCRIPT = """
+import sys, jax
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+import test_train
+test_train.call(sys.argv[3])
+"""
+
+
+def start(cache, workdir):
+  tests = pathlib.Path(__file__).parent
+  return subprocess.Popen(
+    [sys.executable, "-c", SCRIPT, cache, tests, workdir],
+    env={**os.environ, "PYTHONPATH": str(tests.parent)},
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def test_a_run_that_is_killed_at_random_moments_ends_the_same(run, tmp_path):
+  log = tmp_path / "run" / "log.jsonl"
+  rng = np.random.default_rng(time.time_ns())
+  for kill_after in np.sort(rng.integers(1, STEPS - 5, 2)):
+    process = start(run.cache, tmp_path / "run")
+    while process.poll() is None:
+      if log.exists() and len(log.read_text().splitlines()) >= kill_after:
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        break
+      time.sleep(0.005)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"after {kill_after}"
+  process = start(run.cache, tmp_path / "run")
+  _, errors = process.communicate()
+  assert process.returncode == 0, errors
+  expected = read_log(run.workdir)
+  rows = read_log(tmp_path / "run")
+  assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+  for got, true in zip(rows, expected, strict=True):
+    assert got.keys() == true.keys()
+    for name in true:
+      np.testing.assert_allclose(got[name], true[name], rtol=1e-4, atol=1e-5)
+
+
+def test_another_run_does_not_get_the_directory(run, monkeypatch):
+  workdir = run.workdir
+  monkeypatch.setattr(module, "train_step", None)
+  slower = dataclasses.replace(CONFIG.optimizer, embed_rate=1e-4)
+  with pytest.raises(
+    TrainingError, match=r"differs in optimizer.embed_rate, seed"
+  ):
+    call(workdir, dataclasses.replace(CONFIG, optimizer=slower, seed=1))
+  meshes, labels = make_models()
+  with pytest.raises(TrainingError, match="differs in the models"):
+    call(workdir, models=(meshes[:-1], labels[:-1]))
+  with pytest.raises(TrainingError, match="differs in the first viewpoints"):
+    call(workdir, views=make_views(ring_views(2)))
+
+
+# ----- budgets ---------------------------------------------------------------
+
+
+def test_a_budget_that_overflows_is_grown_and_changes_no_number(
+  run, tmp_path, monkeypatch
+):
+  # A step under a budget that overflows is void: here its results are NaN.
+  # That the rasterizer counts what it needs is shown in test_raster.py.
+  budgets = []
+  step = module.train_step
+
+  def train_step(*args, budget, **how):
+    budgets.append(budget)
+    state, metrics, usage = step(*args, budget=run.budget, **how)
+    if not budget.holds(usage):
+      state = jax.tree.map(lambda x: x * jnp.nan, state)
+      metrics = dict.fromkeys(metrics, jnp.nan)
+    return state, metrics, usage
+
+  monkeypatch.setattr(module, "train_step", train_step)
+  monkeypatch.setattr(module, "_first_budget", lambda *_: Budget(64, 64))
+  assert_same_pipeline(call(tmp_path), run.pipeline)
+  assert read_log(tmp_path) == read_log(run.workdir)
+  assert budgets[0] == Budget(64, 64)
+  assert 1 < len(set(budgets)) < 5
+  assert len(budgets) < STEPS + 5
+
+
+# ----- what stops a run ------------------------------------------------------
+
+
+def test_a_number_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
+  monkeypatch.setattr(module, "_first_budget", lambda *_: run.budget)
+  meshes, labels = make_models()
+  vertices = meshes[4].vertices.copy()
+  vertices[0] = np.nan
+  meshes[4] = dataclasses.replace(meshes[4], vertices=vertices)
+  with pytest.raises(TrainingError, match=r"stopped at step [1-4]: .*gradient"):
+    call(tmp_path / "mesh", models=(meshes, labels))
+
+  step = module.train_step
+
+  def spoil(state, *args, **how):
+    if int(state.step) == 2:
+      weights = jax.tree.map(lambda x: x * jnp.nan, state.weights)
+      state = dataclasses.replace(state, weights=weights)
+    return step(state, *args, **how)
+
+  monkeypatch.setattr(module, "train_step", spoil)
+  with pytest.raises(TrainingError, match=r"at step 3: .*task_loss.* finite"):
+    call(tmp_path / "state")
+  assert len(read_log(tmp_path / "state")) == 2
+
+
+def test_a_collapse_stops_the_run_also_after_a_resume(
+  run, tmp_path, monkeypatch
+):
+  create = Pipeline.create
+
+  def blind(*args, **how):
+    pipeline = create(*args, **how)
+    weights = jax.tree.map(jnp.zeros_like, pipeline.weights)
+    return dataclasses.replace(pipeline, weights=weights)
+
+  monkeypatch.setattr(Pipeline, "create", blind)
+  monkeypatch.setattr(module, "PATIENCE", 8)
+  with monkeypatch.context() as patch:
+    interrupt_at(patch, 7)
+    with pytest.raises(KeyboardInterrupt):
+      call(tmp_path)
+  with pytest.raises(TrainingError, match="8 steps up to step 8 all images"):
+    call(tmp_path)
+
+
+def test_a_run_that_cannot_start_says_why(tmp_path):
+  meshes, _ = make_models()
+  with pytest.raises(TrainingError, match=r"at least two classes.* got 1:"):
+    call(tmp_path, models=(meshes, ["part"] * len(meshes)))
+  with pytest.raises(ValueError, match="got 'triple'"):
+    call(tmp_path, dataclasses.replace(CONFIG, sampling="triple"))
+  odd = dataclasses.replace(CONFIG.optimizer, trainable=("weather",))
+  with pytest.raises(ValueError, match="weather"):
+    call(tmp_path / "odd", dataclasses.replace(CONFIG, optimizer=odd))
