@@ -315,6 +315,8 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
 
 def _config_from_json(saved: Any, path: pathlib.Path) -> PipelineConfig:
   try:
+    if not isinstance(saved, dict):
+      raise ValueError("config is missing")
     return from_values(PipelineConfig, saved)
   except ValueError as error:
     raise PipelineError(

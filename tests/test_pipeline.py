@@ -29,7 +29,7 @@ def make_shape(seed, turn=None):
   vertices = vertices * rng.uniform(0.8, 1.2, 3)
   faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
   if turn is not None:
-    vertices = turn.apply(vertices) + [5, -3, 2]
+    vertices = turn.apply(vertices) + np.array([5, -3, 2])
   return make_mesh(vertices, faces)
 
 

@@ -17,6 +17,9 @@ from dr3d.raster import (
   rasterize,
   rasterize_dense,
 )
+from dr3d.raster.bin import TILE, bin_faces
+from dr3d.raster.block import Pixels, Softness, scatter_gradient
+from dr3d.raster.face import tabulate
 
 SIZE = (20, 28)  # no multiple of the tile in either direction
 AMPLE = Budget(pairs=2048, blocks=256)
@@ -423,3 +426,39 @@ def test_shapes_that_do_not_fit_are_refused():
     rasterize(
       jnp.ones((1, 2, 3, 3)), jnp.ones((1, 4, 3, 3)), depth_range=RANGE, **how
     )
+
+
+def test_a_face_felt_only_in_the_backward_pass_does_not_overflow():
+  # At the cut-off, rounding may differ between the passes.
+  corners = np.array([[[[4.0, 4, 0.9], [12, 4, 0.9], [4, 12, 0.9]]]])
+  colors = np.ones((1, 1, 3, 3))
+  table = tabulate(jnp.float32(corners), jnp.float32(colors))
+  softness = Softness(
+    sigma=jnp.float32(1),
+    gamma=jnp.float32(1e-3),
+    far=jnp.zeros(1, jnp.float32),
+    near=jnp.ones(1, jnp.float32),
+  )
+  bins = bin_faces(
+    table, size=(16, 16), reach=jnp.float32(3), budget=Budget(64, 64)
+  )
+  # As if the forward pass had felt nothing: only the background counts.
+  shape = (5, TILE**2)
+  pixels = Pixels(
+    top=jnp.full(shape, BACKGROUND_DEPTH, jnp.float32),
+    total=jnp.ones(shape, jnp.float32),
+    color=jnp.zeros((3, *shape), jnp.float32),
+    clear=jnp.ones(shape, jnp.float32),
+  )
+  gradients = scatter_gradient(
+    table,
+    bins,
+    softness,
+    pixels,
+    jnp.ones((3, *shape), jnp.float32),
+    jnp.ones(shape, jnp.float32),
+    grid=(2, 2),
+  )
+  for gradient in gradients:
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0

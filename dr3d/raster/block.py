@@ -345,7 +345,10 @@ def scatter_gradient(
     off_y = e * ny - beyond * nx
     seen = f.coverage > 0
 
-    w = jnp.where(seen, f.z - pixel(pixels.top), 0) / softness.gamma
+    # Rounding may differ between the passes: a face at the cut-off that is felt
+    # only in this one may lie before the top, and must not overflow.
+    behind = jnp.minimum(f.z - pixel(pixels.top), 0)
+    w = jnp.where(seen, behind, 0) / softness.gamma
     w = f.coverage * jnp.exp(w) / pixel(pixels.total)
     g_color = [pixel(color_gradient[c]) for c in range(channels)]
     pull = sum(

@@ -1,0 +1,303 @@
+"""One step: whose loss moves whom, what stays, and on how many devices."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType
+
+from dr3d.embed import EmbedConfig, Embedder
+from dr3d.guard import coverage_guard, variance_floor, view_repulsion
+from dr3d.loss import batch_separation_loss, batch_triplet_loss
+from dr3d.margin import make_margin
+from dr3d.pipeline import Pipeline, PipelineConfig
+from dr3d.raster import Budget
+from dr3d.render import RenderConfig, Triangles, render
+from dr3d.step import (
+  AXIS,
+  PARTS,
+  LossConfig,
+  OptimizerConfig,
+  make_state,
+  select_parts,
+  train_step,
+)
+from dr3d.view import make_views
+
+BUDGET = Budget(pairs=1024, blocks=128)
+PIPELINE = PipelineConfig(
+  view_count=2,
+  render=RenderConfig(size=16, framing="sphere"),
+  embed=EmbedConfig(feature_size=8, widths=(4, 8)),
+)
+LOSS = LossConfig(task="triplet", mining="all", coverage=3.0, repulsion=2.0)
+OPTIMIZER = OptimizerConfig(steps=20)
+
+
+def make_batch():
+  """Four models of two classes: triangle soups of different sizes."""
+  rng = np.random.default_rng(0)
+  corners = rng.uniform(-0.55, 0.55, (4, 8, 3, 3))
+  corners *= np.array([1.0, 0.5, 0.08, 0.8])[:, None, None, None]
+  normals = rng.normal(size=corners.shape)
+  normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+  triangles = Triangles(jnp.float32(corners), jnp.float32(normals))
+  return triangles, jnp.ones((4, 3)), jnp.array([0, 0, 1, 1], jnp.int32)
+
+
+def make_start(optimizer=OPTIMIZER):
+  """Two views so close that the guard of the viewpoints is at work."""
+  near = np.array([[1.0, 0, 0, 0], [1.0, 0.05, 0.02, 0]])
+  pipeline = Pipeline.create(PIPELINE, seed=1)
+  rng = np.random.default_rng(1)
+  # Weights without zeros, so that every image has its own features.
+  weights = jax.tree.map(
+    lambda x: x + 0.1 * jnp.float32(rng.normal(size=x.shape)), pipeline.weights
+  )
+  return make_state(make_views(near), weights, config=optimizer)
+
+
+def step(state, *, devices=1, optimizer=OPTIMIZER, **how):
+  mesh = jax.make_mesh(
+    (devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices]
+  )
+  state, metrics, usage = train_step(
+    state,
+    *make_batch(),
+    jax.random.key(0),
+    pipeline=PIPELINE,
+    loss=LOSS,
+    optimizer=optimizer,
+    augmentation=None,
+    budget=BUDGET,
+    devices=mesh,
+    **how,
+  )
+  assert BUDGET.holds(usage)
+  return state, metrics
+
+
+@pytest.fixture(scope="module")
+def stepped():
+  """The state before and after two steps, and the measurements of both."""
+  start = make_start()
+  state, first = step(start)
+  state, second = step(state)
+  return start, state, first, second
+
+
+# ----- the gradients ---------------------------------------------------------
+
+
+def draw(views):
+  return render(
+    make_batch()[0],
+    views,
+    size=PIPELINE.render.size,
+    sigma=PIPELINE.render.sigma,
+    gamma=PIPELINE.render.gamma,
+    framing=PIPELINE.render.framing,
+    budget=BUDGET,
+  )[0]
+
+
+@jax.jit
+def plain_gradients(state):
+  """The two losses as the patent states them, differentiated as a whole."""
+  labels = make_batch()[2]
+  apply = Embedder(PIPELINE.embed).apply
+
+  def task(weights):  # the images are constants
+    features = apply(weights, jax.lax.stop_gradient(draw(state.views)))
+    margin = make_margin(state.views.quaternion, kind=LOSS.margin)
+    terms = batch_triplet_loss(
+      features, margin, labels=labels, mining=LOSS.mining
+    )
+    return terms.loss + LOSS.spread * variance_floor(features)
+
+  def separation(views):  # the weights are constants
+    images = draw(views)
+    features = apply(state.weights, images)
+    terms = batch_separation_loss(
+      features, labels=labels, objective=LOSS.objective, scale=state.distance
+    )
+    guards = LOSS.repulsion * view_repulsion(views.quaternion)
+    guards += LOSS.coverage * jnp.mean(coverage_guard(images[..., 3]))
+    return terms.loss + guards
+
+  return (
+    jax.grad(task)(state.weights),
+    jax.grad(separation)(state.views),
+    jnp.mean(coverage_guard(draw(state.views)[..., 3])),
+  )
+
+
+def clip(tree):
+  norm = optax.global_norm(tree)
+  return jax.tree.map(lambda x: x / jnp.maximum(1, norm), tree), norm
+
+
+def assert_close(got, expected, tolerance=2e-4):
+  scale = max(np.abs(x).max() for x in jax.tree.leaves(expected))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance * scale),
+    got,
+    expected,
+  )
+
+
+def test_each_loss_has_the_gradient_of_its_own_parameters_alone(stepped):
+  # After its first step, Adam's first moment is a tenth of the gradient.
+  start, _, first, _ = stepped
+  g_weights, g_views, guard = plain_gradients(start)
+  after, _ = step(start)
+  assert guard > 0
+  assert view_repulsion(start.views.quaternion) > 0
+  for g, moments, norm in [
+    (g_weights, after.embed_moments, first["embed_gradient"]),
+    (g_views, after.render_moments, first["render_gradient"]),
+  ]:
+    clipped, true_norm = clip(g)
+    assert true_norm > 1e-3
+    np.testing.assert_allclose(norm, true_norm, rtol=1e-4)
+    mu = optax.tree_utils.tree_get(moments, "mu")
+    assert_close(jax.tree.map(lambda x: 10 * x, mu), clipped)
+
+
+# ----- what moves ------------------------------------------------------------
+
+
+def bits(tree):
+  return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
+
+
+def test_all_parts_move_and_stay_allowed(stepped):
+  start, state, first, second = stepped
+  for before, after in zip(
+    jax.tree.leaves((start.views, start.weights)),
+    jax.tree.leaves((state.views, state.weights)),
+    strict=True,
+  ):
+    assert (before != after).any()
+  for unit in (
+    state.views.quaternion,
+    state.views.light.direction,
+    state.mean_views.quaternion,
+  ):
+    np.testing.assert_allclose(jnp.linalg.norm(unit, axis=-1), 1, rtol=1e-6)
+  assert int(state.step) == 2
+  assert second["smallest_view_angle"] > first["smallest_view_angle"]
+
+
+def test_the_means_follow_and_the_distance_is_a_running_mean(stepped):
+  start, state, first, second = stepped
+  np.testing.assert_allclose(
+    state.distance,
+    0.95 * (0.95 * 2 + 0.05 * first["distance"]) + 0.05 * second["distance"],
+    rtol=1e-5,
+  )
+  one, _ = step(start)
+  kernel = functools.partial(jax.tree.leaves, is_leaf=None)
+  for w0, w1, w2, mean in zip(
+    kernel(start.weights),
+    kernel(one.weights),
+    kernel(state.weights),
+    kernel(state.mean_weights),
+    strict=True,
+  ):
+    early = 2 / 11 * w0 + 9 / 11 * w1
+    np.testing.assert_allclose(
+      mean, 3 / 12 * early + 9 / 12 * w2, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_frozen_parts_keep_every_bit():
+  optimizer = dataclasses.replace(
+    OPTIMIZER, trainable=("viewpoint", "material")
+  )
+  start = make_start(optimizer)
+  # Out of the allowed range, and no unit vector: that is the caller's affair.
+  light = dataclasses.replace(
+    start.views.light, direction=1.1 * start.views.light.direction
+  )
+  views = dataclasses.replace(
+    start.views, distance=jnp.array([12.0, 1 / 3]), light=light
+  )
+  start = make_state(views, start.weights, config=optimizer)
+  state = start
+  for _ in range(2):
+    state, _ = step(state, optimizer=optimizer)
+  for after in (state.views, state.mean_views):
+    for part in ("distance", "fov", "light"):
+      assert bits(getattr(after, part)) == bits(getattr(views, part))
+    assert bits(after.quaternion) != bits(views.quaternion)
+    assert bits(after.material) != bits(views.material)
+
+
+def test_without_a_move_of_the_views_only_t_learns(stepped):
+  start, _, first, _ = stepped
+  state, metrics = step(start, moves_views=False)
+  assert bits(state.views) == bits(start.views)
+  assert bits(state.render_moments) == bits(start.render_moments)
+  assert "render_gradient" not in metrics
+  np.testing.assert_allclose(
+    metrics["embed_gradient"], first["embed_gradient"], rtol=1e-4
+  )
+
+
+def test_parts_are_named_or_refused():
+  views = make_start().views
+  mask = select_parts(views, ("camera", "light"))
+  assert (mask.quaternion, mask.distance, mask.fov) == (0, 1, 1)
+  assert jax.tree.leaves(mask.light) == [1, 1, 1]
+  assert jax.tree.leaves(mask.material) == [0, 0, 0]
+  assert all(jax.tree.leaves(select_parts(views, PARTS)))
+  with pytest.raises(ValueError, match=r"not \['weather'\]"):
+    make_state(
+      views, {}, config=dataclasses.replace(OPTIMIZER, trainable=("weather",))
+    )
+
+
+# ----- devices ---------------------------------------------------------------
+
+SCRIPT = """
+import sys, jax, numpy as np
+sys.path.insert(0, sys.argv[1])
+import test_step
+assert jax.device_count() == 4
+state = test_step.make_start()
+for _ in range(2):
+  state, metrics = test_step.step(state, devices=4)
+np.savez(sys.argv[2], *jax.tree.leaves((state, metrics)))
+"""
+
+
+def test_four_devices_give_the_numbers_of_one(stepped, tmp_path):
+  tests = pathlib.Path(__file__).parent
+  flags = "--xla_force_host_platform_device_count=4"
+  env = {
+    **os.environ,
+    "PYTHONPATH": str(tests.parent),
+    "XLA_FLAGS": flags,
+    "JAX_PLATFORMS": "cpu",
+  }
+  subprocess.run(
+    [sys.executable, "-c", SCRIPT, tests, tmp_path / "state.npz"],
+    env=env,
+    check=True,
+  )
+  _, state, _, metrics = stepped
+  with np.load(tmp_path / "state.npz") as saved:
+    got = [saved[name] for name in saved.files]
+  expected = jax.tree.leaves((state, metrics))
+  assert len(got) == len(expected)
+  for a, b in zip(got, expected, strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
