@@ -33,11 +33,10 @@ from dr3d.train import TrainConfig, train
 HELD_OUT = 2  # parts of each class that are asked for
 PICTURED = 8  # queries on the contact sheet
 PICTURE_SIZE = 144  # pixels
-PICTURE_FACES = 4096
 
 CONFIG = TrainConfig(
   class_count=10,
-  optimizer=OptimizerConfig(steps=240),
+  optimizer=OptimizerConfig(steps=200),
   checkpoint_every=60,
 )
 
@@ -172,20 +171,22 @@ def _draw_answers(
     for i in range(min(PICTURED, len(turned)))
   ]
 
-  def portray(file):
-    mesh = load_mesh(file, face_budget=PICTURE_FACES)
+  def read(path):
+    return load_mesh(path, face_budget=pipeline.face_budget)
+
+  def portray(mesh):
     return sheet.portray(painter, mesh, size=PICTURE_SIZE)
 
   rows = []
   for file in chosen:
-    mesh = load_mesh(file.path, face_budget=pipeline.face_budget)
+    mesh = read(file.path)
     answer = database.query(mesh, k=3)
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
-        images=portray(file.path),
+        images=portray(mesh),
         matches=[
-          sheet.Shown(match, portray(known / match.model))
+          sheet.Shown(match, portray(read(known / match.model)))
           for match in answer.matches
         ],
         label=file.label,

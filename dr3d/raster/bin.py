@@ -87,8 +87,8 @@ class Bins:
 
 
 def _round_up(n: int) -> int:
-  """The next of 8, 10, 12, 14, 16, 20, 24, 28, 32, …: few sizes to compile."""
-  step = 1 << max(n - 1, 7).bit_length() - 3
+  """The next of 8, 12, 16, 24, 32, 48, …: few sizes to compile."""
+  step = 1 << max(n - 1, 7).bit_length() - 2
   return -(-n // step) * step
 
 
