@@ -255,6 +255,8 @@ def train_step(
   g_views, g_weights, metrics, usage = gradients(
     state.views, state.weights, state.distance, labels, triangles
   )
+  # A corner that is no number leaves no trace in the images: no face is drawn.
+  metrics["extent"] = jnp.max(jnp.abs(triangles.corners))
   metrics["embed_gradient"] = optax.global_norm(g_weights)
   if moves_views:
     mask = select_parts(state.views, optimizer.trainable)
