@@ -256,7 +256,8 @@ def train_step(
     state.views, state.weights, state.distance, labels, triangles
   )
   # A corner that is no number leaves no trace in the images: no face is drawn.
-  metrics["extent"] = jnp.max(jnp.abs(triangles.corners))
+  # A sum, since a maximum may pass over it.
+  metrics["extent"] = jnp.sqrt(jnp.mean(jnp.square(triangles.corners)))
   metrics["embed_gradient"] = optax.global_norm(g_weights)
   if moves_views:
     mask = select_parts(state.views, optimizer.trainable)
