@@ -191,7 +191,9 @@ def test_float32_agrees_with_float64():
   wide = [np.float64(x) for x in (corners, colors, weights)]
   _, true_images, true_slopes, _ = fast(*wide)
   assert difference(images, true_images) < 1e-5
-  assert difference(slopes, true_slopes) < 1e-5
+  assert difference(slopes[:2], true_slopes[:2]) < 1e-5
+  # The range of depths gets a sum over all pixels, in which much cancels.
+  assert difference(slopes[2], true_slopes[2]) < 1e-4
 
 
 # ----- finite differences ----------------------------------------------------
@@ -322,7 +324,7 @@ def test_a_grown_budget_holds_the_count_and_little_more():
     usage = Usage(pairs=jnp.array(needed), blocks=jnp.array(needed))
     budget = Budget(1, 1).grown_to(usage)
     assert budget.holds(usage)
-    assert budget.pairs <= max(8, 1.25 * needed)
+    assert budget.pairs <= max(8, 1.5 * needed)
   assert Budget(100, 200).grown_to(Usage(jnp.array(1), jnp.array(1))) == Budget(
     100, 200
   )

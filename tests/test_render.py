@@ -470,8 +470,8 @@ def test_the_fitted_budget_holds_the_drawing():
     budget=AMPLE,
   )
   assert budget.holds(usage)
-  assert budget.pairs <= 1.25 * int(usage.pairs)
-  assert budget.blocks <= 1.25 * int(usage.blocks)
+  assert budget.pairs <= 1.5 * int(usage.pairs)
+  assert budget.blocks <= max(8, 1.5 * int(usage.blocks))
 
 
 def test_what_does_not_fit_is_refused_with_the_value():
