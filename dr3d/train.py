@@ -270,6 +270,10 @@ def _step_in_budget(
   moves_views: bool,
 ) -> tuple[State, dict[str, jax.Array], Budget]:
   """Makes a step, with a larger budget if need be, which it returns."""
+  optimizer = config.optimizer
+  if not moves_views:
+    # Which parts G may move is of no account then, and need not be compiled.
+    optimizer = dataclasses.replace(optimizer, trainable=())
   while True:
     new, metrics, usage = train_step(
       state,
@@ -279,7 +283,7 @@ def _step_in_budget(
       key,
       pipeline=config.pipeline,
       loss=config.loss,
-      optimizer=config.optimizer,
+      optimizer=optimizer,
       augmentation=config.augmentation,
       budget=budget,
       devices=devices,

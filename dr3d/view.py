@@ -141,7 +141,7 @@ def make_views(
   )
 
 
-def rotation_matrix(quaternion: Array) -> Array:
+def rotation_matrix(quaternion: Array | np.ndarray) -> Array:
   """`[..., 4]` quaternions w, x, y, z to `[..., 3, 3]` rotation matrices.
 
   The quaternion is normalised first; the zero quaternion gives the identity.
@@ -151,7 +151,7 @@ def rotation_matrix(quaternion: Array) -> Array:
   """
   if quaternion.shape[-1:] != (4,):
     raise ValueError(f"quaternion must be [..., 4], got {quaternion.shape}.")
-  w, x, y, z = jnp.moveaxis(to_unit(quaternion), -1, 0)
+  w, x, y, z = jnp.moveaxis(to_unit(jnp.asarray(quaternion)), -1, 0)
   rows = [
     [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
     [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
@@ -285,6 +285,6 @@ def random_views(key: Array, *, count: int) -> Array:
   return to_unit(jax.random.normal(key, (count, 4)))
 
 
-def view_directions(quaternion: Array) -> Array:
+def view_directions(quaternion: Array | np.ndarray) -> Array:
   """`[..., 4]` quaternions to `[..., 3]` directions, `R(q)ᵀ e_z`."""
   return rotation_matrix(quaternion)[..., 2, :]
