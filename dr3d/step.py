@@ -46,8 +46,7 @@ class LossConfig:
   """What T and G minimise.
 
   Attributes:
-    task: T's loss, Eq. 1 or the supervised contrastive one, which reached
-      more in as many steps.
+    task: T's loss, Eq. 1 or the supervised contrastive one.
     mining: negatives of Eq. 1, see `batch_triplet_loss`.
     margin: ε of Eq. 2, see `make_margin`.
     temperature: of the contrastive loss.
