@@ -8,14 +8,6 @@ import pytest
 from dr3d import distance
 
 
-@pytest.fixture
-def _x64():
-  before = jax.config.jax_enable_x64
-  jax.config.update("jax_enable_x64", True)
-  yield
-  jax.config.update("jax_enable_x64", before)
-
-
 def loop_distance(first, second):
   out = np.zeros((len(first), len(second)))
   for i in range(len(first)):

@@ -24,14 +24,6 @@ floor_penalty = jax.jit(variance_floor, static_argnames="floor")
 cover = jax.jit(coverage_guard, static_argnames=("low", "high"))
 
 
-@pytest.fixture
-def _x64():
-  before = jax.config.jax_enable_x64
-  jax.config.update("jax_enable_x64", True)
-  yield
-  jax.config.update("jax_enable_x64", before)
-
-
 def random_unit(seed, *shape):
   z = np.random.default_rng(seed).normal(size=shape)
   return z / np.linalg.norm(z, axis=-1, keepdims=True)

@@ -35,14 +35,6 @@ OBJECTIVES = ("intent", "literal")
 LABELS = np.array([3, 3, 0, -1, -1])
 
 
-@pytest.fixture
-def _x64():
-  before = jax.config.jax_enable_x64
-  jax.config.update("jax_enable_x64", True)
-  yield
-  jax.config.update("jax_enable_x64", before)
-
-
 def random_features(seed, *shape):
   z = np.random.default_rng(seed).normal(size=shape)
   return z / np.linalg.norm(z, axis=-1, keepdims=True)

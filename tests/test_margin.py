@@ -10,14 +10,6 @@ from dr3d import margin as margin_module
 from dr3d.margin import Margin, expand_margin, make_margin, view_angle
 
 
-@pytest.fixture
-def _x64():
-  before = jax.config.jax_enable_x64
-  jax.config.update("jax_enable_x64", True)
-  yield
-  jax.config.update("jax_enable_x64", before)
-
-
 def random_quaternions(seed, *shape):
   q = np.random.default_rng(seed).normal(size=(*shape, 4))
   return q / np.linalg.norm(q, axis=-1, keepdims=True)
