@@ -28,8 +28,6 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from dr3d.augment import AugmentConfig
-  from dr3d.database import Database
   from dr3d.embed import EmbedConfig
   from dr3d.error import (
     DatabaseError,
@@ -40,15 +38,17 @@ if TYPE_CHECKING:
     TrainingError,
   )
   from dr3d.folder import ModelFile, find_models
-  from dr3d.intake import Report
   from dr3d.mesh import Mesh, load_mesh, make_mesh
+  from dr3d.mesh.scan import imitate_scan
   from dr3d.pipeline import Pipeline, PipelineConfig
-  from dr3d.query import Answer, Match, Prediction
   from dr3d.raster import rasterize
   from dr3d.render import RenderConfig, render
-  from dr3d.scan import imitate_scan
-  from dr3d.step import LossConfig, OptimizerConfig
-  from dr3d.train import TrainConfig, train
+  from dr3d.search.database import Database
+  from dr3d.search.intake import Report
+  from dr3d.search.query import Answer, Match, Prediction
+  from dr3d.training.augment import AugmentConfig
+  from dr3d.training.step import LossConfig, OptimizerConfig
+  from dr3d.training.train import TrainConfig, train
   from dr3d.view import Views, make_views
 
   __version__: str
@@ -87,36 +87,36 @@ __all__ = [
 ]
 
 _HOME = {
-  "Answer": "query",
-  "AugmentConfig": "augment",
-  "Database": "database",
+  "Answer": "search.query",
+  "AugmentConfig": "training.augment",
+  "Database": "search.database",
   "DatabaseError": "error",
   "Dr3dError": "error",
   "EmbedConfig": "embed",
   "LabelError": "error",
-  "LossConfig": "step",
-  "Match": "query",
+  "LossConfig": "training.step",
+  "Match": "search.query",
   "Mesh": "mesh",
   "MeshError": "error",
   "ModelFile": "folder",
-  "OptimizerConfig": "step",
+  "OptimizerConfig": "training.step",
   "Pipeline": "pipeline",
   "PipelineConfig": "pipeline",
   "PipelineError": "error",
-  "Prediction": "query",
+  "Prediction": "search.query",
   "RenderConfig": "render",
-  "Report": "intake",
-  "TrainConfig": "train",
+  "Report": "search.intake",
+  "TrainConfig": "training.train",
   "TrainingError": "error",
   "Views": "view",
   "find_models": "folder",
-  "imitate_scan": "scan",
+  "imitate_scan": "mesh.scan",
   "load_mesh": "mesh",
   "make_mesh": "mesh",
   "make_views": "view",
   "rasterize": "raster",
   "render": "render",
-  "train": "train",
+  "train": "training.train",
 }
 """The module in which each name lives."""
 

@@ -20,10 +20,10 @@ import numpy as np
 from dr3d.error import LabelError
 from dr3d.folder import ModelFile
 from dr3d.mesh import Mesh, make_mesh
-from dr3d.meshfile import read_geometry
-from dr3d.query import Answer, find_matches, make_gallery
+from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.scan import imitate_scan, random_rotation
 from dr3d.reading import Reading
-from dr3d.scan import imitate_scan, random_rotation
+from dr3d.search.query import Answer, find_matches, make_gallery
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline

@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 from dr3d.error import Dr3dError, LabelError
-from dr3d.meshfile import FORMATS
+from dr3d.mesh.meshfile import FORMATS
 
 _COLUMNS = ("file", "class")
 

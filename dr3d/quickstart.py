@@ -12,7 +12,6 @@ import numpy as np
 import trimesh
 
 from dr3d import sheet
-from dr3d.database import Database
 from dr3d.evaluate import (
   HEADER,
   PROTOCOLS,
@@ -22,13 +21,14 @@ from dr3d.evaluate import (
 )
 from dr3d.folder import ModelFile, find_models
 from dr3d.mesh import load_mesh
-from dr3d.meshfile import read_geometry
+from dr3d.mesh.meshfile import read_geometry
 from dr3d.pipeline import Pipeline
 from dr3d.reading import read_models
 from dr3d.sample import split, unpack
-from dr3d.step import OptimizerConfig
+from dr3d.search.database import Database
 from dr3d.table import format_table
-from dr3d.train import TrainConfig, train
+from dr3d.training.step import OptimizerConfig
+from dr3d.training.train import TrainConfig, train
 
 HELD_OUT = 2  # parts of each class that are asked for
 PICTURED = 8  # queries on the contact sheet

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from dr3d.error import Dr3dError
 from dr3d.folder import ModelFile
-from dr3d.intake import Failure
 from dr3d.mesh import Mesh, load_mesh
+from dr3d.search.intake import Failure
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

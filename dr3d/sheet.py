@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dr3d.query import Match
+from dr3d.search.query import Match
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh

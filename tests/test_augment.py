@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d.augment import (
+from dr3d.mesh import make_mesh
+from dr3d.render import stack_meshes
+from dr3d.training.augment import (
   AugmentConfig,
   augment,
   in_hole,
   random_field,
   residual_rotation,
 )
-from dr3d.mesh import make_mesh
-from dr3d.render import stack_meshes
 
 CONFIG = AugmentConfig()
 STILL = AugmentConfig(

@@ -320,7 +320,7 @@ def trained(monkeypatch):
   def train(meshes, labels, *, config, workdir):
     calls.append((meshes, labels, config, workdir))
 
-  module = importlib.import_module("dr3d.train")
+  module = importlib.import_module("dr3d.training.train")
   monkeypatch.setattr(module, "train", train)
   return calls
 

@@ -14,10 +14,10 @@ import time
 import numpy as np
 import pytest
 
-from dr3d import catalogue, intake
-from dr3d.database import Database
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
-from dr3d.intake import Failure, Report
+from dr3d.search import catalogue, intake
+from dr3d.search.database import Database
+from dr3d.search.intake import Failure, Report
 
 VIEWS, SIZE = 3, 16
 

@@ -5,8 +5,8 @@ import pytest
 import scipy.spatial
 import trimesh
 
-from dr3d.decimation import decimate
-from dr3d.scan import refine
+from dr3d.mesh.decimation import decimate
+from dr3d.mesh.scan import refine
 
 
 def fine(mesh: trimesh.Trimesh, edge: float) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ def test_the_rim_of_an_open_sheet_is_kept():
   for compiled in (False, True):
     with pytest.MonkeyPatch.context() as patch:
       if compiled:
-        patch.setattr("dr3d.decimation._LARGE", 400)
+        patch.setattr("dr3d.mesh.decimation._LARGE", 400)
       vertices, faces = decimate(*sheet, face_budget=16)
     assert 2 <= len(faces) <= 16
     area = trimesh.Trimesh(vertices, faces, process=False).area
@@ -91,7 +91,7 @@ def test_the_coarse_part_of_a_large_mesh_leaves_the_same_shape(monkeypatch):
   )
   geometry = np.asarray(torus.vertices), np.asarray(torus.faces)
   slow = decimate(*geometry, face_budget=300)
-  monkeypatch.setattr("dr3d.decimation._LARGE", 2000)
+  monkeypatch.setattr("dr3d.mesh.decimation._LARGE", 2000)
   fast = decimate(*geometry, face_budget=300)
   assert len(slow[1]) <= 300
   assert len(fast[1]) <= 300

@@ -19,8 +19,8 @@ from dr3d.evaluate import (
 )
 from dr3d.folder import ModelFile
 from dr3d.mesh import make_mesh
-from dr3d.query import Answer, Prediction
 from dr3d.reading import Reading, read_models
+from dr3d.search.query import Answer, Prediction
 from dr3d.table import format_table
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 2) for z in (0, 3)])
@@ -230,7 +230,7 @@ def test_columns_of_a_table_are_as_wide_as_their_widest_cell():
 
 
 def test_a_configuration_survives_the_way_through_plain_values():
-  from dr3d.train import OptimizerConfig, TrainConfig
+  from dr3d.training.train import OptimizerConfig, TrainConfig
 
   config = TrainConfig(
     seed=3, augmentation=None, optimizer=OptimizerConfig(trainable=("light",))
@@ -249,7 +249,7 @@ def test_a_configuration_survives_the_way_through_plain_values():
   ],
 )
 def test_a_wrong_setting_is_named(values, message):
-  from dr3d.train import TrainConfig
+  from dr3d.training.train import TrainConfig
 
   with pytest.raises(ValueError, match=f"no TrainConfig.*{message}"):
     from_values(TrainConfig, values)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from dr3d.frame import principal_frame
-from dr3d.scan import imitate_scan, random_rotation
+from dr3d.mesh.frame import principal_frame
+from dr3d.mesh.scan import imitate_scan, random_rotation
 
 
 def bracket() -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +111,7 @@ def test_many_points_give_the_frame_of_few(monkeypatch):
   body = trimesh.creation.icosphere(subdivisions=4)
   vertices = body.vertices * [3, 2, 1] + [0.3, 0, 0] * body.vertices[:, :1] ** 2
   frame, moments = principal_frame(vertices, body.faces)
-  monkeypatch.setattr("dr3d.frame._MANY", 1000)
+  monkeypatch.setattr("dr3d.mesh.frame._MANY", 1000)
   rough, close = principal_frame(vertices, body.faces)
   assert angles(rough, frame).max() < 0.5
   np.testing.assert_allclose(close, moments, rtol=0.01)

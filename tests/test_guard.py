@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from dr3d import guard
-from dr3d.guard import (
+from dr3d.training import guard
+from dr3d.training.guard import (
   coverage_guard,
   measure_spread,
   smallest_view_angle,

@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from dr3d import index as index_lib
-from dr3d.index import Index, build_index, choose_backend
+from dr3d.search import index as index_lib
+from dr3d.search.index import Index, build_index, choose_backend
 
 needs_scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None, reason="ScaNN has no wheel here"

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("scann")
 
-from dr3d.index import build_index
-from dr3d.indexfile import fingerprint, load_index, save_index
+from dr3d.search.index import build_index
+from dr3d.search.indexfile import fingerprint, load_index, save_index
 
 
 def cloud(seed, count=900, size=12):

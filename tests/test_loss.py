@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d import loss as loss_module
-from dr3d import pair as pair_module
-from dr3d.loss import (
+from dr3d.training import loss as loss_module
+from dr3d.training import pair as pair_module
+from dr3d.training.loss import (
   batch_separation_loss,
   batch_triplet_loss,
   contrastive_loss,
@@ -19,8 +19,8 @@ from dr3d.loss import (
   pair_triplet_loss,
   triplet_ratio,
 )
-from dr3d.margin import Margin, make_margin
-from dr3d.pair import relate_images
+from dr3d.training.margin import Margin, make_margin
+from dr3d.training.pair import relate_images
 
 # Compiled once for each shape, which takes less time than step by step.
 pair_triplet = jax.jit(pair_triplet_loss)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d import margin as margin_module
-from dr3d.margin import Margin, expand_margin, make_margin, view_angle
+from dr3d.training import margin as margin_module
+from dr3d.training.margin import Margin, expand_margin, make_margin, view_angle
 
 
 def random_quaternions(seed, *shape):

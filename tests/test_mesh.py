@@ -8,7 +8,7 @@ import trimesh
 
 from dr3d.error import MeshError
 from dr3d.mesh import BUCKETS, bucket_size, load_mesh, make_mesh
-from dr3d.scan import random_rotation
+from dr3d.mesh.scan import random_rotation
 
 PARTS = pathlib.Path(__file__).parents[2] / "shared" / "data" / "parts"
 

@@ -11,7 +11,7 @@ import trimesh
 
 from dr3d.error import MeshError
 from dr3d.mesh import load_mesh
-from dr3d.meshfile import read_geometry
+from dr3d.mesh.meshfile import read_geometry
 
 CORNERS = np.array(
   [
@@ -309,7 +309,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr("dr3d.inspection._UNPACKED_LIMIT", 100)
+  monkeypatch.setattr("dr3d.mesh.inspection._UNPACKED_LIMIT", 100)
   path = write(tmp_path / "bomb.3mf", export(wedge(), "3mf"))
   with pytest.raises(MeshError, match="would unpack to"):
     load_mesh(path)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import trimesh
 
-from dr3d.normal import corner_normals
+from dr3d.mesh.normal import corner_normals
 
 
 def dots(one: np.ndarray, two: np.ndarray) -> np.ndarray:

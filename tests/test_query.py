@@ -6,8 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from dr3d import query
-from dr3d.query import Answer, Match, Prediction, find_matches, make_gallery
+from dr3d.search import query
+from dr3d.search.query import (
+  Answer,
+  Match,
+  Prediction,
+  find_matches,
+  make_gallery,
+)
 
 
 def unit(vectors):

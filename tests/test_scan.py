@@ -7,7 +7,7 @@ import scipy.stats
 import trimesh
 
 from dr3d.error import MeshError
-from dr3d.scan import imitate_scan, random_rotation, refine
+from dr3d.mesh.scan import imitate_scan, random_rotation, refine
 
 
 def box(*sides: float) -> tuple[np.ndarray, np.ndarray]:

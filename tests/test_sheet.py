@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from dr3d import sheet
-from dr3d.query import Match
+from dr3d.search.query import Match
 from dr3d.sheet import Row, Shown, draw_answers, draw_views
 
 RED = (255, 0, 0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from dr3d.scan import random_rotation
-from dr3d.sphere import enclosing_sphere
+from dr3d.mesh.scan import random_rotation
+from dr3d.mesh.sphere import enclosing_sphere
 
 CUBE = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])

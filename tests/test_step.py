@@ -15,13 +15,13 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dr3d.embed import EmbedConfig, Embedder
-from dr3d.guard import coverage_guard, variance_floor, view_repulsion
-from dr3d.loss import batch_separation_loss, batch_triplet_loss
-from dr3d.margin import make_margin
 from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import RenderConfig, Triangles, render
-from dr3d.step import (
+from dr3d.training.guard import coverage_guard, variance_floor, view_repulsion
+from dr3d.training.loss import batch_separation_loss, batch_triplet_loss
+from dr3d.training.margin import make_margin
+from dr3d.training.step import (
   AXIS,
   PARTS,
   LossConfig,

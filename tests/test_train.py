@@ -18,18 +18,20 @@ import pytest
 import trimesh
 from jax.experimental.compilation_cache import compilation_cache
 
-from dr3d.batch import Sampler, number_classes
 from dr3d.embed import EmbedConfig
 from dr3d.error import TrainingError
 from dr3d.mesh import make_mesh
 from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget, Usage
 from dr3d.render import RenderConfig
-from dr3d.step import LossConfig, OptimizerConfig
-from dr3d.train import TrainConfig, train
+from dr3d.training.batch import Sampler, number_classes
+from dr3d.training.step import LossConfig, OptimizerConfig
+from dr3d.training.train import TrainConfig, train
 from dr3d.view import make_views, ring_views
 
-module = importlib.import_module("dr3d.train")  # dr3d.train is the function
+module = importlib.import_module(
+  "dr3d.training.train"
+)  # dr3d.train is the function
 
 STEPS = 40
 CONFIG = TrainConfig(

@@ -10,9 +10,9 @@ from dr3d.cli.verb import Flag, Verb
 def run(flags: Any, files: list[str]) -> int:
   """Brings the database to the state of the folder."""
   del files
-  from dr3d import catalogue
-  from dr3d.database import Database
   from dr3d.folder import find_models
+  from dr3d.search import catalogue
+  from dr3d.search.database import Database
 
   # A wrong folder or table is told before a database is made.
   count = len(find_models(flags.models, labels=flags.labels))

@@ -13,9 +13,9 @@ from dr3d.error import Dr3dError
 
 def run(flags: Any, files: list[str]) -> int:
   """Answers for each file; one that fails does not stop the others."""
-  from dr3d.database import Database
   from dr3d.folder import to_text
   from dr3d.mesh import load_mesh
+  from dr3d.search.database import Database
 
   database = Database.open(flags.db)
   database.gallery  # noqa: B018  what is wrong with it is told once

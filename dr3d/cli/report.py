@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from dr3d.intake import Failure
   from dr3d.pipeline import Pipeline
+  from dr3d.search.intake import Failure
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from dr3d.cli import report
 from dr3d.cli.verb import Flag, Verb
 
 if TYPE_CHECKING:
-  from dr3d.train import TrainConfig
+  from dr3d.training.train import TrainConfig
 
 PARTS = ("viewpoint", "camera", "light", "material")
 
@@ -29,7 +29,7 @@ def run(flags: Any, files: list[str]) -> int:
     )
   report.tell_failures(reading.failures, "skipped")
 
-  from dr3d.train import train
+  from dr3d.training.train import train
 
   begin = time.perf_counter()
   train(reading.meshes, reading.labels, config=config, workdir=flags.workdir)
@@ -50,7 +50,7 @@ def run(flags: Any, files: list[str]) -> int:
 
 def make_config(flags: Any) -> "TrainConfig":
   """What the flags say, as the configuration of a run."""
-  from dr3d.train import TrainConfig
+  from dr3d.training.train import TrainConfig
 
   base = TrainConfig()
   replace = dataclasses.replace

@@ -13,7 +13,7 @@ References:
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
-from dr3d.train import LossConfig, OptimizerConfig, TrainConfig
+from dr3d.training.train import LossConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> ConfigDict:

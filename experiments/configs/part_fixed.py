@@ -10,7 +10,7 @@ on queries in random orientation.
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
-from dr3d.train import OptimizerConfig, TrainConfig
+from dr3d.training.train import OptimizerConfig, TrainConfig
 
 
 def get_config() -> ConfigDict:

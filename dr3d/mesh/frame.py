@@ -8,7 +8,7 @@ standard parts their axes strayed four to six times as far.
 import numpy as np
 import scipy.spatial
 
-from dr3d.surface import cross_products
+from dr3d.mesh.surface import cross_products
 
 _ASYMMETRY = 0.01  # below, an axis has no direction that could be measured
 _OFFSET_SHARE = 1 / 3  # of the centroid's offset against the skewness

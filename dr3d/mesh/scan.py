@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from dr3d.decimation import decimate
-from dr3d.repair import clean_geometry
-from dr3d.sphere import enclosing_sphere
-from dr3d.surface import (
+from dr3d.mesh.decimation import decimate
+from dr3d.mesh.repair import clean_geometry
+from dr3d.mesh.sphere import enclosing_sphere
+from dr3d.mesh.surface import (
   compact,
   cross_products,
   edge_keys,

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dr3d import catalogue, folder, indexfile, intake, query
-from dr3d import index as index_lib
+from dr3d import folder
 from dr3d.error import DatabaseError
+from dr3d.search import catalogue, indexfile, intake, query
+from dr3d.search import index as index_lib
 
 _PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
 

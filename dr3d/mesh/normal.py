@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
 
-from dr3d.surface import (
+from dr3d.mesh.surface import (
   corner_angles,
   cross_products,
   edge_keys,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dr3d import inspection, ply, stl
 from dr3d.error import MeshError
+from dr3d.mesh import inspection, ply, stl
 
 FORMATS = ("stl", "obj", "ply", "off", "glb", "gltf", "3mf")
 """File name extensions that can be read."""

@@ -43,7 +43,7 @@ class Sampler:
     models_per_class: int,
     seed: int,
   ):
-    """Args are those of `dr3d.train.TrainConfig`.
+    """Args are those of `dr3d.TrainConfig`.
 
     Raises:
       ValueError: `sampling` is unknown.

@@ -15,14 +15,14 @@ import tqdm
 from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dr3d.augment import AugmentConfig
-from dr3d.batch import Sampler, number_classes
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
-from dr3d.step import (
+from dr3d.training.augment import AugmentConfig
+from dr3d.training.batch import Sampler, number_classes
+from dr3d.training.step import (
   AXIS,
   LossConfig,
   OptimizerConfig,
@@ -30,8 +30,8 @@ from dr3d.step import (
   make_state,
   train_step,
 )
+from dr3d.training.workdir import Log, claim
 from dr3d.view import Views
-from dr3d.workdir import Log, claim
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from dr3d import catalogue, folder
-from dr3d import index as index_lib
-from dr3d.catalogue import FAILED, INDEXED, MISSING, Model
+from dr3d import folder
 from dr3d.error import Dr3dError
+from dr3d.search import catalogue
+from dr3d.search import index as index_lib
+from dr3d.search.catalogue import FAILED, INDEXED, MISSING, Model
 
 Load = Callable[[pathlib.Path], Any]
 """Path → Mesh, or a Dr3dError."""

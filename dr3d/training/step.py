@@ -16,23 +16,23 @@ from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import PartitionSpec
 
 from dr3d import raster
-from dr3d.augment import AugmentConfig, augment
 from dr3d.embed import Embedder
-from dr3d.guard import (
+from dr3d.pipeline import PipelineConfig
+from dr3d.render import Triangles, render
+from dr3d.training.augment import AugmentConfig, augment
+from dr3d.training.guard import (
   coverage_guard,
   measure_spread,
   smallest_view_angle,
   variance_floor,
   view_repulsion,
 )
-from dr3d.loss import (
+from dr3d.training.loss import (
   batch_separation_loss,
   batch_triplet_loss,
   contrastive_loss,
 )
-from dr3d.margin import make_margin
-from dr3d.pipeline import PipelineConfig
-from dr3d.render import Triangles, render
+from dr3d.training.margin import make_margin
 from dr3d.view import Views, project
 
 Array = jax.Array

@@ -17,8 +17,8 @@ import threading
 
 import numpy as np
 
-from dr3d.repair import drop_rubble
-from dr3d.surface import (
+from dr3d.mesh.repair import drop_rubble
+from dr3d.mesh.surface import (
   compact,
   cross,
   cross_products,

@@ -6,7 +6,7 @@ import scipy.sparse.csgraph
 import scipy.spatial
 
 from dr3d.error import MeshError
-from dr3d.surface import (
+from dr3d.mesh.surface import (
   compact,
   cross_products,
   half_edges,

@@ -5,12 +5,12 @@ import pathlib
 
 import numpy as np
 
-from dr3d.decimation import decimate
-from dr3d.frame import principal_frame
-from dr3d.meshfile import read_geometry
-from dr3d.normal import corner_normals
-from dr3d.repair import clean_geometry
-from dr3d.sphere import enclosing_sphere
+from dr3d.mesh.decimation import decimate
+from dr3d.mesh.frame import principal_frame
+from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.normal import corner_normals
+from dr3d.mesh.repair import clean_geometry
+from dr3d.mesh.sphere import enclosing_sphere
 
 BUCKETS = (256, 1024, 4096, 16384, 65536)
 """Face counts that batches are padded to, so that jit compiles once each."""

@@ -6,7 +6,7 @@ supervised contrastive loss; G minimises the separation loss (Eq. 3, 3a, 3b)
 on the features of a frozen T. In the formulas a, p, n are the features of
 anchor, positive and negative, d² is a squared distance, ε a margin.
 
-Which images are positives and negatives of each other: `dr3d.pair`.
+Which images are positives and negatives of each other: `dr3d.training.pair`.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from dr3d.distance import squared_distance
-from dr3d.margin import Margin, expand_margin
-from dr3d.pair import relate_images, stack_pair
+from dr3d.training.margin import Margin, expand_margin
+from dr3d.training.pair import relate_images, stack_pair
 
 _SMALLEST = 1e-6  # the constant in Eq. 3a and 3b
 _ANCHORS_AT_ONCE = 8  # bounds the triplets in memory to 8·M²
@@ -133,7 +133,7 @@ def batch_triplet_loss(
   nothing of how alike the images can be.
 
   When all features are equal, each term is 1 and each gradient 0: a loss that
-  stays at 1 is collapse (`dr3d.guard`).
+  stays at 1 is collapse (`dr3d.training.guard`).
 
   Args:
     features: [B, N, D].

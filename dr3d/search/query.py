@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from dr3d import index as index_lib
+from dr3d.search import index as index_lib
 
 RELIABLE = 0.67  # share of the votes; see `Prediction`
 

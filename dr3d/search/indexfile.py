@@ -16,7 +16,7 @@ import shutil
 import numpy as np
 
 from dr3d import staging
-from dr3d.index import Index, check_vectors, quiet
+from dr3d.search.index import Index, check_vectors, quiet
 
 _FORMAT = 1
 _PREFIX = "index-"

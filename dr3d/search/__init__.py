@@ -1,0 +1,1 @@
+"""From the vectors of known models to an answer: index, votes, database."""

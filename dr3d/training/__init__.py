@@ -1,0 +1,1 @@
+"""How G and T learn: losses, augmentation, one jitted step, checkpoints."""
