@@ -26,7 +26,7 @@ from dr3d.render import (
   render,
   stack_meshes,
 )
-from dr3d.staging import staged
+from dr3d.staging import find_whole, staged
 from dr3d.view import Views, make_views, sphere_views
 
 FORMAT = 1  # of the saved files; raised when old ones can no longer be read
@@ -106,7 +106,7 @@ class Pipeline:
         "no weights ship with this version: train a pipeline with dr3d train"
         " and name its directory."
       )
-    path = pathlib.Path(directory)
+    path = find_whole(pathlib.Path(directory))
     try:
       saved = json.loads((path / CONFIG_FILE).read_text())
       data = (path / WEIGHTS_FILE).read_bytes()

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields an empty directory that becomes `directory` when the block ends.
 
-  The files are written to the disk before the new name is given, so after a
-  kill or a power cut `directory` is either whole or absent. What stood there
-  before is replaced. A killed run leaves `directory` + `.partial` behind,
-  which the next run removes; two writers at once must be kept apart by a lock.
+  The files are written to the disk before the new name is given, and what
+  stood there before is set aside until then, so after a kill or a power cut
+  the old directory or the new one is whole: where `find_whole` says. What a
+  killed run leaves behind is put back or removed by the next one; two writers
+  at once must be kept apart by a lock.
 
   Args:
     directory: the directory to make; its parent must exist.
@@ -22,7 +23,9 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
   Yields:
     The path of the directory to write into.
   """
+  _settle(directory)
   partial = directory.with_name(directory.name + ".partial")
+  former = _set_aside(directory)
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir()
   try:
@@ -30,12 +33,37 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     for path in [*partial.rglob("*"), partial]:
       _sync(path)
     if directory.exists():
-      shutil.rmtree(directory)
+      directory.rename(former)
     partial.rename(directory)
     _sync(directory.parent)
+    shutil.rmtree(former, ignore_errors=True)
   except BaseException:
+    _settle(directory)
     shutil.rmtree(partial, ignore_errors=True)
     raise
+
+
+def find_whole(directory: pathlib.Path) -> pathlib.Path:
+  """Returns where to read what `staged` wrote.
+
+  That is `directory`, or what stood there before, where a run was killed
+  after it had set this aside.
+  """
+  former = _set_aside(directory)
+  return former if former.exists() and not directory.exists() else directory
+
+
+def _settle(directory: pathlib.Path) -> None:
+  """Puts back what a killed run set aside, or removes it if replaced."""
+  former = _set_aside(directory)
+  if find_whole(directory) == former:
+    former.rename(directory)
+  elif former.exists():
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _set_aside(directory: pathlib.Path) -> pathlib.Path:
+  return directory.with_name(directory.name + ".former")
 
 
 def _sync(path: pathlib.Path) -> None:

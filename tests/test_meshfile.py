@@ -1,6 +1,7 @@
 """Every format comes in whole, and every bad file gets one clear sentence."""
 
 import json
+import os
 import pathlib
 import re
 import struct
@@ -170,6 +171,14 @@ def test_a_text_stl_may_have_any_name(tmp_path, name):
   assert volume(geometry) == pytest.approx(wedge().volume, rel=1e-5)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="file names are text there")
+@pytest.mark.parametrize("extension", ["obj", "off", "glb"])
+def test_a_file_name_may_be_no_text(tmp_path, extension):
+  path = tmp_path / os.fsdecode(b"gr\xf6\xdfe." + extension.encode())
+  geometry = read_geometry(write(path, export(wedge(), extension)))
+  assert volume(geometry) == pytest.approx(wedge().volume, rel=1e-5)
+
+
 def test_all_solids_of_a_text_stl_are_joined(tmp_path):
   text = export(wedge(), "stl_ascii")
   assert len(read_geometry(write(tmp_path / "two.stl", text + text))[1]) == 12
@@ -293,6 +302,8 @@ def test_a_missing_file_and_a_directory_are_refused_by_name(tmp_path):
   (tmp_path / "folder.stl").mkdir()
   with pytest.raises(MeshError, match=r"folder\.stl is a directory"):
     load_mesh(str(tmp_path / "folder.stl"))
+  with pytest.raises(MeshError, match="is a directory"):
+    load_mesh(tmp_path)
   with pytest.raises(MeshError, match="cannot be read: File name too long"):
     load_mesh(tmp_path / ("x" * 400 + ".stl"))
 

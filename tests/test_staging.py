@@ -1,6 +1,8 @@
+import pathlib
+
 import pytest
 
-from dr3d.staging import staged
+from dr3d.staging import find_whole, staged
 
 
 def test_the_directory_appears_when_all_is_written(tmp_path):
@@ -39,3 +41,34 @@ def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
     (partial / "new").touch()
   assert list(tmp_path.iterdir()) == [target]
   assert [path.name for path in target.iterdir()] == ["new"]
+
+
+class Killed(BaseException):
+  """Stands for a process that ends here and tidies nothing up."""
+
+
+@pytest.mark.parametrize("survived", [0, 1])
+def test_a_kill_between_the_renames_loses_neither_directory(
+  tmp_path, monkeypatch, survived
+):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+  rename, calls = pathlib.Path.rename, []
+
+  def renames(path, new):
+    calls.append(path)
+    if len(calls) > survived:
+      raise Killed
+    return rename(path, new)
+
+  with pytest.raises(Killed), staged(target) as partial:  # noqa: PT012
+    (partial / "new").touch()
+    monkeypatch.setattr(pathlib.Path, "rename", renames)
+  monkeypatch.undo()
+  assert target.exists() == (survived == 0)
+  assert [path.name for path in find_whole(target).iterdir()] == ["old"]
+  with staged(target) as partial:
+    (partial / "newer").touch()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["newer"]

@@ -6,6 +6,7 @@ geometry. Here every such case ends as a MeshError that names the file.
 """
 
 import io
+import os
 import pathlib
 from typing import Any
 
@@ -62,6 +63,8 @@ def read_geometry(path: str | pathlib.Path) -> _Geometry:
 
 def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
   """Returns the content of a file of a known kind."""
+  if os.path.isdir(path):
+    raise MeshError(f"{path} is a directory, not a mesh file.")
   if extension not in FORMATS:
     known = ", ".join(f".{name}" for name in FORMATS)
     ending = f'ends in ".{extension}"' if extension else "has no extension"
@@ -72,8 +75,6 @@ def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
     )
     raise MeshError(f"{path} {ending}, but only {known} can be read; {advice}.")
   try:
-    if path.is_dir():
-      raise MeshError(f"{path} is a directory, not a mesh file.")
     data = path.read_bytes()
   except FileNotFoundError:
     raise MeshError(f"{path} does not exist.") from None
@@ -132,7 +133,8 @@ def _read_scene(
   scene = trimesh.load_scene(
     io.BytesIO(data),
     file_type=extension,
-    resolver=trimesh.resolvers.FilePathResolver(str(path)),
+    # trimesh calls the bodies after the file, whose name may be no UTF-8
+    resolver=trimesh.resolvers.FilePathResolver(str(path.with_name("model"))),
     process=False,
     **options,
   )

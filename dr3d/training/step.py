@@ -257,16 +257,16 @@ def train_step(
   # A corner that is no number leaves no trace in the images: no face is drawn.
   # A sum, since a maximum may pass over it.
   metrics["extent"] = jnp.sqrt(jnp.mean(jnp.square(triangles.corners)))
-  metrics["embed_gradient"] = optax.global_norm(g_weights)
+  metrics["embed_gradient"] = optax.tree.norm(g_weights)
   if moves_views:
     mask = select_parts(state.views, optimizer.trainable)
     g_views = jax.tree.map(jnp.multiply, g_views, mask)
-    metrics["render_gradient"] = optax.global_norm(g_views)
+    metrics["render_gradient"] = optax.tree.norm(g_views)
   else:
     g_views = None
   state = _move(state, g_views, g_weights, metrics["distance"], optimizer)
   metrics["smallest_view_angle"] = smallest_view_angle(state.views.quaternion)
-  metrics["parameters"] = optax.global_norm((state.views, state.weights))
+  metrics["parameters"] = optax.tree.norm((state.views, state.weights))
   return state, metrics, usage
 
 
