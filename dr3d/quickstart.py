@@ -35,7 +35,6 @@ PICTURED = 8  # queries on the contact sheet
 PICTURE_SIZE = 144  # pixels
 
 CONFIG = TrainConfig(
-  class_count=10,
   optimizer=OptimizerConfig(steps=200),
   checkpoint_every=60,
 )

@@ -85,6 +85,25 @@ class Views:
     return self.quaternion.shape[0]
 
 
+def take_views(views: Views, chosen: Array | np.ndarray) -> Views:
+  """Some of the N views, with their cameras and lights.
+
+  Args:
+    views: N views.
+    chosen: int `[V]`, each at least 0 and below N.
+
+  Returns:
+    V views, of the same material.
+  """
+  return Views(
+    quaternion=views.quaternion[chosen],
+    distance=views.distance[chosen],
+    fov=views.fov[chosen],
+    light=jax.tree.map(lambda x: x[chosen], views.light),
+    material=views.material,
+  )
+
+
 def make_views(
   quaternion: Array | np.ndarray, *, distance: float = 3.0, colored: bool = True
 ) -> Views:

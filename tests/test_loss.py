@@ -17,6 +17,7 @@ from dr3d.training.loss import (
   contrastive_loss,
   pair_separation_loss,
   pair_triplet_loss,
+  prototype_loss,
   triplet_ratio,
 )
 from dr3d.training.margin import Margin, make_margin
@@ -26,6 +27,7 @@ from dr3d.training.pair import relate_images
 pair_triplet = jax.jit(pair_triplet_loss)
 batch_triplet = jax.jit(batch_triplet_loss, static_argnames="mining")
 contrast = jax.jit(contrastive_loss)
+told = jax.jit(prototype_loss)
 pair_separation = jax.jit(pair_separation_loss, static_argnames="objective")
 separation = jax.jit(batch_separation_loss, static_argnames="objective")
 
@@ -115,6 +117,20 @@ def khosla(features, labels, temperature):
       -sum(math.log(similar[k] / total) for k in positives) / len(positives)
     )
     wrong += max(similar, key=similar.get) not in positives
+  return sum(terms) / len(terms), wrong / len(terms), len(terms)
+
+
+def told_apart(features, prototypes, labels, temperature, smoothing):
+  """Mean cross-entropy and share of errors, term by term."""
+  K = len(prototypes)
+  terms, wrong = [], 0
+  for own, views in zip(labels, features, strict=True):
+    for image in views if own >= 0 else ():
+      cosines = [image @ p / math.sqrt(p @ p) for p in prototypes]
+      total = math.log(sum(math.exp(c / temperature) for c in cosines))
+      logs = [c / temperature - total for c in cosines]
+      terms.append(-(1 - smoothing) * logs[own] - smoothing / K * sum(logs))
+      wrong += max(cosines) != cosines[own]
   return sum(terms) / len(terms), wrong / len(terms), len(terms)
 
 
@@ -322,6 +338,33 @@ def test_perfect_features_have_no_contrastive_loss_and_equal_ones_log_of_rest():
   assert equal.active == 1
 
 
+# ----- prototypes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_prototype_loss_is_a_cross_entropy_of_cosines(smoothing):
+  features = random_features(12, 5, 2, 4)
+  prototypes = 3 * np.random.default_rng(13).normal(size=(3, 4))
+  labels = np.array([0, 2, -1, 1, 1])
+  got = told(
+    jnp.float32(features),
+    jnp.float32(prototypes),
+    labels=jnp.array(labels),
+    temperature=0.2,
+    smoothing=smoothing,
+  )
+  value, wrong, count = told_apart(features, prototypes, labels, 0.2, smoothing)
+  np.testing.assert_allclose(got.loss, value, rtol=2e-6)
+  assert 0 < wrong < 1
+  np.testing.assert_allclose(got.active, wrong, rtol=1e-6)
+  assert got.count == count == 8
+
+
+def test_without_a_label_there_is_no_prototype_loss():
+  got = told(jnp.ones((2, 3, 4)), jnp.eye(4), labels=jnp.array([-1, -1]))
+  assert (got.loss, got.active, got.count) == (0, 0, 0)
+
+
 # ----- Eq. 3 -----------------------------------------------------------------
 
 
@@ -457,11 +500,18 @@ def separated(objective):
   return loss
 
 
+def classified(features, labels):
+  """Prototypes as singular as can be: equal ones, and one of length zero."""
+  prototypes = jnp.ones((5, features.shape[-1]), features.dtype)
+  return told(features, prototypes.at[4].set(0), labels=labels).loss
+
+
 EVERY_LOSS = pytest.mark.parametrize(
   "function",
   [
     *(pytest.param(mined(mining), id=mining) for mining in MININGS),
     pytest.param(contrasted, id="contrastive"),
+    pytest.param(classified, id="prototype"),
     *(pytest.param(separated(name), id=name) for name in OBJECTIVES),
   ],
 )
@@ -580,8 +630,11 @@ def test_a_scale_of_zero_is_a_kernel_and_not_a_nan():
       ).loss
     ),
     lambda x: contrast(x, labels=jnp.array([0, 0, 1, 1])).loss,
+    lambda x: (
+      told(x, jnp.eye(2, 8), labels=jnp.array([0, 0, 1, 1]), smoothing=0.0).loss
+    ),
   ],
-  ids=["hard", "contrastive"],
+  ids=["hard", "contrastive", "prototype"],
 )
 def test_descent_sorts_images_by_class(function):
   raw = jnp.float32(random_features(34, 4, 3, 8))
@@ -619,6 +672,8 @@ def test_what_does_not_fit_is_refused_with_the_value():
     contrastive_loss(features, labels=jnp.array([0.0, 1.0]))
   with pytest.raises(ValueError, match=r"above 0, got 0\.0"):
     contrastive_loss(features, temperature=0.0)
+  with pytest.raises(ValueError, match=r"above 0, got -1"):
+    prototype_loss(features, jnp.eye(4), labels=jnp.arange(2), temperature=-1)
   with pytest.raises(ValueError, match=r"N = 3 views, got \(4, 4\)"):
     batch_triplet_loss(features, make_margin(jnp.eye(4)))
   with pytest.raises(ValueError, match="'printed'"):

@@ -19,8 +19,7 @@ from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import RenderConfig, Triangles, render
 from dr3d.training.guard import coverage_guard, variance_floor, view_repulsion
-from dr3d.training.loss import batch_separation_loss, batch_triplet_loss
-from dr3d.training.margin import make_margin
+from dr3d.training.loss import batch_separation_loss, prototype_loss
 from dr3d.training.step import (
   AXIS,
   PARTS,
@@ -38,7 +37,7 @@ PIPELINE = PipelineConfig(
   render=RenderConfig(size=16, framing="sphere"),
   embed=EmbedConfig(feature_size=8, widths=(4, 8)),
 )
-LOSS = LossConfig(task="triplet", mining="all", coverage=3.0, repulsion=2.0)
+LOSS = LossConfig(coverage=3.0, repulsion=2.0)
 OPTIMIZER = OptimizerConfig(steps=20)
 
 
@@ -62,27 +61,40 @@ def make_start(optimizer=OPTIMIZER):
   weights = jax.tree.map(
     lambda x: x + 0.1 * jnp.float32(rng.normal(size=x.shape)), pipeline.weights
   )
-  return make_state(make_views(near), weights, config=optimizer)
+  prototypes = jnp.float32(rng.normal(size=(2, 8)))
+  return make_state(make_views(near), weights, prototypes, config=optimizer)
 
 
-def step(state, *, devices=1, optimizer=OPTIMIZER, moves_views=True):
+def step(
+  state,
+  *,
+  devices=1,
+  optimizer=OPTIMIZER,
+  moves_views=True,
+  chosen=(0, 1),
+):
   mesh = jax.make_mesh(
     (devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices]
   )
   inputs = jax.device_put(
-    (state, *make_batch(), jax.random.key(0)),
+    (state, *make_batch(), jnp.array(chosen), jax.random.key(0)),
     NamedSharding(mesh, PartitionSpec()),
   )
-  compiled = compile_step(mesh, optimizer, moves_views)
+  compiled = compile_step(mesh, optimizer, moves_views, len(chosen))
   state, metrics, usage = compiled(*inputs)
   assert BUDGET.holds(usage)
   return state, metrics
 
 
 @functools.cache
-def compile_step(mesh, optimizer, moves_views):
+def compile_step(mesh, optimizer, moves_views, view_count):
   inputs = jax.device_put(
-    (make_start(optimizer), *make_batch(), jax.random.key(0)),
+    (
+      make_start(optimizer),
+      *make_batch(),
+      jnp.arange(view_count),
+      jax.random.key(0),
+    ),
     NamedSharding(mesh, PartitionSpec()),
   )
   lowered = train_step.lower(
@@ -129,12 +141,10 @@ def plain_gradients(state):
   labels = make_batch()[2]
   apply = Embedder(PIPELINE.embed).apply
 
-  def task(weights):  # the images are constants
+  def task(learned):  # the images are constants
+    weights, prototypes = learned
     features = apply(weights, jax.lax.stop_gradient(draw(state.views)))
-    margin = make_margin(state.views.quaternion, kind=LOSS.margin)
-    terms = batch_triplet_loss(
-      features, margin, labels=labels, mining=LOSS.mining
-    )
+    terms = prototype_loss(features, prototypes, labels=labels)
     return terms.loss + LOSS.spread * variance_floor(features)
 
   def separation(views):  # the weights are constants
@@ -148,14 +158,14 @@ def plain_gradients(state):
     return terms.loss + guards
 
   return (
-    jax.grad(task)(state.weights),
+    jax.grad(task)((state.weights, state.prototypes)),
     jax.grad(separation)(state.views),
     jnp.mean(coverage_guard(draw(state.views)[..., 3])),
   )
 
 
 def clip(tree):
-  norm = optax.global_norm(tree)
+  norm = optax.tree.norm(tree)
   return jax.tree.map(lambda x: x / jnp.maximum(1, norm), tree), norm
 
 
@@ -196,8 +206,8 @@ def bits(tree):
 def test_all_parts_move_and_stay_allowed(stepped):
   start, state, first, second = stepped
   for before, after in zip(
-    jax.tree.leaves((start.views, start.weights)),
-    jax.tree.leaves((state.views, state.weights)),
+    jax.tree.leaves((start.views, start.weights, start.prototypes)),
+    jax.tree.leaves((state.views, state.weights, state.prototypes)),
     strict=True,
   ):
     assert (before != after).any()
@@ -245,7 +255,7 @@ def test_frozen_parts_keep_every_bit():
   views = dataclasses.replace(
     start.views, distance=jnp.array([12.0, 1 / 3]), light=light
   )
-  start = make_state(views, start.weights, config=optimizer)
+  start = make_state(views, start.weights, start.prototypes, config=optimizer)
   state = start
   for _ in range(2):
     state, _ = step(state, optimizer=optimizer)
@@ -267,6 +277,19 @@ def test_without_a_move_of_the_views_only_t_learns(stepped):
   )
 
 
+def test_a_view_that_is_not_drawn_feels_the_guard_of_viewpoints_alone():
+  start = make_start()
+  after, metrics = step(start, chosen=(1,))
+  mu = optax.tree_utils.tree_get(after.render_moments, "mu")
+  repel = jax.grad(view_repulsion)(start.views.quaternion)
+  repel *= 0.1 * LOSS.repulsion / jnp.maximum(1, metrics["render_gradient"])
+  np.testing.assert_allclose(mu.quaternion[0], repel[0], rtol=1e-4)
+  assert np.abs(mu.quaternion[1] - repel[1]).max() > 1e-4
+  for moment in (mu.distance, mu.fov, *jax.tree.leaves(mu.light)):
+    assert not np.any(moment[0])
+    assert np.any(moment[1])
+
+
 def test_parts_are_named_or_refused():
   views = make_start().views
   mask = select_parts(views, ("camera", "light"))
@@ -276,7 +299,10 @@ def test_parts_are_named_or_refused():
   assert all(jax.tree.leaves(select_parts(views, PARTS)))
   with pytest.raises(ValueError, match=r"not \['weather'\]"):
     make_state(
-      views, {}, config=dataclasses.replace(OPTIMIZER, trainable=("weather",))
+      views,
+      {},
+      jnp.eye(2),
+      config=dataclasses.replace(OPTIMIZER, trainable=("weather",)),
     )
 
 

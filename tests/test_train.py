@@ -24,7 +24,7 @@ from dr3d.mesh import make_mesh
 from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget, Usage
 from dr3d.render import RenderConfig
-from dr3d.training.batch import Sampler, number_classes
+from dr3d.training.batch import BatchConfig, Sampler, number_classes
 from dr3d.training.step import LossConfig, OptimizerConfig
 from dr3d.training.train import TrainConfig, train
 from dr3d.view import make_views, ring_views
@@ -35,8 +35,7 @@ module = importlib.import_module(
 
 STEPS = 40
 CONFIG = TrainConfig(
-  class_count=4,
-  models_per_class=2,
+  batch=BatchConfig(model_count=8, models_per_class=2, view_count=None),
   checkpoint_every=5,
   pipeline=PipelineConfig(
     view_count=2,
@@ -45,6 +44,10 @@ CONFIG = TrainConfig(
   ),
   optimizer=OptimizerConfig(steps=STEPS, embed_rate=4e-3, render_every=1),
 )
+
+
+def with_batch(**how):
+  return dataclasses.replace(CONFIG, batch=BatchConfig(**how))
 
 
 def make_models():
@@ -187,7 +190,7 @@ def test_the_pipeline_that_is_saved_is_the_one_returned(run):
 def test_pairs_of_two_models_train_as_well(tmp_path):
   config = dataclasses.replace(
     CONFIG,
-    sampling="pair",
+    batch=BatchConfig(sampling="pair", view_count=None),
     loss=LossConfig(task="triplet", mining="all"),
     optimizer=dataclasses.replace(CONFIG.optimizer, steps=6),
     augmentation=None,
@@ -361,11 +364,7 @@ def test_a_number_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
   vertices[0] = np.nan
   meshes[4] = dataclasses.replace(meshes[4], vertices=vertices)
   sampler = Sampler(
-    number_classes(labels),
-    sampling="batch",
-    class_count=4,
-    models_per_class=2,
-    seed=CONFIG.seed,
+    number_classes(labels), config=CONFIG.batch, seed=CONFIG.seed
   )
   first = next(step for step in range(STEPS) if 4 in sampler(step)) + 1
   with pytest.raises(TrainingError, match=rf"step {first}: .*extent.* finite"):
@@ -410,7 +409,9 @@ def test_a_run_that_cannot_start_says_why(tmp_path):
   with pytest.raises(TrainingError, match=r"at least two classes.* got 1:"):
     call(tmp_path, models=(meshes, ["part"] * len(meshes)))
   with pytest.raises(ValueError, match="got 'triple'"):
-    call(tmp_path, dataclasses.replace(CONFIG, sampling="triple"))
+    call(tmp_path, with_batch(sampling="triple"))
+  with pytest.raises(ValueError, match="model_count = 2, got 3"):
+    call(tmp_path, with_batch(model_count=2, models_per_class=3))
   odd = dataclasses.replace(CONFIG.optimizer, trainable=("weather",))
   with pytest.raises(ValueError, match="weather"):
     call(tmp_path / "odd", dataclasses.replace(CONFIG, optimizer=odd))

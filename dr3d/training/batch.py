@@ -1,5 +1,6 @@
 """Which models make the batch of a step of training."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,30 +28,49 @@ def number_classes(labels: Sequence[str]) -> np.ndarray:
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class BatchConfig:
+  """What a step of training looks at.
+
+  Attributes:
+    sampling: `"batch"` draws classes evenly and models of each; `"pair"` is the
+      patent's two models of different objects.
+    model_count: B, models in a batch.
+    models_per_class: models drawn of a class at a time.
+    view_count: viewpoints of a step, the same for all its models; more models
+      under fewer of the N views teach more than fewer under all. All N where
+      None.
+  """
+
+  sampling: Literal["batch", "pair"] = "batch"
+  model_count: int = 32
+  models_per_class: int = 1
+  view_count: int | None = 3
+
+
 class Sampler:
-  """Draws the models of a step: a function of seed and step alone.
+  """Draws models and views of a step: functions of seed and step alone.
 
   Attributes:
     size: B, models in a batch.
   """
 
-  def __init__(
-    self,
-    classes: np.ndarray,
-    *,
-    sampling: Literal["batch", "pair"],
-    class_count: int,
-    models_per_class: int,
-    seed: int,
-  ):
-    """Args are those of `dr3d.TrainConfig`.
+  def __init__(self, classes: np.ndarray, *, config: BatchConfig, seed: int):
+    """Takes `[M]` classes as `number_classes` gives them.
 
     Raises:
-      ValueError: `sampling` is unknown.
+      ValueError: `sampling` is unknown, or a number is below 1.
       TrainingError: the models are all of one class.
     """
-    if sampling not in ("batch", "pair"):
-      raise ValueError(f'sampling must be "batch" or "pair", got {sampling!r}.')
+    if config.sampling not in ("batch", "pair"):
+      raise ValueError(
+        f'sampling must be "batch" or "pair", got {config.sampling!r}.'
+      )
+    if not 1 <= config.models_per_class <= config.model_count:
+      raise ValueError(
+        "models_per_class must be between 1 and model_count ="
+        f" {config.model_count}, got {config.models_per_class}."
+      )
     count = len(np.unique(classes))
     if count < 2:
       raise TrainingError(
@@ -59,16 +79,41 @@ class Sampler:
         " table with --labels."
       )
     self._members = [np.flatnonzero(classes == c) for c in np.unique(classes)]
-    self._drawn = 2 if sampling == "pair" else min(class_count, count)
-    self._each = 1 if sampling == "pair" else models_per_class
+    pair = config.sampling == "pair"
+    self._each = 1 if pair else config.models_per_class
+    self._rounds = 2 if pair else config.model_count // self._each
+    self._view_count = config.view_count
     self._seed = seed
-    self.size = self._drawn * self._each
+    self.size = self._rounds * self._each
 
   def __call__(self, step: int) -> np.ndarray:
-    """Returns int `[B]`, the models of a step; a small class repeats."""
+    """Returns int `[B]`, the models of a step.
+
+    No class comes again before all have come; a model comes again only when
+    all of its class have, and then it is augmented in another way.
+    """
     rng = np.random.default_rng((self._seed, step))
-    drawn = rng.choice(len(self._members), self._drawn, replace=False)
-    chosen = [
-      np.resize(rng.permutation(self._members[c]), self._each) for c in drawn
-    ]
-    return np.concatenate(chosen)
+    classes = np.concatenate(
+      [
+        rng.permutation(len(self._members))
+        for _ in range(0, self._rounds, len(self._members))
+      ]
+    )[: self._rounds]
+    drawn, times = np.unique(classes, return_counts=True)
+    return np.concatenate(
+      [
+        np.resize(rng.permutation(self._members[c]), n * self._each)
+        for c, n in zip(drawn, times, strict=True)
+      ]
+    )
+
+  def draw_views(self, step: int, view_count: int) -> np.ndarray:
+    """Returns int `[V]`, the views of a step, ascending.
+
+    Args:
+      step: number of the step.
+      view_count: N, how many there are to choose from.
+    """
+    count = min(self._view_count or view_count, view_count)
+    rng = np.random.default_rng((self._seed, step, 1))
+    return np.sort(rng.permutation(view_count)[:count])

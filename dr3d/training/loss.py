@@ -1,10 +1,11 @@
 """What T and G learn from: Eq. 1 to 3b of WO 2021/178001, and beside them.
 
 `B` models, `N` views of a model, `D` feature size, `M = B·N` images in a
-batch. T minimises a task loss, the triplet ratio (Eq. 1 and 2) or the
-supervised contrastive loss; G minimises the separation loss (Eq. 3, 3a, 3b)
-on the features of a frozen T. In the formulas a, p, n are the features of
-anchor, positive and negative, d² is a squared distance, ε a margin.
+batch, `K` classes. T minimises a task loss: the triplet ratio (Eq. 1 and 2),
+the supervised contrastive loss, or that of class prototypes; G minimises the
+separation loss (Eq. 3, 3a, 3b) on the features of a frozen T. In the formulas
+a, p, n are the features of anchor, positive and negative, d² is a squared
+distance, ε a margin.
 
 Which images are positives and negatives of each other: `dr3d.training.pair`.
 """
@@ -15,8 +16,9 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from dr3d.distance import squared_distance
+from dr3d.distance import squared_distance, to_unit
 from dr3d.training.margin import Margin, expand_margin
 from dr3d.training.pair import relate_images, stack_pair
 
@@ -230,6 +232,66 @@ def contrastive_loss(
   divisor = jnp.maximum(count, 1)
   loss = jnp.sum(terms / jnp.maximum(chosen, 1)) / divisor
   return TaskLoss(loss, jnp.sum(wrong) / divisor, count)
+
+
+def prototype_loss(
+  features: jax.Array,
+  prototypes: jax.Array,
+  *,
+  labels: jax.Array,
+  temperature: float | jax.Array = 0.1,
+  smoothing: float = 0.1,
+) -> TaskLoss:
+  """Cross-entropy of each image against one learned vector a class.
+
+  A batch shows few classes; the prototypes stand for all of them, so that each
+  image is told from every class at every step. `active` is the share of
+  images to which the prototype of another class is nearest.
+
+  Args:
+    features: [B, N, D]: unit vectors.
+    prototypes: [K, D]; of any length, only their directions count.
+    labels: int [B]: class of each model, below K; a model whose label is below
+      0 is left out.
+    temperature: τ, above 0: the logits are cosines over τ.
+    smoothing: share of the target spread over all K classes.
+
+  Returns:
+    The mean over the images; 0 where none has a label.
+
+  Raises:
+    ValueError: `temperature` is not above 0.
+
+  References:
+    Wang et al., NormFace, ACM MM 2017, Eq. 6; Zhai and Wu, Classification is a
+    Strong Baseline for Deep Metric Learning, BMVC 2019; smoothing after
+    Szegedy et al., CVPR 2016, section 7. Not in the patent.
+
+  Example:
+    >>> right = prototype_loss(
+    ...   jnp.eye(2)[:, None], jnp.eye(2), labels=jnp.arange(2), smoothing=0.0
+    ... )
+    >>> print(f"{right.loss:.6f}")  # log(1 + exp(-10))
+    0.000045
+  """
+  if not isinstance(temperature, jax.Array) and not temperature > 0:
+    raise ValueError(f"temperature must be above 0, got {temperature}")
+  logits = jnp.matmul(features, to_unit(prototypes).T, precision="highest")
+  logits = logits / temperature
+  images = jnp.repeat((labels >= 0)[:, None], features.shape[1], axis=1)
+  own = jnp.maximum(labels, 0)[:, None]
+  target = optax.smooth_labels(
+    jax.nn.one_hot(own, len(prototypes), dtype=logits.dtype), smoothing
+  )
+  terms = optax.softmax_cross_entropy(logits, target)
+  wrong = jnp.argmax(logits, axis=-1) != own
+  count = jnp.sum(images, dtype=logits.dtype)
+  divisor = jnp.maximum(count, 1)
+  return TaskLoss(
+    jnp.sum(terms, where=images) / divisor,
+    jnp.sum(wrong & images) / divisor,
+    count,
+  )
 
 
 def pair_separation_loss(

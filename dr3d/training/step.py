@@ -31,9 +31,10 @@ from dr3d.training.loss import (
   batch_separation_loss,
   batch_triplet_loss,
   contrastive_loss,
+  prototype_loss,
 )
 from dr3d.training.margin import make_margin
-from dr3d.view import Views, project
+from dr3d.view import Views, project, take_views
 
 Array = jax.Array
 
@@ -46,20 +47,23 @@ class LossConfig:
   """What T and G minimise.
 
   Attributes:
-    task: T's loss, Eq. 1 or the supervised contrastive one.
+    task: T's loss: Eq. 1, the supervised contrastive one, or the one of
+      prototypes.
     mining: negatives of Eq. 1, see `batch_triplet_loss`.
     margin: ε of Eq. 2, see `make_margin`.
-    temperature: of the contrastive loss.
+    temperature: of the contrastive and the prototype loss.
+    smoothing: of the prototype loss.
     objective: of Eq. 3, see `batch_separation_loss`.
     spread: weight of T's variance floor.
     repulsion: weight of the guard that keeps viewpoints apart.
     coverage: weight of the guard that keeps the object in the frame.
   """
 
-  task: Literal["triplet", "contrastive"] = "contrastive"
+  task: Literal["triplet", "contrastive", "prototype"] = "prototype"
   mining: Literal["all", "hard", "semihard"] = "hard"
   margin: Literal["unit", "patent"] = "unit"
   temperature: float = 0.1
+  smoothing: float = 0.1
   objective: Literal["intent", "literal"] = "intent"
   spread: float = 0.5
   repulsion: float = 1.0
@@ -99,6 +103,7 @@ class State:
     step: int32 `[]`, steps made.
     views: θ_G.
     weights: θ_T.
+    prototypes: `[K, D]`, one learned vector for each class.
     mean_views: running mean of θ_G.
     mean_weights: running mean of θ_T.
     render_moments: state of G's optimizer.
@@ -109,6 +114,7 @@ class State:
   step: Array
   views: Views
   weights: Any
+  prototypes: Array
   mean_views: Views
   mean_weights: Any
   render_moments: Any
@@ -139,8 +145,16 @@ def make_optimizers(
   return embed, render_
 
 
-def make_state(views: Views, weights: Any, *, config: OptimizerConfig) -> State:
+def make_state(
+  views: Views, weights: Any, prototypes: Array, *, config: OptimizerConfig
+) -> State:
   """The state before the first step.
+
+  Args:
+    views: θ_G.
+    weights: θ_T.
+    prototypes: `[K, D]`, not zero; see `prototype_loss`.
+    config: which parts of θ_G move, and how.
 
   Raises:
     ValueError: a name in `config.trainable` is none of `PARTS`.
@@ -151,10 +165,11 @@ def make_state(views: Views, weights: Any, *, config: OptimizerConfig) -> State:
     step=jnp.asarray(0, jnp.int32),
     views=views,
     weights=weights,
+    prototypes=prototypes,
     mean_views=views,
     mean_weights=weights,
     render_moments=render_.init(views),
-    embed_moments=embed.init(weights),
+    embed_moments=embed.init((weights, prototypes)),
     distance=jnp.asarray(2.0, jnp.float32),
   )
 
@@ -198,6 +213,7 @@ def train_step(
   triangles: Triangles,
   moments: Array,
   labels: Array,
+  chosen: Array,
   key: Array,
   *,
   pipeline: PipelineConfig,
@@ -217,7 +233,8 @@ def train_step(
     state: before the step.
     triangles: B models.
     moments: `[B, 3]` principal second moments, for the augmentation.
-    labels: int `[B]`.
+    labels: int `[B]`, below K.
+    chosen: int `[V]`, the views that are drawn, of all N.
     key: random key of this step.
     pipeline: the pipeline's configuration.
     loss: the losses'.
@@ -246,25 +263,30 @@ def train_step(
       share=len(labels) // devices.size,
     ),
     mesh=devices,
-    in_specs=(PartitionSpec(),) * 4 + (PartitionSpec(AXIS),),
+    in_specs=(PartitionSpec(),) * 5 + (PartitionSpec(AXIS),),
     out_specs=PartitionSpec(),
     check_vma=False,
   )
   # What follows of G's gradient is dropped by the compiler if nothing uses it.
-  g_views, g_weights, metrics, usage = gradients(
-    state.views, state.weights, state.distance, labels, triangles
+  g_views, g_embed, metrics, usage = gradients(
+    state.views,
+    (state.weights, state.prototypes),
+    state.distance,
+    labels,
+    chosen,
+    triangles,
   )
   # A corner that is no number leaves no trace in the images: no face is drawn.
   # A sum, since a maximum may pass over it.
   metrics["extent"] = jnp.sqrt(jnp.mean(jnp.square(triangles.corners)))
-  metrics["embed_gradient"] = optax.tree.norm(g_weights)
+  metrics["embed_gradient"] = optax.tree.norm(g_embed)
   if moves_views:
     mask = select_parts(state.views, optimizer.trainable)
     g_views = jax.tree.map(jnp.multiply, g_views, mask)
     metrics["render_gradient"] = optax.tree.norm(g_views)
   else:
     g_views = None
-  state = _move(state, g_views, g_weights, metrics["distance"], optimizer)
+  state = _move(state, g_views, g_embed, metrics["distance"], optimizer)
   metrics["smallest_view_angle"] = smallest_view_angle(state.views.quaternion)
   metrics["parameters"] = optax.tree.norm((state.views, state.weights))
   return state, metrics, usage
@@ -273,16 +295,15 @@ def train_step(
 def _move(
   state: State,
   g_views: Views | None,
-  g_weights: Any,
+  g_embed: Any,
   distance: Array,
   config: OptimizerConfig,
 ) -> State:
   """Applies the gradients; G stays where it has none."""
   embed, render_ = make_optimizers(config)
-  steps, embed_moments = embed.update(
-    g_weights, state.embed_moments, state.weights
-  )
-  weights = optax.apply_updates(state.weights, steps)
+  learned = (state.weights, state.prototypes)
+  steps, embed_moments = embed.update(g_embed, state.embed_moments, learned)
+  weights, prototypes = optax.apply_updates(learned, steps)
   views, render_moments = state.views, state.render_moments
   mask = select_parts(views, config.trainable)
 
@@ -305,6 +326,7 @@ def _move(
     step=step,
     views=views,
     weights=weights,
+    prototypes=prototypes,
     mean_views=thaw(project(average(state.mean_views, views)), views),
     mean_weights=average(state.mean_weights, weights),
     render_moments=render_moments,
@@ -314,9 +336,20 @@ def _move(
 
 
 def _gradients(
-  views, weights, distance, labels, triangles, *, pipeline, loss, budget, share
+  views,
+  learned,
+  distance,
+  labels,
+  chosen,
+  triangles,
+  *,
+  pipeline,
+  loss,
+  budget,
+  share,
 ):
   """Both gradients and the metrics; the same on every device."""
+  weights, prototypes = learned
   first = jax.lax.axis_index(AXIS) * share
 
   def mine(gradient):
@@ -325,7 +358,7 @@ def _gradients(
   def draw(views):
     return render(
       triangles,
-      views,
+      take_views(views, chosen),
       size=pipeline.render.size,
       sigma=pipeline.render.sigma,
       gamma=pipeline.render.gamma,
@@ -339,8 +372,9 @@ def _gradients(
   )
   everyone = jax.lax.all_gather(features, AXIS, tiled=True)
 
-  def task(features):
-    return _task_loss(features, views.quaternion, labels, loss)
+  def task(features, prototypes):
+    quaternion = views.quaternion[chosen]
+    return _task_loss(features, prototypes, quaternion, labels, loss)
 
   def separation(features):
     terms = batch_separation_loss(
@@ -348,14 +382,16 @@ def _gradients(
     )
     return terms.loss, terms
 
-  (_, task_terms), slope = jax.value_and_grad(task, has_aux=True)(everyone)
+  (slope, g_prototypes), task_terms = jax.grad(task, (0, 1), has_aux=True)(
+    everyone, prototypes
+  )
   g_weights, _ = pull_features(mine(slope))
 
   (_, terms), slope = jax.value_and_grad(separation, has_aux=True)(everyone)
   _, g_images = pull_features(mine(slope))
 
   def cover(alpha):
-    return jnp.sum(coverage_guard(alpha)) / (len(labels) * views.count)
+    return jnp.sum(coverage_guard(alpha)) / (len(labels) * len(chosen))
 
   alpha = images[..., -1]
   g_alpha = loss.coverage * jax.grad(cover)(alpha)
@@ -375,18 +411,32 @@ def _gradients(
     "spread": measure_spread(everyone),
     "coverage": jax.lax.pmean(jnp.mean(alpha), AXIS),
   }
-  return g_views, g_weights, metrics, jax.lax.pmax(usage, AXIS)
+  return g_views, (g_weights, g_prototypes), metrics, jax.lax.pmax(usage, AXIS)
 
 
-def _task_loss(features, quaternion, labels, loss):
+def _task_loss(features, prototypes, quaternion, labels, loss):
   """What T minimises, and the measurements that come with it."""
-  if loss.task == "contrastive":
-    terms = contrastive_loss(
-      features, labels=labels, temperature=loss.temperature
-    )
-  else:
-    margin = make_margin(quaternion, kind=loss.margin)
-    terms = batch_triplet_loss(
-      features, margin, labels=labels, mining=loss.mining
-    )
+  match loss.task:
+    case "prototype":
+      terms = prototype_loss(
+        features,
+        prototypes,
+        labels=labels,
+        temperature=loss.temperature,
+        smoothing=loss.smoothing,
+      )
+    case "contrastive":
+      terms = contrastive_loss(
+        features, labels=labels, temperature=loss.temperature
+      )
+    case "triplet":
+      margin = make_margin(quaternion, kind=loss.margin)
+      terms = batch_triplet_loss(
+        features, margin, labels=labels, mining=loss.mining
+      )
+    case _:
+      raise ValueError(
+        'task must be "triplet", "contrastive" or "prototype", got'
+        f" {loss.task!r}."
+      )
   return terms.loss + loss.spread * variance_floor(features), terms

@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.augment import AugmentConfig
-from dr3d.training.batch import Sampler, number_classes
+from dr3d.training.batch import BatchConfig, Sampler, number_classes
 from dr3d.training.step import (
   AXIS,
   LossConfig,
@@ -31,7 +31,7 @@ from dr3d.training.step import (
   train_step,
 )
 from dr3d.training.workdir import Log, claim
-from dr3d.view import Views
+from dr3d.view import Views, take_views
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
@@ -42,11 +42,7 @@ class TrainConfig:
   """A training run.
 
   Attributes:
-    sampling: `"batch"` draws classes and some models of each; `"pair"` is the
-      patent's two models of different objects.
-    class_count: classes in a batch.
-    models_per_class: models of each; a class with fewer gives one twice, drawn
-      differently.
+    batch: what a step looks at.
     seed: of everything random.
     checkpoint_every: steps between checkpoints.
     pipeline: G and T.
@@ -55,9 +51,7 @@ class TrainConfig:
     augmentation: what is done to the models; None for nothing.
   """
 
-  sampling: Literal["batch", "pair"] = "batch"
-  class_count: int = 8
-  models_per_class: int = 2
+  batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
   seed: int = 0
   checkpoint_every: int = 100
   pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
@@ -97,18 +91,18 @@ def train(
     The pipeline with the running means of θ_G and θ_T.
 
   Raises:
+    ValueError: the configuration contradicts itself.
     TrainingError: too few models, a working directory of another run, a
       collapse, or a number that is not finite.
   """
+  if config.pipeline.embed.attention and config.batch.view_count is not None:
+    raise ValueError(
+      "attention goes over all views: batch.view_count must be None, got"
+      f" {config.batch.view_count}."
+    )
   workdir = pathlib.Path(workdir).absolute()
   classes = number_classes(labels)
-  sampler = Sampler(
-    classes,
-    sampling=config.sampling,
-    class_count=config.class_count,
-    models_per_class=config.models_per_class,
-    seed=config.seed,
-  )
+  sampler = Sampler(classes, config=config.batch, seed=config.seed)
   claim(workdir, _describe(meshes, labels, config, views))
   if (workdir / "pipeline").exists():
     return Pipeline.load(workdir / "pipeline")
@@ -127,6 +121,7 @@ def train(
   state = make_state(
     start.views if views is None else views,
     start.weights,
+    _draw_prototypes(classes, config),
     config=config.optimizer,
   )
   budget = _first_budget(models, state.views, sampler, devices.size, config)
@@ -150,6 +145,7 @@ def train(
         state, metrics, budget = _step_in_budget(
           state,
           models.take(sampler(step)),
+          sampler.draw_views(step, state.views.count),
           jax.random.fold_in(jax.random.key(config.seed), step),
           config=config,
           budget=budget,
@@ -207,6 +203,13 @@ def _describe(
   }
 
 
+def _draw_prototypes(classes: np.ndarray, config: TrainConfig) -> jax.Array:
+  """Directions with nothing in common, `[K, D]`."""
+  key = jax.random.fold_in(jax.random.key(config.seed), len(classes))
+  shape = (int(classes.max()) + 1, config.pipeline.embed.feature_size)
+  return jax.random.normal(key, shape) * shape[1] ** -0.5
+
+
 def _use_devices(batch_size: int) -> DeviceMesh:
   """As many devices of this host as divide the batch."""
   devices = jax.devices()
@@ -228,7 +231,8 @@ def _first_budget(
   largest = Budget(pairs=1, blocks=1)
   for step in range(4):
     batch = models.take(sampler(step)[:share]).triangles
-    budget = fit_budget(batch, views, config=config.pipeline.render)
+    chosen = take_views(views, sampler.draw_views(step, views.count))
+    budget = fit_budget(batch, chosen, config=config.pipeline.render)
     largest = Budget(
       pairs=max(largest.pairs, budget.pairs),
       blocks=max(largest.blocks, budget.blocks),
@@ -262,6 +266,7 @@ def _moves_views(step: int, config: OptimizerConfig) -> bool:
 def _step_in_budget(
   state: State,
   batch: _Models,
+  chosen: np.ndarray,
   key: jax.Array,
   *,
   config: TrainConfig,
@@ -280,6 +285,7 @@ def _step_in_budget(
       batch.triangles,
       batch.moments,
       batch.classes,
+      chosen,
       key,
       pipeline=config.pipeline,
       loss=config.loss,

@@ -13,13 +13,14 @@ References:
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
+from dr3d.training.batch import BatchConfig
 from dr3d.training.train import LossConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> ConfigDict:
   """The defaults of `TrainConfig` with pairs of models and all negatives."""
   config = TrainConfig(
-    sampling="pair",
+    batch=BatchConfig(sampling="pair", view_count=None),
     loss=LossConfig(task="triplet", mining="all"),
     optimizer=OptimizerConfig(render_every=1),
   )
