@@ -9,17 +9,12 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import TILE, Budget, Usage, bin_faces, tile_grid
-from dr3d.raster.block import (
-  BACKGROUND_DEPTH,
-  CHUNK,
-  CUTOFF,
-  Softness,
-  gather_pixels,
-  scatter_gradient,
-)
 from dr3d.raster.dense import rasterize_dense
 from dr3d.raster.face import THINNEST, tabulate, wind
+from dr3d.raster.forward import gather_pixels
+from dr3d.raster.fragment import BACKGROUND_DEPTH, CHUNK, CUTOFF, Softness
 
 Array = jax.Array
 
