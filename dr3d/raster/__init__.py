@@ -4,6 +4,7 @@
 written by hand. `rasterize_dense` is the formula as it reads, for tests.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import TILE, Budget, Usage, bin_faces, tile_grid
+from dr3d.raster.clip import clip_near
 from dr3d.raster.dense import rasterize_dense
 from dr3d.raster.face import THINNEST, tabulate, wind
 from dr3d.raster.forward import gather_pixels
@@ -24,6 +26,7 @@ __all__ = [
   "THINNEST",
   "Budget",
   "Usage",
+  "clip_near",
   "measure",
   "rasterize",
   "rasterize_dense",
@@ -91,7 +94,8 @@ def rasterize(
     far=far,
     near=near,
   )
-  budget = Budget(budget.pairs, -(-budget.blocks // CHUNK) * CHUNK)
+  blocks = -(-budget.blocks // CHUNK) * CHUNK
+  budget = dataclasses.replace(budget, blocks=blocks)
   corners, colors = wind(corners, colors)
   return _draw(size, budget, corners, colors, softness)
 

@@ -116,7 +116,7 @@ def scatter_gradient(
       g * c for g, c in zip(g_color, f.color, strict=True)
     )
     g_weight_sum = -g_depth * f.depth_sum / jnp.where(seen, f.weight_sum, 1)
-    slope_x = slope_y = 0
+    slope_x = slope_y = jnp.zeros_like(pull)
     for k in range(3):
       g_weight = g_weight_sum + g_depth_sum * at_edge(rows.inverse_depth, k)
       for c in range(channels):

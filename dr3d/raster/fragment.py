@@ -105,6 +105,12 @@ def beyond_ends(s: Array, length: Array) -> Array:
   return more(s - length, 0) + less(s, 0)
 
 
+def mix(weight: list[Array], field: Array) -> Array:
+  """Σ weight · field over the edges."""
+  x, y, z = (weight[k] * at_edge(field, k) for k in range(3))
+  return x + y + z
+
+
 def evaluate(rows, used, center, softness, far, near):
   """Evaluates the faces `rows` (fields `[b, SLOTS, 3]`) at a tile's pixels."""
   x, y = _pixel_offsets(rows.normal_x.dtype)
@@ -129,12 +135,11 @@ def evaluate(rows, used, center, softness, far, near):
   # division for all its users, where it would work out a choice for each anew.
   coverage = 1 / (1 + jnp.exp(jnp.where(seen, -logit, jnp.inf)))
 
-  depth_sum = sum(weight[k] * at_edge(rows.inverse_depth, k) for k in range(3))
+  depth_sum = mix(weight, rows.inverse_depth)
   z = depth_sum / weight_sum
   z = (z - far[:, None, None]) / (near - far)[:, None, None]
   color = [
-    sum(weight[k] * at_edge(rows.color[..., c, :], k) for k in range(3))
-    / depth_sum
+    mix(weight, rows.color[..., c, :]) / depth_sum
     for c in range(rows.color.shape[-2])
   ]
   return Fragments(
