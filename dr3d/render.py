@@ -18,7 +18,8 @@ from dr3d.view import Views, rotation_matrix
 Array = jax.Array
 
 SMALLEST_HALF = 1e-3  # of an object in a picture at unit depth
-NEAREST = 0.01  # radii from the camera
+NEAREST = 0.01  # radii from the camera, where faces are cut
+CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
 
 
 @jax.tree_util.register_dataclass
@@ -109,8 +110,8 @@ def render(
 
   Differentiable in the corners, the normals, and every field of the views.
   Objects within the unit sphere lie wholly in front of the camera, whose
-  distance is more than 1; a corner behind the camera, or nearer to it than
-  `NEAREST`, makes its face vanish.
+  distance is more than 1. Of a face that reaches behind the camera, the part
+  beyond `NEAREST` is drawn; `budget.crossing` has room for such faces.
 
   Args:
     triangles: the models.
@@ -137,7 +138,9 @@ def render(
   turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
   p = _turn(triangles.corners, turn)
   colors = shade(p, _turn(triangles.normals, turn), views)
-  pixels = _to_pixels(p, views, size, framing)
+  pixels, colors, crossing = _to_pixels(
+    p, colors, views, size=size, framing=framing, room=budget.crossing
+  )
 
   def pictures(array):
     return array.reshape(B * N, *array.shape[2:])
@@ -153,45 +156,73 @@ def render(
     gamma=gamma,
     depth_range=(
       each_model(1 / (views.distance + 1)),
-      each_model(1 / (views.distance - 1)),
+      each_model(1 / jnp.maximum(views.distance - 1, CLOSEST)),
     ),
     budget=budget,
   )
+  usage = dataclasses.replace(usage, crossing=crossing)
   images = jnp.concatenate([color * alpha[..., None], alpha[..., None]], -1)
   return images.reshape(B, N, size, size, 4), usage
 
 
-def _to_pixels(p: Array, views: Views, size: int, framing: str) -> Array:
-  """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth."""
+def _to_pixels(
+  p: Array,
+  colors: Array,
+  views: Views,
+  *,
+  size: int,
+  framing: str,
+  room: int,
+) -> tuple[Array, Array, Array]:
+  """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth.
+
+  Also the colours of the faces, which a cut changes, and the largest number
+  of faces of a picture that the cut makes two of. `room` is added to F.
+  """
   distance = views.distance[:, None, None]
   depth = distance - p[..., 2]
-  is_before = depth > NEAREST
-  # An inverse depth of 0 keeps the rasterizer from drawing the face.
-  inverse = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
-  x, y = p[..., 0] * inverse, p[..., 1] * inverse
+  middle_x = middle_y = jnp.zeros((1, 1, 1, 1), p.dtype)
   if framing == "object":
-    (x, half_x), (y, half_y) = _center(x), _center(y)
+    is_before = depth > NEAREST
+    inverse = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
+    middle_x, half_x = _middle(p[..., 0] * inverse)
+    middle_y, half_y = _middle(p[..., 1] * inverse)
     half = jnp.maximum(jnp.maximum(half_x, half_y), SMALLEST_HALF)
     # Half the height of the unit sphere in a picture at unit depth.
     zoom = jax.lax.rsqrt(distance**2 - 1) / half
-    x, y = x * zoom, y * zoom
-  elif framing != "sphere":
+  elif framing == "sphere":
+    zoom = jnp.ones((1, 1, 1, 1), p.dtype)
+  else:
     raise ValueError(f'framing must be "sphere" or "object", got {framing!r}.')
+
+  B, N = p.shape[:2]
+  corners = jnp.stack([p[..., 0], p[..., 1], depth], axis=-1)
+  corners, colors, _, count = raster.clip_near(
+    corners.reshape(B * N, *corners.shape[2:]),
+    colors.reshape(B * N, *colors.shape[2:]),
+    nearest=NEAREST,
+    room=room,
+  )
+  corners = corners.reshape(B, N, *corners.shape[1:])
+  inverse = 1 / corners[..., 2]
+  x = (corners[..., 0] * inverse - middle_x) * zoom
+  y = (corners[..., 1] * inverse - middle_y) * zoom
   scale = size / 2 / jnp.tan(views.fov / 2)[:, None, None]
-  return jnp.stack(
+  pixels = jnp.stack(
     [size / 2 + scale * x, size / 2 - scale * y, inverse], axis=-1
   )
+  return pixels, colors.reshape(B, N, *colors.shape[1:]), jnp.max(count)
 
 
-def _center(x: Array) -> tuple[Array, Array]:
-  """Moves the middle of the range of all corners to 0; also half the range.
+def _middle(x: Array) -> tuple[Array, Array]:
+  """The middle of the range of all corners, and half the range.
 
   Triangles that only pad stand at the centre of the sphere, which lies within
   the hull of the model, so they do not widen the range.
   """
   low = jnp.min(x, axis=(-2, -1), keepdims=True)
   high = jnp.max(x, axis=(-2, -1), keepdims=True)
-  return x - (low + high) / 2, (high - low) / 2
+  return (low + high) / 2, (high - low) / 2
 
 
 def fit_budget(
@@ -218,15 +249,22 @@ def fit_budget(
 @functools.partial(jax.jit, static_argnames=("config", "budget"))
 def _measure(triangles, views, *, config, budget):
   turn = rotation_matrix(views.quaternion)[:, None]
-  pixels = _to_pixels(
-    _turn(triangles.corners, turn), views, config.size, config.framing
+  p = _turn(triangles.corners, turn)
+  pixels, _, crossing = _to_pixels(
+    p,
+    jnp.zeros((*p.shape[:-1], 0), p.dtype),
+    views,
+    size=config.size,
+    framing=config.framing,
+    room=budget.crossing,
   )
-  return raster.measure(
+  usage = raster.measure(
     pixels.reshape(-1, *pixels.shape[2:]),
     size=(config.size, config.size),
     sigma=config.sigma,
     budget=budget,
   )
+  return dataclasses.replace(usage, crossing=crossing)
 
 
 def _turn(vectors: Array | np.ndarray, turn: Array) -> Array:

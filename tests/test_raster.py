@@ -17,9 +17,11 @@ from dr3d.raster import (
   rasterize,
   rasterize_dense,
 )
+from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import TILE, bin_faces
-from dr3d.raster.block import Pixels, Softness, scatter_gradient
 from dr3d.raster.face import tabulate
+from dr3d.raster.forward import Pixels
+from dr3d.raster.fragment import Softness
 
 SIZE = (20, 28)  # no multiple of the tile in either direction
 AMPLE = Budget(pairs=2048, blocks=256)

@@ -482,3 +482,118 @@ def test_what_does_not_fit_is_refused_with_the_value():
     stack_meshes([mesh], face_count=4, pose="upright")
   with pytest.raises(ValueError, match=r"\[B, F, 3, 3\], got \(4, 3, 3\)"):
     draw(Triangles(jnp.zeros((4, 3, 3)), jnp.zeros((4, 3, 3))), make_view())
+
+
+# ----- the near plane --------------------------------------------------------
+
+CROSSING = Budget(pairs=16384, blocks=2048, crossing=64)
+
+
+def make_floor(cells):
+  """A floor below the camera, from far before to far behind it."""
+  line = np.linspace(-6, 6, cells + 1)
+  x, z = (a.ravel() for a in np.meshgrid(line, line, indexing="ij"))
+  place = np.stack([x, np.full_like(x, -0.7), z], axis=-1)
+  at = np.arange((cells + 1) ** 2).reshape(cells + 1, cells + 1)
+  a, b, c, d = (
+    s.ravel() for s in (at[:-1, :-1], at[1:, :-1], at[1:, 1:], at[:-1, 1:])
+  )
+  faces = np.concatenate([np.stack([a, b, c], -1), np.stack([a, c, d], -1)])
+  corners = place[faces][None]
+  normals = np.broadcast_to([0.0, 1, 0], corners.shape)
+  return Triangles(jnp.array(corners), jnp.array(normals))
+
+
+def draw_floor(model, *, sigma=0.05, quaternion=UNTURNED):
+  images, usage = _draw(
+    model,
+    make_view(quaternion=quaternion, ambient=0.5),
+    sigma=sigma,
+    gamma=3e-3,
+    size=SIZE,
+    framing="sphere",
+    budget=CROSSING,
+  )
+  assert CROSSING.holds(usage)
+  return np.asarray(images[0, 0]), int(usage.crossing)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.3, 2.5])
+def test_a_floor_under_the_camera_is_drawn_up_to_its_horizon(roll):
+  quaternion = [[np.cos(roll / 2), 0, 0, np.sin(roll / 2)]]
+  coarse, crossing = draw_floor(make_floor(1), quaternion=quaternion)
+  fine, _ = draw_floor(make_floor(16), quaternion=quaternion)
+  assert crossing > 0
+  # The far edge of the floor is 8 from the camera and half of the picture's
+  # height spans 1 at the distance of 2: a straight line through the picture.
+  y, x = np.mgrid[:SIZE, :SIZE] + 0.5 - SIZE / 2
+  up = -y * np.cos(roll) - x * np.sin(roll)
+  horizon = -0.7 / 8 * SIZE
+  for image in (coarse, fine):
+    # Edges within the floor leave seams in alpha, at least 0.75.
+    assert (image[..., 3][up < horizon - 0.5] > 0.7).all()
+    assert (image[..., 3][up > horizon + 0.5] == 0).all()
+  # Farther away than the unit sphere the black background shows through.
+  color, fine_color = (
+    x[..., :3] / x[..., 3:].clip(0.1) for x in (coarse, fine)
+  )
+  np.testing.assert_allclose(
+    color[up < -9],
+    np.broadcast_to([0.45, 0.3, 0.15], (*color[up < -9].shape,)),
+    atol=1e-6,
+  )
+  np.testing.assert_allclose(fine_color[up < -9], color[up < -9], atol=1e-6)
+
+
+def test_no_room_for_cut_faces_is_reported_and_heals():
+  model, views = make_floor(2), make_view()
+  config = RenderConfig(size=SIZE, framing="sphere")
+  budget = fit_budget(model, views, config=config)
+  assert budget.crossing > 0
+  for room, is_enough in [(budget, True), (Budget(16384, 2048), False)]:
+    _, usage = _draw(
+      model,
+      views,
+      sigma=config.sigma,
+      gamma=config.gamma,
+      size=SIZE,
+      framing="sphere",
+      budget=room,
+    )
+    assert room.holds(usage) == is_enough
+
+
+def test_central_differences_converge_across_the_near_plane():
+  rng = np.random.default_rng(8)
+  views = make_view(intensity=0.5)
+  # Corners before, beside and behind the camera, which stands at z = 2.
+  model = make_floor(1)
+  corners = model.corners + rng.normal(size=model.corners.shape) * 0.1
+  weights = rng.normal(size=(SIZE, SIZE, 4))
+  way = rng.normal(size=corners.shape)
+
+  @jax.jit
+  def value_and_slope(corners):
+    def loss(corners):
+      images, _ = render(
+        Triangles(corners, model.normals),
+        views,
+        size=SIZE,
+        sigma=12.0,
+        gamma=0.2,
+        budget=CROSSING,
+      )
+      return jnp.sum(images[0, 0] * weights)
+
+    return jax.value_and_grad(loss)(corners)
+
+  slope = np.vdot(value_and_slope(corners)[1], way)
+  errors = []
+  for h in (2e-5, 1e-5):
+    rise = (
+      value_and_slope(corners + h * way)[0]
+      - value_and_slope(corners - h * way)[0]
+    )
+    errors.append(abs(rise / (2 * h) - slope) / abs(slope))
+  assert errors[1] < 1e-6
+  assert errors[1] < 1e-9 or abs(errors[0] / errors[1] - 4) < 0.4

@@ -4,22 +4,19 @@
 written by hand. `rasterize_dense` is the formula as it reads, for tests.
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 
+from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import TILE, Budget, Usage, bin_faces, tile_grid
-from dr3d.raster.block import (
-  BACKGROUND_DEPTH,
-  CHUNK,
-  CUTOFF,
-  Softness,
-  gather_pixels,
-  scatter_gradient,
-)
+from dr3d.raster.clip import clip_near
 from dr3d.raster.dense import rasterize_dense
 from dr3d.raster.face import THINNEST, tabulate, wind
+from dr3d.raster.forward import gather_pixels
+from dr3d.raster.fragment import BACKGROUND_DEPTH, CHUNK, CUTOFF, Softness
 
 Array = jax.Array
 
@@ -29,6 +26,7 @@ __all__ = [
   "THINNEST",
   "Budget",
   "Usage",
+  "clip_near",
   "measure",
   "rasterize",
   "rasterize_dense",
@@ -96,7 +94,8 @@ def rasterize(
     far=far,
     near=near,
   )
-  budget = Budget(budget.pairs, -(-budget.blocks // CHUNK) * CHUNK)
+  blocks = -(-budget.blocks // CHUNK) * CHUNK
+  budget = dataclasses.replace(budget, blocks=blocks)
   corners, colors = wind(corners, colors)
   return _draw(size, budget, corners, colors, softness)
 

@@ -25,16 +25,24 @@ SLOTS = 16  # faces in a block
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-  """How many pairs and blocks one call has room for (static under jit)."""
+  """How much one call has room for (static under jit).
+
+  Attributes:
+    pairs: tile-face pairs of all pictures.
+    blocks: blocks of all pictures.
+    crossing: faces of one picture that the near plane cuts into two triangles.
+  """
 
   pairs: int
   blocks: int
+  crossing: int = 0
 
   def grown_to(self, usage: "Usage") -> "Budget":
     """Returns a budget, in a few sizes an octave, that holds the count."""
     return Budget(
       pairs=max(self.pairs, _round_up(int(jnp.max(usage.pairs)))),
       blocks=max(self.blocks, _round_up(int(jnp.max(usage.blocks)))),
+      crossing=max(self.crossing, _round_some(int(jnp.max(usage.crossing)))),
     )
 
   def widened(self, factor: float) -> "Budget":
@@ -42,6 +50,7 @@ class Budget:
     return Budget(
       pairs=_round_up(int(self.pairs * factor)),
       blocks=_round_up(int(self.blocks * factor)),
+      crossing=_round_some(int(self.crossing * factor)),
     )
 
   def holds(self, usage: "Usage") -> bool:
@@ -49,6 +58,7 @@ class Budget:
     return (
       int(jnp.max(usage.pairs)) <= self.pairs
       and int(jnp.max(usage.blocks)) <= self.blocks
+      and int(jnp.max(usage.crossing)) <= self.crossing
     )
 
 
@@ -60,10 +70,14 @@ class Usage:
   Attributes:
     pairs: int32 `[]`, tile-face pairs from the faces' bounding boxes.
     blocks: int32 `[]`, blocks of `SLOTS` faces. Exact only where `pairs` fits.
+    crossing: int32 `[]`, faces that the near plane cuts into two triangles, in
+      the picture that has most of them. Pairs and blocks are exact only where
+      these fit.
   """
 
   pairs: Array
   blocks: Array
+  crossing: Array | int = 0
 
 
 @jax.tree_util.register_dataclass
@@ -90,6 +104,10 @@ def _round_up(n: int) -> int:
   """The next of 8, 12, 16, 24, 32, 48, …: few sizes to compile."""
   step = 1 << max(n - 1, 7).bit_length() - 2
   return -(-n // step) * step
+
+
+def _round_some(n: int) -> int:
+  return _round_up(n) if n else 0
 
 
 def tile_grid(size: tuple[int, int]) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def tabulate(corners: Array, colors: Array) -> FaceTable:
   area = _area(corners)
   start = corners[..., :2]
   along = jnp.roll(start, -1, axis=-2) - start
-  square = jnp.sum(along**2, axis=-1)
+  square = along[..., 0] ** 2 + along[..., 1] ** 2
   # An edge of length 0 is a point: any direction serves, none may be NaN.
   is_edge = square > 0
   length = jnp.where(is_edge, jnp.sqrt(jnp.where(is_edge, square, 1)), 0)

@@ -236,6 +236,7 @@ def _first_budget(
     largest = Budget(
       pairs=max(largest.pairs, budget.pairs),
       blocks=max(largest.blocks, budget.blocks),
+      crossing=max(largest.crossing, budget.crossing),
     )
   return largest.widened(HEADROOM)
 

@@ -1,0 +1,167 @@
+"""From the gradient of the pixels back to the faces, block by block.
+
+Notation of `dr3d.raster.fragment`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from dr3d.raster.bin import Bins
+from dr3d.raster.face import FaceTable
+from dr3d.raster.forward import Pixels
+from dr3d.raster.fragment import (
+  CHUNK,
+  Softness,
+  at_edge,
+  beyond_ends,
+  chunk_count,
+  cut_chunk,
+  evaluate,
+  less,
+  more,
+  pack,
+  picture_of,
+)
+
+Array = jax.Array
+
+
+def scatter_gradient(
+  table: FaceTable,
+  bins: Bins,
+  softness: Softness,
+  pixels: Pixels,
+  color_gradient: Array,
+  alpha_gradient: Array,
+  *,
+  grid: tuple[int, int],
+) -> tuple[Array, Array, Array, Array]:
+  """Carries the gradient of the pixels back to the faces.
+
+  Two identities spare the way through the table. Where `f` is the point of an
+  edge that is nearest to p, at the share t of its length, `d² = ‖p - f‖²` has
+  the gradient `-2(1 - t)(p - f)` in the edge's start and `-2t(p - f)` in its
+  end. And barycentric weights obey `∂λ_i/∂v_j = -λ_j ∇λ_i`, so what reaches
+  them reaches corner j as `-λ_j Σ_i g_i ∇λ_i`.
+
+  Args:
+    table: as in `gather_pixels`, and so are `bins`, `softness` and `grid`.
+    bins: the blocks.
+    softness: traced numbers.
+    pixels: what `gather_pixels` returned.
+    color_gradient: `[C, tiles + 1, TILE²]`.
+    alpha_gradient: `[tiles + 1, TILE²]`.
+    grid: rows and columns of tiles in a picture.
+
+  Returns:
+    The gradients with respect to the wound corners `[I, F, 3, 3]` (x, y,
+    inverse depth), their colours `[I, F, 3, C]`, and `softness.far` and
+    `softness.near`, `[I]` each.
+  """
+  pictures, faces = table.drawn.shape
+  channels = table.color.shape[-2]
+  dtype = table.start_x.dtype
+  packed = pack(table)
+
+  def body(i, both):
+    sums, ranges = both
+    rows, used, tile, center, far, near = cut_chunk(
+      table, packed, bins, softness, grid, i * CHUNK
+    )
+    f = evaluate(rows, used, center, softness, far, near)
+
+    def pixel(array):
+      return array[tile][:, None]
+
+    # The nearest edge, ties to the first: offset from it and share along it.
+    first = (f.square[0] <= f.square[1]) & (f.square[0] <= f.square[2])
+    second = ~first & (f.square[1] <= f.square[2])
+    nearest = [first, second, ~(first | second)]
+
+    def pick(values):
+      later = jnp.where(second, values[1], values[2])
+      return jnp.where(first, values[0], later)
+
+    e = pick(f.e)
+    s = pick(f.s)
+    nx = pick([at_edge(rows.normal_x, k) for k in range(3)])
+    ny = pick([at_edge(rows.normal_y, k) for k in range(3)])
+    length = pick([at_edge(rows.length, k) for k in range(3)])
+    beyond = beyond_ends(s, length)
+    share = more(less(s, length), 0) / jnp.where(length > 0, length, 1)
+    off_x = e * nx + beyond * ny
+    off_y = e * ny - beyond * nx
+    seen = f.coverage > 0
+
+    # Rounding may differ between the passes: a face at the cut-off that is felt
+    # only in this one may lie before the top, and must not overflow.
+    behind = less(f.z - pixel(pixels.top), 0)
+    w = jnp.where(seen, behind, 0) / softness.gamma
+    w = f.coverage * jnp.exp(w) / pixel(pixels.total)
+    g_color = [pixel(color_gradient[c]) for c in range(channels)]
+    pull = sum(
+      g_color[c] * (f.color[c] - pixel(pixels.color[c]))
+      for c in range(channels)
+    )
+    pull = jnp.where(seen, w * pull, 0)  # dL/d log w
+    g_logit = (1 - f.coverage) * pull
+    g_logit += pixel(alpha_gradient * pixels.clear) * f.coverage
+    push = -2 * g_logit * f.sign / softness.sigma**2
+    g_z = pull / ((near - far)[:, None, None] * softness.gamma)
+    g_near = -jnp.sum(jnp.where(seen, g_z * f.z, 0), axis=(1, 2))
+    g_far = -g_near - jnp.sum(g_z, axis=(1, 2))
+    g_depth = g_z / jnp.where(seen, f.weight_sum, 1)
+    mixed = w / jnp.where(seen, f.depth_sum, 1)
+    g_depth_sum = g_depth - mixed * sum(
+      g * c for g, c in zip(g_color, f.color, strict=True)
+    )
+    g_weight_sum = -g_depth * f.depth_sum / jnp.where(seen, f.weight_sum, 1)
+    slope_x = slope_y = jnp.zeros_like(pull)
+    for k in range(3):
+      g_weight = g_weight_sum + g_depth_sum * at_edge(rows.inverse_depth, k)
+      for c in range(channels):
+        g_weight += mixed * g_color[c] * at_edge(rows.color[..., c, :], k)
+      g_weight = jnp.where(f.e[k] > 0, g_weight, 0)
+      g_weight = g_weight * at_edge(rows.inverse_height, k)
+      slope_x -= g_weight * at_edge(rows.normal_x, k)
+      slope_y -= g_weight * at_edge(rows.normal_y, k)
+
+    def over_pixels(g):
+      return jnp.sum(g, axis=-1)
+
+    columns = []
+    for j in range(3):
+      k = (j + 1) % 3  # the edge opposite to corner j
+      # Corner j starts edge j and ends edge j - 1.
+      part = jnp.where(
+        nearest[j], 1 - share, jnp.where(nearest[j - 1], share, 0)
+      )
+      bary = f.e[k] * at_edge(rows.inverse_height, k)
+      columns += [
+        over_pixels(part * push * off_x + bary * slope_x),
+        over_pixels(part * push * off_y + bary * slope_y),
+        over_pixels(g_depth_sum * f.weight[k]),
+      ]
+      columns += [over_pixels(mixed * f.weight[k] * g) for g in g_color]
+    new = jnp.stack(columns, axis=-1)
+    face = jax.lax.dynamic_slice_in_dim(bins.face, i * CHUNK, CHUNK)
+    sums = sums.at[face].add(jnp.where(used[..., None], new, 0))
+    picture = picture_of(tile, pictures, grid)
+    return sums, ranges.at[picture].add(jnp.stack([g_far, g_near], axis=-1))
+
+  sums = jnp.zeros((pictures * faces, 3 * (3 + channels)), dtype)
+  sums, ranges = jax.lax.fori_loop(
+    0, chunk_count(bins), body, (sums, jnp.zeros((pictures, 2), dtype))
+  )
+  sums = sums.reshape(pictures, faces, 3, 3 + channels)
+  # The table holds colour times inverse depth.
+  opposite = [1, 2, 0]
+  depth = table.inverse_depth[..., opposite][..., None]
+  depth = jnp.where(depth == 0, 1, depth)
+  color = jnp.swapaxes(table.color[..., opposite], -1, -2) / depth
+  g_color = sums[..., 3:] * depth
+  g_depth = sums[..., 2:3]
+  for c in range(channels):  # written out: a sum of so few is slow
+    g_depth += sums[..., 3 + c : 4 + c] * color[..., c : c + 1]
+  g_corners = jnp.concatenate([sums[..., :2], g_depth], axis=-1)
+  return g_corners, g_color, ranges[:, 0], ranges[:, 1]
