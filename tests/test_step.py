@@ -37,7 +37,7 @@ PIPELINE = PipelineConfig(
   render=RenderConfig(size=16, framing="sphere"),
   embed=EmbedConfig(feature_size=8, widths=(4, 8)),
 )
-LOSS = LossConfig(coverage=3.0, repulsion=2.0)
+LOSS = LossConfig(coverage=3.0, repulsion=2.0, within=0.4)
 OPTIMIZER = OptimizerConfig(steps=20)
 
 
@@ -155,7 +155,7 @@ def plain_gradients(state):
     )
     guards = LOSS.repulsion * view_repulsion(views.quaternion)
     guards += LOSS.coverage * jnp.mean(coverage_guard(images[..., 3]))
-    return terms.loss + guards
+    return terms.between + LOSS.within * terms.within + guards
 
   return (
     jax.grad(task)((state.weights, state.prototypes)),

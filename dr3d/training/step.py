@@ -54,6 +54,9 @@ class LossConfig:
     temperature: of the contrastive and the prototype loss.
     smoothing: of the prototype loss.
     objective: of Eq. 3, see `batch_separation_loss`.
+    within: weight of Eq. 3b beside Eq. 3a; 1 is the patent's. Eq. 3b drives
+      the vectors of a model's views apart, which T is to bring together, and
+      `repulsion` keeps the viewpoints apart without it.
     spread: weight of T's variance floor.
     repulsion: weight of the guard that keeps viewpoints apart.
     coverage: weight of the guard that keeps the object in the frame.
@@ -65,6 +68,7 @@ class LossConfig:
   temperature: float = 0.1
   smoothing: float = 0.1
   objective: Literal["intent", "literal"] = "intent"
+  within: float = 0.0
   spread: float = 0.5
   repulsion: float = 1.0
   coverage: float = 1.0
@@ -87,11 +91,11 @@ class OptimizerConfig:
 
   embed_rate: float = 2e-3
   embed_decay: float = 1e-4
-  render_rate: float = 5e-3
+  render_rate: float = 1e-3
   trainable: tuple[str, ...] = PARTS
   render_every: int = 4
   average: float = 0.99
-  steps: int = 800
+  steps: int = 600
 
 
 @jax.tree_util.register_dataclass
@@ -380,7 +384,7 @@ def _gradients(
     terms = batch_separation_loss(
       features, labels=labels, objective=loss.objective, scale=distance
     )
-    return terms.loss, terms
+    return terms.between + loss.within * terms.within, terms
 
   (slope, g_prototypes), task_terms = jax.grad(task, (0, 1), has_aux=True)(
     everyone, prototypes
@@ -404,7 +408,7 @@ def _gradients(
   metrics = {
     "task_loss": task_terms.loss,
     "active": task_terms.active,
-    "separation_loss": terms.loss,
+    "separation_loss": terms.between + loss.within * terms.within,
     "between": terms.between,
     "within": terms.within,
     "distance": terms.distance,

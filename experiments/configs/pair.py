@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
   """The defaults of `TrainConfig` with pairs of models and all negatives."""
   config = TrainConfig(
     batch=BatchConfig(sampling="pair", view_count=None),
-    loss=LossConfig(task="triplet", mining="all"),
+    loss=LossConfig(task="triplet", mining="all", within=1.0),
     optimizer=OptimizerConfig(render_every=1),
   )
   return ConfigDict(to_values(config))
