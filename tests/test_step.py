@@ -31,7 +31,7 @@ from dr3d.training.step import (
 )
 from dr3d.view import make_views
 
-BUDGET = Budget(pairs=1024, blocks=128)
+BUDGET = Budget(pairs=1024, blocks=128, crossing=8)
 PIPELINE = PipelineConfig(
   view_count=2,
   render=RenderConfig(size=16, framing="sphere"),

@@ -99,7 +99,7 @@ VERB = Verb(
       "Table with the columns file and class, instead of the folders' names.",
       "FILE.csv",
     ),
-    Flag("steps", "Training steps.", "N", 800, "integer", least=1),
+    Flag("steps", "Training steps.", "N", 600, "integer", least=1),
     Flag("views", "Pictures of a model.", "N", 6, "integer", least=2),
     Flag(
       "size",
