@@ -210,7 +210,10 @@ class Pipeline:
     config = self.config
     size = config.render.size if size is None else size
     triangles = stack_meshes(
-      [mesh], face_count=bucket_size(len(mesh.faces)), pose=config.pose
+      [mesh],
+      face_count=bucket_size(len(mesh.faces)),
+      pose=config.pose,
+      coverage=config.render.coverage,
     )
 
     def call(budget):
@@ -251,13 +254,18 @@ def _batches(meshes, config, largest=8):
     for start in range(0, len(members), count):
       chosen = members[start : start + count]
       triangles = stack_meshes(
-        [meshes[i] for i in chosen], face_count=face_count, pose=config.pose
+        [meshes[i] for i in chosen],
+        face_count=face_count,
+        pose=config.pose,
+        coverage=config.render.coverage,
       )
-      padding = ((0, count - len(chosen)),) + ((0, 0),) * 3
-      yield (
-        chosen,
-        jax.tree.map(lambda x, p=padding: np.pad(x, p), triangles),
-      )
+
+      missing = count - len(chosen)
+      yield chosen, jax.tree.map(lambda x, n=missing: _pad(x, n), triangles)
+
+
+def _pad(array: np.ndarray, missing: int) -> np.ndarray:
+  return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "size", "budget"))
@@ -269,6 +277,7 @@ def _render(views, triangles, *, config, size, budget):
     sigma=config.render.sigma,
     gamma=config.render.gamma,
     framing=config.render.framing,
+    coverage=config.render.coverage,
     budget=budget,
   )
 

@@ -30,10 +30,13 @@ class Triangles:
   Attributes:
     corners: `[B, F, 3, 3]` triangle, corner, xyz; within the unit sphere.
     normals: `[B, F, 3, 3]` unit normals at the corners.
+    opposite: int32 `[B, F, 3]`, the neighbours across the edges, see
+      `dr3d.raster.opposite_corners`; only for `coverage="mesh"`.
   """
 
   corners: Array | np.ndarray
   normals: Array | np.ndarray
+  opposite: Array | np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +52,24 @@ class RenderConfig:
       `"object"` moves and zooms each picture so that the object fills it as the
       sphere would. A thin rod seen from its end is a dot in the first and shows
       its section in the second.
+    coverage: `"face"` softens every edge of every face; `"mesh"` softens the
+      surface's silhouettes and open ends alone, and so does not show how the
+      surface is cut into faces. See `dr3d.raster.rasterize`.
   """
 
   size: int = 64
   sigma: float = 0.7
   gamma: float = 3e-3
   framing: str = "object"
+  coverage: str = "face"
 
 
 def stack_meshes(
-  meshes: list[Mesh], *, face_count: int, pose: str = "file"
+  meshes: list[Mesh],
+  *,
+  face_count: int,
+  pose: str = "file",
+  coverage: str = "face",
 ) -> Triangles:
   """Pads meshes to one size.
 
@@ -67,17 +78,20 @@ def stack_meshes(
     face_count: F.
     pose: `"file"` keeps the axes of the file, `"principal"` turns each mesh
       into its principal axes, so that the pose of the file does not matter.
+    coverage: for which coverage of `RenderConfig`; `"mesh"` needs neighbours.
 
   Returns:
     Triangles on the host, float32.
 
   Raises:
-    ValueError: if a mesh has more faces, or the pose is unknown.
+    ValueError: if a mesh has more faces, or pose or coverage is unknown.
   """
+  _check_coverage(coverage)
   if pose not in ("file", "principal"):
     raise ValueError(f'pose must be "file" or "principal", got {pose!r}.')
   corners = np.zeros((len(meshes), face_count, 3, 3), np.float32)
   normals = np.zeros_like(corners)
+  opposite = np.full(corners.shape[:3], -1, np.int32)
   for i, mesh in enumerate(meshes):
     n = len(mesh.faces)
     if n > face_count:
@@ -85,7 +99,18 @@ def stack_meshes(
     turn = mesh.frame.T if pose == "principal" else np.eye(3, dtype=np.float32)
     corners[i, :n] = (mesh.vertices @ turn)[mesh.faces]
     normals[i, :n] = mesh.normals @ turn
-  return Triangles(corners=corners, normals=normals)
+    if coverage == "mesh":
+      opposite[i, :n] = raster.opposite_corners(mesh.vertices, mesh.faces)
+  return Triangles(
+    corners=corners,
+    normals=normals,
+    opposite=opposite if coverage == "mesh" else None,
+  )
+
+
+def _check_coverage(coverage):
+  if coverage not in ("face", "mesh"):
+    raise ValueError(f'coverage must be "face" or "mesh", got {coverage!r}.')
 
 
 def flat_normals(corners: Array) -> Array:
@@ -105,6 +130,7 @@ def render(
   gamma: Array | float,
   budget: raster.Budget,
   framing: str = "sphere",
+  coverage: str = "face",
 ) -> tuple[Array, raster.Usage]:
   """Draws B models in N views each.
 
@@ -121,6 +147,7 @@ def render(
     gamma: softness of occlusion; may be traced.
     budget: room for the rasterizer; see `dr3d.raster.rasterize`.
     framing: see `RenderConfig`.
+    coverage: see `RenderConfig`.
 
   Returns:
     Images `[B, N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha;
@@ -134,23 +161,22 @@ def render(
     raise ValueError(
       f"corners must be [B, F, 3, 3], got {triangles.corners.shape}."
     )
+  _check_coverage(coverage)
   B, N = len(triangles.corners), views.count
   turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
   p = _turn(triangles.corners, turn)
   colors = shade(p, _turn(triangles.normals, turn), views)
-  pixels, colors, crossing = _to_pixels(
-    p, colors, views, size=size, framing=framing, room=budget.crossing
+  soft = _soft_edges(triangles, p, views) if coverage == "mesh" else None
+  pixels, colors, soft, crossing = _to_pixels(
+    p, colors, soft, views, size=size, framing=framing, room=budget.crossing
   )
-
-  def pictures(array):
-    return array.reshape(B * N, *array.shape[2:])
 
   def each_model(array):
     return jnp.broadcast_to(array, (B, N)).reshape(-1)
 
   color, alpha, usage = raster.rasterize(
-    pictures(pixels),
-    pictures(colors),
+    pixels,
+    colors,
     size=(size, size),
     sigma=sigma,
     gamma=gamma,
@@ -159,25 +185,30 @@ def render(
       each_model(1 / jnp.maximum(views.distance - 1, CLOSEST)),
     ),
     budget=budget,
+    soft=soft,
   )
   usage = dataclasses.replace(usage, crossing=crossing)
-  images = jnp.concatenate([color * alpha[..., None], alpha[..., None]], -1)
+  # Written out: the gradient of a product over so short an axis is slow.
+  red, green, blue = (color[..., c] * alpha for c in range(3))
+  images = jnp.stack([red, green, blue, alpha], axis=-1)
   return images.reshape(B, N, size, size, 4), usage
 
 
 def _to_pixels(
   p: Array,
   colors: Array,
+  soft: Array | None,
   views: Views,
   *,
   size: int,
   framing: str,
   room: int,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array | None, Array]:
   """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth.
 
-  Also the colours of the faces, which a cut changes, and the largest number
-  of faces of a picture that the cut makes two of. `room` is added to F.
+  Also the colours and soft edges of the faces, which a cut changes, pictures
+  `B·N` in front, and the largest number of faces of a picture that the cut
+  makes two of. `room` is added to F.
   """
   distance = views.distance[:, None, None]
   depth = distance - p[..., 2]
@@ -197,9 +228,10 @@ def _to_pixels(
 
   B, N = p.shape[:2]
   corners = jnp.stack([p[..., 0], p[..., 1], depth], axis=-1)
-  corners, colors, _, count = raster.clip_near(
+  corners, colors, soft, count = raster.clip_near(
     corners.reshape(B * N, *corners.shape[2:]),
     colors.reshape(B * N, *colors.shape[2:]),
+    soft,
     nearest=NEAREST,
     room=room,
   )
@@ -211,7 +243,18 @@ def _to_pixels(
   pixels = jnp.stack(
     [size / 2 + scale * x, size / 2 - scale * y, inverse], axis=-1
   )
-  return pixels, colors.reshape(B, N, *colors.shape[1:]), jnp.max(count)
+  pixels = pixels.reshape(B * N, *pixels.shape[2:])
+  return pixels, colors, soft, jnp.max(count)
+
+
+def _soft_edges(triangles, p, views):
+  """Bool `[B·N, F, 3]`, the edges at which surfaces end or fold in a view."""
+  if triangles.opposite is None:
+    raise ValueError('coverage "mesh" needs triangles that know `opposite`.')
+  camera = views.distance[:, None, None, None] * jnp.array([0, 0, 1], p.dtype)
+  seen = (p - camera).reshape(-1, *p.shape[2:])
+  opposite = jnp.repeat(jnp.asarray(triangles.opposite), views.count, axis=0)
+  return raster.soft_edges(seen, opposite)
 
 
 def _middle(x: Array) -> tuple[Array, Array]:
@@ -250,19 +293,24 @@ def fit_budget(
 def _measure(triangles, views, *, config, budget):
   turn = rotation_matrix(views.quaternion)[:, None]
   p = _turn(triangles.corners, turn)
-  pixels, _, crossing = _to_pixels(
+  soft = None
+  if config.coverage == "mesh":
+    soft = _soft_edges(triangles, p, views)
+  pixels, _, soft, crossing = _to_pixels(
     p,
     jnp.zeros((*p.shape[:-1], 0), p.dtype),
+    soft,
     views,
     size=config.size,
     framing=config.framing,
     room=budget.crossing,
   )
   usage = raster.measure(
-    pixels.reshape(-1, *pixels.shape[2:]),
+    pixels,
     size=(config.size, config.size),
     sigma=config.sigma,
     budget=budget,
+    soft=soft,
   )
   return dataclasses.replace(usage, crossing=crossing)
 

@@ -11,12 +11,29 @@ import jax
 import jax.numpy as jnp
 
 from dr3d.raster.backward import scatter_gradient
-from dr3d.raster.bin import TILE, Budget, Usage, bin_faces, tile_grid
+from dr3d.raster.bin import (
+  SLOTS,
+  Budget,
+  Usage,
+  bin_faces,
+  split_tiles,
+  tile_grid,
+  untile,
+)
 from dr3d.raster.clip import clip_near
+from dr3d.raster.contour import find_nearest, list_edges, soften
 from dr3d.raster.dense import rasterize_dense
+from dr3d.raster.edge import opposite_corners, soft_edges
 from dr3d.raster.face import THINNEST, tabulate, wind
 from dr3d.raster.forward import gather_pixels
-from dr3d.raster.fragment import BACKGROUND_DEPTH, CHUNK, CUTOFF, Softness
+from dr3d.raster.fragment import (
+  BACKGROUND_DEPTH,
+  CHUNK,
+  CUTOFF,
+  EMPTY_DEPTH,
+  SLACK,
+  Softness,
+)
 
 Array = jax.Array
 
@@ -28,8 +45,10 @@ __all__ = [
   "Usage",
   "clip_near",
   "measure",
+  "opposite_corners",
   "rasterize",
   "rasterize_dense",
+  "soft_edges",
 ]
 
 
@@ -42,6 +61,7 @@ def rasterize(
   gamma: Array | float,
   depth_range: tuple[Array, Array],
   budget: Budget,
+  soft: Array | None = None,
 ) -> tuple[Array, Array, Usage]:
   """Draws I pictures of F triangles each.
 
@@ -51,6 +71,12 @@ def rasterize(
   `z = BACKGROUND_DEPTH`; alpha is `1 - Π(1 - D)`. A face is felt where
   `D > 1e-4`. Faces are two-sided. σ and γ may be traced: annealing them does
   not compile anew. Gradients flow to `corners`, `colors` and `depth_range`.
+
+  This formula softens every edge, and so the picture depends on how a surface
+  is cut into faces. Where `soft` marks the edges at which surfaces end in the
+  picture, faces are hard, and the picture is softened along these edges alone,
+  by the distance to the nearest: see `dr3d.raster.contour`. The colour of a
+  hard pixel is the mean over the faces that cover it, weighted by `exp(z/γ)`.
 
   Args:
     corners: `[I, F, 3, 3]` corner, then x to the right and y down in pixels,
@@ -64,6 +90,8 @@ def rasterize(
     budget: room for tile-face pairs and blocks. A call that needs more is
       incomplete, and says so: check `budget.holds(usage)`, and call again with
       `budget.grown_to(usage)`.
+    soft: bool `[I, F, 3]`, the soft ones of a face's edges, edge k from corner
+      k to k + 1; see `soft_edges`. All, each on its own, where None.
 
   Returns:
     Colour `[I, H, W, C]`, alpha `[I, H, W]`, and what the call needed.
@@ -96,8 +124,35 @@ def rasterize(
   )
   blocks = -(-budget.blocks // CHUNK) * CHUNK
   budget = dataclasses.replace(budget, blocks=blocks)
-  corners, colors = wind(corners, colors)
-  return _draw(size, budget, corners, colors, softness)
+  corners, colors, soft = wind(corners, colors, soft)
+  color, alpha, depth, usage = _draw(
+    size, budget, soft is not None, corners, colors, softness
+  )
+  if soft is None:
+    return color, alpha, usage
+  table = tabulate(corners, colors)
+  edges = list_edges(table, soft)
+  bins = _bin_edges(edges, size=size, sigma=sigma, budget=budget)
+  table, softness, depth = jax.lax.stop_gradient((table, softness, depth))
+  nearest = find_nearest(table, edges, bins, softness, depth, size=size)
+  alpha = (depth > EMPTY_DEPTH).astype(color.dtype)
+  hard = jnp.concatenate([color, alpha[..., None]], axis=-1)
+  image = soften(corners, colors, hard, nearest, sigma=softness.sigma)
+  alpha = image[..., -1]
+  full = jnp.where(alpha > 0, alpha, 1)
+  channels = [image[..., c] / full for c in range(color.shape[-1])]
+  color = jnp.stack(channels, axis=-1)
+  usage = dataclasses.replace(usage, edges=bins.usage.pairs)
+  return color, alpha, usage
+
+
+def _bin_edges(edges, *, size, sigma, budget):
+  rows, columns = tile_grid(size)
+  pairs = max(budget.edges, 1)
+  # No count of pairs needs more blocks than these.
+  blocks = min(pairs, edges.drawn.shape[0] * rows * columns + pairs // SLOTS)
+  room = Budget(pairs=pairs, blocks=-(-blocks // CHUNK) * CHUNK)
+  return bin_faces(edges, size=size, reach=_reach(sigma), budget=room)
 
 
 def measure(
@@ -106,6 +161,7 @@ def measure(
   size: tuple[int, int],
   sigma: Array | float,
   budget: Budget,
+  soft: Array | None = None,
 ) -> Usage:
   """Counts what `rasterize` would need, without drawing; cheap to compile.
 
@@ -114,10 +170,18 @@ def measure(
     size: height and width.
     sigma: softness of edges, pixels.
     budget: room for the pairs; the blocks are counted only where these fit.
+    soft: as for `rasterize`.
   """
-  colors = jnp.zeros((*corners.shape[:3], 1), corners.dtype)
-  table = tabulate(*wind(corners, colors))
-  return bin_faces(table, size=size, reach=_reach(sigma), budget=budget).usage
+  colors = jnp.zeros((*corners.shape[:3], 0), corners.dtype)
+  corners, colors, soft = wind(corners, colors, soft)
+  table = tabulate(corners, colors)
+  reach = _reach(sigma) if soft is None else SLACK
+  usage = bin_faces(table, size=size, reach=reach, budget=budget).usage
+  if soft is None:
+    return usage
+  edges = list_edges(table, soft)
+  bins = _bin_edges(edges, size=size, sigma=sigma, budget=budget)
+  return dataclasses.replace(usage, edges=bins.usage.pairs)
 
 
 def _reach(sigma):
@@ -125,60 +189,39 @@ def _reach(sigma):
   return sigma * (-CUTOFF) ** 0.5
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _draw(size, budget, corners, colors, softness):
-  return _draw_forward(size, budget, corners, colors, softness)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _draw(size, budget, hard, corners, colors, softness):
+  return _draw_forward(size, budget, hard, corners, colors, softness)[0]
 
 
-def _draw_forward(size, budget, corners, colors, softness):
+def _draw_forward(size, budget, hard, corners, colors, softness):
   grid = tile_grid(size)
   table = tabulate(corners, colors)
-  bins = bin_faces(
-    table, size=size, reach=_reach(softness.sigma), budget=budget
-  )
-  pixels = gather_pixels(table, bins, softness, grid=grid)
-  color = jnp.moveaxis(_untile(pixels.color, size), 0, -1)
-  alpha = 1 - _untile(pixels.clear, size)
-  return (color, alpha, bins.usage), (table, bins, softness, pixels)
+  reach = SLACK if hard else _reach(softness.sigma)
+  bins = bin_faces(table, size=size, reach=reach, budget=budget)
+  pixels = gather_pixels(table, bins, softness, grid=grid, hard=hard)
+  color = jnp.moveaxis(untile(pixels.color, size), 0, -1)
+  alpha = 1 - untile(pixels.clear, size)
+  depth = untile(pixels.top, size)
+  return (color, alpha, depth, bins.usage), (table, bins, softness, pixels)
 
 
-def _draw_backward(size, budget, saved, gradient):
+def _draw_backward(size, budget, hard, saved, gradient):
   del budget
   table, bins, softness, pixels = saved
-  color, alpha, _ = gradient
+  color, alpha, _, _ = gradient
   corners, colors, far, near = scatter_gradient(
     table,
     bins,
     softness,
     pixels,
-    _tile(jnp.moveaxis(color, -1, 0)),
-    _tile(alpha),
+    split_tiles(jnp.moveaxis(color, -1, 0)),
+    split_tiles(alpha),
     grid=tile_grid(size),
+    hard=hard,
   )
   zero = jnp.zeros_like(softness.sigma)
   return corners, colors, Softness(sigma=zero, gamma=zero, far=far, near=near)
 
 
 _draw.defvjp(_draw_forward, _draw_backward)
-
-
-def _untile(tiles: Array, size: tuple[int, int]) -> Array:
-  """`[..., I·rows·columns + 1, TILE²]` → `[..., I, H, W]`."""
-  height, width = size
-  rows, columns = tile_grid(size)
-  lead = tiles.shape[:-2]
-  x = tiles[..., :-1, :].reshape(*lead, -1, rows, columns, TILE, TILE)
-  x = jnp.swapaxes(x, -3, -2).reshape(*lead, -1, rows * TILE, columns * TILE)
-  return x[..., :height, :width]
-
-
-def _tile(picture: Array) -> Array:
-  """`[..., I, H, W]` → `[..., I·rows·columns + 1, TILE²]`, zero beyond."""
-  *lead, pictures, height, width = picture.shape
-  rows, columns = tile_grid((height, width))
-  none = [(0, 0)] * (len(lead) + 1)
-  margin = [(0, rows * TILE - height), (0, columns * TILE - width)]
-  x = jnp.pad(picture, none + margin)
-  x = x.reshape(*lead, pictures, rows, TILE, columns, TILE)
-  x = jnp.swapaxes(x, -3, -2).reshape(*lead, -1, TILE**2)
-  return jnp.pad(x, [(0, 0)] * len(lead) + [(0, 1), (0, 0)])

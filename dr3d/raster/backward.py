@@ -11,6 +11,7 @@ from dr3d.raster.face import FaceTable
 from dr3d.raster.forward import Pixels
 from dr3d.raster.fragment import (
   CHUNK,
+  Fragments,
   Softness,
   at_edge,
   beyond_ends,
@@ -35,6 +36,7 @@ def scatter_gradient(
   alpha_gradient: Array,
   *,
   grid: tuple[int, int],
+  hard: bool,
 ) -> tuple[Array, Array, Array, Array]:
   """Carries the gradient of the pixels back to the faces.
 
@@ -52,6 +54,7 @@ def scatter_gradient(
     color_gradient: `[C, tiles + 1, TILE²]`.
     alpha_gradient: `[tiles + 1, TILE²]`.
     grid: rows and columns of tiles in a picture.
+    hard: as in `gather_pixels`.
 
   Returns:
     The gradients with respect to the wound corners `[I, F, 3, 3]` (x, y,
@@ -68,29 +71,11 @@ def scatter_gradient(
     rows, used, tile, center, far, near = cut_chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
-    f = evaluate(rows, used, center, softness, far, near)
+    f = evaluate(rows, used, center, softness, far, near, hard=hard)
 
     def pixel(array):
       return array[tile][:, None]
 
-    # The nearest edge, ties to the first: offset from it and share along it.
-    first = (f.square[0] <= f.square[1]) & (f.square[0] <= f.square[2])
-    second = ~first & (f.square[1] <= f.square[2])
-    nearest = [first, second, ~(first | second)]
-
-    def pick(values):
-      later = jnp.where(second, values[1], values[2])
-      return jnp.where(first, values[0], later)
-
-    e = pick(f.e)
-    s = pick(f.s)
-    nx = pick([at_edge(rows.normal_x, k) for k in range(3)])
-    ny = pick([at_edge(rows.normal_y, k) for k in range(3)])
-    length = pick([at_edge(rows.length, k) for k in range(3)])
-    beyond = beyond_ends(s, length)
-    share = more(less(s, length), 0) / jnp.where(length > 0, length, 1)
-    off_x = e * nx + beyond * ny
-    off_y = e * ny - beyond * nx
     seen = f.coverage > 0
 
     # Rounding may differ between the passes: a face at the cut-off that is felt
@@ -104,9 +89,6 @@ def scatter_gradient(
       for c in range(channels)
     )
     pull = jnp.where(seen, w * pull, 0)  # dL/d log w
-    g_logit = (1 - f.coverage) * pull
-    g_logit += pixel(alpha_gradient * pixels.clear) * f.coverage
-    push = -2 * g_logit * f.sign / softness.sigma**2
     g_z = pull / ((near - far)[:, None, None] * softness.gamma)
     g_near = -jnp.sum(jnp.where(seen, g_z * f.z, 0), axis=(1, 2))
     g_far = -g_near - jnp.sum(g_z, axis=(1, 2))
@@ -129,17 +111,23 @@ def scatter_gradient(
     def over_pixels(g):
       return jnp.sum(g, axis=-1)
 
+    if not hard:
+      g_logit = (1 - f.coverage) * pull
+      g_logit += pixel(alpha_gradient * pixels.clear) * f.coverage
+      push = -2 * g_logit * f.sign / softness.sigma**2
+      shares, off_x, off_y = _nearest_point(f, rows)
+
     columns = []
     for j in range(3):
       k = (j + 1) % 3  # the edge opposite to corner j
-      # Corner j starts edge j and ends edge j - 1.
-      part = jnp.where(
-        nearest[j], 1 - share, jnp.where(nearest[j - 1], share, 0)
-      )
       bary = f.e[k] * at_edge(rows.inverse_height, k)
+      pull_x, pull_y = bary * slope_x, bary * slope_y
+      if not hard:
+        pull_x = shares[j] * push * off_x + pull_x
+        pull_y = shares[j] * push * off_y + pull_y
       columns += [
-        over_pixels(part * push * off_x + bary * slope_x),
-        over_pixels(part * push * off_y + bary * slope_y),
+        over_pixels(pull_x),
+        over_pixels(pull_y),
         over_pixels(g_depth_sum * f.weight[k]),
       ]
       columns += [over_pixels(mixed * f.weight[k] * g) for g in g_color]
@@ -165,3 +153,29 @@ def scatter_gradient(
     g_depth += sums[..., 3 + c : 4 + c] * color[..., c : c + 1]
   g_corners = jnp.concatenate([sums[..., :2], g_depth], axis=-1)
   return g_corners, g_color, ranges[:, 0], ranges[:, 1]
+
+
+def _nearest_point(f: Fragments, rows: FaceTable):
+  """The corners' shares in a face's nearest point, and the way from it."""
+  # The nearest edge, ties to the first.
+  first = (f.square[0] <= f.square[1]) & (f.square[0] <= f.square[2])
+  second = ~first & (f.square[1] <= f.square[2])
+  nearest = [first, second, ~(first | second)]
+
+  def pick(values):
+    later = jnp.where(second, values[1], values[2])
+    return jnp.where(first, values[0], later)
+
+  e = pick(f.e)
+  s = pick(f.s)
+  nx = pick([at_edge(rows.normal_x, k) for k in range(3)])
+  ny = pick([at_edge(rows.normal_y, k) for k in range(3)])
+  length = pick([at_edge(rows.length, k) for k in range(3)])
+  beyond = beyond_ends(s, length)
+  share = more(less(s, length), 0) / jnp.where(length > 0, length, 1)
+  shares = [
+    # Corner j starts edge j and ends edge j - 1.
+    jnp.where(nearest[j], 1 - share, jnp.where(nearest[j - 1], share, 0))
+    for j in range(3)
+  ]
+  return shares, e * nx + beyond * ny, e * ny - beyond * nx

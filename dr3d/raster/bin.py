@@ -11,16 +11,34 @@ models and views.
 """
 
 import dataclasses
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-
-from dr3d.raster.face import FaceTable
 
 Array = jax.Array
 
 TILE = 8  # pixels along the side of a tile
 SLOTS = 16  # faces in a block
+
+
+class Outline(Protocol):
+  """Three half planes and three points; see `FaceTable` for the fields."""
+
+  @property
+  def normal_x(self) -> Array: ...  # noqa: D102
+
+  @property
+  def normal_y(self) -> Array: ...  # noqa: D102
+
+  @property
+  def start_x(self) -> Array: ...  # noqa: D102
+
+  @property
+  def start_y(self) -> Array: ...  # noqa: D102
+
+  @property
+  def drawn(self) -> Array: ...  # noqa: D102
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +49,13 @@ class Budget:
     pairs: tile-face pairs of all pictures.
     blocks: blocks of all pictures.
     crossing: faces of one picture that the near plane cuts into two triangles.
+    edges: pairs of a tile and a soft edge, where edges are given.
   """
 
   pairs: int
   blocks: int
   crossing: int = 0
+  edges: int = 0
 
   def grown_to(self, usage: "Usage") -> "Budget":
     """Returns a budget, in a few sizes an octave, that holds the count."""
@@ -43,6 +63,7 @@ class Budget:
       pairs=max(self.pairs, _round_up(int(jnp.max(usage.pairs)))),
       blocks=max(self.blocks, _round_up(int(jnp.max(usage.blocks)))),
       crossing=max(self.crossing, _round_some(int(jnp.max(usage.crossing)))),
+      edges=max(self.edges, _round_some(int(jnp.max(usage.edges)))),
     )
 
   def widened(self, factor: float) -> "Budget":
@@ -51,6 +72,7 @@ class Budget:
       pairs=_round_up(int(self.pairs * factor)),
       blocks=_round_up(int(self.blocks * factor)),
       crossing=_round_some(int(self.crossing * factor)),
+      edges=_round_some(int(self.edges * factor)),
     )
 
   def holds(self, usage: "Usage") -> bool:
@@ -59,6 +81,7 @@ class Budget:
       int(jnp.max(usage.pairs)) <= self.pairs
       and int(jnp.max(usage.blocks)) <= self.blocks
       and int(jnp.max(usage.crossing)) <= self.crossing
+      and int(jnp.max(usage.edges)) <= self.edges
     )
 
 
@@ -73,11 +96,13 @@ class Usage:
     crossing: int32 `[]`, faces that the near plane cuts into two triangles, in
       the picture that has most of them. Pairs and blocks are exact only where
       these fit.
+    edges: int32 `[]`, tile-edge pairs.
   """
 
   pairs: Array
   blocks: Array
   crossing: Array | int = 0
+  edges: Array | int = 0
 
 
 @jax.tree_util.register_dataclass
@@ -116,16 +141,16 @@ def tile_grid(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def bin_faces(
-  table: FaceTable,
+  table: Outline,
   *,
   size: tuple[int, int],
-  reach: Array,
+  reach: Array | float,
   budget: Budget,
 ) -> Bins:
   """Finds the faces of each tile.
 
   Args:
-    table: fields `[I, F, 3]` for I pictures of F faces.
+    table: fields `[I, F, 3]` for I pictures of F faces, or of F edges.
     size: height and width of a picture, pixels.
     reach: how far beyond its edges a face is felt, pixels.
     budget: the room for pairs and blocks.
@@ -136,7 +161,7 @@ def bin_faces(
   rows, columns = tile_grid(size)
   pictures, faces = table.drawn.shape
   tiles = pictures * rows * columns
-  table = jax.tree.map(lambda x: jax.lax.stop_gradient(x), table)
+  table = jax.tree.map(jax.lax.stop_gradient, table)
 
   def span(start, cells):
     # Pixel centres, not pixel corners, must lie within reach.
@@ -220,3 +245,25 @@ def _sort(key, largest):
     (word >> bits).astype(jnp.int32),
     (word & ((1 << bits) - 1)).astype(jnp.int32),
   )
+
+
+def untile(tiles: Array, size: tuple[int, int]) -> Array:
+  """`[..., I·rows·columns + 1, TILE²]` → `[..., I, H, W]`."""
+  height, width = size
+  rows, columns = tile_grid(size)
+  lead = tiles.shape[:-2]
+  x = tiles[..., :-1, :].reshape(*lead, -1, rows, columns, TILE, TILE)
+  x = jnp.swapaxes(x, -3, -2).reshape(*lead, -1, rows * TILE, columns * TILE)
+  return x[..., :height, :width]
+
+
+def split_tiles(picture: Array) -> Array:
+  """`[..., I, H, W]` → `[..., I·rows·columns + 1, TILE²]`, zero beyond."""
+  *lead, pictures, height, width = picture.shape
+  rows, columns = tile_grid((height, width))
+  none = [(0, 0)] * (len(lead) + 1)
+  margin = [(0, rows * TILE - height), (0, columns * TILE - width)]
+  x = jnp.pad(picture, none + margin)
+  x = x.reshape(*lead, pictures, rows, TILE, columns, TILE)
+  x = jnp.swapaxes(x, -3, -2).reshape(*lead, -1, TILE**2)
+  return jnp.pad(x, [(0, 0)] * len(lead) + [(0, 1), (0, 0)])

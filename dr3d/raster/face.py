@@ -55,12 +55,21 @@ class FaceTable:
   drawn: Array
 
 
-def wind(corners: Array, colors: Array) -> tuple[Array, Array]:
-  """Orders the corners so that the area in the picture is not negative."""
+def wind(
+  corners: Array, colors: Array, soft: Array | None = None
+) -> tuple[Array, Array, Array | None]:
+  """Orders the corners so that the area in the picture is not negative.
+
+  Also their colours, and the marks `[..., 3]` of their edges if there are any.
+  """
   flip = (_area(corners) < 0)[..., None, None]
+  if soft is not None:
+    swapped = jnp.stack([soft[..., 1], soft[..., 0], soft[..., 2]], axis=-1)
+    soft = jnp.where(flip[..., 0], swapped, soft)
   return (
     jnp.where(flip, corners[..., ::-1, :], corners),
     jnp.where(flip, colors[..., ::-1, :], colors),
+    soft,
   )
 
 

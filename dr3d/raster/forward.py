@@ -13,6 +13,7 @@ from dr3d.raster.face import FaceTable
 from dr3d.raster.fragment import (
   BACKGROUND_DEPTH,
   CHUNK,
+  EMPTY_DEPTH,
   Softness,
   chunk_count,
   cut_chunk,
@@ -49,6 +50,7 @@ def gather_pixels(
   softness: Softness,
   *,
   grid: tuple[int, int],
+  hard: bool,
 ) -> Pixels:
   """Sums the fragments of every pixel.
 
@@ -57,6 +59,7 @@ def gather_pixels(
     bins: the blocks; their number is a multiple of `CHUNK`.
     softness: traced numbers.
     grid: rows and columns of tiles in a picture.
+    hard: whether faces end at their edges; there is no background then.
 
   Returns:
     The merged `Pixels` of all tiles of all pictures.
@@ -66,15 +69,16 @@ def gather_pixels(
   blocks = bins.tile.shape[0]
   tiles = table.drawn.shape[0] * grid[0] * grid[1]
   packed = pack(table)
+  lowest = EMPTY_DEPTH if hard else BACKGROUND_DEPTH
 
   def body(i, parts):
     rows, used, _, center, far, near = cut_chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
-    f = evaluate(rows, used, center, softness, far, near)
+    f = evaluate(rows, used, center, softness, far, near, hard=hard)
     seen = f.coverage > 0
-    top = jnp.max(jnp.where(seen, f.z, BACKGROUND_DEPTH), axis=1)
-    top = jnp.maximum(top, BACKGROUND_DEPTH)
+    top = jnp.max(jnp.where(seen, f.z, lowest), axis=1)
+    top = jnp.maximum(top, lowest)
     w = jnp.exp(jnp.where(seen, f.z - top[:, None], 0) / softness.gamma)
     w = f.coverage * w
     clear = jnp.prod(1 - f.coverage, axis=1)
@@ -85,13 +89,13 @@ def gather_pixels(
       for part, x in zip(parts, new, strict=True)
     ]
 
-  empty = [jnp.full((blocks, TILE**2), BACKGROUND_DEPTH, dtype)]
+  empty = [jnp.full((blocks, TILE**2), lowest, dtype)]
   empty += [jnp.zeros((blocks, TILE**2), dtype)]
   empty += [jnp.ones((blocks, TILE**2), dtype)]
   empty += [jnp.zeros((blocks, TILE**2), dtype)] * channels
   parts = jax.lax.fori_loop(0, chunk_count(bins), body, empty)
 
-  top = jnp.full((tiles + 1, TILE**2), BACKGROUND_DEPTH, dtype)
+  top = jnp.full((tiles + 1, TILE**2), lowest, dtype)
   top = top.at[bins.tile].max(parts[0], indices_are_sorted=True)
   scale = jnp.exp((parts[0] - top[bins.tile]) / softness.gamma)
 
@@ -100,7 +104,10 @@ def gather_pixels(
     return sums.at[bins.tile].add(part, indices_are_sorted=True)
 
   total = merge(parts[1] * scale)
-  total += jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)
+  if hard:
+    total = jnp.where(total > 0, total, 1)
+  else:
+    total += jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)
   clear = jnp.ones((tiles + 1, TILE**2), dtype)
   clear = clear.at[bins.tile].multiply(parts[2], indices_are_sorted=True)
   color = jnp.stack([merge(part * scale) / total for part in parts[3:]])

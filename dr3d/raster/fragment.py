@@ -27,6 +27,9 @@ Array = jax.Array
 
 CUTOFF = -9.21  # logit of coverage 1e-4, below which a face is not felt
 BACKGROUND_DEPTH = 1e-3  # normalised inverse depth of the background
+EMPTY_DEPTH = -1e9  # stands for the depth of a pixel that sees nothing
+SLACK = 1e-3  # pixels that a hard face reaches beyond its edges: no cracks,
+BRIM = 1e-6  # but with so little weight that it only fills them
 CHUNK = 64  # blocks worked on at a time
 
 
@@ -77,7 +80,8 @@ class Fragments:
   sign: Array
 
 
-def _pixel_offsets(dtype):
+def pixel_offsets(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+  """Places of a tile's pixel centres about the tile's, `[TILE²]` x and y."""
   # NumPy makes these constants of the program. Left to XLA they would become
   # index arithmetic in the inner loop, which then does not vectorise.
   line = np.arange(TILE, dtype=dtype) - (TILE - 1) / 2
@@ -111,9 +115,12 @@ def mix(weight: list[Array], field: Array) -> Array:
   return x + y + z
 
 
-def evaluate(rows, used, center, softness, far, near):
-  """Evaluates the faces `rows` (fields `[b, SLOTS, 3]`) at a tile's pixels."""
-  x, y = _pixel_offsets(rows.normal_x.dtype)
+def evaluate(rows, used, center, softness, far, near, *, hard):
+  """Evaluates the faces `rows` (fields `[b, SLOTS, 3]`) at a tile's pixels.
+
+  Hard faces cover what is inside of them, whatever σ is.
+  """
+  x, y = pixel_offsets(rows.normal_x.dtype)
   e, s, square = [], [], []
   for k in range(3):
     nx, ny = at_edge(rows.normal_x, k), at_edge(rows.normal_y, k)
@@ -124,16 +131,22 @@ def evaluate(rows, used, center, softness, far, near):
     s.append((ny * dx - nx * dy) + ny * x - nx * y)
     square.append(e[k] ** 2 + beyond_ends(s[k], at_edge(rows.length, k)) ** 2)
   distance = less(less(square[0], square[1]), square[2])
-  inside = less(less(e[0], e[1]), e[2]) >= 0
-  sign = jnp.where(inside, 1, -1).astype(x.dtype)
-  logit = sign * distance / softness.sigma**2
+  innermost = less(less(e[0], e[1]), e[2])
+  sign = jnp.where(innermost >= 0, 1, -1).astype(x.dtype)
   weight = [more(e[k] * at_edge(rows.inverse_height, k), 0) for k in range(3)]
   weight_sum = weight[0] + weight[1] + weight[2]
   # Rounding may leave a far sliver without weights.
-  seen = used[..., None] & (logit > CUTOFF) & (weight_sum > 0)
-  # A quotient at the end, and the choice before it: XLA keeps the result of a
-  # division for all its users, where it would work out a choice for each anew.
-  coverage = 1 / (1 + jnp.exp(jnp.where(seen, -logit, jnp.inf)))
+  seen = used[..., None] & (weight_sum > 0)
+  if hard:
+    coverage = jnp.where(innermost >= 0, 1, BRIM)
+    coverage = jnp.where(seen & (innermost >= -SLACK), coverage, 0)
+    coverage = coverage.astype(x.dtype)
+  else:
+    logit = sign * distance / softness.sigma**2
+    seen &= logit > CUTOFF
+    # A quotient at the end, and the choice before it: XLA keeps the result of
+    # a division for its users, where each would work out a choice anew.
+    coverage = 1 / (1 + jnp.exp(jnp.where(seen, -logit, jnp.inf)))
 
   depth_sum = mix(weight, rows.inverse_depth)
   z = depth_sum / weight_sum

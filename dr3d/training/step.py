@@ -367,6 +367,7 @@ def _gradients(
       sigma=pipeline.render.sigma,
       gamma=pipeline.render.gamma,
       framing=pipeline.render.framing,
+      coverage=pipeline.render.coverage,
       budget=budget,
     )
 

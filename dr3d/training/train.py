@@ -112,6 +112,7 @@ def train(
       list(meshes),
       face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
       pose=config.pipeline.pose,
+      coverage=config.pipeline.render.coverage,
     ),
     np.stack([mesh.moments for mesh in meshes]),
     classes,
@@ -237,6 +238,7 @@ def _first_budget(
       pairs=max(largest.pairs, budget.pairs),
       blocks=max(largest.blocks, budget.blocks),
       crossing=max(largest.crossing, budget.crossing),
+      edges=max(largest.edges, budget.edges),
     )
   return largest.widened(HEADROOM)
 
