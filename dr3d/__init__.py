@@ -47,7 +47,8 @@ if TYPE_CHECKING:
   from dr3d.search.intake import Report
   from dr3d.search.query import Answer, Match, Prediction
   from dr3d.training.augment import AugmentConfig
-  from dr3d.training.step import LossConfig, OptimizerConfig
+  from dr3d.training.state import OptimizerConfig
+  from dr3d.training.step import LossConfig
   from dr3d.training.train import TrainConfig, train
   from dr3d.view import Views, make_views
 
@@ -99,7 +100,7 @@ _HOME = {
   "Mesh": "mesh",
   "MeshError": "error",
   "ModelFile": "folder",
-  "OptimizerConfig": "training.step",
+  "OptimizerConfig": "training.state",
   "Pipeline": "pipeline",
   "PipelineConfig": "pipeline",
   "PipelineError": "error",

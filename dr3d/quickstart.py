@@ -27,7 +27,7 @@ from dr3d.reading import read_models
 from dr3d.sample import split, unpack
 from dr3d.search.database import Database
 from dr3d.table import format_table
-from dr3d.training.step import OptimizerConfig
+from dr3d.training.state import OptimizerConfig
 from dr3d.training.train import TrainConfig, train
 
 HELD_OUT = 2  # parts of each class that are asked for

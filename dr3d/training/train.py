@@ -22,14 +22,8 @@ from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.augment import AugmentConfig
 from dr3d.training.batch import BatchConfig, Sampler, number_classes
-from dr3d.training.step import (
-  AXIS,
-  LossConfig,
-  OptimizerConfig,
-  State,
-  make_state,
-  train_step,
-)
+from dr3d.training.state import OptimizerConfig, State, make_state
+from dr3d.training.step import AXIS, LossConfig, train_step
 from dr3d.training.workdir import Log, claim
 from dr3d.view import Views, take_views
 
