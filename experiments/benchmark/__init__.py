@@ -1,0 +1,1 @@
+"""The renderer timed beside its controls and its peers."""

@@ -1,0 +1,211 @@
+"""The forms of the renderer that are timed beside each other.
+
+A form is a function from its parameters to images `[I, H, W, C]`, with the
+number of pixel-face pairs that it works on. All are differentiated by all of
+their parameters.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d import raster
+from dr3d.raster.bin import SLOTS, TILE, tile_grid
+from dr3d.render import RenderConfig, fit_budget, render
+from experiments.benchmark.scene import Scene
+
+Array = jax.Array
+
+BATCH = 16  # tiles that the tiled form of autodiff takes at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """Something to time.
+
+  Attributes:
+    name: in the table.
+    draw: from the parameters to images.
+    parameters: arguments of `draw`, by which it is differentiated.
+    pairs: pixel-face pairs that a call evaluates.
+    is_counted: whether the operations of a pair are known, see `row`.
+  """
+
+  name: str
+  draw: Callable[..., Array]
+  parameters: tuple[Any, ...]
+  pairs: int
+  is_counted: bool = False
+
+
+def rasterizer(scene: Scene, *, config: RenderConfig) -> Form:
+  """The rasterizer with its backward pass written by hand."""
+  budget, usage = _fit(scene, config)
+
+  def draw(corners, colors):
+    color, alpha, _ = raster.rasterize(
+      corners,
+      colors,
+      size=(scene.size, scene.size),
+      sigma=config.sigma,
+      gamma=config.gamma,
+      depth_range=scene.depth_range,
+      budget=budget,
+    )
+    return jnp.concatenate([color, alpha[..., None]], axis=-1)
+
+  return Form(
+    name="rasterizer",
+    draw=draw,
+    parameters=(scene.corners, scene.colors),
+    pairs=int(usage.blocks) * SLOTS * TILE**2,
+    is_counted=True,
+  )
+
+
+def renderer(scene: Scene, *, config: RenderConfig) -> Form:
+  """G: the rasterizer with camera and light before it.
+
+  Its parameters are corners and normals in space, and all of the views.
+  """
+  config = dataclasses.replace(config, size=scene.size, framing="sphere")
+  budget = fit_budget(scene.triangles, scene.views, config=config)
+  _, usage = _fit(scene, config)
+
+  def draw(triangles, views):
+    images, _ = render(
+      triangles,
+      views,
+      size=scene.size,
+      sigma=config.sigma,
+      gamma=config.gamma,
+      budget=budget,
+      framing=config.framing,
+    )
+    return images[0]
+
+  return Form(
+    name="G",
+    draw=draw,
+    parameters=(jax.tree.map(jnp.asarray, scene.triangles), scene.views),
+    pairs=int(usage.blocks) * SLOTS * TILE**2,
+    is_counted=True,
+  )
+
+
+def dense(scene: Scene, *, config: RenderConfig) -> Form:
+  """The formula as it reads, every pixel against every face, by autodiff."""
+  pictures, faces = scene.corners.shape[:2]
+  return Form(
+    name="dense autodiff",
+    draw=jax.vmap(_draw_dense(scene, config, side=scene.size)),
+    parameters=(scene.corners, scene.colors),
+    pairs=pictures * faces * scene.size**2,
+  )
+
+
+def tiled(scene: Scene, *, config: RenderConfig) -> Form:
+  """The formula tile by tile, over the faces that may touch it, by autodiff.
+
+  What one would write without a backward pass: the faces are sorted into tiles
+  beforehand, which is not timed; a tile has room for as many faces as the
+  fullest one needs.
+  """
+  tables = _faces_by_tile(scene, config)
+  rows, columns = tile_grid((scene.size, scene.size))
+  picture, place = np.divmod(np.arange(len(tables)), rows * columns)
+  origin = TILE * np.stack([place % columns, place // columns], axis=-1)
+  faces = jnp.asarray(tables)
+  shifts = jnp.asarray(origin, scene.corners.dtype)
+  draw_tile = _draw_dense(scene, config, side=TILE)
+
+  def draw(corners, colors):
+    # The last face, without area, fills the room that a tile has left.
+    flat = [
+      jnp.concatenate([x.reshape(-1, 3, 3), jnp.zeros((1, 3, 3), x.dtype)])
+      for x in (corners, colors)
+    ]
+
+    def draw_one(tile):
+      face, (x, y) = tile
+      shift = jnp.stack([x, y, jnp.zeros_like(x)])
+      return draw_tile(flat[0][face] - shift, flat[1][face])
+
+    tiles = jax.lax.map(draw_one, (faces, shifts), batch_size=BATCH)
+    images = tiles.reshape(picture[-1] + 1, rows, columns, TILE, TILE, -1)
+    images = jnp.swapaxes(images, 2, 3)
+    images = images.reshape(-1, rows * TILE, columns * TILE, images.shape[-1])
+    return images[:, : scene.size, : scene.size]
+
+  return Form(
+    name="tiled autodiff",
+    draw=draw,
+    parameters=(scene.corners, scene.colors),
+    pairs=tables.size * TILE**2,
+  )
+
+
+def _draw_dense(scene, config, *, side):
+  def draw(corners, colors):
+    color, alpha = raster.rasterize_dense(
+      corners,
+      colors,
+      size=(side, side),
+      sigma=config.sigma,
+      gamma=config.gamma,
+      depth_range=scene.depth_range,
+      cutoff=raster.CUTOFF,
+      background_depth=raster.BACKGROUND_DEPTH,
+      thinnest=raster.THINNEST,
+    )
+    return jnp.concatenate([color, alpha[..., None]], axis=-1)
+
+  return draw
+
+
+def _fit(scene, config):
+  """A budget that just holds the scene, and what it needs."""
+  budget = raster.Budget(pairs=8, blocks=8)
+  while True:
+    usage = raster.measure(
+      scene.corners,
+      size=(scene.size, scene.size),
+      sigma=config.sigma,
+      budget=budget,
+    )
+    if budget.holds(usage):
+      return budget, usage
+    budget = budget.grown_to(usage)
+
+
+def _faces_by_tile(scene, config):
+  """Faces, `[I · tiles, M]`, whose box is within reach of a tile.
+
+  Faces of all pictures are numbered through; I·F stands for none.
+  """
+  rows, columns = tile_grid((scene.size, scene.size))
+  pictures, faces = scene.corners.shape[:2]
+  reach = config.sigma * (-raster.CUTOFF) ** 0.5
+  place = np.asarray(scene.corners)[..., :2].reshape(-1, 3, 2)
+  last = np.array([columns, rows]) - 1
+  low = np.floor((place.min(axis=1) - reach) / TILE).astype(int)
+  high = np.floor((place.max(axis=1) + reach) / TILE).astype(int)
+  low, high = np.maximum(low, 0), np.minimum(high, last)
+  span = np.maximum(high - low + 1, 0)
+  count = span.prod(axis=1)
+  face = np.repeat(np.arange(pictures * faces), count)
+  within = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
+  x = low[face, 0] + within % span[face, 0]
+  y = low[face, 1] + within // span[face, 0]
+  tile = (face // faces) * (rows * columns) + y * columns + x
+  order = np.argsort(tile, kind="stable")
+  face, tile = face[order], tile[order]
+  filled = np.bincount(tile, minlength=pictures * rows * columns)
+  slot = np.arange(len(face)) - (np.cumsum(filled) - filled)[tile]
+  tables = np.full((len(filled), max(filled.max(), 1)), pictures * faces)
+  tables[tile, slot] = face
+  return tables

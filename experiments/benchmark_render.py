@@ -1,0 +1,105 @@
+r"""Times the renderer on spheres, beside what it is measured against.
+
+    taskset -c 0 python -m experiments.benchmark_render
+    python -m experiments.benchmark_render --quick --json
+
+Of two numbers "a / b" the first is forward and the second forward with
+backward. CPU time is that of all cores together: the least of several calls and
+their median, and for the compilation too. MiB is temporary memory of the
+compiled program; one that needs more than `--memory_mib` is compiled and not
+run. A pair is a pixel and a face, as many as the form evaluates. The limit is
+what the operations of these pairs take at the speed of a float32 product of
+matrices in the same run.
+
+The rasterizer gets projected corners and colours; G gets the mesh and the views
+and is differentiated by both. Controls, in the same run: the literal formula,
+every pixel against every face, and the same formula tile by tile, each
+differentiated by JAX alone. Other renderers are timed where they can be
+imported; they draw a picture of the same size by formulas of their own.
+"""
+
+import dataclasses
+import json
+import platform
+
+import jax
+from absl import app, flags
+
+from dr3d.cli import environment
+from dr3d.render import RenderConfig
+from dr3d.table import format_table
+from experiments.benchmark import cost, form, peer
+from experiments.benchmark.row import HEADER, measure_form, to_cells
+from experiments.benchmark.scene import make_sphere
+
+FULL = (
+  "1280x224x1", "5120x224x1", "20480x224x1", "81920x224x1",
+  "5120x224x12", "1280x64x1",
+)  # fmt: skip
+FORM = {
+  make.__name__: make
+  for make in (form.rasterizer, form.renderer, form.tiled, form.dense)
+}
+QUICK = ("1280x224x1", "1280x64x1")
+
+SCENE = flags.DEFINE_multi_string(
+  "scene", None, "FACESxSIZExVIEWS, instead of the usual ones."
+)
+QUICK_ONLY = flags.DEFINE_bool("quick", False, "The two smallest scenes only.")
+JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+FORMS = flags.DEFINE_list(
+  "forms", ["rasterizer", "renderer", "tiled", "dense"], "What to time."
+)
+REPEATS = flags.DEFINE_integer("repeats", 12, "Calls of each program.")
+SECONDS = flags.DEFINE_float("seconds", 4, "Time for them, at least a call.")
+MEMORY = flags.DEFINE_float("memory_mib", 2048, "Most that a program may need.")
+SIGMA = flags.DEFINE_float("sigma", RenderConfig.sigma, "Softness, pixels.")
+
+
+def main(_) -> None:
+  environment.set_logs(-2)
+  # Compiling is timed, so nothing may come from a cache.
+  jax.config.update("jax_enable_compilation_cache", False)
+  peak = cost.measure_peak()
+  config = dataclasses.replace(RenderConfig(), sigma=SIGMA.value)
+  if unknown := set(FORMS.value) - set(FORM):
+    raise app.UsageError(f"--forms are of {sorted(FORM)}, not {unknown}.")
+  rows = []
+  for text in SCENE.value or (QUICK if QUICK_ONLY.value else FULL):
+    faces, size, views = (int(x) for x in text.split("x"))
+    scene = make_sphere(faces=faces, size=size, views=views)
+    for name in FORMS.value:
+      rows.append(
+        measure_form(
+          FORM[name](scene, config=config),
+          scene,
+          peak=peak,
+          repeats=REPEATS.value,
+          seconds=SECONDS.value,
+          limit_mib=MEMORY.value,
+        )
+      )
+    rows += peer.measure_peers(
+      scene, config=config, repeats=REPEATS.value, seconds=SECONDS.value
+    )
+  machine = {
+    "processor": cost.processor_name(),
+    "cores": cost.core_count(),
+    "device": jax.devices()[0].device_kind,
+    "jax": jax.__version__,
+    "python": platform.python_version(),
+    "peak_gflops": 1e-9 * peak,
+    "sigma": config.sigma,
+    "gamma": config.gamma,
+  }
+  if JSON.value:
+    rows_ = [dataclasses.asdict(row) for row in rows]
+    print(json.dumps({"machine": machine, "rows": rows_}, indent=2))
+    return
+  print(", ".join(f"{name} {value}" for name, value in machine.items()))
+  cells = [to_cells(row) for row in rows]
+  print(format_table(HEADER, cells, right=[0, 1, 2, *range(4, len(HEADER))]))
+
+
+if __name__ == "__main__":
+  app.run(main)

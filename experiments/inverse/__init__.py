@@ -1,0 +1,1 @@
+"""Pose, light and shape from images, by descent through the renderer."""

@@ -1,0 +1,182 @@
+"""Recovers the light of an image of a known part in a known pose.
+
+`T` targets, `S` starts for each; all pictures are views of one model.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d.distance import to_unit
+from dr3d.render import Triangles, render
+from dr3d.view import Light, make_views, random_views, take_views
+from experiments.inverse.descent import descend, draw_whole
+
+Array = jax.Array
+
+GAMMA = 3e-3
+SIGMA = 0.7  # pixels; the pose is known, so edges may be sharp from the start
+INTENSITY = (0.4, 1.2)  # of the true lights, per colour channel
+AMBIENT = (0.05, 0.3)
+FRONT = 0.25  # least z of a light: of one behind the part nothing is seen
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lights:
+  """What became of the starts.
+
+  Attributes:
+    targets: `[T, H, W, 4]`.
+    angles: `[T, S]` angle to the true direction at the end, degrees.
+    first_angles: `[T, S]` at the start.
+    intensities: `[T, S]` largest error of intensity and ambient light.
+    losses: `[T, S]` at the end.
+    images: `[T, S, H, W, 4]` at the end.
+    first_images: `[T, S, H, W, 4]` at the start.
+    way: `[K, H, W, 4]`, the first target's best start on its way.
+  """
+
+  targets: np.ndarray
+  angles: np.ndarray
+  first_angles: np.ndarray
+  intensities: np.ndarray
+  losses: np.ndarray
+  images: np.ndarray
+  first_images: np.ndarray
+  way: np.ndarray
+
+  @property
+  def best(self) -> np.ndarray:
+    """`[T]` the start of each target with the least loss, truth unseen."""
+    return self.losses.argmin(axis=1)
+
+
+def recover_lights(
+  triangles: Triangles,
+  key: Array,
+  *,
+  targets: int,
+  starts: int,
+  size: int,
+  steps: int,
+  keep_every: int = 0,
+) -> Lights:
+  """Draws a part under random lights, forgets the lights, and finds them again.
+
+  A light has a direction, an intensity and ambient light, both in three
+  channels: nine numbers. All lights, true ones and starts, come from the
+  camera's side.
+
+  Args:
+    triangles: one model.
+    key: of the poses, the lights and the starts.
+    targets: T.
+    starts: S.
+    size: height and width of an image, pixels.
+    steps: of the descent.
+    keep_every: see `descend`.
+  """
+  keys = jax.random.split(key, 5)
+  true = make_views(random_views(keys[0], count=targets), colored=False)
+
+  def between(key, bounds):
+    return jax.random.uniform(
+      key, (targets, 3), minval=bounds[0], maxval=bounds[1]
+    )
+
+  light = Light(
+    direction=_from_front(keys[1], targets),
+    intensity=between(keys[2], INTENSITY)[:, None],
+    ambient=between(keys[3], AMBIENT),
+  )
+  true = dataclasses.replace(true, light=light)
+  first = _from_front(keys[4], targets * starts)
+  base = make_views(jnp.repeat(true.quaternion, starts, axis=0), colored=False)
+
+  def draw(views, sigma, budget):
+    images, usage = render(
+      triangles,
+      views,
+      size=size,
+      sigma=sigma,
+      gamma=GAMMA,
+      budget=budget,
+      framing="object",
+    )
+    return images[0], usage
+
+  images = draw_whole(draw, true, SIGMA)
+  expected = jnp.repeat(images, starts, axis=0)
+
+  def loss(light, sigma, budget):
+    drawn, usage = draw(dataclasses.replace(base, light=light), sigma, budget)
+    return jnp.mean((drawn - expected) ** 2, axis=(1, 2, 3)), usage
+
+  def restore(light):
+    return Light(
+      direction=to_unit(light.direction),
+      intensity=jnp.maximum(light.intensity, 0),
+      ambient=jnp.maximum(light.ambient, 0),
+    )
+
+  descent = descend(
+    loss,
+    dataclasses.replace(base.light, direction=first),
+    sigmas=(SIGMA, SIGMA),
+    steps=steps,
+    rate=0.1,
+    restore=restore,
+    keep_every=keep_every,
+  )
+  found = descent.parameters
+  truth = jax.tree.map(lambda x: jnp.repeat(x, starts, axis=0), light)
+
+  def grid(x):
+    return np.asarray(x).reshape(targets, starts, *x.shape[1:])
+
+  best = int(descent.losses[:starts].argmin())
+  way = jax.tree.map(lambda *x: jnp.stack([y[best] for y in x]), *descent.kept)
+  # All pictures to show are drawn in one call, which compiles once.
+  of_target = np.repeat(np.arange(targets), starts)
+  first_again = np.zeros(len(descent.kept), int)
+  shown = dataclasses.replace(
+    take_views(true, np.concatenate([of_target, of_target, first_again])),
+    light=jax.tree.map(
+      lambda *x: jnp.concatenate(x), descent.kept[0], found, way
+    ),
+  )
+  before, after, on_the_way = np.split(
+    draw_whole(draw, shown, SIGMA), [targets * starts, 2 * targets * starts]
+  )
+
+  wrong = jnp.maximum(
+    jnp.max(jnp.abs(found.intensity - truth.intensity), axis=(1, 2)),
+    jnp.max(jnp.abs(found.ambient - truth.ambient), axis=1),
+  )
+  return Lights(
+    targets=np.asarray(images),
+    angles=grid(_angle(found.direction, truth.direction)),
+    first_angles=grid(_angle(first, truth.direction)),
+    intensities=grid(wrong),
+    losses=grid(descent.losses),
+    images=grid(after),
+    first_images=grid(before),
+    way=on_the_way,
+  )
+
+
+def _from_front(key, count):
+  """`[count, 1, 3]` unit vectors, uniform over a cap around the camera."""
+  of_height, of_turn = jax.random.split(key)
+  z = jax.random.uniform(of_height, (count, 1), minval=FRONT)
+  turn = jax.random.uniform(of_turn, (count, 1), maxval=2 * np.pi)
+  r = jnp.sqrt(1 - z**2)
+  return jnp.stack([r * jnp.cos(turn), r * jnp.sin(turn), z], axis=-1)
+
+
+def _angle(first, second):
+  """`[..., 1, 3]` unit vectors to the angle between, degrees."""
+  chord = jnp.linalg.norm(first - second, axis=-1)[..., 0] / 2
+  return 2 * jnp.degrees(jnp.arcsin(jnp.minimum(chord, 1)))

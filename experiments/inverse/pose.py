@@ -1,0 +1,192 @@
+"""Recovers the pose of a camera from one image, from many starts.
+
+`T` targets, `S` starts for each; all pictures are views of one model.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d.distance import to_unit
+from dr3d.render import Triangles, render
+from dr3d.view import (
+  DISTANCE_RANGE,
+  make_views,
+  random_views,
+  rotation_matrix,
+)
+from experiments.inverse.descent import (
+  descend,
+  draw_whole,
+  image_distance,
+)
+
+Array = jax.Array
+
+GAMMA = 3e-3
+WIDEST = 0.045  # σ at the beginning, as a share of the size
+SIGMA = 0.7  # at the end, and of the targets, pixels
+FARTHEST = 0.15  # share by which a camera's distance may differ from 3 radii
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Poses:
+  """What became of the starts.
+
+  Attributes:
+    targets: `[T, H, W, 4]`.
+    angles: `[T, S]` angle to the true rotation at the end, degrees.
+    first_angles: `[T, S]` at the start.
+    distances: `[T, S]` error of the camera's distance, as a share.
+    losses: `[T, S]` at the end.
+    images: `[T, S, H, W, 4]` at the end.
+    first_images: `[T, S, H, W, 4]` at the start.
+    way: `[K, H, W, 4]`, the first target's best start on its way.
+  """
+
+  targets: np.ndarray
+  angles: np.ndarray
+  first_angles: np.ndarray
+  distances: np.ndarray
+  losses: np.ndarray
+  images: np.ndarray
+  first_images: np.ndarray
+  way: np.ndarray
+
+  @property
+  def best(self) -> np.ndarray:
+    """`[T]` the start of each target with the least loss, truth unseen."""
+    return self.losses.argmin(axis=1)
+
+
+def recover_poses(
+  triangles: Triangles,
+  key: Array,
+  *,
+  targets: int,
+  starts: int,
+  size: int,
+  steps: int,
+  spread: float = np.pi,
+  keep_every: int = 0,
+) -> Poses:
+  """Draws targets in random poses, forgets the poses, and finds them again.
+
+  Args:
+    triangles: one model, without symmetry.
+    key: of the poses and the starts.
+    targets: T.
+    starts: S.
+    size: height and width of an image, pixels.
+    steps: of the descent.
+    spread: the starts are turned from the truth by at most so much, radians;
+      with π they are random.
+    keep_every: see `descend`.
+  """
+  of_target, of_start, of_distance, of_turn = jax.random.split(key, 4)
+  true = make_views(random_views(of_target, count=targets))
+  share = jax.random.uniform(of_distance, (targets,), minval=-1)
+  true = dataclasses.replace(
+    true, distance=true.distance * (1 + FARTHEST * share)
+  )
+  if spread < np.pi:
+    turn = _small_turns(of_turn, count=targets * starts, largest=spread)
+    first = multiply(turn, jnp.repeat(true.quaternion, starts, axis=0))
+  else:
+    first = random_views(of_start, count=targets * starts)
+
+  def draw(views, sigma, budget):
+    images, usage = render(
+      triangles,
+      views,
+      size=size,
+      sigma=sigma,
+      gamma=GAMMA,
+      budget=budget,
+    )
+    return images[0], usage
+
+  images = draw_whole(draw, true, SIGMA)
+  expected = jnp.repeat(images, starts, axis=0)
+  base = make_views(first)
+
+  def loss(parameters, sigma, budget):
+    drawn, usage = draw(_to_views(*parameters), sigma, budget)
+    return image_distance(drawn, expected), usage
+
+  def restore(parameters):
+    quaternion, log_distance = parameters
+    bounds = jnp.log(jnp.array(DISTANCE_RANGE) / base.distance[0])
+    return to_unit(quaternion), jnp.clip(log_distance, *bounds)
+
+  descent = descend(
+    loss,
+    (base.quaternion, jnp.zeros(targets * starts)),
+    sigmas=(max(WIDEST * size, SIGMA), SIGMA),
+    steps=steps,
+    rate=0.05,
+    restore=restore,
+    keep_every=keep_every,
+  )
+  found = _to_views(*descent.parameters)
+  best = int(descent.losses[:starts].argmin())
+  way = (jnp.stack([x[i][best] for x in descent.kept]) for i in range(2))
+  shown = zip(descent.kept[0], descent.parameters, way, strict=True)
+  shown = _to_views(*(jnp.concatenate(x) for x in shown))
+  before, after, on_the_way = np.split(
+    draw_whole(draw, shown, SIGMA),
+    [targets * starts, 2 * targets * starts],
+  )
+
+  def grid(x):
+    return np.asarray(x).reshape(targets, starts, *x.shape[1:])
+
+  truth = jnp.repeat(true.quaternion, starts, axis=0)
+  ratio = found.distance / jnp.repeat(true.distance, starts)
+  return Poses(
+    targets=np.asarray(images),
+    angles=grid(angle_between(found.quaternion, truth)),
+    first_angles=grid(angle_between(first, truth)),
+    distances=grid(jnp.abs(ratio - 1)),
+    losses=grid(descent.losses),
+    images=grid(after),
+    first_images=grid(before),
+    way=on_the_way,
+  )
+
+
+def _to_views(quaternion, log_distance):
+  views = make_views(quaternion)
+  return dataclasses.replace(
+    views, distance=views.distance * jnp.exp(log_distance)
+  )
+
+
+def angle_between(first: Array, second: Array) -> Array:
+  """`[..., 4]` unit quaternions to the angle of the turn between, degrees."""
+  one, two = (rotation_matrix(q) for q in (first, second))
+  # The chord keeps the digits of small angles that the trace would lose.
+  chord = jnp.sqrt(jnp.sum((one - two) ** 2, axis=(-2, -1)) / 8)
+  return 2 * jnp.degrees(jnp.arcsin(jnp.minimum(chord, 1)))
+
+
+def _small_turns(key, *, count, largest):
+  of_axis, of_angle = jax.random.split(key)
+  axis = to_unit(jax.random.normal(of_axis, (count, 3)))
+  half = jax.random.uniform(of_angle, (count, 1), maxval=largest) / 2
+  return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
+
+
+def multiply(p, q):
+  """Hamilton's product of `[..., 4]` quaternions w, x, y, z."""
+  a, u = p[..., :1], p[..., 1:]
+  b, v = q[..., :1], q[..., 1:]
+  return jnp.concatenate(
+    [
+      a * b - jnp.sum(u * v, axis=-1, keepdims=True),
+      a * v + b * u + jnp.cross(u, v),
+    ],
+    axis=-1,
+  )

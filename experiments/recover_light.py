@@ -1,0 +1,97 @@
+r"""Recovers the light of an image of a known part, from several starts.
+
+    python -m experiments.recover_light --out=light.png
+
+The part, its pose and the camera are known; the direction of the light, its
+colour and the ambient light are not. Success is a direction within two degrees
+of the truth.
+"""
+
+import time
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.cli import environment
+from dr3d.table import format_table
+
+OUT = flags.DEFINE_string("out", "light.png", "Picture to write.")
+ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
+PART = flags.DEFINE_string("part", "pipe_elbow", "Class of sample parts.")
+FACES = flags.DEFINE_integer("faces", 300, "Simplify the part to so many.")
+TARGETS = flags.DEFINE_integer("targets", 4, "Images, each with its light.")
+STARTS = flags.DEFINE_integer("starts", 6, "Random starts for each image.")
+SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
+STEPS = flags.DEFINE_integer("steps", 150, "Of the descent.")
+SEED = flags.DEFINE_integer("seed", 0, "Of poses, lights and starts.")
+
+SUCCESS = 2.0  # degrees
+FRAMES = 40
+
+
+def main(_) -> None:
+  environment.prepare(verbosity=-2)
+  import jax
+
+  from dr3d.render import stack_meshes
+  from experiments.inverse import light, picture
+  from experiments.inverse.model import load_sample
+
+  begin = time.perf_counter()
+  mesh = load_sample(PART.value, face_budget=FACES.value)
+  found = light.recover_lights(
+    stack_meshes([mesh], face_count=mesh.face_count),
+    jax.random.key(SEED.value),
+    targets=TARGETS.value,
+    starts=STARTS.value,
+    size=SIZE.value,
+    steps=STEPS.value,
+    keep_every=max(1, STEPS.value // FRAMES) if ANIMATION.value else 0,
+  )
+  rows, images = [], []
+  for t, best in enumerate(found.best):
+    success = found.angles[t] < SUCCESS
+    rows.append(
+      [
+        f"{t + 1}",
+        f"{success.sum()} of {len(success)}",
+        f"{found.first_angles[t, best]:.0f}",
+        f"{found.angles[t, best]:.2f}",
+        f"{found.intensities[t, best]:.3f}",
+        "yes" if success[best] else "no",
+      ]
+    )
+    images.append(
+      [
+        found.targets[t],
+        found.first_images[t, best],
+        found.images[t, best],
+        picture.difference(found.images[t, best], found.targets[t]),
+        found.images[t, found.losses[t].argmax()],
+      ]
+    )
+  header = ["image", "starts that succeed", "start, degrees off"]
+  header += ["best, degrees off", "intensity off", "best succeeds"]
+  print(format_table(header, rows, right=range(len(header))))
+  angles = found.angles[np.arange(TARGETS.value), found.best]
+  print(
+    f"success (direction within {SUCCESS:g} degrees):"
+    f" {100 * (found.angles < SUCCESS).mean():.0f} % of single starts,"
+    f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
+    f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
+  )
+  picture.save_grid(
+    OUT.value,
+    images,
+    columns=["image", "best start", "recovered", "difference", "worst start"],
+    names=[f"{angle:.2f}° off" for angle in angles],
+    title=f"light from one image, best of {STARTS.value} starts by its loss",
+  )
+  if ANIMATION.value:
+    picture.save_animation(
+      ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
+    )
+
+
+if __name__ == "__main__":
+  app.run(main)
