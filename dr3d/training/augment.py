@@ -66,9 +66,12 @@ def augment(
     normals = to_unit(normals + rough)
     kept = ~in_hole(corners, keys[3], config=config)
     corners = jnp.where(kept[:, None, None], corners @ turn.T, 0)
-    return Triangles(corners=corners, normals=normals @ turn.T)
+    return corners, normals @ turn.T
 
-  return jax.vmap(one)(triangles.corners, triangles.normals, moments, keys)
+  corners, normals = jax.vmap(one)(
+    triangles.corners, triangles.normals, moments, keys
+  )
+  return dataclasses.replace(triangles, corners=corners, normals=normals)
 
 
 def residual_rotation(

@@ -193,6 +193,8 @@ def select_parts(views: Views, parts: tuple[str, ...]) -> Views:
     fov=fill(views.fov, "camera"),
     light=fill(views.light, "light"),
     material=fill(views.material, "material"),
+    offset=fill(views.offset, "camera"),
+    principal=fill(views.principal, "camera"),
   )
 
 
@@ -363,6 +365,8 @@ def _gradients(
       sigma=pipeline.render.sigma,
       gamma=pipeline.render.gamma,
       framing=pipeline.render.framing,
+      camera=pipeline.render.camera,
+      shading=pipeline.render.shading,
       budget=budget,
     )
 
