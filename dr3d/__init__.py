@@ -14,12 +14,21 @@
     answer.prediction                              # label, confidence, reliable
     answer.matches                                 # rank, model, label, ...
 
+    views = dr3d.look_at(eye, target, up)           # Views
+    camera = dr3d.to_opencv(views, size=64)         # R, t, K
+    triangles = dr3d.stack_meshes([mesh], face_count=2048)
+    config = dr3d.RenderConfig(size=64, framing="sphere")
+    budget = dr3d.fit_budget(triangles, views, config=config)
+    layers = dr3d.render_layers(                    # image, depth, normal
+        triangles, views, size=64, sigma=0.7, gamma=3e-3, budget=budget)
+
     config = dr3d.TrainConfig()
     pipeline = dr3d.train(meshes, labels, config=config, workdir="work")
 
 Everything that dr3d raises on purpose is a `Dr3dError`, or a `ValueError`
-where an argument breaks a rule. A name is imported when it is first used, so
-`import dr3d` brings neither jax nor scipy.
+where an argument breaks a rule. The conventions of cameras, lights and
+pictures are on one page: `help("dr3d.camera")`. A name is imported when it is
+first used, so `import dr3d` brings neither jax nor scipy.
 """
 
 import importlib
@@ -28,6 +37,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from dr3d.camera import fix_frame, look_at, project_points, quaternion_of
   from dr3d.embed import EmbedConfig
   from dr3d.error import (
     DatabaseError,
@@ -38,11 +48,25 @@ if TYPE_CHECKING:
     TrainingError,
   )
   from dr3d.folder import ModelFile, find_models
+  from dr3d.layer import Layers, render_hard, render_layers
+  from dr3d.matrix import (
+    OpencvCamera,
+    from_opencv,
+    from_opengl,
+    to_opencv,
+    to_opengl,
+  )
   from dr3d.mesh import Mesh, load_mesh, make_mesh
   from dr3d.mesh.scan import imitate_scan
   from dr3d.pipeline import Pipeline, PipelineConfig
-  from dr3d.raster import rasterize
-  from dr3d.render import RenderConfig, render
+  from dr3d.raster import Budget, rasterize
+  from dr3d.render import (
+    RenderConfig,
+    Triangles,
+    fit_budget,
+    render,
+    stack_meshes,
+  )
   from dr3d.search.database import Database
   from dr3d.search.intake import Report
   from dr3d.search.query import Answer, Match, Prediction
@@ -50,73 +74,126 @@ if TYPE_CHECKING:
   from dr3d.training.state import OptimizerConfig
   from dr3d.training.step import LossConfig
   from dr3d.training.train import TrainConfig, train
-  from dr3d.view import Views, make_views
+  from dr3d.view import (
+    Light,
+    Material,
+    PointLight,
+    Views,
+    dodecahedron_views,
+    make_views,
+    ring_views,
+    sphere_views,
+  )
 
   __version__: str
 
 __all__ = [
   "Answer",
   "AugmentConfig",
+  "Budget",
   "Database",
   "DatabaseError",
   "Dr3dError",
   "EmbedConfig",
   "LabelError",
+  "Layers",
+  "Light",
   "LossConfig",
   "Match",
+  "Material",
   "Mesh",
   "MeshError",
   "ModelFile",
+  "OpencvCamera",
   "OptimizerConfig",
   "Pipeline",
   "PipelineConfig",
   "PipelineError",
+  "PointLight",
   "Prediction",
   "RenderConfig",
   "Report",
   "TrainConfig",
   "TrainingError",
+  "Triangles",
   "Views",
+  "dodecahedron_views",
   "find_models",
+  "fit_budget",
+  "fix_frame",
+  "from_opencv",
+  "from_opengl",
   "imitate_scan",
   "load_mesh",
+  "look_at",
   "make_mesh",
   "make_views",
+  "project_points",
+  "quaternion_of",
   "rasterize",
   "render",
+  "render_hard",
+  "render_layers",
+  "ring_views",
+  "sphere_views",
+  "stack_meshes",
+  "to_opencv",
+  "to_opengl",
   "train",
 ]
 
 _HOME = {
   "Answer": "search.query",
   "AugmentConfig": "training.augment",
+  "Budget": "raster",
   "Database": "search.database",
   "DatabaseError": "error",
   "Dr3dError": "error",
   "EmbedConfig": "embed",
   "LabelError": "error",
+  "Layers": "layer",
+  "Light": "view",
   "LossConfig": "training.step",
   "Match": "search.query",
+  "Material": "view",
   "Mesh": "mesh",
   "MeshError": "error",
   "ModelFile": "folder",
+  "OpencvCamera": "matrix",
   "OptimizerConfig": "training.state",
   "Pipeline": "pipeline",
   "PipelineConfig": "pipeline",
   "PipelineError": "error",
+  "PointLight": "view",
   "Prediction": "search.query",
   "RenderConfig": "render",
   "Report": "search.intake",
   "TrainConfig": "training.train",
   "TrainingError": "error",
+  "Triangles": "render",
   "Views": "view",
+  "dodecahedron_views": "view",
   "find_models": "folder",
+  "fit_budget": "render",
+  "fix_frame": "camera",
+  "from_opencv": "matrix",
+  "from_opengl": "matrix",
   "imitate_scan": "mesh.scan",
   "load_mesh": "mesh",
+  "look_at": "camera",
   "make_mesh": "mesh",
   "make_views": "view",
+  "project_points": "camera",
+  "quaternion_of": "camera",
   "rasterize": "raster",
   "render": "render",
+  "render_hard": "layer",
+  "render_layers": "layer",
+  "ring_views": "view",
+  "sphere_views": "view",
+  "stack_meshes": "render",
+  "to_opencv": "matrix",
+  "to_opengl": "matrix",
   "train": "training.train",
 }
 """The module in which each name lives."""

@@ -278,6 +278,8 @@ def _render(views, triangles, *, config, size, budget):
     gamma=config.render.gamma,
     framing=config.render.framing,
     coverage=config.render.coverage,
+    camera=config.render.camera,
+    shading=config.render.shading,
     budget=budget,
   )
 
@@ -304,11 +306,16 @@ def _init_weights(key, *, config):
 
 
 def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
-  """The arrays of a pipeline, of the shapes that its configuration gives."""
+  """The arrays of a pipeline, of the shapes that its configuration gives.
+
+  What is none in the views of a new pipeline has the shape that was saved.
+  """
+  state = serialization.msgpack_restore(data)
 
   def create():
     pipeline = Pipeline.create(config)
-    return {"views": _plain(pipeline.views), "weights": pipeline.weights}
+    views = _fill_none(_plain(pipeline.views), state["views"])
+    return {"views": views, "weights": pipeline.weights}
 
   def check(path, expected, array):
     if array.shape != expected.shape:
@@ -318,8 +325,16 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
       )
     return jnp.asarray(array)
 
-  state = serialization.msgpack_restore(data)
   return jax.tree.map_with_path(check, jax.eval_shape(create), state)
+
+
+def _fill_none(tree: Any, other: Any) -> Any:
+  """A nested dict in which what another one has takes the place of None."""
+  if tree is None:
+    return other
+  if isinstance(tree, dict) and isinstance(other, dict):
+    return {key: _fill_none(x, other.get(key)) for key, x in tree.items()}
+  return tree
 
 
 def _config_from_json(saved: Any, path: pathlib.Path) -> PipelineConfig:

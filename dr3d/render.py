@@ -13,13 +13,21 @@ import numpy as np
 from dr3d import raster
 from dr3d.distance import to_unit
 from dr3d.mesh import Mesh
+from dr3d.projection import (
+  CAMERAS,
+  NEAREST,
+  depth_range,
+  frame_object,
+  to_picture,
+)
+from dr3d.shade import shade, turn_normals
 from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array
 
-SMALLEST_HALF = 1e-3  # of an object in a picture at unit depth
-NEAREST = 0.01  # radii from the camera, where faces are cut
-CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
+SHADINGS = ("smooth", "flat")
+LAYERS = {"depth": 1, "normal": 3, "share": 1}
+"""What can be drawn beside the colour, and in how many channels."""
 
 
 @jax.tree_util.register_dataclass
@@ -32,11 +40,14 @@ class Triangles:
     normals: `[B, F, 3, 3]` unit normals at the corners.
     opposite: int32 `[B, F, 3]`, the neighbours across the edges, see
       `dr3d.raster.opposite_corners`; only for `coverage="mesh"`.
+    albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
+      material's diffuse colour; white where None.
   """
 
   corners: Array | np.ndarray
   normals: Array | np.ndarray
   opposite: Array | np.ndarray | None = None
+  albedo: Array | np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +66,10 @@ class RenderConfig:
     coverage: `"face"` softens every edge of every face; `"mesh"` softens the
       surface's silhouettes and open ends alone, and so does not show how the
       surface is cut into faces. See `dr3d.raster.rasterize`.
+    camera: `"perspective"` or `"orthographic"`; a view of the second shows as
+      much as one of the first does at the depth of the origin.
+    shading: `"smooth"` takes the normals of the triangles, `"flat"` those of
+      their planes.
   """
 
   size: int = 64
@@ -62,6 +77,8 @@ class RenderConfig:
   gamma: float = 3e-3
   framing: str = "object"
   coverage: str = "face"
+  camera: str = "perspective"
+  shading: str = "smooth"
 
 
 def stack_meshes(
@@ -131,10 +148,13 @@ def render(
   budget: raster.Budget,
   framing: str = "sphere",
   coverage: str = "face",
+  camera: str = "perspective",
+  shading: str = "smooth",
+  layers: tuple[str, ...] = (),
 ) -> tuple[Array, raster.Usage]:
   """Draws B models in N views each.
 
-  Differentiable in the corners, the normals, and every field of the views.
+  Differentiable in the corners, normals, albedo, and every field of the views.
   Objects within the unit sphere lie wholly in front of the camera, whose
   distance is more than 1. Of a face that reaches behind the camera, the part
   beyond `NEAREST` is drawn; `budget.crossing` has room for such faces.
@@ -148,9 +168,13 @@ def render(
     budget: room for the rasterizer; see `dr3d.raster.rasterize`.
     framing: see `RenderConfig`.
     coverage: see `RenderConfig`.
+    camera: see `RenderConfig`.
+    shading: see `RenderConfig`.
+    layers: what else is drawn, of `LAYERS`; `dr3d.layer` gives it its names.
 
   Returns:
-    Images `[B, N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha;
+    Images `[B, N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha,
+    and behind them the channels of the layers, which alpha does not multiply;
     and what the rasterizer needed.
 
   References:
@@ -162,13 +186,22 @@ def render(
       f"corners must be [B, F, 3, 3], got {triangles.corners.shape}."
     )
   _check_coverage(coverage)
+  _check(camera, shading, layers)
   B, N = len(triangles.corners), views.count
-  turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
-  p = _turn(triangles.corners, turn)
-  colors = shade(p, _turn(triangles.normals, turn), views)
-  soft = _soft_edges(triangles, p, views) if coverage == "mesh" else None
+  p = _place(triangles.corners, views)
+  colors = _color(p, triangles, views, camera, shading, layers)
+  soft = None
+  if coverage == "mesh":
+    soft = _soft_edges(triangles, p, views, camera)
   pixels, colors, soft, crossing = _to_pixels(
-    p, colors, soft, views, size=size, framing=framing, room=budget.crossing
+    p,
+    colors,
+    soft,
+    views,
+    size=size,
+    framing=framing,
+    camera=camera,
+    room=budget.crossing,
   )
 
   def each_model(array):
@@ -180,10 +213,7 @@ def render(
     size=(size, size),
     sigma=sigma,
     gamma=gamma,
-    depth_range=(
-      each_model(1 / (views.distance + 1)),
-      each_model(1 / jnp.maximum(views.distance - 1, CLOSEST)),
-    ),
+    depth_range=tuple(map(each_model, depth_range(views, camera))),
     budget=budget,
     soft=soft,
   )
@@ -191,7 +221,43 @@ def render(
   # Written out: the gradient of a product over so short an axis is slow.
   red, green, blue = (color[..., c] * alpha for c in range(3))
   images = jnp.stack([red, green, blue, alpha], axis=-1)
-  return images.reshape(B, N, size, size, 4), usage
+  if layers:
+    images = jnp.concatenate([images, color[..., 3:]], axis=-1)
+  return images.reshape(B, N, size, size, -1), usage
+
+
+def _check(camera, shading, layers):
+  if camera not in CAMERAS:
+    raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
+  if shading not in SHADINGS:
+    raise ValueError(f"shading must be one of {SHADINGS}, got {shading!r}.")
+  unknown = [layer for layer in layers if layer not in LAYERS]
+  if unknown:
+    raise ValueError(f"layers are {tuple(LAYERS)}, not {unknown}.")
+
+
+def _place(corners: Array | np.ndarray, views: Views) -> Array:
+  """Corners in the axes of the views, `[B, N, F, 3, 3]`."""
+  p = _turn(corners, rotation_matrix(views.quaternion)[:, None])
+  if views.offset is not None:
+    aside = jnp.pad(views.offset, [(0, 0), (0, 1)])
+    p = p + aside[:, None, None]
+  return p
+
+
+def _color(p, triangles, views, camera, shading, layers):
+  """Colours of the corners, and behind them the channels of the layers."""
+  normals = None
+  if shading == "smooth":
+    turn = rotation_matrix(views.quaternion)[:, None]
+    normals = _turn(triangles.normals, turn)
+  normals = turn_normals(p, normals, views, camera=camera)
+  colors = shade(p, normals, views, albedo=triangles.albedo, camera=camera)
+  if not layers:
+    return colors
+  depth = views.distance[:, None, None, None] - p[..., 2:]
+  channels = {"depth": depth, "normal": normals, "share": jnp.ones_like(depth)}
+  return jnp.concatenate([colors] + [channels[name] for name in layers], -1)
 
 
 def _to_pixels(
@@ -202,6 +268,7 @@ def _to_pixels(
   *,
   size: int,
   framing: str,
+  camera: str,
   room: int,
 ) -> tuple[Array, Array, Array | None, Array]:
   """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth.
@@ -210,20 +277,11 @@ def _to_pixels(
   `B·N` in front, and the largest number of faces of a picture that the cut
   makes two of. `room` is added to F.
   """
-  distance = views.distance[:, None, None]
-  depth = distance - p[..., 2]
-  middle_x = middle_y = jnp.zeros((1, 1, 1, 1), p.dtype)
+  depth = views.distance[:, None, None] - p[..., 2]
+  frame = None
   if framing == "object":
-    is_before = depth > NEAREST
-    inverse = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
-    middle_x, half_x = _middle(p[..., 0] * inverse)
-    middle_y, half_y = _middle(p[..., 1] * inverse)
-    half = jnp.maximum(jnp.maximum(half_x, half_y), SMALLEST_HALF)
-    # Half the height of the unit sphere in a picture at unit depth.
-    zoom = jax.lax.rsqrt(distance**2 - 1) / half
-  elif framing == "sphere":
-    zoom = jnp.ones((1, 1, 1, 1), p.dtype)
-  else:
+    frame = frame_object(p[..., 0], p[..., 1], depth, views, camera=camera)
+  elif framing != "sphere":
     raise ValueError(f'framing must be "sphere" or "object", got {framing!r}.')
 
   B, N = p.shape[:2]
@@ -236,36 +294,26 @@ def _to_pixels(
     room=room,
   )
   corners = corners.reshape(B, N, *corners.shape[1:])
-  inverse = 1 / corners[..., 2]
-  x = (corners[..., 0] * inverse - middle_x) * zoom
-  y = (corners[..., 1] * inverse - middle_y) * zoom
-  scale = size / 2 / jnp.tan(views.fov / 2)[:, None, None]
+  x, y, depth = (corners[..., k] for k in range(3))
   pixels = jnp.stack(
-    [size / 2 + scale * x, size / 2 - scale * y, inverse], axis=-1
+    to_picture(x, y, depth, views, size=size, camera=camera, frame=frame), -1
   )
   pixels = pixels.reshape(B * N, *pixels.shape[2:])
   return pixels, colors, soft, jnp.max(count)
 
 
-def _soft_edges(triangles, p, views):
+def _soft_edges(triangles, p, views, camera):
   """Bool `[B·N, F, 3]`, the edges at which surfaces end or fold in a view."""
   if triangles.opposite is None:
     raise ValueError('coverage "mesh" needs triangles that know `opposite`.')
-  camera = views.distance[:, None, None, None] * jnp.array([0, 0, 1], p.dtype)
-  seen = (p - camera).reshape(-1, *p.shape[2:])
   opposite = jnp.repeat(jnp.asarray(triangles.opposite), views.count, axis=0)
-  return raster.soft_edges(seen, opposite)
-
-
-def _middle(x: Array) -> tuple[Array, Array]:
-  """The middle of the range of all corners, and half the range.
-
-  Triangles that only pad stand at the centre of the sphere, which lies within
-  the hull of the model, so they do not widen the range.
-  """
-  low = jnp.min(x, axis=(-2, -1), keepdims=True)
-  high = jnp.max(x, axis=(-2, -1), keepdims=True)
-  return (low + high) / 2, (high - low) / 2
+  axis = jnp.array([0, 0, 1], p.dtype)
+  if camera == "orthographic":
+    return raster.soft_edges(
+      p.reshape(-1, *p.shape[2:]), opposite, towards=axis
+    )
+  seen = p - views.distance[:, None, None, None] * axis
+  return raster.soft_edges(seen.reshape(-1, *p.shape[2:]), opposite)
 
 
 def fit_budget(
@@ -291,11 +339,10 @@ def fit_budget(
 
 @functools.partial(jax.jit, static_argnames=("config", "budget"))
 def _measure(triangles, views, *, config, budget):
-  turn = rotation_matrix(views.quaternion)[:, None]
-  p = _turn(triangles.corners, turn)
+  p = _place(triangles.corners, views)
   soft = None
   if config.coverage == "mesh":
-    soft = _soft_edges(triangles, p, views)
+    soft = _soft_edges(triangles, p, views, config.camera)
   pixels, _, soft, crossing = _to_pixels(
     p,
     jnp.zeros((*p.shape[:-1], 0), p.dtype),
@@ -303,6 +350,7 @@ def _measure(triangles, views, *, config, budget):
     views,
     size=config.size,
     framing=config.framing,
+    camera=config.camera,
     room=budget.crossing,
   )
   usage = raster.measure(
@@ -330,41 +378,3 @@ def _turn(vectors: Array | np.ndarray, turn: Array) -> Array:
     ],
     axis=-1,
   )
-
-
-def shade(p: Array, normals: Array, views: Views) -> Array:
-  """Colour of each corner, by Lambert's law and Blinn and Phong's highlight.
-
-  Faces are two-sided: a normal is turned to the side from which the camera
-  sees its face.
-
-  Args:
-    p: `[B, N, F, 3, 3]` corners in camera axes, the object at the origin.
-    normals: `[B, N, F, 3, 3]` at the corners.
-    views: lights, material, camera distance.
-
-  Returns:
-    `[B, N, F, 3, 3]` red, green, blue at each corner, not below 0.
-  """
-  light, material = views.light, views.material
-  camera = jnp.stack(
-    [0 * views.distance, 0 * views.distance, views.distance], axis=-1
-  )
-  towards = to_unit(camera[:, None, None] - p)
-  face = jnp.cross(p[..., 1, :] - p[..., 0, :], p[..., 2, :] - p[..., 0, :])
-  facing = jnp.sum(face * towards[..., 0, :], axis=-1)
-  # Corner normals follow the winding, so the face decides for its corners.
-  normals = normals * jnp.where(facing < 0, -1, 1)[..., None, None]
-
-  color = light.ambient[:, None, None] * material.diffuse
-  for i in range(light.direction.shape[1]):
-    direction = light.direction[:, i][:, None, None]
-    lambert = jnp.sum(normals * direction, axis=-1, keepdims=True)
-    half = to_unit(direction + towards)
-    gloss = jnp.sum(normals * half, axis=-1, keepdims=True)
-    gloss = jnp.where(lambert > 0, jnp.maximum(gloss, 1e-4), 1e-4)
-    gloss = gloss**material.shininess
-    reflected = material.diffuse * jnp.maximum(lambert, 0)
-    reflected += material.specular * gloss
-    color = color + light.intensity[:, i][:, None, None] * reflected
-  return color

@@ -1,11 +1,11 @@
 """θ_G: viewpoints, cameras, lights and material, and fixed sets of viewpoints.
 
-Conventions. A quaternion `(w, x, y, z)` turns the object: `p ↦ R(q) p`. The
-camera stands on the positive z axis at `distance` from the origin, looks at the
-origin, x to the right and y up; depth is `distance - z`. Lights are fixed to
-the camera, and a light's direction points from the object towards the light.
-A view's direction is the direction, seen from the object, in which the camera
-stands: `R(q)ᵀ e_z`.
+Conventions, which `dr3d.camera` draws and lists in full. A quaternion
+`(w, x, y, z)` turns the object: `p ↦ R(q) p`. The camera stands on the positive
+z axis at `distance` from the origin, looks at the origin, x to the right and y
+up; depth is `distance - z`. Lights are fixed to the camera, and a light's
+direction points from the object towards the light. A view's direction is the
+direction, seen from the object, in which the camera stands: `R(q)ᵀ e_z`.
 """
 
 import dataclasses
@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.distance import to_unit
+from dr3d.distance import safe_norm, to_unit
 
 Array = jax.Array
 
 DISTANCE_RANGE = (1.5, 10.0)  # radii of the object
 FOV_RANGE = (0.15, 1.6)  # radians
+OFFSET_RANGE = (-0.5, 0.5)  # radii
+PRINCIPAL_RANGE = (-0.25, 0.25)  # heights of the picture
 INTENSITY_RANGE = (0.0, 1.5)  # of a light, per colour channel
 LEAST_INTENSITY = 0.1  # of a view's lights, mean over lights and channels
 AMBIENT_RANGE = (0.02, 0.6)
@@ -30,18 +32,36 @@ SHININESS_RANGE = (2.0, 64.0)
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class PointLight:
+  """M lights of each of N views that stand at a place.
+
+  Attributes:
+    position: `[N, M, 3]` in the axes in which the camera stands at `distance`
+      on the z axis, radii of the object.
+    intensity: `[N, M, 3]` red, green, blue at a distance of one radius; it
+      falls with the square of the distance.
+  """
+
+  position: Array
+  intensity: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Light:
-  """The L lights of each of N views.
+  """The lights of each of N views, L of them infinitely far away.
 
   Attributes:
     direction: `[N, L, 3]` unit vectors towards the light, camera axes.
     intensity: `[N, L, 3]` red, green, blue.
     ambient: `[N, 3]` light from everywhere.
+    point: lights at a place, or none.
   """
 
   direction: Array
   intensity: Array
   ambient: Array
+  point: PointLight | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -50,7 +70,8 @@ class Material:
   """What all objects are made of.
 
   Attributes:
-    diffuse: `[3]` share of light scattered, red, green, blue.
+    diffuse: `[3]` share of light scattered, red, green, blue; where a model has
+      colours of its own, they multiply it.
     specular: `[]` strength of the highlight.
     shininess: `[]` Blinn and Phong's exponent.
   """
@@ -71,6 +92,10 @@ class Views:
     fov: `[N]` vertical field of view, radians.
     light: lights of the N views.
     material: material of all objects.
+    offset: `[N, 2]` where the origin of the object stands beside the optical
+      axis, x to the right and y up, radii; on it where None.
+    principal: `[N, 2]` where the optical axis meets the picture, x to the right
+      and y down of its middle, in heights of the picture; there where None.
   """
 
   quaternion: Array
@@ -78,6 +103,8 @@ class Views:
   fov: Array
   light: Light
   material: Material
+  offset: Array | None = None
+  principal: Array | None = None
 
   @property
   def count(self) -> int:
@@ -101,6 +128,8 @@ def take_views(views: Views, chosen: Array | np.ndarray) -> Views:
     fov=views.fov[chosen],
     light=jax.tree.map(lambda x: x[chosen], views.light),
     material=views.material,
+    offset=None if views.offset is None else views.offset[chosen],
+    principal=None if views.principal is None else views.principal[chosen],
   )
 
 
@@ -182,34 +211,52 @@ def rotation_matrix(quaternion: Array | np.ndarray) -> Array:
 def project(views: Views) -> Views:
   """Returns the nearest views that are allowed.
 
-  Quaternions and light directions become unit vectors; cameras stay outside of
-  the object and lights neither go out nor blind. Called after every step of G,
-  so that G cannot win by hiding the object.
+  Quaternions and light directions become unit vectors; cameras and the lights
+  that have a place stay outside of the object, and lights neither go out nor
+  blind. Called after every step of G, so that G cannot win by hiding the
+  object.
   """
 
   def clip(x, bounds):
     return jnp.clip(x, *bounds)
 
-  intensity = clip(views.light.intensity, INTENSITY_RANGE)
-  mean = jnp.mean(intensity, axis=(1, 2), keepdims=True)
-  intensity = jnp.where(
-    mean < LEAST_INTENSITY, intensity + LEAST_INTENSITY - mean, intensity
-  )
+  def light_up(intensity):
+    intensity = clip(intensity, INTENSITY_RANGE)
+    mean = jnp.mean(intensity, axis=(1, 2), keepdims=True)
+    return jnp.where(
+      mean < LEAST_INTENSITY, intensity + LEAST_INTENSITY - mean, intensity
+    )
+
+  point = views.light.point
+  if point is not None:
+    # Of its distance, so that what arrives at the origin is what is clipped.
+    r = clip(safe_norm(point.position), DISTANCE_RANGE)[..., None]
+    point = PointLight(
+      position=to_unit(point.position) * r,
+      intensity=light_up(point.intensity / r**2) * r**2,
+    )
   return Views(
     quaternion=to_unit(views.quaternion),
     distance=clip(views.distance, DISTANCE_RANGE),
     fov=clip(views.fov, FOV_RANGE),
     light=Light(
       direction=to_unit(views.light.direction),
-      intensity=intensity,
+      intensity=light_up(views.light.intensity),
       ambient=clip(views.light.ambient, AMBIENT_RANGE),
+      point=point,
     ),
     material=Material(
       diffuse=clip(views.material.diffuse, DIFFUSE_RANGE),
       specular=clip(views.material.specular, SPECULAR_RANGE),
       shininess=clip(views.material.shininess, SHININESS_RANGE),
     ),
+    offset=_clip_some(views.offset, OFFSET_RANGE),
+    principal=_clip_some(views.principal, PRINCIPAL_RANGE),
   )
+
+
+def _clip_some(x: Array | None, bounds: tuple[float, float]) -> Array | None:
+  return None if x is None else jnp.clip(x, *bounds)
 
 
 def look_from(directions: np.ndarray) -> np.ndarray:

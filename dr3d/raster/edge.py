@@ -44,15 +44,19 @@ def opposite_corners(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
   return opposite.reshape(-1, 3)
 
 
-def soft_edges(corners: Array, opposite: Array) -> Array:
-  """Marks the edges at which the surface ends or folds, seen from the origin.
+def soft_edges(
+  corners: Array, opposite: Array, *, towards: Array | None = None
+) -> Array:
+  """Marks the edges at which the surface ends or folds, seen by a camera.
 
   Of the two faces at a fold only the one in front bears the mark. A neighbour
   whose corners coincide counts as none.
 
   Args:
-    corners: `[I, F, 3, 3]` corner, xyz; the camera at the origin.
+    corners: `[I, F, 3, 3]` corner, xyz.
     opposite: `[I, F, 3]` int32, see `opposite_corners`.
+    towards: `[3]`, the direction of a camera that is infinitely far away; where
+      None, the camera is at the origin.
 
   Returns:
     bool `[I, F, 3]`.
@@ -69,10 +73,13 @@ def soft_edges(corners: Array, opposite: Array) -> Array:
 
   a = corners
   b, c = jnp.roll(a, -1, axis=2), jnp.roll(a, -2, axis=2)
-  sight = jnp.cross(a, b)  # normal of the plane through camera and edge
+  # Normal of the plane through camera and edge; that of the edge's other
+  # direction is the same but for its sign, to the last bit.
+  sight = jnp.cross(a, b) if towards is None else jnp.cross(b - a, towards)
   folds = _dot(sight, c - a) * _dot(sight, far - a) >= 0
   normal = jnp.cross(b - a, c - a)
-  hides = _dot(normal, far - a) * _dot(normal, -a) <= 0
+  seen = _dot(normal, -a if towards is None else towards)
+  hides = _dot(normal, far - a) * seen <= 0
   return is_gone | (folds & hides)
 
 

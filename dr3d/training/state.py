@@ -137,6 +137,8 @@ def select_parts(views: Views, parts: tuple[str, ...]) -> Views:
     fov=fill(views.fov, "camera"),
     light=fill(views.light, "light"),
     material=fill(views.material, "material"),
+    offset=fill(views.offset, "camera"),
+    principal=fill(views.principal, "camera"),
   )
 
 

@@ -199,6 +199,8 @@ def _gradients(
       gamma=pipeline.render.gamma,
       framing=pipeline.render.framing,
       coverage=pipeline.render.coverage,
+      camera=pipeline.render.camera,
+      shading=pipeline.render.shading,
       budget=budget,
     )
 

@@ -1,0 +1,288 @@
+"""Conventions of dr3d, on one page, and cameras by place and target.
+
+```
+      object                        view                     picture
+                                                       0    1    2    3  x
+   z |                           y |                  0+----+----+----+-->
+     |                             |                   |    |    |    |
+     |____ y     R(q) p + offset   |____ x            1+----+----+----+
+    /            ------------->   /                    |    | o  |    |
+   / x                           / z                  2+----+----+----+
+                                /                      |    |    |    |
+   right-handed             camera, which             3+----+----+----+
+                            looks along -z            y|
+```
+
+Object. Right-handed axes, any way up; `look_at` and the fixed sets of views
+take z for up. The unit of length is the radius of the unit sphere, which holds
+the object.
+
+Rotation. A quaternion is (w, x, y, z). It turns vectors of the object into the
+axes of the view: `p ↦ R(q) p`, world to camera. The rows of R are the axes of
+the view in those of the object. q and -q are one rotation, and any length of q
+will do. A turn by the angle φ about the unit vector n is
+`(cos φ/2, n sin φ/2)`, counter-clockwise seen from the tip of n.
+
+View. x points to the right, y up, z towards the camera, which stands at
+`(0, 0, distance)` and looks along -z. The origin of the object stands at
+`(offset x, offset y, 0)`, and offset is 0 where it is None. Lights are given in
+these axes: a direction points from the object to the light, and a point light
+stands at its position.
+
+Depth is measured along the optical axis: `distance - z`. It is positive before
+the camera, and larger is farther.
+
+Picture. `fov` is the vertical angle that a square picture of `size × size`
+pixels shows. The first row is the top one. Pixel coordinates are continuous, x
+to the right and y down, (0, 0) is the corner of the picture, and pixel [i, j]
+(row i, column j) is the square with the centre (j + 1/2, i + 1/2): the o is the
+centre of [1, 1]. With `f = size / 2 / tan(fov / 2)`, a point falls on
+
+    x = size / 2 + size · principal x + f · x / depth
+    y = size / 2 + size · principal y - f · y / depth
+
+where principal is 0 if it is None. An orthographic camera has `distance` in the
+place of `depth`. So much for the framing "sphere"; the framing "object" then
+zooms and moves each picture, and sets principal aside. `fix_frame` gives the
+views that do the same without it.
+
+Image. Red, green and blue are linear and multiplied by alpha, so
+`image[..., :3] + (1 - alpha) * background` lays it over a background. Depth and
+normals are not multiplied by alpha. Normals are in the axes of the view, on the
+side of their face that the camera sees.
+
+OpenCV. `x_cv = R p + t` has x to the right, y down and z forward. Its pixel
+centres are whole numbers, and so `x_cv = x - 1/2`, `y_cv = y - 1/2`.
+
+OpenGL. The view matrix takes the object to the eye, which stands at the origin
+and looks along -z, y up: the axes of the view, moved by distance. After the
+projection and the division by w, x and y go from -1 to 1, to the right and up,
+and z from -1 at the near to 1 at the far plane. Matrices multiply columns. Of
+a window with its corner at the lower left, the centres are at + 1/2 as well.
+
+Shapes: `N` views, `P` points.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d.distance import to_unit
+from dr3d.projection import CAMERAS, frame_object, to_picture
+from dr3d.view import Views, make_views, rotation_matrix
+
+Array = jax.Array
+
+TOLERANCE = 1e-4  # of what a matrix must be
+
+
+def project_points(
+  points: Array | np.ndarray,
+  views: Views,
+  *,
+  size: int,
+  camera: str = "perspective",
+) -> tuple[Array, Array]:
+  """Where points of the object fall in the pictures framed by the sphere.
+
+  Args:
+    points: `[P, 3]`.
+    views: N views.
+    size: height and width of a picture, pixels.
+    camera: `"perspective"` or `"orthographic"`.
+
+  Returns:
+    `[N, P, 2]` x to the right and y down, pixels, without a meaning where the
+    depth is not positive; and `[N, P]` depth.
+  """
+  check_camera(camera)
+  if points.ndim != 2 or points.shape[-1] != 3:
+    raise ValueError(f"points must be [P, 3], got {points.shape}.")
+  x, y, depth = _see(points, views)
+  x, y, _ = to_picture(x, y, depth, views, size=size, camera=camera)
+  return jnp.stack([x, y], axis=-1)[0, :, :, 0], depth[0, :, :, 0]
+
+
+def quaternion_of(matrix: Array | np.ndarray) -> Array:
+  """`[..., 3, 3]` rotation matrices to `[..., 4]` quaternions, w not below 0.
+
+  The inverse of `rotation_matrix`, with a finite gradient everywhere.
+
+  References:
+    Shepperd, Quaternion from rotation matrix, 1978: of four forms, the one that
+    divides by the largest component.
+  """
+  m = jnp.asarray(matrix)
+  if m.shape[-2:] != (3, 3):
+    raise ValueError(f"matrix must be [..., 3, 3], got {m.shape}.")
+  xx, yy, zz = (m[..., k, k] for k in range(3))
+
+  def odd(i, j):
+    return m[..., i, j] - m[..., j, i]
+
+  def even(i, j):
+    return m[..., i, j] + m[..., j, i]
+
+  # Row k is 4 q_k q.
+  rows = [
+    [1 + xx + yy + zz, odd(2, 1), odd(0, 2), odd(1, 0)],
+    [odd(2, 1), 1 + xx - yy - zz, even(0, 1), even(0, 2)],
+    [odd(0, 2), even(0, 1), 1 - xx + yy - zz, even(1, 2)],
+    [odd(1, 0), even(0, 2), even(1, 2), 1 - xx - yy + zz],
+  ]
+  table = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+  best = jnp.argmax(jnp.diagonal(table, axis1=-2, axis2=-1), axis=-1)
+  q = jnp.take_along_axis(table, best[..., None, None], axis=-2)[..., 0, :]
+  return to_unit(jnp.where(q[..., :1] < 0, -q, q))
+
+
+def look_at(
+  eye: Array | np.ndarray,
+  target: Array | np.ndarray | None = None,
+  up: Array | np.ndarray | tuple[float, float, float] = (0.0, 0.0, 1.0),
+  *,
+  fov: float | Array | None = None,
+  colored: bool = True,
+) -> Views:
+  """Views from places towards targets, with the lights of `make_views`.
+
+  Differentiable in `eye`, `target` and `up`.
+
+  Args:
+    eye: `[N, 3]` where the cameras stand, in axes and radii of the object.
+    target: `[N, 3]` or `[3]` what stands in the middle of the picture; the
+      origin where None, and then `offset` is None too.
+    up: `[N, 3]` or `[3]` what points up in the picture. Where it lies along the
+      line of sight, the y axis takes its place, or else the z axis.
+    fov: vertical field of view, radians; where None, that of `make_views` for
+      the distance between eye and origin.
+    colored: three coloured lights, or a white one.
+
+  Raises:
+    ValueError: the shapes do not fit, an eye is at its target, or the origin
+      of the object is not before a camera.
+  """
+  eye = jnp.asarray(eye) * 1.0
+  if eye.ndim != 2 or eye.shape[-1] != 3 or not len(eye):
+    raise ValueError(f"eye must be [N, 3], got {eye.shape}.")
+  aim = jnp.zeros(3) if target is None else jnp.asarray(target)
+  up = jnp.asarray(up)
+  if aim.shape not in ((3,), eye.shape) or up.shape not in ((3,), eye.shape):
+    raise ValueError(
+      f"target and up must be [3] or {list(eye.shape)}, got {aim.shape} and"
+      f" {up.shape}."
+    )
+  refuse(jnp.all(eye == aim, axis=-1), "an eye is at its target")
+  z = to_unit(eye - aim)
+  up = to_unit(jnp.broadcast_to(up, z.shape).astype(z.dtype))
+  for spare in ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
+    is_along = jnp.sum(jnp.cross(up, z) ** 2, axis=-1, keepdims=True) < 1e-6
+    up = jnp.where(is_along, jnp.array(spare, z.dtype), up)
+  x = to_unit(jnp.cross(up, z))
+  matrix = jnp.stack([x, jnp.cross(z, x), z], axis=-2)
+  place = jnp.sum(matrix * eye[:, None], axis=-1)  # written out: exact
+  distance = place[:, 2]
+  refuse(distance <= 0, "the origin of the object is not before a camera")
+  if fov is None:
+    far = jnp.sqrt(jnp.sum(eye**2, axis=-1))
+    refuse(far <= 1, "an eye within the unit sphere needs a fov")
+    fov = 2.04 * jnp.arcsin(1 / far)
+  return make_placed_views(
+    matrix,
+    distance,
+    fov,
+    colored=colored,
+    offset=None if target is None else -place[:, :2],
+  )
+
+
+def fix_frame(
+  points: Array | np.ndarray, views: Views, *, camera: str = "perspective"
+) -> Views:
+  """Views that frame by the sphere what others frame by the object.
+
+  `render(..., views, framing="object")` of one model and `render(..., fixed,
+  framing="sphere")` are the same pictures: so `to_opencv(fixed)` is the camera
+  that drew a picture framed by the object.
+
+  Args:
+    points: `[P, 3]` the corners of that one model, all farther than `NEAREST`
+      from the cameras.
+    views: N views.
+    camera: `"perspective"` or `"orthographic"`.
+  """
+  check_camera(camera)
+  x, y, depth = _see(points, views)
+  frame = frame_object(x, y, depth, views, camera=camera)
+  zoom, x, y = (a[0, :, 0, 0] for a in frame)
+  scale = zoom / jnp.tan(views.fov / 2)
+  return dataclasses.replace(
+    views,
+    fov=2 * jnp.arctan(1 / scale),
+    principal=jnp.stack([-x, y], axis=-1) * scale[:, None] / 2,
+  )
+
+
+def _see(
+  points: Array | np.ndarray, views: Views
+) -> tuple[Array, Array, Array]:
+  """`[P, 3]` points to x, y and depth in the views, `[1, N, P, 1]`."""
+  turn = rotation_matrix(views.quaternion)
+  p = jnp.asarray(points)[None, :, None]
+  x, y, z = jnp.moveaxis(jnp.sum(turn[:, None] * p, axis=-1), -1, 0)
+  if views.offset is not None:
+    x, y = x + views.offset[:, :1], y + views.offset[:, 1:]
+  depth = views.distance[:, None] - z
+  x, y, depth = (a[None, ..., None] for a in (x, y, depth))
+  return x, y, depth
+
+
+def make_placed_views(
+  matrix: Array,
+  distance: Array,
+  fov: Array | float,
+  *,
+  colored: bool,
+  offset: Array | None = None,
+  principal: Array | None = None,
+) -> Views:
+  """Views of rotation matrices, with lights and material to start from.
+
+  Raises:
+    ValueError: a matrix is no rotation, or a distance not positive.
+  """
+  _check_rotation(matrix)
+  refuse(distance <= 0, "the origin of the object is not before a camera")
+  views = make_views(np.tile([1.0, 0, 0, 0], (len(matrix), 1)), colored=colored)
+  return dataclasses.replace(
+    views,
+    quaternion=quaternion_of(matrix),
+    distance=distance,
+    fov=jnp.broadcast_to(jnp.asarray(fov, distance.dtype), distance.shape),
+    offset=offset,
+    principal=principal,
+  )
+
+
+def check_camera(camera: str) -> None:
+  """Raises a ValueError where there is no camera of that name."""
+  if camera not in CAMERAS:
+    raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
+
+
+def _check_rotation(matrix: Array) -> None:
+  square = jnp.sum(matrix[..., :, None, :] * matrix[..., None, :, :], axis=-1)
+  refuse(
+    (jnp.abs(square - jnp.eye(3)) > TOLERANCE).any((-2, -1))
+    | (jnp.linalg.det(matrix) < 0),
+    "a matrix is no rotation: its rows must be a right-handed set of unit"
+    " vectors",
+  )
+
+
+def refuse(is_broken: Array, rule: str) -> None:
+  """Raises where a rule is broken; under jit, nothing is known yet."""
+  if not isinstance(is_broken, jax.core.Tracer) and bool(jnp.any(is_broken)):
+    raise ValueError(f"{rule}.")
