@@ -57,6 +57,7 @@ def render_layers(
   gamma: Array | float,
   budget: raster.Budget,
   framing: str = "sphere",
+  coverage: str = "face",
   camera: str = "perspective",
   shading: str = "smooth",
 ) -> Layers:
@@ -71,7 +72,8 @@ def render_layers(
     sigma: softness of edges, pixels; may be traced.
     gamma: softness of occlusion; may be traced.
     budget: room for the rasterizer.
-    framing: see `RenderConfig`, as for `camera` and `shading`.
+    framing: see `RenderConfig`, as for the next three.
+    coverage: `"face"` or `"mesh"`.
     camera: `"perspective"` or `"orthographic"`.
     shading: `"smooth"` or `"flat"`; of the normals as well.
   """
@@ -83,6 +85,7 @@ def render_layers(
     gamma=gamma,
     budget=budget,
     framing=framing,
+    coverage=coverage,
     camera=camera,
     shading=shading,
     layers=("depth", "normal", "share"),

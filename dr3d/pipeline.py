@@ -29,7 +29,7 @@ from dr3d.render import (
 from dr3d.staging import find_whole, staged
 from dr3d.view import Views, make_views, sphere_views
 
-FORMAT = 1  # of the saved files; raised when old ones can no longer be read
+FORMAT = 2  # of the saved files; raised when old ones can no longer be read
 CONFIG_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.msgpack"
 HEADROOM = 1.25  # of a budget over the first batch, so that few compile anew
@@ -270,17 +270,12 @@ def _pad(array: np.ndarray, missing: int) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames=("config", "size", "budget"))
 def _render(views, triangles, *, config, size, budget):
+  options = dataclasses.replace(config.render, size=size)
   return render(
     jax.tree.map(jnp.asarray, triangles),
     views,
-    size=size,
-    sigma=config.render.sigma,
-    gamma=config.render.gamma,
-    framing=config.render.framing,
-    coverage=config.render.coverage,
-    camera=config.render.camera,
-    shading=config.render.shading,
     budget=budget,
+    **dataclasses.asdict(options),
   )
 
 

@@ -52,7 +52,7 @@ class Triangles:
 
 @dataclasses.dataclass(frozen=True)
 class RenderConfig:
-  """How G draws.
+  """How G draws: arguments of `render` by their names.
 
   Attributes:
     size: height and width of an image, pixels.

@@ -194,14 +194,8 @@ def _gradients(
     return render(
       triangles,
       take_views(views, chosen),
-      size=pipeline.render.size,
-      sigma=pipeline.render.sigma,
-      gamma=pipeline.render.gamma,
-      framing=pipeline.render.framing,
-      coverage=pipeline.render.coverage,
-      camera=pipeline.render.camera,
-      shading=pipeline.render.shading,
       budget=budget,
+      **dataclasses.asdict(pipeline.render),
     )
 
   images, pull_images, usage = jax.vjp(draw, views, has_aux=True)
