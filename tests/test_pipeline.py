@@ -12,7 +12,13 @@ from scipy.spatial.transform import Rotation
 from dr3d.embed import EmbedConfig
 from dr3d.error import PipelineError
 from dr3d.mesh import make_mesh
-from dr3d.pipeline import CONFIG_FILE, WEIGHTS_FILE, Pipeline, PipelineConfig
+from dr3d.pipeline import (
+  CONFIG_FILE,
+  FORMAT,
+  WEIGHTS_FILE,
+  Pipeline,
+  PipelineConfig,
+)
 from dr3d.render import RenderConfig
 
 CONFIG = PipelineConfig(
@@ -199,13 +205,13 @@ def test_a_damaged_configuration_is_noticed(saved):
   with pytest.raises(PipelineError, match="cannot be read"):
     Pipeline.load(saved)
   (saved / CONFIG_FILE).write_text("[]")
-  with pytest.raises(PipelineError, match="another format than 1"):
+  with pytest.raises(PipelineError, match=f"another format than {FORMAT},"):
     Pipeline.load(saved)
 
 
 def test_a_pipeline_of_a_newer_format_is_refused(saved):
-  spoil(saved, format=2)
-  with pytest.raises(PipelineError, match="another format than 1"):
+  spoil(saved, format=FORMAT + 1)
+  with pytest.raises(PipelineError, match=f"another format than {FORMAT},"):
     Pipeline.load(saved)
 
 
