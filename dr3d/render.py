@@ -38,16 +38,16 @@ class Triangles:
   Attributes:
     corners: `[B, F, 3, 3]` triangle, corner, xyz; within the unit sphere.
     normals: `[B, F, 3, 3]` unit normals at the corners.
-    opposite: int32 `[B, F, 3]`, the neighbours across the edges, see
-      `dr3d.raster.opposite_corners`; only for `coverage="mesh"`.
     albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
       material's diffuse colour; white where None.
+    opposite: int32 `[B, F, 3]`, the neighbours across the edges, see
+      `dr3d.raster.opposite_corners`; only for `coverage="mesh"`.
   """
 
   corners: Array | np.ndarray
   normals: Array | np.ndarray
-  opposite: Array | np.ndarray | None = None
   albedo: Array | np.ndarray | None = None
+  opposite: Array | np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -279,7 +279,7 @@ def as_triangles(vertices, faces, *, room=1024):
   )
   opposite = opposite_corners(vertices, faces)
   opposite = np.pad(opposite, [(0, missing), (0, 0)], constant_values=-1)
-  return Triangles(corners[None], normals[None], opposite[None])
+  return Triangles(corners[None], normals[None], opposite=opposite[None])
 
 
 @functools.partial(jax.jit, static_argnames=("config", "budget"))

@@ -33,7 +33,7 @@ def make_soup(seed, *, models=2, faces=6):
   return Triangles(
     jnp.array(corners),
     jnp.array(normals),
-    jnp.array(rng.uniform(0.2, 1, corners.shape)),
+    albedo=jnp.array(rng.uniform(0.2, 1, corners.shape)),
   )
 
 

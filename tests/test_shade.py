@@ -205,7 +205,9 @@ def test_vertex_colours_are_mixed_over_a_face():
   # Red, green and blue corners: their mean at the middle of an upright face,
   # in perspective and in parallel.
   corners = jnp.array([[[[-0.6, -0.6, 0], [0.6, -0.6, 0], [0, 0.6, 0]]]])
-  model = Triangles(corners, flat_normals(corners), jnp.eye(3)[None, None])
+  model = Triangles(
+    corners, flat_normals(corners), albedo=jnp.eye(3)[None, None]
+  )
   views = dataclasses.replace(
     make_view(ambient=1.0), fov=jnp.array([2 * np.arctan(1 / 3)])
   )
@@ -333,7 +335,7 @@ def test_singular_scenes_are_finite(camera, framing):
     corners.at[:, 0, 0].set(jnp.array([0, 0, views.distance[0]])),
   ]
   for corners in scenes:
-    model = Triangles(corners, corners, jnp.ones_like(corners))
+    model = Triangles(corners, corners, albedo=jnp.ones_like(corners))
     value, slope = slope_of(
       (model, views),
       jnp.ones((2, 2, SIZE, SIZE, 4)),
