@@ -1,4 +1,4 @@
-r"""Learned viewpoints on 40 classes of mechanical and electronic parts.
+r"""Learned viewpoints on 39 classes of mechanical and electronic parts.
 
     python -m experiments.train --config=experiments/configs/part.py \
       --data=parts --workdir=work/part
