@@ -70,8 +70,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.distance import to_unit
-from dr3d.projection import CAMERAS, frame_object, to_picture
-from dr3d.view import Views, make_views, rotation_matrix
+from dr3d.projection import (
+  check_camera,
+  frame_object,
+  place_corners,
+  to_picture,
+)
+from dr3d.view import SNUG, Views, make_views
 
 Array = jax.Array
 
@@ -188,7 +193,7 @@ def look_at(
   if fov is None:
     far = jnp.sqrt(jnp.sum(eye**2, axis=-1))
     refuse(far <= 1, "an eye within the unit sphere needs a fov")
-    fov = 2.04 * jnp.arcsin(1 / far)
+    fov = SNUG * jnp.arcsin(1 / far)
   return make_placed_views(
     matrix,
     distance,
@@ -229,14 +234,10 @@ def _see(
   points: Array | np.ndarray, views: Views
 ) -> tuple[Array, Array, Array]:
   """`[P, 3]` points to x, y and depth in the views, `[1, N, P, 1]`."""
-  turn = rotation_matrix(views.quaternion)
-  p = jnp.asarray(points)[None, :, None]
-  x, y, z = jnp.moveaxis(jnp.sum(turn[:, None] * p, axis=-1), -1, 0)
-  if views.offset is not None:
-    x, y = x + views.offset[:, :1], y + views.offset[:, 1:]
-  depth = views.distance[:, None] - z
-  x, y, depth = (a[None, ..., None] for a in (x, y, depth))
-  return x, y, depth
+  x, y, z = jnp.moveaxis(
+    place_corners(jnp.asarray(points)[None, :, None], views), -1, 0
+  )
+  return x, y, views.distance[:, None, None] - z
 
 
 def make_placed_views(
@@ -264,12 +265,6 @@ def make_placed_views(
     offset=offset,
     principal=principal,
   )
-
-
-def check_camera(camera: str) -> None:
-  """Raises a ValueError where there is no camera of that name."""
-  if camera not in CAMERAS:
-    raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
 
 
 def _check_rotation(matrix: Array) -> None:

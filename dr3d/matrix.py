@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.camera import TOLERANCE, check_camera, make_placed_views, refuse
+from dr3d.camera import TOLERANCE, make_placed_views, refuse
+from dr3d.projection import check_camera
 from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array

@@ -9,8 +9,9 @@ the plane through the origin alike. Conventions: `dr3d.camera`. Here `B` models,
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from dr3d.view import Views
+from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array
 
@@ -19,6 +20,43 @@ NEAREST = 0.01  # radii from the camera, where faces are cut
 CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
 FLATNESS = 512.0  # of an orthographic picture, see `inverse_depth`
 SMALLEST_HALF = 1e-3  # of an object in a picture of unit scale
+
+
+def check_camera(camera: str) -> None:
+  """Raises a ValueError where there is no camera of that name."""
+  if camera not in CAMERAS:
+    raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
+
+
+def place_corners(corners: Array | np.ndarray, views: Views) -> Array:
+  """`[B, F, C, 3]` points of the object in the axes of the views.
+
+  Returns:
+    `[B, N, F, C, 3]`.
+  """
+  p = turn_vectors(corners, views)
+  if views.offset is not None:
+    aside = jnp.pad(views.offset, [(0, 0), (0, 1)])
+    p = p + aside[:, None, None]
+  return p
+
+
+def turn_vectors(vectors: Array | np.ndarray, views: Views) -> Array:
+  """`[B, F, C, 3]` vectors in the axes of the views, `[B, N, F, C, 3]`.
+
+  Written out: nine products fuse, a batched matrix product does not.
+  """
+  turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
+  x, y, z = jnp.moveaxis(jnp.asarray(vectors)[:, None], -1, 0)
+  return jnp.stack(
+    [
+      turn[..., k, 0, None] * x
+      + turn[..., k, 1, None] * y
+      + turn[..., k, 2, None] * z
+      for k in range(3)
+    ],
+    axis=-1,
+  )
 
 
 def to_picture(

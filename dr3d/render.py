@@ -11,17 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d import raster
-from dr3d.distance import to_unit
 from dr3d.mesh import Mesh
 from dr3d.projection import (
-  CAMERAS,
   NEAREST,
+  check_camera,
   depth_range,
   frame_object,
+  place_corners,
   to_picture,
+  turn_vectors,
 )
 from dr3d.shade import shade, turn_normals
-from dr3d.view import Views, rotation_matrix
+from dr3d.view import Views
 
 Array = jax.Array
 
@@ -108,7 +109,9 @@ def stack_meshes(
     raise ValueError(f'pose must be "file" or "principal", got {pose!r}.')
   corners = np.zeros((len(meshes), face_count, 3, 3), np.float32)
   normals = np.zeros_like(corners)
-  opposite = np.full(corners.shape[:3], -1, np.int32)
+  opposite = None
+  if coverage == "mesh":
+    opposite = np.full(corners.shape[:3], -1, np.int32)
   for i, mesh in enumerate(meshes):
     n = len(mesh.faces)
     if n > face_count:
@@ -116,26 +119,14 @@ def stack_meshes(
     turn = mesh.frame.T if pose == "principal" else np.eye(3, dtype=np.float32)
     corners[i, :n] = (mesh.vertices @ turn)[mesh.faces]
     normals[i, :n] = mesh.normals @ turn
-    if coverage == "mesh":
+    if opposite is not None:
       opposite[i, :n] = raster.opposite_corners(mesh.vertices, mesh.faces)
-  return Triangles(
-    corners=corners,
-    normals=normals,
-    opposite=opposite if coverage == "mesh" else None,
-  )
+  return Triangles(corners=corners, normals=normals, opposite=opposite)
 
 
 def _check_coverage(coverage):
   if coverage not in ("face", "mesh"):
     raise ValueError(f'coverage must be "face" or "mesh", got {coverage!r}.')
-
-
-def flat_normals(corners: Array) -> Array:
-  """`[..., 3, 3]` corners to their face's unit normal at each corner."""
-  u = corners[..., 1, :] - corners[..., 0, :]
-  v = corners[..., 2, :] - corners[..., 0, :]
-  normal = to_unit(jnp.cross(u, v))
-  return jnp.broadcast_to(normal[..., None, :], corners.shape)
 
 
 def render(
@@ -188,7 +179,7 @@ def render(
   _check_coverage(coverage)
   _check(camera, shading, layers)
   B, N = len(triangles.corners), views.count
-  p = _place(triangles.corners, views)
+  p = place_corners(triangles.corners, views)
   colors = _color(p, triangles, views, camera, shading, layers)
   soft = None
   if coverage == "mesh":
@@ -227,8 +218,7 @@ def render(
 
 
 def _check(camera, shading, layers):
-  if camera not in CAMERAS:
-    raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
+  check_camera(camera)
   if shading not in SHADINGS:
     raise ValueError(f"shading must be one of {SHADINGS}, got {shading!r}.")
   unknown = [layer for layer in layers if layer not in LAYERS]
@@ -236,21 +226,11 @@ def _check(camera, shading, layers):
     raise ValueError(f"layers are {tuple(LAYERS)}, not {unknown}.")
 
 
-def _place(corners: Array | np.ndarray, views: Views) -> Array:
-  """Corners in the axes of the views, `[B, N, F, 3, 3]`."""
-  p = _turn(corners, rotation_matrix(views.quaternion)[:, None])
-  if views.offset is not None:
-    aside = jnp.pad(views.offset, [(0, 0), (0, 1)])
-    p = p + aside[:, None, None]
-  return p
-
-
 def _color(p, triangles, views, camera, shading, layers):
   """Colours of the corners, and behind them the channels of the layers."""
   normals = None
   if shading == "smooth":
-    turn = rotation_matrix(views.quaternion)[:, None]
-    normals = _turn(triangles.normals, turn)
+    normals = turn_vectors(triangles.normals, views)
   normals = turn_normals(p, normals, views, camera=camera)
   colors = shade(p, normals, views, albedo=triangles.albedo, camera=camera)
   if not layers:
@@ -339,7 +319,7 @@ def fit_budget(
 
 @functools.partial(jax.jit, static_argnames=("config", "budget"))
 def _measure(triangles, views, *, config, budget):
-  p = _place(triangles.corners, views)
+  p = place_corners(triangles.corners, views)
   soft = None
   if config.coverage == "mesh":
     soft = _soft_edges(triangles, p, views, config.camera)
@@ -361,20 +341,3 @@ def _measure(triangles, views, *, config, budget):
     soft=soft,
   )
   return dataclasses.replace(usage, crossing=crossing)
-
-
-def _turn(vectors: Array | np.ndarray, turn: Array) -> Array:
-  """`[B, F, 3, 3]` vectors by `[N, 1, 3, 3]` rotations to `[B, N, F, 3, 3]`.
-
-  Written out: nine products fuse, a batched matrix product does not.
-  """
-  x, y, z = jnp.moveaxis(jnp.asarray(vectors)[:, None], -1, 0)
-  return jnp.stack(
-    [
-      turn[..., k, 0, None] * x
-      + turn[..., k, 1, None] * y
-      + turn[..., k, 2, None] * z
-      for k in range(3)
-    ],
-    axis=-1,
-  )

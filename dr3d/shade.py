@@ -17,6 +17,14 @@ CLOSEST_LIGHT = 0.1  # radii; no point is lit as if it were nearer
 LEAST_GLOSS = 1e-4  # of the half angle's cosine, whose power has a slope
 
 
+def flat_normals(corners: Array) -> Array:
+  """`[..., 3, 3]` corners to their face's unit normal at each corner."""
+  u = corners[..., 1, :] - corners[..., 0, :]
+  v = corners[..., 2, :] - corners[..., 0, :]
+  normal = to_unit(jnp.cross(u, v))
+  return jnp.broadcast_to(normal[..., None, :], corners.shape)
+
+
 def turn_normals(
   p: Array, normals: Array | None, views: Views, *, camera: str
 ) -> Array:
@@ -36,7 +44,7 @@ def turn_normals(
   towards = _to_camera(p, views, camera)
   facing = jnp.sum(face * towards[..., 0, :], axis=-1)
   if normals is None:
-    normals = jnp.broadcast_to(to_unit(face)[..., None, :], p.shape)
+    normals = flat_normals(p)
   return normals * jnp.where(facing < 0, -1, 1)[..., None, None]
 
 

@@ -19,6 +19,7 @@ from dr3d.distance import safe_norm, to_unit
 Array = jax.Array
 
 DISTANCE_RANGE = (1.5, 10.0)  # radii of the object
+SNUG = 2.04  # of the unit sphere's half angle, for a field of view around it
 FOV_RANGE = (0.15, 1.6)  # radians
 OFFSET_RANGE = (-0.5, 0.5)  # radii
 PRINCIPAL_RANGE = (-0.25, 0.25)  # heights of the picture
@@ -175,7 +176,7 @@ def make_views(
   return Views(
     quaternion=to_unit(quaternion),
     distance=jnp.full(n, distance, jnp.float32),
-    fov=jnp.full(n, 2.04 * np.arcsin(1 / distance), jnp.float32),
+    fov=jnp.full(n, SNUG * np.arcsin(1 / distance), jnp.float32),
     light=Light(
       direction=each_view(direction),
       intensity=each_view(intensity),

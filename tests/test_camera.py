@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 from dr3d.camera import fix_frame, look_at, project_points, quaternion_of
 from dr3d.layer import render_hard, render_layers
 from dr3d.raster import Budget
-from dr3d.render import Triangles, flat_normals, render
+from dr3d.render import Triangles, render
+from dr3d.shade import flat_normals
 from dr3d.view import make_views, rotation_matrix, sphere_views
 
 pytestmark = pytest.mark.usefixtures("_x64")

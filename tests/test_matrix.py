@@ -13,7 +13,8 @@ from dr3d.camera import project_points
 from dr3d.layer import render_hard
 from dr3d.matrix import from_opencv, from_opengl, to_opencv, to_opengl
 from dr3d.raster import Budget
-from dr3d.render import Triangles, flat_normals
+from dr3d.render import Triangles
+from dr3d.shade import flat_normals
 from dr3d.view import make_views
 
 pytestmark = pytest.mark.usefixtures("_x64")

@@ -15,10 +15,10 @@ from dr3d.render import (
   RenderConfig,
   Triangles,
   fit_budget,
-  flat_normals,
   render,
   stack_meshes,
 )
+from dr3d.shade import flat_normals
 from dr3d.view import make_views
 
 AMPLE = Budget(pairs=1024, blocks=128)

@@ -10,8 +10,8 @@ import pytest
 
 from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
-from dr3d.render import RenderConfig, Triangles, flat_normals, render
-from dr3d.shade import CLOSEST_LIGHT, shade, turn_normals
+from dr3d.render import RenderConfig, Triangles, render
+from dr3d.shade import CLOSEST_LIGHT, flat_normals, shade, turn_normals
 from dr3d.training.step import select_parts
 from dr3d.view import PointLight, make_views, project, sphere_views, take_views
 

@@ -66,6 +66,15 @@ class Budget:
       edges=max(self.edges, _round_some(int(jnp.max(usage.edges)))),
     )
 
+  def joined(self, other: "Budget") -> "Budget":
+    """Returns a budget that has room for what either has."""
+    return Budget(
+      pairs=max(self.pairs, other.pairs),
+      blocks=max(self.blocks, other.blocks),
+      crossing=max(self.crossing, other.crossing),
+      edges=max(self.edges, other.edges),
+    )
+
   def widened(self, factor: float) -> "Budget":
     """Returns a budget with room to spare."""
     return Budget(

@@ -227,12 +227,8 @@ def _first_budget(
   for step in range(4):
     batch = models.take(sampler(step)[:share]).triangles
     chosen = take_views(views, sampler.draw_views(step, views.count))
-    budget = fit_budget(batch, chosen, config=config.pipeline.render)
-    largest = Budget(
-      pairs=max(largest.pairs, budget.pairs),
-      blocks=max(largest.blocks, budget.blocks),
-      crossing=max(largest.crossing, budget.crossing),
-      edges=max(largest.edges, budget.edges),
+    largest = largest.joined(
+      fit_budget(batch, chosen, config=config.pipeline.render)
     )
   return largest.widened(HEADROOM)
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import trimesh
 
-from dr3d.render import Triangles, flat_normals, render
+from dr3d.render import Triangles, render
+from dr3d.shade import flat_normals
 from dr3d.view import (
   make_views,
   random_views,
