@@ -107,7 +107,7 @@ def project_points(
     raise ValueError(f"points must be [P, 3], got {points.shape}.")
   x, y, depth = _see(points, views)
   x, y, _ = to_picture(x, y, depth, views, size=size, camera=camera)
-  return jnp.stack([x, y], axis=-1)[0, :, :, 0], depth[0, :, :, 0]
+  return jnp.stack([x[0, 0], y[0, 0]], axis=-1), depth[0, 0]
 
 
 def quaternion_of(matrix: Array | np.ndarray) -> Array:
@@ -221,7 +221,7 @@ def fix_frame(
   check_camera(camera)
   x, y, depth = _see(points, views)
   frame = frame_object(x, y, depth, views, camera=camera)
-  zoom, x, y = (a[0, :, 0, 0] for a in frame)
+  zoom, x, y = (a[0, 0, :, 0] for a in frame)
   scale = zoom / jnp.tan(views.fov / 2)
   return dataclasses.replace(
     views,
@@ -233,11 +233,9 @@ def fix_frame(
 def _see(
   points: Array | np.ndarray, views: Views
 ) -> tuple[Array, Array, Array]:
-  """`[P, 3]` points to x, y and depth in the views, `[1, N, P, 1]`."""
-  x, y, z = jnp.moveaxis(
-    place_corners(jnp.asarray(points)[None, :, None], views), -1, 0
-  )
-  return x, y, views.distance[:, None, None] - z
+  """`[P, 3]` points to x, y and depth in the views, `[1, 1, N, P]`."""
+  x, y, z = place_corners(jnp.asarray(points)[None, :, None], views)
+  return x, y, views.distance[:, None] - z
 
 
 def make_placed_views(

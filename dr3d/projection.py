@@ -4,13 +4,16 @@ A point stands at `x` and `y` beside the optical axis and at `depth` before the
 camera, in radii of the object. Per unit of its scale a picture shows `x` at
 `x / depth` in perspective and at `x / distance` in parallel, so that both show
 the plane through the origin alike. Conventions: `dr3d.camera`. Here `B` models,
-`N` views, `F` faces.
+`N` views, `F` faces, `C` corners of each; faces stand last, see `dr3d.vector`.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dr3d.vector import Vector
 from dr3d.view import Views, rotation_matrix
 
 Array = jax.Array
@@ -18,7 +21,6 @@ Array = jax.Array
 CAMERAS = ("perspective", "orthographic")
 NEAREST = 0.01  # radii from the camera, where faces are cut
 CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
-FLATNESS = 512.0  # of an orthographic picture, see `inverse_depth`
 SMALLEST_HALF = 1e-3  # of an object in a picture of unit scale
 
 
@@ -28,35 +30,53 @@ def check_camera(camera: str) -> None:
     raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
 
 
-def place_corners(corners: Array | np.ndarray, views: Views) -> Array:
+def place_corners(corners: Array | np.ndarray, views: Views) -> Vector:
   """`[B, F, C, 3]` points of the object in the axes of the views.
 
   Returns:
-    `[B, N, F, C, 3]`.
+    x to the right, y up and z towards the camera, `[C, B, N, F]` each.
   """
-  p = turn_vectors(corners, views)
+  x, y, z = turn_vectors(corners, views)
   if views.offset is not None:
-    aside = jnp.pad(views.offset, [(0, 0), (0, 1)])
-    p = p + aside[:, None, None]
-  return p
+    x = x + views.offset[:, 0, None]
+    y = y + views.offset[:, 1, None]
+  return x, y, z
 
 
-def turn_vectors(vectors: Array | np.ndarray, views: Views) -> Array:
-  """`[B, F, C, 3]` vectors in the axes of the views, `[B, N, F, C, 3]`.
+def turn_vectors(vectors: Array | np.ndarray, views: Views) -> Vector:
+  """`[B, F, C, 3]` vectors in the axes of the views, `[C, B, N, F]` each."""
+  return _turn(rotation_matrix(views.quaternion), jnp.asarray(vectors))
 
-  Written out: nine products fuse, a batched matrix product does not.
-  """
-  turn = rotation_matrix(views.quaternion)[:, None]  # [N, 1, 3, 3]
-  x, y, z = jnp.moveaxis(jnp.asarray(vectors)[:, None], -1, 0)
-  return jnp.stack(
-    [
-      turn[..., k, 0, None] * x
-      + turn[..., k, 1, None] * y
-      + turn[..., k, 2, None] * z
-      for k in range(3)
-    ],
-    axis=-1,
+
+@jax.custom_vjp
+def _turn(matrix, vectors):
+  x, y, z = faces_last(vectors)
+  turned = jnp.moveaxis(matrix, 0, -1)[..., None]  # [3, 3, N, 1]
+  # Written out: nine products fuse, a product of matrices does not.
+  x, y, z = (row[0] * x + row[1] * y + row[2] * z for row in turned)
+  return x, y, z
+
+
+def _turn_forward(matrix, vectors):
+  return _turn(matrix, vectors), (matrix, vectors)
+
+
+def _turn_backward(saved, gradient):
+  matrix, vectors = saved
+  gradient = jnp.stack(gradient)
+  product = functools.partial(jnp.einsum, precision="highest")
+  return (
+    product("icbnf,bfcj->nij", gradient, vectors),
+    product("icbnf,nij->bfcj", gradient, matrix),
   )
+
+
+_turn.defvjp(_turn_forward, _turn_backward)
+
+
+def faces_last(array: Array | np.ndarray) -> Array:
+  """`[B, F, C, A]` to `[A, C, B, 1, F]`, for A parts of all views."""
+  return jnp.transpose(jnp.asarray(array), (3, 2, 0, 1))[..., None, :]
 
 
 def to_picture(
@@ -72,7 +92,7 @@ def to_picture(
   """Points to pixels.
 
   Args:
-    x: `[B, N, F, 3]`, as are `y` and `depth`.
+    x: `[C, B, N, F]`, as are `y` and `depth`.
     y: upwards.
     depth: positive.
     views: cameras.
@@ -83,40 +103,36 @@ def to_picture(
   Returns:
     x to the right and y down in pixels, and `inverse_depth`.
   """
-  distance = views.distance[:, None, None]
+  distance = views.distance[:, None]
   inverse = inverse_depth(depth, distance, camera)
   shrink = 1 / distance if camera == "orthographic" else inverse
   x, y = x * shrink, y * shrink
   if frame is not None:
     zoom, middle_x, middle_y = frame
     x, y = (x - middle_x) * zoom, (y - middle_y) * zoom
-  scale = size / 2 / jnp.tan(views.fov / 2)[:, None, None]
+  scale = size / 2 / jnp.tan(views.fov / 2)[:, None]
   x, y = size / 2 + scale * x, size / 2 - scale * y
   if frame is None and views.principal is not None:
-    x += size * views.principal[:, 0, None, None]
-    y += size * views.principal[:, 1, None, None]
+    x += size * views.principal[:, 0, None]
+    y += size * views.principal[:, 1, None]
   return x, y, inverse
 
 
 def inverse_depth(depth: Array, distance: Array, camera: str) -> Array:
-  """What the rasterizer takes for the inverse depth: affine in the picture.
+  """What the rasterizer takes for the depth: affine in the picture.
 
-  It is also the weight with which colours are mixed between corners, which a
-  parallel picture needs to be constant. `FLATNESS` makes it so up to one part
-  in 512: on a face that reaches through the share Δz of the sphere's depth, and
-  whose corners differ by Δc, a colour is off by less than `Δz Δc / 4 /
-  FLATNESS`. In float32, rounding leaves 6e-5 of the sphere's depth unresolved.
+  The inverse of the depth in perspective; in parallel, a number that falls by
+  1 through the unit sphere.
   """
   if camera == "orthographic":
-    return FLATNESS + (1 + distance - depth) / 2
+    return (1 + distance - depth) / 2
   return 1 / depth
 
 
 def depth_range(views: Views, camera: str) -> tuple[Array, Array]:
   """`inverse_depth` at the far and the near end of the unit sphere, `[N]`."""
   if camera == "orthographic":
-    flat = jnp.full_like(views.distance, FLATNESS)
-    return flat, flat + 1
+    return jnp.zeros_like(views.distance), jnp.ones_like(views.distance)
   return (
     1 / (views.distance + 1),
     1 / jnp.maximum(views.distance - 1, CLOSEST),
@@ -129,17 +145,17 @@ def frame_object(
   """How to zoom and move pictures so that objects fill them.
 
   Args:
-    x: `[B, N, F, 3]`, as are `y` and `depth`.
+    x: `[C, B, N, F]`, as are `y` and `depth`.
     y: upwards.
     depth: corners nearer than `NEAREST` count as on the optical axis.
     views: cameras.
     camera: one of `CAMERAS`.
 
   Returns:
-    `[B, N, 1, 1]` zoom, and x and y of the object's middle in a picture of unit
+    `[1, B, N, 1]` zoom, and x and y of the object's middle in a picture of unit
     scale: with them the object reaches as far as the unit sphere would.
   """
-  distance = views.distance[:, None, None]
+  distance = views.distance[:, None]
   is_before = depth > NEAREST
   if camera == "orthographic":
     shrink = jnp.where(is_before, 1 / distance, 0)
@@ -159,6 +175,6 @@ def _middle(x: Array) -> tuple[Array, Array]:
   Triangles that only pad stand at the centre of the sphere, which lies within
   the hull of the model, so they do not widen the range.
   """
-  low = jnp.min(x, axis=(-2, -1), keepdims=True)
-  high = jnp.max(x, axis=(-2, -1), keepdims=True)
+  low = jnp.min(x, axis=(0, -1), keepdims=True)
+  high = jnp.max(x, axis=(0, -1), keepdims=True)
   return (low + high) / 2, (high - low) / 2

@@ -22,6 +22,7 @@ from dr3d.projection import (
   turn_vectors,
 )
 from dr3d.shade import shade, turn_normals
+from dr3d.vector import Vector
 from dr3d.view import Views
 
 Array = jax.Array
@@ -206,6 +207,7 @@ def render(
     gamma=gamma,
     depth_range=tuple(map(each_model, depth_range(views, camera))),
     budget=budget,
+    camera=camera,
     soft=soft,
   )
   usage = dataclasses.replace(usage, crossing=crossing)
@@ -227,22 +229,24 @@ def _check(camera, shading, layers):
 
 
 def _color(p, triangles, views, camera, shading, layers):
-  """Colours of the corners, and behind them the channels of the layers."""
+  """Colours of the corners, then the channels of the layers."""
   normals = None
   if shading == "smooth":
     normals = turn_vectors(triangles.normals, views)
   normals = turn_normals(p, normals, views, camera=camera)
-  colors = shade(p, normals, views, albedo=triangles.albedo, camera=camera)
-  if not layers:
-    return colors
-  depth = views.distance[:, None, None, None] - p[..., 2:]
-  channels = {"depth": depth, "normal": normals, "share": jnp.ones_like(depth)}
-  return jnp.concatenate([colors] + [channels[name] for name in layers], -1)
+  shades = shade(p, normals, views, albedo=triangles.albedo, camera=camera)
+  depth = views.distance[:, None] - p[2]
+  channels = {
+    "depth": (depth,),
+    "normal": normals,
+    "share": (jnp.ones_like(depth),),
+  }
+  return [*shades, *(c for name in layers for c in channels[name])]
 
 
 def _to_pixels(
-  p: Array,
-  colors: Array,
+  p: Vector,
+  colors: tuple[Array, ...],
   soft: Array | None,
   views: Views,
   *,
@@ -251,49 +255,64 @@ def _to_pixels(
   camera: str,
   room: int,
 ) -> tuple[Array, Array, Array | None, Array]:
-  """`[B, N, F, 3, 3]` in camera axes to x, y in pixels and inverse depth.
+  """Corners in the axes of the views to those that `raster.rasterize` takes.
 
-  Also the colours and soft edges of the faces, which a cut changes, pictures
-  `B·N` in front, and the largest number of faces of a picture that the cut
-  makes two of. `room` is added to F.
+  Args:
+    p: `[3, B, N, F]` for each axis.
+    colors: C channels of the same shape.
+    soft: `[3, B·N, F]`, or none.
+    views: cameras.
+    size: see `render`, and so are `framing` and `camera`.
+    framing: how pictures are zoomed.
+    camera: how they are projected.
+    room: E, for faces that the near plane cuts in two.
+
+  Returns:
+    Corners, colours and soft edges of F + E faces, as `raster.rasterize` takes
+    them; and the largest number of faces of a picture that are cut in two.
   """
-  depth = views.distance[:, None, None] - p[..., 2]
+  x, y, z = p
+  depth = views.distance[:, None] - z
   frame = None
   if framing == "object":
-    frame = frame_object(p[..., 0], p[..., 1], depth, views, camera=camera)
+    frame = frame_object(x, y, depth, views, camera=camera)
   elif framing != "sphere":
     raise ValueError(f'framing must be "sphere" or "object", got {framing!r}.')
 
-  B, N = p.shape[:2]
-  corners = jnp.stack([p[..., 0], p[..., 1], depth], axis=-1)
-  corners, colors, soft, count = raster.clip_near(
-    corners.reshape(B * N, *corners.shape[2:]),
-    colors.reshape(B * N, *colors.shape[2:]),
-    soft,
-    nearest=NEAREST,
-    room=room,
+  data, soft, count = raster.clip_near(
+    _stack((x, y, depth, *colors)), soft, nearest=NEAREST, room=room
   )
-  corners = corners.reshape(B, N, *corners.shape[1:])
-  x, y, depth = (corners[..., k] for k in range(3))
-  pixels = jnp.stack(
-    to_picture(x, y, depth, views, size=size, camera=camera, frame=frame), -1
+  x, y, depth = data[:3].reshape(3, *x.shape[:-1], -1)
+  pixels = _stack(
+    to_picture(x, y, depth, views, size=size, camera=camera, frame=frame)
   )
-  pixels = pixels.reshape(B * N, *pixels.shape[2:])
-  return pixels, colors, soft, jnp.max(count)
+  if soft is not None:
+    soft = jnp.moveaxis(soft, 0, -1)
+  pixels, channels = (
+    jnp.transpose(array, (2, 3, 1, 0)) for array in (pixels, data[3:])
+  )
+  return pixels, channels, soft, jnp.max(count)
+
+
+def _stack(arrays: tuple[Array, ...]) -> Array:
+  """A arrays `[3, B, N, F]` to `[A, 3, B·N, F]`."""
+  _, B, N, F = arrays[0].shape
+  return jnp.stack(arrays).reshape(len(arrays), 3, B * N, F)
 
 
 def _soft_edges(triangles, p, views, camera):
-  """Bool `[B·N, F, 3]`, the edges at which surfaces end or fold in a view."""
+  """Bool `[3, B·N, F]`, the edges at which surfaces end or fold in a view."""
   if triangles.opposite is None:
     raise ValueError('coverage "mesh" needs triangles that know `opposite`.')
   opposite = jnp.repeat(jnp.asarray(triangles.opposite), views.count, axis=0)
-  axis = jnp.array([0, 0, 1], p.dtype)
+  x, y, z = p
+  towards = None
   if camera == "orthographic":
-    return raster.soft_edges(
-      p.reshape(-1, *p.shape[2:]), opposite, towards=axis
-    )
-  seen = p - views.distance[:, None, None, None] * axis
-  return raster.soft_edges(seen.reshape(-1, *p.shape[2:]), opposite)
+    towards = jnp.array([0, 0, 1], z.dtype)
+  else:
+    z = z - views.distance[:, None]
+  seen = jnp.transpose(_stack((x, y, z)), (2, 3, 1, 0))
+  return jnp.moveaxis(raster.soft_edges(seen, opposite, towards=towards), -1, 0)
 
 
 def fit_budget(
@@ -325,7 +344,7 @@ def _measure(triangles, views, *, config, budget):
     soft = _soft_edges(triangles, p, views, config.camera)
   pixels, _, soft, crossing = _to_pixels(
     p,
-    jnp.zeros((*p.shape[:-1], 0), p.dtype),
+    (),
     soft,
     views,
     size=config.size,
@@ -338,6 +357,7 @@ def _measure(triangles, views, *, config, budget):
     size=(config.size, config.size),
     sigma=config.sigma,
     budget=budget,
+    camera=config.camera,
     soft=soft,
   )
   return dataclasses.replace(usage, crossing=crossing)

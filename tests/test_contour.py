@@ -54,8 +54,18 @@ def make_scene(seed, *, faces=12):
 def _value_and_slope(draw):
   """Jits `draw` to its weighed sum, its pictures, and the sum's slopes."""
 
-  @functools.partial(jax.jit, static_argnames="budget")
-  def call(corners, colors, soft, weights, *, sigma, gamma, budget=AMPLE):
+  @functools.partial(jax.jit, static_argnames=("budget", "camera"))
+  def call(
+    corners,
+    colors,
+    soft,
+    weights,
+    *,
+    sigma,
+    gamma,
+    budget=AMPLE,
+    camera="perspective",
+  ):
     def loss(corners, colors, depth_range):
       color, alpha, usage = draw(
         corners,
@@ -65,6 +75,7 @@ def _value_and_slope(draw):
         gamma=gamma,
         depth_range=depth_range,
         budget=budget,
+        camera=camera,
       )
       images = jnp.concatenate([color, alpha[..., None]], axis=-1)
       return jnp.sum(images * weights), (images, usage)
@@ -111,13 +122,21 @@ def difference(got, true):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("sigma", "gamma"), [(1.0, 0.05), (0.4, 3e-3)])
-def test_image_and_gradients_equal_the_dense_form(seed, sigma, gamma):
+@pytest.mark.parametrize(
+  ("sigma", "gamma", "camera"),
+  [
+    (1.0, 0.05, "perspective"),
+    (0.4, 3e-3, "perspective"),
+    (1.0, 0.05, "orthographic"),
+  ],
+)
+def test_image_and_gradients_equal_the_dense_form(seed, sigma, gamma, camera):
   scene = make_scene(seed)
-  total, images, slopes, usage = fast(*scene, sigma=sigma, gamma=gamma)
-  expected, true_images, true_slopes, _ = dense(
-    *scene, sigma=sigma, gamma=gamma
-  )
+  if camera == "orthographic":
+    scene[0][..., 2] -= 0.5  # depths of either sign
+  how = {"sigma": sigma, "gamma": gamma, "camera": camera}
+  total, images, slopes, usage = fast(*scene, **how)
+  expected, true_images, true_slopes, _ = dense(*scene, **how)
   assert AMPLE.holds(usage)
   assert ((images[..., 3] > 0) & (images[..., 3] < 1)).mean() > 0.2
   np.testing.assert_allclose(total, expected, rtol=1e-11)

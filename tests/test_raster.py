@@ -21,7 +21,7 @@ from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import TILE, bin_faces
 from dr3d.raster.face import tabulate
 from dr3d.raster.forward import Pixels
-from dr3d.raster.fragment import Softness
+from dr3d.raster.fragment import Softness, Style
 
 SIZE = (20, 28)  # no multiple of the tile in either direction
 AMPLE = Budget(pairs=2048, blocks=256)
@@ -63,8 +63,19 @@ def fast(corners, colors, weights, *, size=SIZE, budget=AMPLE, **how):
   return _fast(corners, colors, weights, size=size, budget=budget, **how)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "budget"))
-def _fast(corners, colors, weights, *, size, budget, sigma, gamma, depth_range):
+@functools.partial(jax.jit, static_argnames=("size", "budget", "camera"))
+def _fast(
+  corners,
+  colors,
+  weights,
+  *,
+  size,
+  budget,
+  sigma,
+  gamma,
+  depth_range,
+  camera="perspective",
+):
   def loss(corners, colors, depth_range):
     color, alpha, usage = rasterize(
       corners,
@@ -74,6 +85,7 @@ def _fast(corners, colors, weights, *, size, budget, sigma, gamma, depth_range):
       gamma=gamma,
       depth_range=depth_range,
       budget=budget,
+      camera=camera,
     )
     total, images = weigh(color, alpha, weights)
     return total, (images, usage)
@@ -89,8 +101,10 @@ def dense(corners, colors, weights, *, size=SIZE, **how):
   return _dense(corners, colors, weights, size=size, **how)
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def _dense(corners, colors, weights, *, size, sigma, gamma):
+@functools.partial(jax.jit, static_argnames=("size", "camera"))
+def _dense(
+  corners, colors, weights, *, size, sigma, gamma, camera="perspective"
+):
   def loss(corners, colors, depth_range):
     def draw(corners, colors):
       return rasterize_dense(
@@ -103,6 +117,7 @@ def _dense(corners, colors, weights, *, size, sigma, gamma):
         cutoff=CUTOFF,
         background_depth=BACKGROUND_DEPTH,
         thinnest=THINNEST,
+        camera=camera,
       )
 
     return weigh(*jax.vmap(draw)(corners, colors), weights)
@@ -162,18 +177,21 @@ def test_the_reference_is_the_formula_of_one_pixel_at_a_time():
 
 
 @pytest.mark.parametrize(
-  ("size", "sigma", "gamma"),
+  ("size", "sigma", "gamma", "camera"),
   [
-    (SIZE, 1.0, 0.05),
-    (SIZE, 0.3, 3e-3),
-    (SIZE, 3.0, 0.3),
-    ((5, 16), 1.5, 0.05),
+    (SIZE, 1.0, 0.05, "perspective"),
+    (SIZE, 0.3, 3e-3, "perspective"),
+    (SIZE, 3.0, 0.3, "perspective"),
+    ((5, 16), 1.5, 0.05, "perspective"),
+    (SIZE, 1.0, 0.05, "orthographic"),
   ],
 )
-def test_image_and_gradients_equal_the_dense_form(size, sigma, gamma):
+def test_image_and_gradients_equal_the_dense_form(size, sigma, gamma, camera):
   corners, colors = make_scene(1, size=size)
+  if camera == "orthographic":
+    corners = corners - [0, 0, 0.4]  # depths of either sign
   weights = make_weights(1, size=size)
-  how = {"size": size, "sigma": sigma, "gamma": gamma}
+  how = {"size": size, "sigma": sigma, "gamma": gamma, "camera": camera}
   total, images, slopes, usage = fast(corners, colors, weights, **how)
   expected, true_images, true_slopes = dense(corners, colors, weights, **how)
   assert AMPLE.holds(usage)
@@ -436,7 +454,10 @@ def test_a_face_felt_only_in_the_backward_pass_does_not_overflow():
   # At the cut-off, rounding may differ between the passes.
   corners = np.array([[[[4.0, 4, 0.9], [12, 4, 0.9], [4, 12, 0.9]]]])
   colors = np.ones((1, 1, 3, 3))
-  table = tabulate(jnp.float32(corners), jnp.float32(colors))
+  table = tabulate(
+    *(jnp.float32(np.transpose(x, (3, 2, 0, 1))) for x in (corners, colors)),
+    camera="perspective",
+  )
   softness = Softness(
     sigma=jnp.float32(1),
     gamma=jnp.float32(1e-3),
@@ -462,7 +483,7 @@ def test_a_face_felt_only_in_the_backward_pass_does_not_overflow():
     jnp.ones((3, *shape), jnp.float32),
     jnp.ones(shape, jnp.float32),
     grid=(2, 2),
-    hard=False,
+    style=Style(is_hard=False, camera="perspective"),
   )
   for gradient in gradients:
     assert np.isfinite(gradient).all()

@@ -47,11 +47,21 @@ def make_point(position, intensity):
   )
 
 
+def split(array):
+  """`[B, N, F, 3, 3]` to a vector of its axes."""
+  return tuple(jnp.transpose(array, (4, 3, 0, 1, 2)))
+
+
+def join(vector):
+  """The way back."""
+  return np.transpose(np.stack(vector), (2, 3, 4, 1, 0))
+
+
 def shade_plane(views, places, *, normal=(0.0, 0, 1), **options):
   """Colours of corners of a plane, `[P, 3]`."""
   p = jnp.array(places, jnp.float64).reshape(1, 1, -1, 3, 3)
   normals = jnp.broadcast_to(jnp.array(normal), p.shape)
-  return np.asarray(shade(p, normals, views, **options)).reshape(-1, 3)
+  return join(shade(split(p), split(normals), views, **options)).reshape(-1, 3)
 
 
 # ----- point lights ----------------------------------------------------------
@@ -107,7 +117,7 @@ def test_a_light_on_the_surface_is_finite_and_so_is_its_gradient():
     )
     p = jnp.zeros((1, 1, 1, 3, 3))
     normals = jnp.broadcast_to(jnp.array([0, 0, 1.0]), p.shape)
-    return jnp.sum(shade(p, normals, views))
+    return sum(map(jnp.sum, shade(split(p), split(normals), views)))
 
   for z in (0.0, 1e-9, 0.5 * CLOSEST_LIGHT):
     value, slope = jax.value_and_grad(total)(jnp.array([[[0, 0, z]]]))
@@ -124,7 +134,7 @@ def test_flat_normals_stand_on_their_faces_towards_the_camera(camera):
   rng = np.random.default_rng(2)
   p = jnp.array(rng.uniform(-0.5, 0.5, (1, 1, 20, 3, 3)))
   views = make_view()
-  got = np.asarray(turn_normals(p, None, views, camera=camera))
+  got = join(turn_normals(split(p), None, views, camera=camera))
   flat = np.asarray(flat_normals(p))
   sign = np.sign(np.sum(got * flat, axis=-1, keepdims=True))
   np.testing.assert_allclose(got, sign * flat, atol=1e-12)
@@ -132,8 +142,8 @@ def test_flat_normals_stand_on_their_faces_towards_the_camera(camera):
   if camera == "orthographic":
     ray = np.array([0, 0, 1.0])
   assert (np.sum(got[..., :1, :] * ray, axis=-1) > 0).all()
-  given = turn_normals(p, jnp.array(flat), views, camera=camera)
-  np.testing.assert_allclose(given, got, atol=1e-12)
+  given = turn_normals(split(p), split(flat), views, camera=camera)
+  np.testing.assert_allclose(join(given), got, atol=1e-12)
 
 
 def make_soup(seed):
@@ -219,6 +229,27 @@ def test_vertex_colours_are_mixed_over_a_face():
     right = x / 1.2 + (1 - blue) / 2
     expected = np.array([1 - blue - right, right, blue]) * [0.9, 0.6, 0.3]
     np.testing.assert_allclose(image[8, 8, :3], expected, atol=1e-6)
+
+
+def test_vertex_colours_of_a_tilted_face_are_affine_in_a_parallel_picture():
+  # In perspective the far half of the face is shorter than the near one.
+  corners = jnp.array([[[[-0.6, -0.6, 0.5], [0.6, -0.6, 0.5], [0, 0.6, -0.5]]]])
+  model = Triangles(
+    corners, flat_normals(corners), albedo=jnp.eye(3)[None, None]
+  )
+  views = dataclasses.replace(
+    make_view(ambient=1.0), fov=jnp.array([2 * np.arctan(1 / 3)])
+  )
+  parallel, perspective = (
+    np.asarray(draw(model, views, camera=camera, sigma=0.01)[0, 0])
+    for camera in ("orthographic", "perspective")
+  )
+  # Centre of row 11, column 8: x = 1/16, y = -7/16.
+  blue = (-7 / 16 + 0.6) / 1.2
+  right = (1 / 16) / 1.2 + (1 - blue) / 2
+  expected = np.array([1 - blue - right, right, blue]) * [0.9, 0.6, 0.3]
+  np.testing.assert_allclose(parallel[11, 8, :3], expected, atol=1e-12)
+  assert np.abs(perspective[11, 8, :3] - expected).max() > 0.01
 
 
 # ----- gradients -------------------------------------------------------------

@@ -10,6 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from dr3d.projection import check_camera
 from dr3d.raster.backward import scatter_gradient
 from dr3d.raster.bin import (
   SLOTS,
@@ -33,6 +34,7 @@ from dr3d.raster.fragment import (
   EMPTY_DEPTH,
   SLACK,
   Softness,
+  Style,
 )
 
 Array = jax.Array
@@ -61,6 +63,7 @@ def rasterize(
   gamma: Array | float,
   depth_range: tuple[Array, Array],
   budget: Budget,
+  camera: str = "perspective",
   soft: Array | None = None,
 ) -> tuple[Array, Array, Usage]:
   """Draws I pictures of F triangles each.
@@ -80,7 +83,8 @@ def rasterize(
 
   Args:
     corners: `[I, F, 3, 3]` corner, then x to the right and y down in pixels,
-      and the inverse depth; a face with one that is not positive is not drawn.
+      and the inverse depth; in perspective, a face with one that is not
+      positive is not drawn.
     colors: `[I, F, 3, C]` colour at each corner.
     size: height and width in pixels.
     sigma: `[]` softness of edges, pixels.
@@ -90,6 +94,10 @@ def rasterize(
     budget: room for tile-face pairs and blocks. A call that needs more is
       incomplete, and says so: check `budget.holds(usage)`, and call again with
       `budget.grown_to(usage)`.
+    camera: `"perspective"`, or `"orthographic"`: colours are affine on a face
+      in space, and so in the picture where it is a parallel one. There the
+      inverse depth may be any number that grows towards the camera and is
+      affine in the picture.
     soft: bool `[I, F, 3]`, the soft ones of a face's edges, edge k from corner
       k to k + 1; see `soft_edges`. All, each on its own, where None.
 
@@ -111,6 +119,7 @@ def rasterize(
       f"colors must be [I, F, 3, C] beside corners {corners.shape}, got"
       f" {colors.shape}."
     )
+  check_camera(camera)
   pictures = corners.shape[0]
   dtype = corners.dtype
   far, near = (
@@ -124,26 +133,35 @@ def rasterize(
   )
   blocks = -(-budget.blocks // CHUNK) * CHUNK
   budget = dataclasses.replace(budget, blocks=blocks)
-  corners, colors, soft = wind(corners, colors, soft)
+  corners, colors, soft = wind(*_faces_last(corners, colors, soft))
+  style = Style(is_hard=soft is not None, camera=camera)
   color, alpha, depth, usage = _draw(
-    size, budget, soft is not None, corners, colors, softness
+    size, budget, style, corners, colors, softness
   )
   if soft is None:
     return color, alpha, usage
-  table = tabulate(corners, colors)
-  edges = list_edges(table, soft)
+  table = tabulate(corners, colors, camera=camera)
+  edges = list_edges(table, soft, camera=camera)
   bins = _bin_edges(edges, size=size, sigma=sigma, budget=budget)
   table, softness, depth = jax.lax.stop_gradient((table, softness, depth))
-  nearest = find_nearest(table, edges, bins, softness, depth, size=size)
+  nearest = find_nearest(table, bins, softness, depth, size=size)
   alpha = (depth > EMPTY_DEPTH).astype(color.dtype)
   hard = jnp.concatenate([color, alpha[..., None]], axis=-1)
-  image = soften(corners, colors, hard, nearest, sigma=softness.sigma)
+  image = soften(
+    corners, colors, hard, nearest, sigma=softness.sigma, camera=camera
+  )
   alpha = image[..., -1]
   full = jnp.where(alpha > 0, alpha, 1)
   channels = [image[..., c] / full for c in range(color.shape[-1])]
   color = jnp.stack(channels, axis=-1)
   usage = dataclasses.replace(usage, edges=bins.usage.pairs)
   return color, alpha, usage
+
+
+def _faces_last(corners, colors, soft):
+  """`[I, F, 3, ...]` to `[..., 3, I, F]`."""
+  corners, colors = (jnp.transpose(x, (3, 2, 0, 1)) for x in (corners, colors))
+  return corners, colors, None if soft is None else jnp.moveaxis(soft, -1, 0)
 
 
 def _bin_edges(edges, *, size, sigma, budget):
@@ -161,6 +179,7 @@ def measure(
   size: tuple[int, int],
   sigma: Array | float,
   budget: Budget,
+  camera: str = "perspective",
   soft: Array | None = None,
 ) -> Usage:
   """Counts what `rasterize` would need, without drawing; cheap to compile.
@@ -170,16 +189,17 @@ def measure(
     size: height and width.
     sigma: softness of edges, pixels.
     budget: room for the pairs; the blocks are counted only where these fit.
-    soft: as for `rasterize`.
+    camera: as for `rasterize`, and so is `soft`.
+    soft: the soft edges.
   """
   colors = jnp.zeros((*corners.shape[:3], 0), corners.dtype)
-  corners, colors, soft = wind(corners, colors, soft)
-  table = tabulate(corners, colors)
+  corners, colors, soft = wind(*_faces_last(corners, colors, soft))
+  table = tabulate(corners, colors, camera=camera)
   reach = _reach(sigma) if soft is None else SLACK
   usage = bin_faces(table, size=size, reach=reach, budget=budget).usage
   if soft is None:
     return usage
-  edges = list_edges(table, soft)
+  edges = list_edges(table, soft, camera=camera)
   bins = _bin_edges(edges, size=size, sigma=sigma, budget=budget)
   return dataclasses.replace(usage, edges=bins.usage.pairs)
 
@@ -190,23 +210,23 @@ def _reach(sigma):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _draw(size, budget, hard, corners, colors, softness):
-  return _draw_forward(size, budget, hard, corners, colors, softness)[0]
+def _draw(size, budget, style, corners, colors, softness):
+  return _draw_forward(size, budget, style, corners, colors, softness)[0]
 
 
-def _draw_forward(size, budget, hard, corners, colors, softness):
+def _draw_forward(size, budget, style, corners, colors, softness):
   grid = tile_grid(size)
-  table = tabulate(corners, colors)
-  reach = SLACK if hard else _reach(softness.sigma)
+  table = tabulate(corners, colors, camera=style.camera)
+  reach = SLACK if style.is_hard else _reach(softness.sigma)
   bins = bin_faces(table, size=size, reach=reach, budget=budget)
-  pixels = gather_pixels(table, bins, softness, grid=grid, hard=hard)
+  pixels = gather_pixels(table, bins, softness, grid=grid, style=style)
   color = jnp.moveaxis(untile(pixels.color, size), 0, -1)
   alpha = 1 - untile(pixels.clear, size)
   depth = untile(pixels.top, size)
   return (color, alpha, depth, bins.usage), (table, bins, softness, pixels)
 
 
-def _draw_backward(size, budget, hard, saved, gradient):
+def _draw_backward(size, budget, style, saved, gradient):
   del budget
   table, bins, softness, pixels = saved
   color, alpha, _, _ = gradient
@@ -218,7 +238,7 @@ def _draw_backward(size, budget, hard, saved, gradient):
     split_tiles(jnp.moveaxis(color, -1, 0)),
     split_tiles(alpha),
     grid=tile_grid(size),
-    hard=hard,
+    style=style,
   )
   zero = jnp.zeros_like(softness.sigma)
   return corners, colors, Softness(sigma=zero, gamma=zero, far=far, near=near)

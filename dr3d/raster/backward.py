@@ -13,6 +13,7 @@ from dr3d.raster.fragment import (
   CHUNK,
   Fragments,
   Softness,
+  Style,
   at_edge,
   beyond_ends,
   chunk_count,
@@ -36,7 +37,7 @@ def scatter_gradient(
   alpha_gradient: Array,
   *,
   grid: tuple[int, int],
-  hard: bool,
+  style: Style,
 ) -> tuple[Array, Array, Array, Array]:
   """Carries the gradient of the pixels back to the faces.
 
@@ -54,15 +55,16 @@ def scatter_gradient(
     color_gradient: `[C, tiles + 1, TILE²]`.
     alpha_gradient: `[tiles + 1, TILE²]`.
     grid: rows and columns of tiles in a picture.
-    hard: as in `gather_pixels`.
+    style: as in `gather_pixels`.
 
   Returns:
-    The gradients with respect to the wound corners `[I, F, 3, 3]` (x, y,
-    inverse depth), their colours `[I, F, 3, C]`, and `softness.far` and
+    The gradients with respect to the wound corners `[3, 3, I, F]` (x, y,
+    inverse depth), their colours `[C, 3, I, F]`, and `softness.far` and
     `softness.near`, `[I]` each.
   """
   pictures, faces = table.drawn.shape
-  channels = table.color.shape[-2]
+  channels = len(table.color)
+  is_parallel = style.camera == "orthographic"
   dtype = table.start_x.dtype
   packed = pack(table)
 
@@ -71,7 +73,7 @@ def scatter_gradient(
     rows, used, tile, center, far, near = cut_chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
-    f = evaluate(rows, used, center, softness, far, near, hard=hard)
+    f = evaluate(rows, used, center, softness, far, near, style=style)
 
     def pixel(array):
       return array[tile][:, None]
@@ -93,16 +95,21 @@ def scatter_gradient(
     g_near = -jnp.sum(jnp.where(seen, g_z * f.z, 0), axis=(1, 2))
     g_far = -g_near - jnp.sum(g_z, axis=(1, 2))
     g_depth = g_z / jnp.where(seen, f.weight_sum, 1)
-    mixed = w / jnp.where(seen, f.depth_sum, 1)
-    g_depth_sum = g_depth - mixed * sum(
+    mixed = w / jnp.where(seen, f.color_sum, 1)
+    g_color_sum = -mixed * sum(
       g * c for g, c in zip(g_color, f.color, strict=True)
     )
     g_weight_sum = -g_depth * f.depth_sum / jnp.where(seen, f.weight_sum, 1)
+    if is_parallel:
+      g_depth_sum = g_depth
+      g_weight_sum += g_color_sum
+    else:
+      g_depth_sum = g_depth + g_color_sum
     slope_x = slope_y = jnp.zeros_like(pull)
     for k in range(3):
       g_weight = g_weight_sum + g_depth_sum * at_edge(rows.inverse_depth, k)
       for c in range(channels):
-        g_weight += mixed * g_color[c] * at_edge(rows.color[..., c, :], k)
+        g_weight += mixed * g_color[c] * at_edge(rows.color[c], k)
       g_weight = jnp.where(f.e[k] > 0, g_weight, 0)
       g_weight = g_weight * at_edge(rows.inverse_height, k)
       slope_x -= g_weight * at_edge(rows.normal_x, k)
@@ -111,7 +118,7 @@ def scatter_gradient(
     def over_pixels(g):
       return jnp.sum(g, axis=-1)
 
-    if not hard:
+    if not style.is_hard:
       g_logit = (1 - f.coverage) * pull
       g_logit += pixel(alpha_gradient * pixels.clear) * f.coverage
       push = -2 * g_logit * f.sign / softness.sigma**2
@@ -122,7 +129,7 @@ def scatter_gradient(
       k = (j + 1) % 3  # the edge opposite to corner j
       bary = f.e[k] * at_edge(rows.inverse_height, k)
       pull_x, pull_y = bary * slope_x, bary * slope_y
-      if not hard:
+      if not style.is_hard:
         pull_x = shares[j] * push * off_x + pull_x
         pull_y = shares[j] * push * off_y + pull_y
       columns += [
@@ -142,17 +149,17 @@ def scatter_gradient(
     0, chunk_count(bins), body, (sums, jnp.zeros((pictures, 2), dtype))
   )
   sums = sums.reshape(pictures, faces, 3, 3 + channels)
-  # The table holds colour times inverse depth.
-  opposite = [1, 2, 0]
-  depth = table.inverse_depth[..., opposite][..., None]
-  depth = jnp.where(depth == 0, 1, depth)
-  color = jnp.swapaxes(table.color[..., opposite], -1, -2) / depth
-  g_color = sums[..., 3:] * depth
-  g_depth = sums[..., 2:3]
-  for c in range(channels):  # written out: a sum of so few is slow
-    g_depth += sums[..., 3 + c : 4 + c] * color[..., c : c + 1]
-  g_corners = jnp.concatenate([sums[..., :2], g_depth], axis=-1)
-  return g_corners, g_color, ranges[:, 0], ranges[:, 1]
+  g_x, g_y, g_depth, *g_color = jnp.transpose(sums, (3, 2, 0, 1))
+  if not is_parallel:
+    # The table holds colour times inverse depth.
+    depth = jnp.roll(table.inverse_depth, -1, axis=0)
+    depth = jnp.where(depth == 0, 1, depth)
+    for c, color in enumerate(jnp.roll(table.color, -1, axis=1)):
+      g_depth += g_color[c] * (color / depth)
+      g_color[c] = g_color[c] * depth
+  g_corners = jnp.stack([g_x, g_y, g_depth])
+  g_colors = jnp.stack(g_color) if g_color else jnp.zeros_like(table.color)
+  return g_corners, g_colors, ranges[:, 0], ranges[:, 1]
 
 
 def _nearest_point(f: Fragments, rows: FaceTable):

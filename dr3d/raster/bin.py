@@ -159,7 +159,7 @@ def bin_faces(
   """Finds the faces of each tile.
 
   Args:
-    table: fields `[I, F, 3]` for I pictures of F faces, or of F edges.
+    table: fields `[3, I, F]` for I pictures of F faces, or of F edges.
     size: height and width of a picture, pixels.
     reach: how far beyond its edges a face is felt, pixels.
     budget: the room for pairs and blocks.
@@ -174,8 +174,8 @@ def bin_faces(
 
   def span(start, cells):
     # Pixel centres, not pixel corners, must lie within reach.
-    low = jnp.min(start, axis=-1) - reach - 0.5
-    high = jnp.max(start, axis=-1) + reach - 0.5
+    low = jnp.min(start, axis=0) - reach - 0.5
+    high = jnp.max(start, axis=0) + reach - 0.5
     first = jnp.clip(jnp.ceil(low), 0, cells * TILE) // TILE
     last = jnp.clip(jnp.floor(high), -1, cells * TILE - 1) // TILE
     return first.astype(jnp.int32), (last - first + 1).astype(jnp.int32)
@@ -228,7 +228,8 @@ def _touches(table, face, x, y, reach):
   """Whether some pixel centre of a tile is within reach of all three edges."""
   half = (TILE - 1) / 2
   fields = (table.normal_x, table.normal_y, table.start_x, table.start_y)
-  rows = jnp.concatenate([f.reshape(-1, 3) for f in fields], axis=-1)[face]
+  columns = jnp.concatenate([f.reshape(3, -1) for f in fields])
+  rows = columns.T[face]
   center_x = x * TILE + TILE / 2
   center_y = y * TILE + TILE / 2
   touches = jnp.ones(face.shape, bool)

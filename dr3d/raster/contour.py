@@ -51,10 +51,10 @@ class EdgeTable:
   """Edges of I pictures, in a form that `bin_faces` takes.
 
   Attributes:
-    normal_x: `[I, E, 3]`, for the half planes beside and behind the edge.
-    normal_y: `[I, E, 3]`.
-    start_x: `[I, E, 3]`.
-    start_y: `[I, E, 3]`.
+    normal_x: `[3, I, E]`, for the half planes beside and behind the edge.
+    normal_y: `[3, I, E]`.
+    start_x: `[3, I, E]`.
+    start_y: `[3, I, E]`.
     drawn: bool `[I, E]`.
   """
 
@@ -65,26 +65,29 @@ class EdgeTable:
   drawn: Array
 
 
-def list_edges(table: FaceTable, soft: Array) -> EdgeTable:
-  """The edges `3 f + k` of a table `[I, F]` with marks `[I, F, 3]`."""
-  pictures = len(soft)
-
-  def flat(x):
-    return jax.lax.stop_gradient(x).reshape(pictures, -1)
-
-  nx, ny = flat(table.normal_x), flat(table.normal_y)
-  ax, ay = flat(table.start_x), flat(table.start_y)
-  bx = flat(jnp.roll(table.start_x, -1, axis=-1))
-  by = flat(jnp.roll(table.start_y, -1, axis=-1))
-  is_before = jnp.all(table.inverse_depth > 0, axis=-1, keepdims=True)
+def list_edges(table: FaceTable, soft: Array, *, camera: str) -> EdgeTable:
+  """The edges `3 f + k` of a table `[3, I, F]` with marks `[3, I, F]`."""
+  table = jax.lax.stop_gradient(table)
+  nx, ny = table.normal_x, table.normal_y
+  ax, ay = table.start_x, table.start_y
+  bx, by = (jnp.roll(v, -1, axis=0) for v in (ax, ay))
+  drawn = soft & (table.length > 0)
+  if camera == "perspective":
+    drawn &= jnp.all(table.inverse_depth > 0, axis=0)
   zero = jnp.zeros_like(nx)
   return EdgeTable(
-    normal_x=jnp.stack([nx, -nx, zero], -1),
-    normal_y=jnp.stack([ny, -ny, zero], -1),
-    start_x=jnp.stack([ax, bx, ax], -1),
-    start_y=jnp.stack([ay, by, ay], -1),
-    drawn=flat(soft & (table.length > 0) & is_before),
+    normal_x=_by_edge(jnp.stack([nx, -nx, zero])),
+    normal_y=_by_edge(jnp.stack([ny, -ny, zero])),
+    start_x=_by_edge(jnp.stack([ax, bx, ax])),
+    start_y=_by_edge(jnp.stack([ay, by, ay])),
+    drawn=_by_edge(drawn),
   )
+
+
+def _by_edge(array: Array) -> Array:
+  """`[..., 3, I, F]` to `[..., I, 3 F]`, edge `3 f + k`."""
+  *lead, _, pictures, faces = array.shape
+  return jnp.moveaxis(array, -3, -1).reshape(*lead, pictures, 3 * faces)
 
 
 @jax.tree_util.register_dataclass
@@ -105,7 +108,6 @@ class Nearest:
 
 def find_nearest(
   table: FaceTable,
-  edges: EdgeTable,
   bins: Bins,
   softness: Softness,
   depth: Array,
@@ -115,9 +117,8 @@ def find_nearest(
   """Finds the nearest visible edges.
 
   Args:
-    table: fields `[I, F, 3]`.
-    edges: of that table.
-    bins: the blocks of the edges; their number is a multiple of `CHUNK`.
+    table: fields `[3, I, F]`.
+    bins: the blocks of its edges; their number is a multiple of `CHUNK`.
     softness: traced numbers.
     depth: `[I, H, W]` Z, `EMPTY_DEPTH` for nothing.
     size: H and W.
@@ -129,16 +130,16 @@ def find_nearest(
   dtype = depth.dtype
   x, y = pixel_offsets(dtype)
   fields = [
-    edges.normal_x[..., 0],
-    edges.normal_y[..., 0],
-    edges.start_x[..., 0],
-    edges.start_y[..., 0],
-    table.length.reshape(pictures, -1),
+    table.normal_x,
+    table.normal_y,
+    table.start_x,
+    table.start_y,
+    table.length,
     # Corner data stand at the opposite edge: the start of edge k at k + 1.
-    jnp.roll(table.inverse_depth, -1, axis=-1).reshape(pictures, -1),
-    jnp.roll(table.inverse_depth, -2, axis=-1).reshape(pictures, -1),
+    jnp.roll(table.inverse_depth, -1, axis=0),
+    jnp.roll(table.inverse_depth, -2, axis=0),
   ]
-  packed = jnp.stack(fields, axis=-1).reshape(-1, 7)
+  packed = _by_edge(jnp.stack(fields)).reshape(len(fields), -1).T
   flat_depth = depth.reshape(-1)
 
   def body(i, best):
@@ -222,15 +223,17 @@ def soften(
   nearest: Nearest,
   *,
   sigma: Array,
+  camera: str,
 ) -> Array:
   """Blends each pixel across its nearest edge.
 
   Args:
-    corners: `[I, F, 3, 3]` wound corners.
-    colors: `[I, F, 3, C]`.
+    corners: `[3, 3, I, F]` wound corners.
+    colors: `[C, 3, I, F]`.
     hard: `[I, H, W, C + 1]` V, colour and coverage 0 or 1.
     nearest: the edges.
     sigma: softness of edges, pixels.
+    camera: `"perspective"` or `"orthographic"`.
 
   Returns:
     `[I, H, W, C + 1]`, colour multiplied by alpha, and alpha.
@@ -238,9 +241,9 @@ def soften(
   _, height, width, channels = hard.shape
   # Channel by channel, written out: sums over so short an axis are slow, and
   # the gradient of each product with D would be one.
-  data = jnp.concatenate([corners, colors], axis=-1)
-  data = jnp.concatenate([data, jnp.roll(data, -1, axis=2)], axis=-1)
-  data = data.reshape(-1, data.shape[-1])[jnp.maximum(nearest.edge, 0)]
+  data = jnp.concatenate([corners, colors])
+  data = _by_edge(jnp.concatenate([data, jnp.roll(data, -1, axis=1)]))
+  data = data.reshape(len(data), -1).T[jnp.maximum(nearest.edge, 0)]
   first = [data[..., c] for c in range(channels + 2)]
   second = [data[..., channels + 2 + c] for c in range(channels + 2)]
   ax, ay, start, *start_color = first
@@ -253,6 +256,8 @@ def soften(
   share = jnp.clip(share / jnp.where(square > 0, square, 1), 0, 1)
   d2 = (x - ax - share * (bx - ax)) ** 2 + (y - ay - share * (by - ay)) ** 2
   cover = jax.nn.sigmoid(jnp.where(has_edge, d2, 0) / sigma**2)
+  if camera == "orthographic":
+    start = end = jnp.ones_like(share)
   start, end = (1 - share) * start, share * end
   total = jnp.where(has_edge, start + end, 1)
   beyond = hard.reshape(-1, channels)[nearest.across]

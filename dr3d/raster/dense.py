@@ -22,6 +22,7 @@ def rasterize_dense(
   cutoff: float,
   background_depth: float,
   thinnest: float,
+  camera: str = "perspective",
 ) -> tuple[Array, Array]:
   """Draws one picture; see `dr3d.raster.rasterize` for what the names mean.
 
@@ -35,6 +36,7 @@ def rasterize_dense(
     cutoff: logit below which a face leaves a pixel alone.
     background_depth: normalised inverse depth of the background.
     thinnest: a face that is less high than this (pixels) is not drawn.
+    camera: `"perspective"` or `"orthographic"`.
 
   Returns:
     Colour `[H, W, C]` and alpha `[H, W]`.
@@ -56,7 +58,8 @@ def rasterize_dense(
   sides = jnp.stack([v[:, (k + 1) % 3] - v[:, k] for k in range(3)])
   longest = jnp.max(jnp.sum(jax.lax.stop_gradient(sides) ** 2, -1), axis=0)
   drawn = jnp.abs(area) > thinnest * jnp.sqrt(longest)
-  drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
+  if camera == "perspective":
+    drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
   area = jnp.where(drawn, area, 1)
 
   distances, weights = [], []
@@ -83,8 +86,11 @@ def rasterize_dense(
   clipped = clipped / jnp.where(drawn[:, None], total, 1)
   inverse_depth = jnp.sum(clipped * corners[..., 2], axis=-1)
   inverse_depth = jnp.where(drawn, inverse_depth, 1)
-  color = jnp.einsum("hwfk,fk,fkc->hwfc", clipped, corners[..., 2], colors)
-  color = color / inverse_depth[..., None]
+  if camera == "perspective":
+    color = jnp.einsum("hwfk,fk,fkc->hwfc", clipped, corners[..., 2], colors)
+    color = color / inverse_depth[..., None]
+  else:
+    color = jnp.einsum("hwfk,fkc->hwfc", clipped, colors)
   far, near = depth_range
   z = (inverse_depth - far) / (near - far)
 

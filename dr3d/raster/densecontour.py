@@ -26,6 +26,7 @@ def rasterize_dense_contour(
   brim: float,
   step: float,
   preference: float,
+  camera: str = "perspective",
 ) -> tuple[Array, Array]:
   """Draws one picture; see `dr3d.raster.rasterize` for what the names mean.
 
@@ -43,6 +44,7 @@ def rasterize_dense_contour(
     brim: weight of a hard face there.
     step: how far beyond an edge the pixel across is taken, pixels.
     preference: for the edge that a pixel faces, of two that share a corner.
+    camera: `"perspective"` or `"orthographic"`.
 
   Returns:
     Colour `[H, W, C]` and alpha `[H, W]`.
@@ -54,7 +56,7 @@ def rasterize_dense_contour(
   p = jnp.stack([x, y], axis=-1)[:, :, None, :].astype(corners.dtype)
   far, near = depth_range
   hard, top = _hard_picture(
-    p, corners, colors, gamma, far, near, thinnest, slack, brim
+    p, corners, colors, gamma, far, near, thinnest, slack, brim, camera
   )
 
   def of_edges(array):  # [F, 3, ...] to [3 F, ...], at the start and the end
@@ -89,6 +91,7 @@ def rasterize_dense_contour(
   column = jnp.clip(beyond[..., 0], 0, width - 1)
   other_top = jnp.where(is_inner, top[row, column], top[..., None])
   before = jnp.all(corners[..., 2] > 0, axis=-1)[:, None]
+  before |= camera == "orthographic"
   exists = (soft & before).reshape(-1) & (square > 0)
   visible = exists & (d2 < -cutoff * sigma**2) & (z > other_top)
 
@@ -105,8 +108,11 @@ def rasterize_dense_contour(
     index = index.reshape(index.shape + (1,) * (array.ndim - 3))
     return jnp.take_along_axis(array, index, axis=2)[:, :, 0]
 
-  share = (1 - t)[..., None] * start[:, None] * start_color
-  share = (share + t[..., None] * end[:, None] * end_color) / depth[..., None]
+  start_share, end_share = 1 - t, t
+  if camera == "perspective":
+    start_share, end_share = (1 - t) * start / depth, t * end / depth
+  share = start_share[..., None] * start_color
+  share = share + end_share[..., None] * end_color
   edge_color = jnp.concatenate(
     [pick(share), jnp.ones((height, width, 1), share.dtype)], axis=-1
   )
@@ -119,7 +125,9 @@ def rasterize_dense_contour(
   return image[..., :-1] / jnp.where(alpha > 0, alpha, 1)[..., None], alpha
 
 
-def _hard_picture(p, corners, colors, gamma, far, near, thinnest, slack, brim):
+def _hard_picture(
+  p, corners, colors, gamma, far, near, thinnest, slack, brim, camera
+):
   """Colour and coverage `[H, W, C + 1]`, and Z `[H, W]`."""
 
   def cross(a, b):
@@ -130,7 +138,8 @@ def _hard_picture(p, corners, colors, gamma, far, near, thinnest, slack, brim):
   sides = jax.lax.stop_gradient(jnp.roll(v, -1, axis=1) - v)
   square = jnp.sum(sides**2, axis=-1)
   drawn = jnp.abs(area) > thinnest * jnp.sqrt(jnp.max(square, axis=-1))
-  drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
+  if camera == "perspective":
+    drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
   area = jnp.where(drawn, area, 1)
   weights, is_within, is_inside = [], drawn, drawn
   for k in range(3):
@@ -144,8 +153,11 @@ def _hard_picture(p, corners, colors, gamma, far, near, thinnest, slack, brim):
   weight = weight / jnp.where(is_within[..., None], total, 1)
   depth = jnp.sum(weight * corners[..., 2], axis=-1)
   depth = jnp.where(is_within, depth, 1)
-  color = jnp.einsum("hwfk,fk,fkc->hwfc", weight, corners[..., 2], colors)
-  color = color / depth[..., None]
+  if camera == "perspective":
+    color = jnp.einsum("hwfk,fk,fkc->hwfc", weight, corners[..., 2], colors)
+    color = color / depth[..., None]
+  else:
+    color = jnp.einsum("hwfk,fkc->hwfc", weight, colors)
   z = (depth - far) / (near - far)
   top = jnp.max(jnp.where(is_within, z, -jnp.inf), axis=-1)
   top = jax.lax.stop_gradient(top)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dr3d.vector import cross, dot
+
 Array = jax.Array
 
 
@@ -62,26 +64,30 @@ def soft_edges(
     bool `[I, F, 3]`.
   """
   corners = jax.lax.stop_gradient(corners)
-  pictures, faces = corners.shape[:2]
+  pictures = len(corners)
+  a = tuple(jnp.transpose(corners, (3, 2, 0, 1)))
+  is_point = jnp.all(jnp.stack([x == x[0] for x in a]), axis=(0, 1))
   number = jnp.maximum(opposite, 0).reshape(pictures, -1)
   flat = corners.reshape(pictures, -1, 3)
-  far = jnp.take_along_axis(flat, number[..., None], axis=1)
-  far = far.reshape(pictures, faces, 3, 3)
-  is_point = jnp.all(corners == corners[..., :1, :], axis=(-2, -1))
+  lacking = jnp.take_along_axis(flat, number[..., None], axis=1)
+  far = tuple(jnp.transpose(lacking.reshape(corners.shape), (3, 2, 0, 1)))
   is_gone = jnp.take_along_axis(is_point, number // 3, axis=1)
-  is_gone = is_gone.reshape(pictures, faces, 3) | (opposite < 0)
+  is_gone = is_gone.reshape(opposite.shape) | (opposite < 0)
 
-  a = corners
-  b, c = jnp.roll(a, -1, axis=2), jnp.roll(a, -2, axis=2)
+  end = [jnp.roll(x, -1, axis=0) for x in a]
+  along = [x - y for x, y in zip(end, a, strict=True)]
+  aside = [jnp.roll(x, -2, axis=0) - x for x in a]
+  beyond = [x - y for x, y in zip(far, a, strict=True)]
+  sight = [-x for x in a]
   # Normal of the plane through camera and edge; that of the edge's other
   # direction is the same but for its sign, to the last bit.
-  sight = jnp.cross(a, b) if towards is None else jnp.cross(b - a, towards)
-  folds = _dot(sight, c - a) * _dot(sight, far - a) >= 0
-  normal = jnp.cross(b - a, c - a)
-  seen = _dot(normal, -a if towards is None else towards)
-  hides = _dot(normal, far - a) * seen <= 0
-  return is_gone | (folds & hides)
-
-
-def _dot(a, b):
-  return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+  plane = cross(a, end)
+  if towards is not None:
+    sight = [
+      jnp.broadcast_to(v, x.shape) for v, x in zip(towards, a, strict=True)
+    ]
+    plane = cross(along, sight)
+  folds = dot(plane, aside) * dot(plane, beyond) >= 0
+  normal = cross(along, aside)
+  hides = dot(normal, beyond) * dot(normal, sight) <= 0
+  return is_gone | jnp.moveaxis(folds & hides, 0, -1)

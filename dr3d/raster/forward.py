@@ -15,6 +15,7 @@ from dr3d.raster.fragment import (
   CHUNK,
   EMPTY_DEPTH,
   Softness,
+  Style,
   chunk_count,
   cut_chunk,
   evaluate,
@@ -50,32 +51,32 @@ def gather_pixels(
   softness: Softness,
   *,
   grid: tuple[int, int],
-  hard: bool,
+  style: Style,
 ) -> Pixels:
   """Sums the fragments of every pixel.
 
   Args:
-    table: fields `[I, F, 3]`.
+    table: fields `[3, I, F]`.
     bins: the blocks; their number is a multiple of `CHUNK`.
     softness: traced numbers.
     grid: rows and columns of tiles in a picture.
-    hard: whether faces end at their edges; there is no background then.
+    style: how faces are drawn.
 
   Returns:
     The merged `Pixels` of all tiles of all pictures.
   """
-  channels = table.color.shape[-2]
+  channels = len(table.color)
   dtype = table.start_x.dtype
   blocks = bins.tile.shape[0]
-  tiles = table.drawn.shape[0] * grid[0] * grid[1]
+  tiles = len(table.drawn) * grid[0] * grid[1]
   packed = pack(table)
-  lowest = EMPTY_DEPTH if hard else BACKGROUND_DEPTH
+  lowest = EMPTY_DEPTH if style.is_hard else BACKGROUND_DEPTH
 
   def body(i, parts):
     rows, used, _, center, far, near = cut_chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
-    f = evaluate(rows, used, center, softness, far, near, hard=hard)
+    f = evaluate(rows, used, center, softness, far, near, style=style)
     seen = f.coverage > 0
     top = jnp.max(jnp.where(seen, f.z, lowest), axis=1)
     top = jnp.maximum(top, lowest)
@@ -104,7 +105,7 @@ def gather_pixels(
     return sums.at[bins.tile].add(part, indices_are_sorted=True)
 
   total = merge(parts[1] * scale)
-  if hard:
+  if style.is_hard:
     total = jnp.where(total > 0, total, 1)
   else:
     total += jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)

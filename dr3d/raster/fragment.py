@@ -52,6 +52,19 @@ class Softness:
 
 
 @dataclasses.dataclass(frozen=True)
+class Style:
+  """What is fixed when a call is compiled.
+
+  Attributes:
+    is_hard: whether faces end at their edges, and there is no background.
+    camera: `"perspective"` or `"orthographic"`.
+  """
+
+  is_hard: bool
+  camera: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Fragments:
   """What both passes need of each fragment; lists run over the edges k.
 
@@ -61,6 +74,8 @@ class Fragments:
     weight: clipped `e_k / h_k`, of the corner opposite to edge k.
     weight_sum: Σ weight.
     depth_sum: Σ weight · inverse depth.
+    color_sum: what Σ weight · colour of the table is divided by: the first of
+      these in parallel, the second in perspective.
     color: C channels.
     e: distances to the edges' lines.
     s: coordinates along the edges.
@@ -73,6 +88,7 @@ class Fragments:
   weight: list[Array]
   weight_sum: Array
   depth_sum: Array
+  color_sum: Array
   color: list[Array]
   e: list[Array]
   s: list[Array]
@@ -90,8 +106,8 @@ def pixel_offsets(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
 
 
 def at_edge(field: Array, k: int) -> Array:
-  """Column k of `[blocks, SLOTS, 3]`, to be spread over the pixels."""
-  return field[..., k][..., None]
+  """Entry k of `[3, blocks, SLOTS]`, to be spread over the pixels."""
+  return field[k][..., None]
 
 
 def less(a: Array, b: Array | float) -> Array:
@@ -115,8 +131,8 @@ def mix(weight: list[Array], field: Array) -> Array:
   return x + y + z
 
 
-def evaluate(rows, used, center, softness, far, near, *, hard):
-  """Evaluates the faces `rows` (fields `[b, SLOTS, 3]`) at a tile's pixels.
+def evaluate(rows, used, center, softness, far, near, *, style):
+  """Evaluates the faces `rows` (fields `[3, b, SLOTS]`) at a tile's pixels.
 
   Hard faces cover what is inside of them, whatever σ is.
   """
@@ -137,7 +153,7 @@ def evaluate(rows, used, center, softness, far, near, *, hard):
   weight_sum = weight[0] + weight[1] + weight[2]
   # Rounding may leave a far sliver without weights.
   seen = used[..., None] & (weight_sum > 0)
-  if hard:
+  if style.is_hard:
     coverage = jnp.where(innermost >= 0, 1, BRIM)
     coverage = jnp.where(seen & (innermost >= -SLACK), coverage, 0)
     coverage = coverage.astype(x.dtype)
@@ -151,16 +167,15 @@ def evaluate(rows, used, center, softness, far, near, *, hard):
   depth_sum = mix(weight, rows.inverse_depth)
   z = depth_sum / weight_sum
   z = (z - far[:, None, None]) / (near - far)[:, None, None]
-  color = [
-    mix(weight, rows.color[..., c, :]) / depth_sum
-    for c in range(rows.color.shape[-2])
-  ]
+  color_sum = depth_sum if style.camera == "perspective" else weight_sum
+  color = [mix(weight, field) / color_sum for field in rows.color]
   return Fragments(
     coverage=coverage,
     z=z,
     weight=weight,
     weight_sum=weight_sum,
     depth_sum=depth_sum,
+    color_sum=color_sum,
     color=color,
     e=e,
     s=s,
@@ -177,13 +192,13 @@ def cut_chunk(table, packed, bins, softness, grid, start):
     return jax.lax.dynamic_slice_in_dim(x, start, CHUNK)
 
   face, used, tile = cut(bins.face), cut(bins.used), cut(bins.tile)
-  picture = picture_of(tile, table.drawn.shape[0], grid)
+  picture = picture_of(tile, len(table.drawn), grid)
   within = tile % (rows * columns)
   center = tuple(
     (index * TILE + TILE / 2).astype(table.start_x.dtype)
     for index in (within % columns, within // columns)
   )
-  rows = _unpack(packed[face], table.color.shape[-2])
+  rows = _unpack(packed[face], len(table.color))
   return rows, used, tile, center, softness.far[picture], softness.near[picture]
 
 
@@ -202,14 +217,15 @@ def pack(table: FaceTable) -> Array:
     table.length,
     table.inverse_height,
     table.inverse_depth,
-    table.color.reshape(*table.drawn.shape, -1),
+    table.color.reshape(-1, *table.drawn.shape),
   ]
-  packed = jnp.concatenate(fields, axis=-1)
-  return packed.reshape(-1, packed.shape[-1])
+  packed = jnp.concatenate(fields)
+  return packed.reshape(len(packed), -1).T
 
 
 def _unpack(rows, channels):
-  edges = [rows[..., 3 * j : 3 * j + 3] for j in range(7)]
+  columns = jnp.moveaxis(rows, -1, 0)
+  edges = [columns[3 * j : 3 * j + 3] for j in range(7)]
   return FaceTable(
     normal_x=edges[0],
     normal_y=edges[1],
@@ -218,7 +234,7 @@ def _unpack(rows, channels):
     length=edges[4],
     inverse_height=edges[5],
     inverse_depth=edges[6],
-    color=rows[..., 21:].reshape(*rows.shape[:-1], channels, 3),
+    color=columns[21:].reshape(channels, 3, *rows.shape[:-1]),
     drawn=jnp.ones(rows.shape[:-1], bool),
   )
 
