@@ -23,6 +23,7 @@ from dr3d.raster.densecontour import rasterize_dense_contour
 from dr3d.raster.fragment import BRIM, SLACK
 from dr3d.render import RenderConfig, Triangles, render
 from dr3d.view import make_views
+from experiments.benchmark.contour import measure_contour
 
 SIZE = (20, 28)
 AMPLE = Budget(pairs=1024, blocks=128, edges=1024)
@@ -226,6 +227,23 @@ def test_alpha_is_the_sigmoid_of_the_distance_to_the_outline():
     np.testing.assert_allclose(images[0, y, x, 3], cover, atol=1.1e-4)
 
 
+def test_a_hard_face_does_not_reach_beyond_a_sharp_corner():
+  # Pixel centres on its axis, before and behind the corner at x = 10.2.
+  corners = np.array([[[2, 8.495, 0.5], [2, 8.505, 0.5], [10.2, 8.5, 0.5]]])
+  _, alpha, _ = rasterize(
+    jnp.array(corners)[None],
+    jnp.ones((1, 1, 3, 3)),
+    size=SIZE,
+    sigma=1.0,
+    gamma=0.05,
+    depth_range=RANGE,
+    budget=AMPLE,
+    soft=jnp.zeros((1, 1, 3), bool),
+  )
+  assert alpha[0, 8, 2:10].min() == 1
+  assert alpha.sum() == 8
+
+
 def test_an_edge_that_is_hidden_does_not_show():
   corners, colors, soft, weights = make_near_and_far()
   corners[..., 2] = 0.9 - corners[..., 2]  # the small one is behind
@@ -331,25 +349,18 @@ def draw(triangles, views, *, size=64, framing="object", budget=ROOM):
   return np.asarray(images[0])
 
 
-@pytest.mark.parametrize("subdivisions", [4, 5])
-def test_a_sphere_has_a_round_contour_and_no_seams(subdivisions):
-  sphere = trimesh.creation.icosphere(subdivisions=subdivisions)
-  size = 224
-  views = make_views(np.array([[0.9, 0.2, 0.3, 0.1]]), distance=3.0)
-  single = jax.tree.map(
-    lambda x: np.float32(x) if x.dtype == float else x,
-    as_triangles(sphere.vertices, sphere.faces, room=len(sphere.faces)),
-  )
-  budget = Budget(pairs=65536, blocks=6144, edges=1024)
-  images = draw(single, views, size=size, framing="sphere", budget=budget)
-  alpha = images[0, ..., 3]
-  radius = size / 2 / np.tan(float(views.fov[0]) / 2) / np.sqrt(8)
-  y, x = np.mgrid[:size, :size] + 0.5 - size / 2
-  outside = np.hypot(x, y) - radius
-  assert (alpha[outside > 0.25] < 0.5).all()
-  assert (alpha[outside < -0.25] > 0.5).all()
-  assert (alpha[outside < -3] > 0.999).all()
-  assert (alpha[outside > 3] == 0).all()
+@pytest.mark.parametrize(("cuts", "view"), [(3, 0), (5, 1)])
+def test_a_sphere_has_the_contour_of_its_polyhedron_and_no_seams(cuts, view):
+  jax.config.update("jax_enable_x64", False)
+  try:
+    found = measure_contour(cuts, coverage="mesh", size=224, view=view)
+  finally:
+    jax.config.update("jax_enable_x64", True)
+  assert np.abs(found.drawn - found.outline).max() < 0.2
+  assert np.abs(np.mean(found.drawn - found.outline)) < 0.02
+  if cuts == 5:
+    assert np.abs(found.drawn - found.circle).max() < 0.25
+  assert found.seam > 0.999
 
 
 SHAPES = {

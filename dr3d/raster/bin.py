@@ -48,7 +48,8 @@ class Budget:
   Attributes:
     pairs: tile-face pairs of all pictures.
     blocks: blocks of all pictures.
-    crossing: faces of one picture that the near plane cuts into two triangles.
+    crossing: faces of one picture that the near plane cuts into two triangles;
+      1 at least where a corner may lie before that plane.
     edges: pairs of a tile and a soft edge, where edges are given.
   """
 
@@ -103,8 +104,8 @@ class Usage:
     pairs: int32 `[]`, tile-face pairs from the faces' bounding boxes.
     blocks: int32 `[]`, blocks of `SLOTS` faces. Exact only where `pairs` fits.
     crossing: int32 `[]`, faces that the near plane cuts into two triangles, in
-      the picture that has most of them. Pairs and blocks are exact only where
-      these fit.
+      the picture that has most of them, and 1 at least where a corner lies
+      before that plane. Pairs and blocks are exact only where these fit.
     edges: int32 `[]`, tile-edge pairs.
   """
 

@@ -3,7 +3,7 @@
 A face with one corner before the plane keeps a triangle, one with two corners
 before it keeps a quadrilateral, which is two triangles. The first triangle
 stands in the face's own place; the second goes into a room at the end whose
-size is a budget, so that pictures that nothing crosses pay nothing.
+size is a budget: without one, nothing is compiled that could cut.
 """
 
 import jax
@@ -26,28 +26,24 @@ def clip_near(
     room: E, second triangles that a picture has room for.
 
   Returns:
-    The two arguments for F + E faces, and int32 `[I]`, how many second
-    triangles there are; if more than E, some are missing. A cut is an edge
-    without a mark. Faces wholly before the plane keep a depth of `nearest` at
-    all corners, without area.
+    The two arguments for F + E faces, and int32 `[I]`, the room that is needed:
+    how many second triangles there are, and 1 at least where a corner lies
+    before the plane. Without room nothing is cut, and such corners stand on the
+    plane. A cut is an edge without a mark. Faces wholly before the plane get a
+    depth of `nearest` at all corners, without area.
   """
   is_kept = data[2] > nearest
   kept = jnp.sum(is_kept, axis=0)
-  arrays = (data,) if soft is None else (data, soft)
-
-  def leave(*arrays):
-    return tuple(_append(x, x, kept == 2, room) for x in arrays)
-
-  def cut(*arrays):
-    return _cut_faces(*arrays, kept=kept, nearest=nearest, room=room)
-
-  # Most pictures are of things that lie wholly before their cameras.
-  arrays = jax.lax.cond(jnp.all(is_kept), leave, jax.checkpoint(cut), *arrays)
-  data, soft = arrays if len(arrays) == 2 else (*arrays, None)
-  return data, soft, jnp.sum(kept == 2, axis=-1)
+  count = jnp.sum(kept == 2, axis=-1)
+  count = jnp.maximum(count, ~jnp.all(is_kept, axis=(0, 2)))
+  if room:
+    return *_cut_faces(data, soft, kept=kept, nearest=nearest, room=room), count
+  x, y, depth, *rest = data
+  data = jnp.stack([x, y, jnp.maximum(depth, nearest), *rest])
+  return data, soft, count
 
 
-def _cut_faces(data, soft=None, *, kept, nearest, room):
+def _cut_faces(data, soft, *, kept, nearest, room):
   is_kept = data[2] > nearest
   # Turn each face so that the corner unlike the other two comes first.
   alone = jnp.where(kept == 1, is_kept, ~is_kept) & ((kept == 1) | (kept == 2))
@@ -68,7 +64,7 @@ def _cut_faces(data, soft=None, *, kept, nearest, room):
   first = jnp.stack([x, y, depth, *rest])
   data = _append(first, jnp.stack([uv, w, uw], 1), kept == 2, room)
   if soft is None:
-    return (data,)
+    return data, None
   e = turn(soft)
   hard = jnp.zeros_like(e[0])
   first = choose(

@@ -141,13 +141,17 @@ def _hard_picture(
   if camera == "perspective":
     drawn &= jnp.all(corners[..., 2] > 0, axis=-1)
   area = jnp.where(drawn, area, 1)
-  weights, is_within, is_inside = [], drawn, drawn
+  weights, is_inside, is_near = [], drawn, jnp.zeros_like(drawn)
   for k in range(3):
     b, c = v[:, (k + 1) % 3], v[:, (k + 2) % 3]
     weights.append(cross(b - p, c - p) / area)
-    length = jnp.sqrt(jnp.where(drawn, square[:, (k + 1) % 3], 1))
-    is_within &= weights[k] * jnp.abs(area) >= -slack * length
     is_inside &= weights[k] >= 0
+    t = jnp.sum((p - b) * (c - b), axis=-1) / jnp.where(
+      drawn, square[:, k - 2], 1
+    )
+    foot = b + jnp.clip(t, 0, 1)[..., None] * (c - b)
+    is_near |= jnp.sum((p - foot) ** 2, axis=-1) <= slack**2
+  is_within = is_inside | (drawn & is_near)
   weight = jnp.maximum(jnp.stack(weights, axis=-1), 0)
   total = jnp.sum(weight, axis=-1, keepdims=True)
   weight = weight / jnp.where(is_within[..., None], total, 1)

@@ -154,9 +154,10 @@ def evaluate(rows, used, center, softness, far, near, *, style):
   # Rounding may leave a far sliver without weights.
   seen = used[..., None] & (weight_sum > 0)
   if style.is_hard:
-    coverage = jnp.where(innermost >= 0, 1, BRIM)
-    coverage = jnp.where(seen & (innermost >= -SLACK), coverage, 0)
-    coverage = coverage.astype(x.dtype)
+    # Not the lines' distances: beyond a sharp corner they stay small for long.
+    coverage = jnp.where(distance <= SLACK**2, BRIM, 0)
+    coverage = jnp.where(innermost >= 0, 1, coverage)
+    coverage = jnp.where(seen, coverage, 0).astype(x.dtype)
   else:
     logit = sign * distance / softness.sigma**2
     seen &= logit > CUTOFF

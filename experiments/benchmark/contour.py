@@ -1,0 +1,100 @@
+"""Where the contour of a drawn sphere lies, and where it should.
+
+`H W` pixels, `R` rays from the middle of a picture, in pixels.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+import trimesh
+from scipy.ndimage import map_coordinates
+from scipy.spatial import ConvexHull
+
+from dr3d.camera import project_points
+from dr3d.mesh import make_mesh
+from dr3d.render import RenderConfig, fit_budget, render, stack_meshes
+from dr3d.view import make_views, sphere_views
+
+RAYS = 720
+STEP = 0.02  # pixels along a ray
+INNER = 3  # pixels from the contour, where nothing of it is felt
+
+
+@dataclasses.dataclass(frozen=True)
+class Contour:
+  """How a sphere of F faces is drawn; distances are `[R]`, pixels.
+
+  Attributes:
+    drawn: to the last place where alpha is a half.
+    outline: to the outline of the polyhedron.
+    circle: radius of the outline of a true sphere.
+    seam: least alpha farther than `INNER` pixels inside of the contour.
+  """
+
+  drawn: np.ndarray
+  outline: np.ndarray
+  circle: float
+  seam: float
+
+
+def measure_contour(
+  cuts: int, *, coverage: str, size: int, view: int = 0
+) -> Contour:
+  """Draws a sphere with its corners at radius 1.
+
+  Args:
+    cuts: the faces of an icosahedron are cut in four so many times.
+    coverage: see `RenderConfig`.
+    size: height and width of the picture, pixels.
+    view: of twelve viewpoints around it.
+  """
+  ball = trimesh.creation.icosphere(subdivisions=cuts)
+  config = RenderConfig(size=size, framing="sphere", coverage=coverage)
+  views = make_views(sphere_views(12)[view : view + 1])
+  triangles = stack_meshes(
+    [make_mesh(ball.vertices, ball.faces)],
+    face_count=len(ball.faces),
+    coverage=coverage,
+  )
+  # A mesh is moved and scaled to fill the unit sphere, but for rounding.
+  budget = fit_budget(triangles, views, config=config)
+  draw = jax.jit(
+    lambda triangles, views: render(
+      triangles, views, budget=budget, **dataclasses.asdict(config)
+    )[0]
+  )
+  alpha = np.asarray(draw(triangles, views))[0, 0, ..., 3]
+  angle = np.arange(RAYS) * (2 * np.pi / RAYS)
+  rays = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+  corners = np.asarray(triangles.corners).reshape(-1, 3)
+  pixels = np.asarray(project_points(corners, views, size=size)[0][0])
+  radius = size / 2 / np.tan(float(views.fov[0]) / 2)
+  drawn = _last_half(alpha, rays)
+  y, x = np.mgrid[:size, :size] + 0.5 - size / 2
+  return Contour(
+    drawn=drawn,
+    outline=_to_outline(pixels - size / 2, rays),
+    circle=radius / np.sqrt(float(views.distance[0]) ** 2 - 1),
+    seam=float(alpha[np.hypot(x, y) < drawn.min() - INNER].min()),
+  )
+
+
+def _last_half(alpha: np.ndarray, rays: np.ndarray) -> np.ndarray:
+  """Distance along each ray to the last place where alpha is a half."""
+  along = np.arange(0, len(alpha) / 2 - 1, STEP)
+  middle = (len(alpha) - 1) / 2
+  place = middle + rays[:, ::-1, None] * along
+  values = map_coordinates(alpha, np.moveaxis(place, 1, 0), order=1)
+  last = values.shape[1] - 1 - np.argmax(values[:, ::-1] >= 0.5, axis=1)
+  return along[last]
+
+
+def _to_outline(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
+  """Distance along each ray to the convex outline of points about 0."""
+  corners = points[ConvexHull(points).vertices]
+  side = np.roll(corners, -1, axis=0) - corners
+  normal = np.stack([side[:, 1], -side[:, 0]], axis=-1)
+  rise = rays @ normal.T
+  way = np.sum(normal * corners, axis=-1) / np.where(rise > 0, rise, np.nan)
+  return np.nanmin(way, axis=1)

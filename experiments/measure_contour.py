@@ -1,0 +1,52 @@
+r"""How far the contour of a drawn sphere lies off, and from what.
+
+    python -m experiments.measure_contour
+
+Distances are in pixels, positive outside: from the circle that a true sphere
+would show, mean, least and greatest over twelve views; and from the outline of
+the polyhedron that is drawn, whose corners lie on the sphere and whose sides
+therefore lie within the circle. Alpha is the least inside.
+"""
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.cli import environment
+from dr3d.table import format_table
+
+SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
+CUTS = flags.DEFINE_multi_integer("cuts", [3, 4, 5, 6], "Of an icosahedron.")
+VIEWS = flags.DEFINE_integer("views", 3, "Of twelve viewpoints.")
+
+HEADER = ("faces", "coverage", "from the circle", "from the outline", "alpha")
+
+
+def main(_) -> None:
+  environment.prepare(verbosity=-2)
+  from experiments.benchmark.contour import measure_contour
+
+  rows = []
+  for cuts in CUTS.value:
+    for coverage in ("face", "mesh"):
+      found = [
+        measure_contour(cuts, coverage=coverage, size=SIZE.value, view=view)
+        for view in range(VIEWS.value)
+      ]
+      rows.append(
+        [
+          f"{20 * 4**cuts}",
+          coverage,
+          _range(np.concatenate([c.drawn - c.circle for c in found])),
+          _range(np.concatenate([c.drawn - c.outline for c in found])),
+          f"{min(c.seam for c in found):.4f}",
+        ]
+      )
+  print(format_table(HEADER, rows, right=[0]))
+
+
+def _range(x: np.ndarray) -> str:
+  return f"{x.mean():+.2f} ({x.min():+.2f} to {x.max():+.2f})"
+
+
+if __name__ == "__main__":
+  app.run(main)
