@@ -294,6 +294,19 @@ def test_normals_are_in_the_axes_of_the_view_on_the_side_that_is_seen(camera):
     assert (normal[~inside] == 0).all()
 
 
+def test_the_far_end_of_the_object_stands_before_the_background():
+  for z in (0.0, -1.0):
+    square = make_square(-0.6, 0.6, -0.6, 0.6, z)
+    hard = draw_hard(square, make_view()).image[0, 0, 14:18, 14:18]
+    soft, _ = draw(
+      square, make_view(), camera="perspective", framing="sphere", sigma=0.7
+    )
+    soft = soft[0, 0, 14:18, 14:18]
+    color = soft[..., :3] / soft[..., 3:]  # alpha falls at the seam
+    np.testing.assert_allclose(color, hard[..., :3], rtol=1e-2)
+    assert hard[..., :3].min() > 0.1
+
+
 def test_colour_is_multiplied_by_alpha_and_depth_is_not():
   square = make_square(-0.5, 0.5, -0.5, 0.5, 0)
   layers = jax.jit(

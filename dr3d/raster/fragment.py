@@ -26,7 +26,7 @@ from dr3d.raster.face import FaceTable
 Array = jax.Array
 
 CUTOFF = -9.21  # logit of coverage 1e-4, below which a face is not felt
-BACKGROUND_DEPTH = 1e-3  # normalised inverse depth of the background
+BACKGROUND_DEPTH = -5.0  # normalised inverse depth: farther than the horizon
 EMPTY_DEPTH = -1e9  # stands for the depth of a pixel that sees nothing
 SLACK = 1e-3  # pixels that a hard face reaches beyond its edges: no cracks,
 BRIM = 1e-6  # but with so little weight that it only fills them
