@@ -1,6 +1,7 @@
 """The fast rasterizer against its dense reference, and against itself."""
 
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -282,6 +283,29 @@ def test_the_order_of_the_pictures_does_not_matter(scene):
   assert difference(other[::-1], images) < 1e-12
   for got, true in zip(other_slopes[:2], slopes[:2], strict=True):
     assert difference(got[::-1], true) < 1e-12
+
+
+@pytest.mark.parametrize(("tile", "slots", "chunk"), [(4, 5, 32), (16, 32, 8)])
+def test_the_size_of_tiles_and_blocks_does_not_matter(
+  scene, monkeypatch, tile, slots, chunk
+):
+  corners, colors, weights, (total, images, slopes, _) = scene
+  for name_of_module in ("", ".bin", ".fragment", ".forward", ".backward"):
+    module = importlib.import_module("dr3d.raster" + name_of_module)
+    for name, value in (("TILE", tile), ("SLOTS", slots), ("CHUNK", chunk)):
+      if hasattr(module, name):
+        monkeypatch.setattr(module, name, value)
+  budget = Budget(pairs=4096, blocks=1024)
+  again = jax.jit(  # compiled anew, with the other sizes
+    lambda *scene: _fast.__wrapped__(
+      *scene, size=SIZE, budget=budget, sigma=1.0, gamma=0.05, depth_range=RANGE
+    )
+  )(corners, colors, weights)
+  assert budget.holds(again[3])
+  assert int(again[3].blocks) != int(scene[3][3].blocks)
+  np.testing.assert_allclose(again[0], total, rtol=1e-11)
+  assert difference(again[1], images) < 1e-11
+  assert difference(again[2], slopes) < 1e-11
 
 
 def test_faces_without_area_add_nothing_and_feel_nothing(scene):
