@@ -2,10 +2,10 @@ r"""How far the contour of a drawn sphere lies off, and from what.
 
     python -m experiments.measure_contour
 
-Distances are in pixels, positive outside: from the circle that a true sphere
-would show, mean, least and greatest over twelve views; and from the outline of
-the polyhedron that is drawn, whose corners lie on the sphere and whose sides
-therefore lie within the circle. Alpha is the least inside.
+Distances are in pixels, positive outside, mean, least and greatest: from the
+circle of the sphere on which the corners lie, within which the sides of the
+polyhedron are; from the circle of a sphere of the polyhedron's volume; and from
+the outline of the polyhedron itself. Alpha is the least inside.
 """
 
 import numpy as np
@@ -18,7 +18,14 @@ SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
 CUTS = flags.DEFINE_multi_integer("cuts", [3, 4, 5, 6], "Of an icosahedron.")
 VIEWS = flags.DEFINE_integer("views", 3, "Of twelve viewpoints.")
 
-HEADER = ("faces", "coverage", "from the circle", "from the outline", "alpha")
+HEADER = (
+  "faces",
+  "coverage",
+  "from the circle",
+  "from that of its volume",
+  "from the outline",
+  "alpha",
+)
 
 
 def main(_) -> None:
@@ -37,6 +44,7 @@ def main(_) -> None:
           f"{20 * 4**cuts}",
           coverage,
           _range(np.concatenate([c.drawn - c.circle for c in found])),
+          _range(np.concatenate([c.drawn - c.equal for c in found])),
           _range(np.concatenate([c.drawn - c.outline for c in found])),
           f"{min(c.seam for c in found):.4f}",
         ]

@@ -28,13 +28,15 @@ class Contour:
   Attributes:
     drawn: to the last place where alpha is a half.
     outline: to the outline of the polyhedron.
-    circle: radius of the outline of a true sphere.
+    circle: radius of the outline of the sphere on which the corners lie.
+    equal: radius of the outline of a sphere of the polyhedron's volume.
     seam: least alpha farther than `INNER` pixels inside of the contour.
   """
 
   drawn: np.ndarray
   outline: np.ndarray
   circle: float
+  equal: float
   seam: float
 
 
@@ -69,13 +71,16 @@ def measure_contour(
   rays = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
   corners = np.asarray(triangles.corners).reshape(-1, 3)
   pixels = np.asarray(project_points(corners, views, size=size)[0][0])
-  radius = size / 2 / np.tan(float(views.fov[0]) / 2)
+  focal = size / 2 / np.tan(float(views.fov[0]) / 2)
+  distance = float(views.distance[0])
+  equal = (ball.volume / (4 / 3 * np.pi)) ** (1 / 3)
   drawn = _last_half(alpha, rays)
   y, x = np.mgrid[:size, :size] + 0.5 - size / 2
   return Contour(
     drawn=drawn,
     outline=_to_outline(pixels - size / 2, rays),
-    circle=radius / np.sqrt(float(views.distance[0]) ** 2 - 1),
+    circle=focal / np.sqrt(distance**2 - 1),
+    equal=focal * equal / np.sqrt(distance**2 - equal**2),
     seam=float(alpha[np.hypot(x, y) < drawn.min() - INNER].min()),
   )
 
