@@ -38,9 +38,17 @@ def clip_near(
   count = jnp.maximum(count, ~jnp.all(is_kept, axis=(0, 2)))
   if room:
     return *_cut_faces(data, soft, kept=kept, nearest=nearest, room=room), count
-  x, y, depth, *rest = data
-  data = jnp.stack([x, y, jnp.maximum(depth, nearest), *rest])
+  # As a choice, and so the data are worked out once before they are used: XLA
+  # would work them out anew for each use, and there are dozens.
+  data = jax.lax.cond(
+    jnp.all(is_kept), lambda x: x, lambda x: _push(x, nearest), data
+  )
   return data, soft, count
+
+
+def _push(data, nearest):
+  x, y, depth, *rest = data
+  return jnp.stack([x, y, jnp.maximum(depth, nearest), *rest])
 
 
 def _cut_faces(data, soft, *, kept, nearest, room):
