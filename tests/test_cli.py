@@ -29,6 +29,10 @@ REQUIRED = {
   "quickstart": ["--out=o"],
   "train": ["--models=m", "--workdir=w"],
   "index": ["--db=d", "--models=m"],
+  "add": ["--db=d", "file.stl"],
+  "remove": ["--db=d", "model"],
+  "info": ["--db=d"],
+  "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
   "render": ["file.stl", "--out=o.png"],
 }

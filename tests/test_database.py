@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
-from dr3d.search import catalogue, intake
+from dr3d.search import catalogue, intake, storage
 from dr3d.search.database import Database
 from dr3d.search.intake import Failure, Report
 
@@ -299,9 +299,9 @@ def test_progress_is_told_after_each_file(database, models):
   put(models, "kind0/000.stl", "broken 0")
   calls = []
   database.update(
-    models, load=load, progress=lambda done, files: calls.append((done, files))
+    models, load=load, progress=lambda *numbers: calls.append(numbers)
   )
-  assert calls == [(i, 40) for i in range(1, 41)]
+  assert calls == [(i, 40, 1) for i in range(1, 41)]
 
 
 def test_odd_names_are_stored_and_found(tmp_path):
@@ -365,7 +365,7 @@ def test_a_database_that_cannot_be_written_can_be_searched(
   database, monkeypatch
 ):
   before = database.query(Thing("kind3", 99))
-  monkeypatch.setattr(catalogue.os, "access", lambda path, mode: False)
+  monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
   files = set(database.directory.iterdir())
   with catalogue.open_catalogue(database.directory) as connection:
     assert set(database.directory.iterdir()) == files
@@ -440,8 +440,8 @@ def test_a_directory_without_a_database_is_named(tmp_path):
 
 def test_a_newer_database_is_not_opened(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("PRAGMA user_version = 2")
-  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 2, this one"):
+    connection.execute("PRAGMA user_version = 3")
+  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 3, this one"):
     open_database(database.directory)
 
 
@@ -574,7 +574,7 @@ def test_the_index_follows_the_catalogue(large):
 
 def test_a_second_writer_is_told_to_wait(database, models):
   again = open_database(database.directory)
-  with catalogue.writer_lock(database.directory):
+  with storage.writer_lock(database.directory):
     with pytest.raises(DatabaseError, match="written by another process: wait"):
       again.update(models, load=load)
     process = run(database.directory, models)
@@ -663,7 +663,7 @@ def main(directory, models):
     database.update(
       models,
       load=load_slowly,
-      progress=lambda done, files: print("file", done, flush=True),
+      progress=lambda done, files, failed: print("file", done, flush=True),
     )
   except DatabaseError as error:
     sys.exit(str(error))

@@ -5,7 +5,7 @@
     DIR/index-HASH/        ScaNN's index of exactly these vectors: derived
     DIR/writer.lock        one writer at a time
 
-The directory holds no path to the outside that is used, so it can be moved.
+The directory needs nothing outside of it, so it can be moved or copied.
 Whatever moment a writer is killed at, the same command completes the work.
 """
 
@@ -13,17 +13,25 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from dr3d import folder
 from dr3d.error import DatabaseError
-from dr3d.search import catalogue, indexfile, intake, query
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.mesh.unit import UNITS
+from dr3d.search import catalogue, indexfile, intake, query, storage
 from dr3d.search import index as index_lib
+from dr3d.search.reader import Reader
 
 _PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
+_PLACE = "pipeline_folder"  # setting: where the pipeline is, if elsewhere
+_MODELS = "models"  # setting: the folder that was looked through last
+_UNIT = "unit"  # setting: of length, that is assumed
+_BATCH = 16  # models embedded anew at a time
 
 
 class Embedder(Protocol):
@@ -63,8 +71,7 @@ class Database:
   ):
     """Opens a database; see `open`."""
     self.directory = pathlib.Path(directory)
-    with catalogue.open_catalogue(self.directory) as connection:
-      self.fingerprint = catalogue.read_settings(connection)[_PIPELINE]
+    self._read_settings()
     self._load_pipeline = load_pipeline
     self._exact_below = exact_below
 
@@ -146,10 +153,11 @@ class Database:
       from dr3d.pipeline import Pipeline  # brings jax
 
       load = Pipeline.load
-    pipeline = load(self.directory / _PIPELINE)
+    place = self.directory / self.settings.get(_PLACE, _PIPELINE)
+    pipeline = load(place)
     if pipeline.fingerprint != self.fingerprint:
       raise DatabaseError(
-        f"{self.directory / _PIPELINE} is not the pipeline that made the "
+        f"{place} is not the pipeline that made the "
         "vectors of this database: restore it from a copy."
       )
     return pipeline
@@ -177,12 +185,68 @@ class Database:
 
   def refresh(self) -> None:
     """Lets the next query see what other processes have written since."""
+    before = self.fingerprint
+    self._read_settings()
     self.__dict__.pop("gallery", None)
+    if self.fingerprint != before:
+      self.__dict__.pop("pipeline", None)
+
+  def _read_settings(self) -> None:
+    with catalogue.open_catalogue(self.directory) as connection:
+      self.settings = catalogue.read_settings(connection)
+    self.fingerprint = self.settings[_PIPELINE]
 
   def models(self) -> list[catalogue.Model]:
     """All models with label, state, reason and size, by name."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_models(connection)
+
+  def count_states(self) -> dict[str, int]:
+    """How many models are in each of `catalogue.STATES`."""
+    states = [model.state for model in self.models()]
+    return {state: states.count(state) for state in catalogue.STATES}
+
+  def inspect(self) -> dict[str, Any]:
+    """What the database holds, ready for JSON.
+
+    Returns:
+      The number of models in each state; `labels`, different ones of the
+      indexed models; `vectors` that are searched; `index`, how; `recall` of
+      the first ten neighbours, None where nothing is indexed; `pipeline`, its
+      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
+      and reason.
+
+    Raises:
+      DatabaseError: the directory is damaged.
+    """
+    models = self.models()
+    indexed = [model for model in models if model.state == catalogue.INDEXED]
+    index = self.gallery.index if indexed else None
+    return {
+      **self.count_states(),
+      "labels": len({model.label for model in indexed} - {""}),
+      "vectors": 0 if index is None else len(index.vectors),
+      "index": self.describe_index(),
+      "recall": None if index is None else index_lib.measure_recall(index),
+      "pipeline": self.fingerprint,
+      "format": catalogue.FORMAT,
+      "bytes": sum(
+        path.stat().st_size
+        for path in self.directory.rglob("*")
+        if path.is_file()
+      ),
+      "failures": [
+        {"model": model.name, "reason": model.reason}
+        for model in models
+        if model.state == catalogue.FAILED
+      ],
+    }
+
+  def describe_index(self) -> str:
+    """How the vectors are searched: "exact", "scann", or "none"."""
+    if not self.count_states()[catalogue.INDEXED]:
+      return "none"
+    return self.gallery.index.backend
 
   def query(
     self,
@@ -217,20 +281,27 @@ class Database:
     models: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
-    load: intake.Load | None = None,
+    unit: str | None = None,
+    load: Callable[[pathlib.Path], Any] | None = None,
+    reader: Reader | None = None,
     progress: intake.Progress | None = None,
   ) -> intake.Report:
     """Brings the database to the state of a folder of models.
 
     Files that are new or have changed since are embedded; a file that cannot
     be is recorded with the reason. Models whose file has disappeared are kept
-    but not searched, until the file comes back.
+    but not searched, until the file comes back. Files that were added by
+    themselves stay as they are.
 
     Args:
       models: the folder; names of models are relative to it.
       labels: a CSV file; see `folder.find_models`.
-      load: path → Mesh; `load_mesh` with the pipeline's face budget otherwise.
-      progress: called after each file with the files done and all files.
+      unit: of files that do not say, one of `meshfile.UNITS`; where None that
+        of the last time, at first millimetres.
+      load: path → Mesh, called in this process instead of the reader.
+      reader: how files are read.
+      progress: called after each file with the files done, all files, and
+        those that failed.
 
     Returns:
       What has been done.
@@ -239,28 +310,201 @@ class Database:
       Dr3dError: the folder or the table of labels cannot be used.
       DatabaseError: another process writes, or the disk does not take it.
     """
-    files = folder.find_models(models, labels=labels)
-    with catalogue.writer_lock(self.directory):
+    return self._take_in(
+      folder.find_models(models, labels=labels),
+      {_MODELS: folder.to_text(os.path.abspath(models))},
+      unit=unit,
+      reader=reader or Reader(load=load),
+      source=catalogue.FOLDER,
+      progress=progress,
+    )
+
+  def add(
+    self,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    label: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    reader: Reader | None = None,
+    progress: intake.Progress | None = None,
+  ) -> intake.Report:
+    """Adds model files, or brings models of the same names up to date.
+
+    A file in the folder of models has the name that `update` gives it; another
+    one is called as its path is written.
+
+    Args:
+      paths: the files.
+      label: of all of them; where None, models keep the label they have.
+      metadata: text by name, added to what is known of each model.
+      unit: see `update`.
+      reader: see `update`.
+      progress: see `update`.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      DatabaseError: a file does not exist, another process writes, or the disk
+        does not take it.
+    """
+    known = {model.name: model for model in self.models()}
+    files = {}
+    for path in map(pathlib.Path, paths):
+      if not path.exists():
+        raise DatabaseError(f"{path} does not exist: nothing is added.")
+      name = self._name(path)
+      before = known.get(name)
+      files[name] = folder.ModelFile(
+        path,
+        name,
+        (before.label if before else "") if label is None else label,
+        {**(before.metadata if before else {}), **(metadata or {})},
+      )
+    return self._take_in(
+      list(files.values()),
+      {},
+      unit=unit,
+      reader=reader or Reader(),
+      source=catalogue.ADDED,
+      progress=progress,
+    )
+
+  def remove(self, names: Collection[str]) -> None:
+    """Takes models out, with their vectors and pictures, all or none.
+
+    A model whose file stays in the folder of models comes back with the next
+    `update`.
+
+    Raises:
+      DatabaseError: there is no model of such a name, or another process
+        writes.
+    """
+    with storage.writer_lock(self.directory):
+      known = {model.name for model in self.models()}
+      for name in names:
+        if name not in known:
+          raise DatabaseError(f"{self.directory} has no model {name!r}.")
       with catalogue.open_catalogue(self.directory) as connection:
-        catalogue.write_setting(
-          connection, "models", folder.to_text(str(models))
-        )
+        catalogue.delete_models(connection, names)
+      self.refresh()
+      self._save_index()
+
+  def rebuild(
+    self,
+    pipeline: Embedder | None = None,
+    *,
+    progress: intake.Progress | None = None,
+  ) -> int:
+    """Checks the catalogue and makes anew whatever is derived from it.
+
+    Args:
+      pipeline: takes the place of the one that the database has. Models that
+        were simplified to as many faces as it wants are embedded anew at
+        once; the others stay outdated until `update` reads their files.
+      progress: see `update`.
+
+    Returns:
+      How many models were embedded anew.
+
+    Raises:
+      DatabaseError: the directory is damaged, or another process writes.
+    """
+    with storage.writer_lock(self.directory):
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.compact(connection)
+      if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._change_pipeline(pipeline)
+      count = self._embed_outdated(progress)
+      indexfile.remove_indices(self.directory)
+      self.refresh()
+      self._save_index()
+    return count
+
+  def _take_in(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: dict[str, str],
+    *,
+    unit: str | None,
+    reader: Reader,
+    source: str,
+    progress: intake.Progress | None,
+  ) -> intake.Report:
+    """Writes what is new or changed, and sees to the index."""
+    unit = unit or self.settings.get(_UNIT, "mm")
+    if unit not in UNITS:
+      raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
+    with storage.writer_lock(self.directory):
+      self._read_settings()
+      with catalogue.open_catalogue(self.directory) as connection:
+        for name, value in {**settings, _UNIT: unit}.items():
+          catalogue.write_setting(connection, name, value)
         report = intake.take_in(
           connection,
           files,
           embed=lambda meshes: self.pipeline.embed(meshes),
           fingerprint=self.fingerprint,
-          load=load or self._load_mesh,
+          read=lambda paths: reader.read(
+            paths, face_budget=self.pipeline.face_budget, unit=unit
+          ),
+          unit=unit,
+          source=source,
           progress=progress,
         )
       self.refresh()
       self._save_index()
     return report
 
-  def _load_mesh(self, path: pathlib.Path) -> Any:
-    from dr3d.mesh import load_mesh  # brings scipy
+  def _name(self, path: pathlib.Path) -> str:
+    """What a file that is added is called."""
+    root = pathlib.Path(self.settings.get(_MODELS, os.devnull))
+    whole = pathlib.Path(os.path.abspath(path))
+    if whole.is_relative_to(root):
+      return folder.to_text(whole.relative_to(root).as_posix())
+    return folder.to_text(pathlib.Path(os.path.normpath(path)).as_posix())
 
-    return load_mesh(path, face_budget=self.pipeline.face_budget)
+  def _change_pipeline(self, pipeline: Embedder) -> None:
+    """Puts another pipeline in the place of the present one."""
+    before = self.settings.get(_PLACE, _PIPELINE)
+    place = f"{_PIPELINE}-{pipeline.fingerprint}"
+    pipeline.save(self.directory / place)
+    same = pipeline.face_budget == self.pipeline.face_budget
+    with catalogue.open_catalogue(self.directory) as connection:
+      catalogue.change_pipeline(
+        connection,
+        {_PIPELINE: pipeline.fingerprint, _PLACE: place},
+        keep_shapes=same,
+      )
+    shutil.rmtree(self.directory / before, ignore_errors=True)
+    self._read_settings()
+    self.pipeline = pipeline
+
+  def _embed_outdated(self, progress: intake.Progress | None) -> int:
+    """Embeds outdated models whose mesh is stored."""
+    outdated = [
+      model.name for model in self.models() if model.state == catalogue.OUTDATED
+    ]
+    count = 0
+    with catalogue.open_catalogue(self.directory) as connection:
+      for start in range(0, len(outdated), _BATCH):
+        shapes = catalogue.read_shapes(
+          connection, outdated[start : start + _BATCH]
+        )
+        if shapes:
+          meshes = [unpack_mesh(shape.mesh) for shape in shapes.values()]
+          features = np.asarray(self.pipeline.embed(meshes), np.float32)
+          catalogue.write_vectors(
+            connection,
+            dict(zip(shapes, features, strict=True)),
+            fingerprint=self.fingerprint,
+          )
+          count += len(shapes)
+        if progress is not None:
+          done = min(start + _BATCH, len(outdated))
+          progress(done, len(outdated), done - count)
+    return count
 
   def _backend(self, vectors: np.ndarray) -> str:
     return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
@@ -298,11 +542,11 @@ def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
   """Makes a database; one is there from the moment the catalogue is."""
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not catalogue.has_lock(directory):
+    if any(directory.iterdir()) and not storage.has_lock(directory):
       raise DatabaseError(
         f"{directory} holds other files but no database: name a new directory."
       )
-    with catalogue.writer_lock(directory):
+    with storage.writer_lock(directory):
       if catalogue.is_complete(directory):
         return
       pipeline.save(directory / _PIPELINE)

@@ -11,14 +11,13 @@ not propose. ScaNN is built once and never changed: another set of vectors is
 another index.
 """
 
-import contextlib
 import dataclasses
 import math
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from dr3d.silence import quiet
 
 EXACT_BELOW = 20_000  # vectors; a matrix product is the better choice below
 
@@ -204,6 +203,35 @@ def choose_backend(count: int, *, exact_below: int = EXACT_BELOW) -> str:
   return "scann"
 
 
+def measure_recall(
+  index: Index, *, probes: int = 256, k: int = 10, seed: int = 0
+) -> float:
+  """Share of the true neighbours that an index finds, 0 to 1.
+
+  Args:
+    index: what is measured.
+    probes: stored vectors that are asked for, moved a little, so that not
+      only the vector itself is near.
+    k: neighbours of each.
+    seed: of the choice and the movement.
+
+  Returns:
+    The mean over the probes; 1 where the search is exact.
+  """
+  if index.searcher is None:
+    return 1.0
+  rng = np.random.default_rng(seed)
+  count, size = index.vectors.shape
+  chosen = rng.choice(count, min(probes, count), replace=False)
+  moved = index.vectors[np.sort(chosen)]
+  moved = moved + rng.normal(0, 0.3 / math.sqrt(size), moved.shape)
+  moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+  found = index.search(moved, k).ids
+  truth = Index(index.vectors).search(moved, k).ids
+  hits = [len(np.intersect1d(a, b)) for a, b in zip(found, truth, strict=True)]
+  return float(np.mean(hits) / truth.shape[1])
+
+
 def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
   """Returns vectors as contiguous float32 [M, D] if they are unit vectors.
 
@@ -253,21 +281,3 @@ def _build_searcher(vectors: np.ndarray) -> Any:
   )
   with quiet():
     return builder.build()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Keeps ScaNN's C++ log, which no setting turns off, from the terminal."""
-  try:
-    saved = os.dup(2)
-  except OSError:  # there is no standard error to protect
-    yield
-    return
-  sink = os.open(os.devnull, os.O_WRONLY)
-  try:
-    os.dup2(sink, 2)
-    yield
-  finally:
-    os.dup2(saved, 2)
-    os.close(saved)
-    os.close(sink)

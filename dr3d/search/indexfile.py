@@ -16,7 +16,8 @@ import shutil
 import numpy as np
 
 from dr3d import staging
-from dr3d.search.index import Index, check_vectors, quiet
+from dr3d.search.index import Index, check_vectors
+from dr3d.silence import quiet
 
 _FORMAT = 1
 _PREFIX = "index-"
@@ -55,9 +56,7 @@ def save_index(index: Index, parent: pathlib.Path) -> None:
   if index.searcher is None:
     raise ValueError("an exact index has nothing to save")
   name = fingerprint(index.vectors)
-  for path in parent.glob(f"{_PREFIX}*"):
-    if _NAME.fullmatch(path.name):
-      shutil.rmtree(path)
+  remove_indices(parent)
   with staging.staged(_directory(parent, name)) as partial:
     with quiet():
       index.searcher.serialize(str(partial), relative_path=True)
@@ -66,6 +65,13 @@ def save_index(index: Index, parent: pathlib.Path) -> None:
       "files": {path.name: _digest(path) for path in partial.iterdir()},
     }
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def remove_indices(parent: pathlib.Path) -> None:
+  """Removes all that `save_index` wrote here, for whatever vectors."""
+  for path in parent.glob(f"{_PREFIX}*"):
+    if _NAME.fullmatch(path.name):
+      shutil.rmtree(path)
 
 
 def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
