@@ -389,8 +389,8 @@ def compact(connection: sqlite3.Connection) -> None:
   (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
   if verdict != "ok":
     raise DatabaseError(
-      f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from a copy, or index "
-      "the models into a new database."
+      f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
+      "a copy, or index the models into a new database."
     )
   connection.execute("VACUUM")
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -352,8 +352,9 @@ class Database:
     known = {model.name: model for model in self.models()}
     files = {}
     for path in map(pathlib.Path, paths):
-      if not path.exists():
-        raise DatabaseError(f"{path} does not exist: nothing is added.")
+      if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise DatabaseError(f"{path} {what}: nothing is added.")
       name = self._name(path)
       before = known.get(name)
       files[name] = folder.ModelFile(
