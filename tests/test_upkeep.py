@@ -141,6 +141,7 @@ def test_the_catalogue_keeps_size_unit_bodies_and_picture(database, tmp_path):
   two = models[str(tmp_path / "two.glb")]
   assert (two.unit, two.body_count) == ("m", 2)
   assert two.extent == pytest.approx((70, 20, 10))
+  assert (two.area, two.volume) == pytest.approx((4400, 12000))
   one = models["kind1/1.stl"]
   assert (one.unit, one.body_count) == ("mm, assumed", 1)
   assert one.extent == pytest.approx((3, 2, 1))

@@ -43,6 +43,8 @@ _PLAIN = (  # columns that are fields of `Model` as they stand
   "unit",
   "geometry",
   "body_count",
+  "area",
+  "volume",
   "radius",
   "face_count",
 )
@@ -72,6 +74,8 @@ CREATE TABLE model (
   unit TEXT NOT NULL,
   geometry TEXT NOT NULL,
   body_count INTEGER,
+  area REAL,
+  volume REAL,
   radius REAL,
   face_count INTEGER,
   metadata TEXT NOT NULL,
@@ -111,6 +115,9 @@ class Model:
     metadata: what else is known of the model, text by name.
     body_count: bodies that the file lists; None, like all that follows, in
       rows without vectors.
+    area: of the surface as it is in the file, square millimetres.
+    volume: within the surface, cubic millimetres; of an open one, what a lid
+      of rays to the middle of its box would close.
     radius: of the smallest enclosing sphere, millimetres.
     extent: size along the principal axes, millimetres.
     face_count: faces that were rendered.
@@ -130,6 +137,8 @@ class Model:
   geometry: str = ""
   metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
   body_count: int | None = None
+  area: float | None = None
+  volume: float | None = None
   radius: float | None = None
   extent: tuple[float, float, float] | None = None
   face_count: int | None = None

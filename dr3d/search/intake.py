@@ -254,6 +254,8 @@ class _Task:
         unit=result.unit,
         geometry=result.geometry,
         body_count=result.body_count,
+        area=result.area,
+        volume=result.volume,
         radius=float(mesh.radius),
         extent=(a, b, c),
         face_count=len(mesh.faces),

@@ -12,6 +12,7 @@ import numpy as np
 from dr3d import thumbnail
 from dr3d.mesh import Mesh, build_mesh
 from dr3d.mesh.meshfile import read_raw
+from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import UNITS, name_unit
 
 ASSUMED = ", assumed"
@@ -29,6 +30,8 @@ class Specimen:
       stand in the file; empty where it was not asked for.
     unit: of the file; "mm, assumed" where it does not say.
     body_count: bodies that the file lists.
+    area: of the whole surface, before it was simplified, in square millimetres.
+    volume: within it, cubic millimetres; see `catalogue.Model`.
     thumbnail: a small PNG; empty where none was drawn.
   """
 
@@ -36,6 +39,8 @@ class Specimen:
   geometry: str = ""
   unit: str = ""
   body_count: int = 1
+  area: float | None = None
+  volume: float | None = None
   thumbnail: bytes = b""
 
 
@@ -61,8 +66,19 @@ def read_specimen(
     hash_geometry(vertices, raw.faces),
     name_unit(raw.unit) if raw.unit else f"{unit}{ASSUMED}",
     raw.body_count,
+    *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
   )
+
+
+def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:
+  """Returns area and volume; the latter about the middle of the box."""
+  corners = vertices[faces]
+  low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+  corners = corners - (low + high) / 2
+  normal = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+  volume = (corners[:, 0] * normal).sum() / 6
+  return float(np.linalg.norm(normal, axis=1).sum() / 2), float(abs(volume))
 
 
 def hash_geometry(vertices: np.ndarray, faces: np.ndarray) -> str:
