@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -60,8 +61,9 @@ def call_each(
 ) -> Iterator[Any]:
   """Calls a function in child processes for each of many arguments.
 
-  At most a few calls for each child are begun ahead of what has been asked
-  for, so memory does not grow with the number of arguments.
+  The first calls are begun at once, and at most a few for each child are
+  ahead of what has been asked for, so memory does not grow with the number of
+  arguments.
 
   Args:
     function: "package.module:name"; what it takes and returns is pickled.
@@ -69,13 +71,25 @@ def call_each(
     limits: of each call.
     count: children, at least 1.
 
-  Yields:
-    In the order of the arguments what the function returned, or a Dr3dError:
-    the one that it raised, or a WorkerError.
+  Returns:
+    An iterator: in the order of the arguments what the function returned, or a
+    Dr3dError: the one that it raised, or a WorkerError.
 
   Raises:
     Dr3dError: the children cannot be started.
   """
+  results = _call_each(function, arguments, limits, count)
+  next(results)
+  return results
+
+
+def _call_each(
+  function: str,
+  arguments: Iterable[dict[str, Any]],
+  limits: Limits,
+  count: int,
+) -> Iterator[Any]:
+  """Begins the first calls and yields None, then the results."""
   children = [_Child(function, limits) for _ in range(count)]
   free = list(children)
 
@@ -88,13 +102,15 @@ def call_each(
 
   pool = concurrent.futures.ThreadPoolExecutor(count)
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+  todo = iter(arguments)
   try:
-    for keywords in arguments:
+    for keywords in itertools.islice(todo, _AHEAD * count):
       waiting.append(pool.submit(call, keywords))
-      if len(waiting) >= _AHEAD * count:
-        yield waiting.popleft().result()
+    yield None
     while waiting:
       yield waiting.popleft().result()
+      for keywords in itertools.islice(todo, 1):
+        waiting.append(pool.submit(call, keywords))
   finally:
     for future in waiting:
       future.cancel()

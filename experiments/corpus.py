@@ -4,6 +4,7 @@ import io
 import pathlib
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -25,10 +26,10 @@ _WORDS = (
 def make_seeds() -> dict[str, bytes]:
   """Returns good files, small, by extension; text and binary where both are."""
   body = trimesh.creation.annulus(r_min=3, r_max=5, height=2, sections=24)
-  box = trimesh.creation.box([2, 3, 4])
+  box: Any = trimesh.creation.box([2, 3, 4])
   box.apply_translation([9, 0, 0])
   scene = trimesh.Scene([body, box])
-  joined = trimesh.util.concatenate([body, box])
+  joined: Any = trimesh.util.concatenate([body, box])
   files = {
     "binary.stl": joined.export(file_type="stl"),
     "text.stl": joined.export(file_type="stl_ascii"),
@@ -54,7 +55,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     if not data:
       break
     at = int(rng.integers(len(data)))
-    span = int(min(len(data) - at, 2 ** rng.integers(0, 11)))
+    span = min(len(data) - at, 2 ** int(rng.integers(11)))
     match rng.integers(8):
       case 0:
         data = data[:at]
@@ -173,25 +174,27 @@ def _step_tetrahedron() -> str:
       oriented.append(put(f"ORIENTED_EDGE('',*,*,{edge},{sense})"))
     loop = put(f"EDGE_LOOP('',({','.join(oriented)}))")
     bound = put(f"FACE_OUTER_BOUND('',{loop},.T.)")
-    a, b, c = (np.array(corners[i], float) for i in face)
-    normal = np.cross(b - a, c - a)
+    origin, one, two = (np.array(corners[i], float) for i in face)
+    normal = np.cross(one - origin, two - origin)
     axis = put_vector("DIRECTION", normal / np.linalg.norm(normal))
-    side = put_vector("DIRECTION", (b - a) / np.linalg.norm(b - a))
+    side = put_vector(
+      "DIRECTION", (one - origin) / np.linalg.norm(one - origin)
+    )
     place = put(f"AXIS2_PLACEMENT_3D('',{points[face[0]]},{axis},{side})")
     plane = put(f"PLANE('',{place})")
     planes.append(put(f"ADVANCED_FACE('',({bound}),{plane},.T.)"))
   shell = put(f"CLOSED_SHELL('',({','.join(planes)}))")
   solid = put(f"MANIFOLD_SOLID_BREP('',{shell})")
-  length = put("(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT(.MILLI.,.METRE.))")
+  unit = put("(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT(.MILLI.,.METRE.))")
   angle = put("(NAMED_UNIT(*)PLANE_ANGLE_UNIT()SI_UNIT($,.RADIAN.))")
   solid_angle = put("(NAMED_UNIT(*)SI_UNIT($,.STERADIAN.)SOLID_ANGLE_UNIT())")
   precision = put(
-    f"UNCERTAINTY_MEASURE_WITH_UNIT(LENGTH_MEASURE(1.E-7),{length},'','')"
+    f"UNCERTAINTY_MEASURE_WITH_UNIT(LENGTH_MEASURE(1.E-7),{unit},'','')"
   )
   context = put(
     "(GEOMETRIC_REPRESENTATION_CONTEXT(3)"
     f"GLOBAL_UNCERTAINTY_ASSIGNED_CONTEXT(({precision}))"
-    f"GLOBAL_UNIT_ASSIGNED_CONTEXT(({length},{angle},{solid_angle}))"
+    f"GLOBAL_UNIT_ASSIGNED_CONTEXT(({unit},{angle},{solid_angle}))"
     "REPRESENTATION_CONTEXT('',''))"
   )
   shape = put(f"ADVANCED_BREP_SHAPE_REPRESENTATION('',({solid}),{context})")

@@ -90,13 +90,13 @@ def kind_of(result: object) -> str:
 def is_sound(specimen: Specimen) -> bool:
   """Whether a mesh can be rendered and has a size."""
   mesh = specimen.mesh
-  numbers = [mesh.vertices, mesh.normals, mesh.frame, mesh.extent, mesh.radius]
+  numbers = [mesh.vertices, mesh.normals, mesh.frame, mesh.extent]
   return (
     0 < len(mesh.faces) <= BUDGET
     and mesh.faces.min() >= 0
     and mesh.faces.max() < len(mesh.vertices)
-    and all(np.isfinite(number).all() for number in numbers)
-    and mesh.radius > 0
+    and all(bool(np.isfinite(number).all()) for number in numbers)
+    and 0 < mesh.radius < np.inf
     and np.linalg.norm(mesh.vertices, axis=1).max() < 1.001
   )
 
@@ -104,11 +104,11 @@ def is_sound(specimen: Specimen) -> bool:
 def read_cut_files(reader: Reader, folder: pathlib.Path) -> list[str]:
   """Returns the names of cut files that were read with less in them."""
   rng = np.random.default_rng(SEED.value)
-  paths, wholes = [], {}
+  paths: list[pathlib.Path] = []
+  wholes: dict[str, pathlib.Path] = {}
   for name, data in make_seeds().items():
-    whole = folder / f"whole_{name}"
-    whole.write_bytes(data)
-    wholes[name] = whole
+    wholes[name] = folder / f"whole_{name}"
+    wholes[name].write_bytes(data)
     for at in np.sort(rng.integers(1, len(data), size=CUTS.value)):
       path = folder / f"cut{at:06d}_{name}"
       path.write_bytes(data[:at])
@@ -121,8 +121,8 @@ def read_cut_files(reader: Reader, folder: pathlib.Path) -> list[str]:
     )
   )
   wrong = []
-  results = reader.read(paths, face_budget=BUDGET, unit="mm")
-  for path, result in zip(paths, results, strict=True):
+  cut = reader.read(paths, face_budget=BUDGET, unit="mm")
+  for path, result in zip(paths, cut, strict=True):
     whole = whole_results[path.name.split("_", 1)[1]]
     assert isinstance(whole, Specimen), whole
     if isinstance(result, Specimen) and result.geometry != whole.geometry:

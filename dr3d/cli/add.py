@@ -3,7 +3,7 @@
 from typing import Any
 
 from dr3d.cli import reading, report
-from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.cli.verb import Flag, Verb, read_pairs
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -15,33 +15,16 @@ def run(flags: Any, files: list[str]) -> int:
     result = database.add(
       files,
       label=flags.label,
-      metadata=read_pairs(flags.set or (), flag="set", verb="add"),
+      metadata={
+        key: values[-1]
+        for key, values in read_pairs("add", "set", flags.set).items()
+      },
       unit=flags.unit,
       reader=reading.make_reader(flags),
       progress=progress,
     )
   status = reading.tell_report(database, result)
   return 1 if result.failures else status
-
-
-def read_pairs(
-  pairs: tuple[str, ...], *, flag: str, verb: str
-) -> dict[str, str]:
-  """Reads `key=value` pairs.
-
-  Raises:
-    UsageError: a pair has no equals sign or no key.
-  """
-  found = {}
-  for pair in pairs:
-    key, sign, value = pair.partition("=")
-    if not sign or not key.strip():
-      raise UsageError(
-        f"{verb}: --{flag} takes key=value, not {pair!r}; see dr3d {verb}"
-        " --help."
-      )
-    found[key.strip().lower()] = value.strip()
-  return found
 
 
 VERB = Verb(

@@ -11,6 +11,7 @@ Whatever moment a writer is killed at, the same command completes the work.
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -25,11 +26,14 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import UNITS
 from dr3d.search import catalogue, indexfile, intake, query, storage
 from dr3d.search import index as index_lib
+from dr3d.search.condition import Condition
+from dr3d.search.query import Match
 from dr3d.search.reader import Reader
 
 _PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
 _PLACE = "pipeline_folder"  # setting: where the pipeline is, if elsewhere
 _MODELS = "models"  # setting: the folder that was looked through last
+_BUDGET = "face_budget"  # setting: of the pipeline
 _UNIT = "unit"  # setting: of length, that is assumed
 _BATCH = 16  # models embedded anew at a time
 
@@ -50,6 +54,14 @@ class Embedder(Protocol):
 
   def save(self, directory: pathlib.Path, /) -> Any:
     """Writes the pipeline as a directory, in place of what stood there."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Snapshot:
+  """A state of the database, read at once: what is searched, and all rows."""
+
+  gallery: query.Gallery
+  models: dict[str, catalogue.Model]
 
 
 LoadPipeline = Callable[[pathlib.Path], Embedder]
@@ -162,15 +174,23 @@ class Database:
       )
     return pipeline
 
-  @functools.cached_property
+  @property
   def gallery(self) -> query.Gallery:
     """The indexed models as they were when this was first asked for.
 
     Raises:
       DatabaseError: no model is indexed, or the catalogue is damaged.
     """
-    with catalogue.open_catalogue(self.directory) as connection:
+    return self._snapshot.gallery
+
+  @functools.cached_property
+  def _snapshot(self) -> "_Snapshot":
+    with (
+      catalogue.open_catalogue(self.directory) as connection,
+      storage.transaction(connection, kind="DEFERRED"),  # one state of it
+    ):
       names, labels, features = catalogue.read_features(connection)
+      models = catalogue.read_models(connection)
     if not names:
       raise DatabaseError(
         f"{self.directory} holds no indexed model: index a folder of models."
@@ -181,13 +201,24 @@ class Database:
       raise DatabaseError(
         f"{self.directory} is damaged ({error}): restore it from a copy."
       ) from error
-    return query.Gallery(tuple(names), tuple(labels), features, index)
+    gallery = query.Gallery(tuple(names), tuple(labels), features, index)
+    return _Snapshot(gallery, {model.name: model for model in models})
+
+  @property
+  def face_budget(self) -> int | None:
+    """Faces that the pipeline, which need not be loaded for it, wants."""
+    return json.loads(self.settings[_BUDGET])
+
+  @property
+  def unit(self) -> str:
+    """That is assumed of files that do not state theirs."""
+    return self.settings.get(_UNIT, "mm")
 
   def refresh(self) -> None:
     """Lets the next query see what other processes have written since."""
     before = self.fingerprint
     self._read_settings()
-    self.__dict__.pop("gallery", None)
+    self.__dict__.pop("_snapshot", None)
     if self.fingerprint != before:
       self.__dict__.pop("pipeline", None)
 
@@ -255,26 +286,74 @@ class Database:
     k: int = 10,
     threshold: float = query.RELIABLE,
     exclude: Collection[str] = (),
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    compare: int = 0,
   ) -> query.Answer:
     """Answers which models a mesh looks like.
 
     Args:
-      mesh: a Mesh, as `load_mesh` returns it.
+      mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
+        millimetre where sizes are compared.
       k: matches wanted, at least 1.
       threshold: confidence, 0 to 1, from which a prediction is reliable.
       exclude: names of models to leave out.
+      condition: which models are searched.
+      min_score: of a match.
+      compare: how many of the first matches are laid upon the query, so that
+        `distance` and `mirrored` are known of them.
 
     Returns:
       The predicted label and at most k models, best first.
 
     Raises:
-      DatabaseError: no model is indexed, or the directory is damaged.
+      DatabaseError: no model is indexed, the condition names a label or a key
+        that none has, or the directory is damaged.
     """
-    gallery = self.gallery
+    snapshot = self._snapshot
+    only = None
+    if condition is not None:
+      rows = [snapshot.models[name] for name in snapshot.gallery.names]
+      only = condition.choose(rows, extent=mesh.extent)
     (features,) = np.asarray(self.pipeline.embed([mesh]))
-    return query.find_matches(
-      features, gallery, k=k, threshold=threshold, exclude=exclude
+    answer = query.find_matches(
+      features,
+      snapshot.gallery,
+      k=k,
+      threshold=threshold,
+      exclude=exclude,
+      only=only,
+      min_score=min_score,
     )
+    matches = [
+      _give_size(match, snapshot.models[match.model], mesh)
+      for match in answer.matches
+    ]
+    if compare:
+      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
+    return dataclasses.replace(answer, matches=tuple(matches))
+
+  def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
+    """Meshes and pictures of models, by name, where they are stored."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.read_shapes(connection, names)
+
+  def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
+    """Lays matches upon the query, shape by shape."""
+    from dr3d.mesh import comparison
+
+    shapes = self.load_shapes([match.model for match in matches])
+    cloud = comparison.make_cloud(mesh)
+    result = []
+    for match in matches:
+      if match.model in shapes:
+        other = unpack_mesh(shapes[match.model].mesh)
+        fit = comparison.compare(cloud, comparison.make_cloud(other))
+        match = dataclasses.replace(
+          match, distance=round(fit.mean, 6), mirrored=fit.mirrored
+        )
+      result.append(match)
+    return result
 
   def update(
     self,
@@ -434,7 +513,7 @@ class Database:
     progress: intake.Progress | None,
   ) -> intake.Report:
     """Writes what is new or changed, and sees to the index."""
-    unit = unit or self.settings.get(_UNIT, "mm")
+    unit = unit or self.unit
     if unit not in UNITS:
       raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
     with storage.writer_lock(self.directory):
@@ -448,7 +527,7 @@ class Database:
           embed=lambda meshes: self.pipeline.embed(meshes),
           fingerprint=self.fingerprint,
           read=lambda paths: reader.read(
-            paths, face_budget=self.pipeline.face_budget, unit=unit
+            paths, face_budget=self.face_budget, unit=unit
           ),
           unit=unit,
           source=source,
@@ -471,11 +550,11 @@ class Database:
     before = self.settings.get(_PLACE, _PIPELINE)
     place = f"{_PIPELINE}-{pipeline.fingerprint}"
     pipeline.save(self.directory / place)
-    same = pipeline.face_budget == self.pipeline.face_budget
+    same = pipeline.face_budget == self.face_budget
     with catalogue.open_catalogue(self.directory) as connection:
       catalogue.change_pipeline(
         connection,
-        {_PIPELINE: pipeline.fingerprint, _PLACE: place},
+        {**_describe(pipeline), _PLACE: place},
         keep_shapes=same,
       )
     shutil.rmtree(self.directory / before, ignore_errors=True)
@@ -536,7 +615,23 @@ class Database:
         f"The index of {self.directory} cannot be written ({error.strerror}): "
         "all models are stored and will be searched, more slowly."
       ) from error
-    self.gallery = dataclasses.replace(gallery, index=index)
+    gallery = dataclasses.replace(gallery, index=index)
+    self._snapshot = dataclasses.replace(self._snapshot, gallery=gallery)
+
+
+def _give_size(match: Match, model: catalogue.Model, mesh: Any) -> Match:
+  """Completes a match by the true size of the model."""
+  assert model.radius is not None, "the tables let none be indexed without"
+  scale = round(model.radius / float(mesh.radius), 6)
+  return dataclasses.replace(match, extent=model.extent, scale=scale)
+
+
+def _describe(pipeline: Embedder) -> dict[str, str]:
+  """Settings that tell of a pipeline."""
+  return {
+    _PIPELINE: pipeline.fingerprint,
+    _BUDGET: json.dumps(pipeline.face_budget),
+  }
 
 
 def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
@@ -551,7 +646,7 @@ def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
       if catalogue.is_complete(directory):
         return
       pipeline.save(directory / _PIPELINE)
-      catalogue.create_catalogue(directory, {_PIPELINE: pipeline.fingerprint})
+      catalogue.create_catalogue(directory, _describe(pipeline))
   except OSError as error:
     raise DatabaseError(
       f"{directory} cannot be written ({error.strerror})."

@@ -35,26 +35,32 @@ class Reader:
     face_budget: int | None,
     unit: str,
   ) -> Iterator[Specimen | Dr3dError]:
-    """Reads files ahead of what is asked for.
+    """Reads files, the first ones at once, ahead of what is asked for.
 
     Args:
       paths: the files.
       face_budget: see `specimen.read_specimen`.
       unit: see `specimen.read_specimen`.
 
-    Yields:
-      For each file, in order, what it holds or why it cannot be read.
+    Returns:
+      An iterator: for each file, in order, what it holds or why it cannot be
+      read.
     """
     jobs = os.cpu_count() or 1 if self.jobs is None else self.jobs
     if self.load is None and jobs:
       options = {"face_budget": face_budget, "unit": unit}
-      yield from worker.call_each(
+      return worker.call_each(
         _FUNCTION,
         ({"path": path, **options} for path in paths),
         limits=self.limits,
         count=jobs,
       )
-      return
+    return self._read_here(paths, face_budget, unit)
+
+  def _read_here(
+    self, paths: Iterable[pathlib.Path], face_budget: int | None, unit: str
+  ) -> Iterator[Specimen | Dr3dError]:
+    """Yields what is read in this process."""
     for path in paths:
       try:
         if self.load is not None:

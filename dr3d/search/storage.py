@@ -63,9 +63,17 @@ def reading_mode(path: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-  """All statements of the block are kept, or none of them."""
-  connection.execute("BEGIN IMMEDIATE")
+def transaction(
+  connection: sqlite3.Connection, *, kind: str = "IMMEDIATE"
+) -> Iterator[None]:
+  """All statements of the block are kept, or none of them.
+
+  Args:
+    connection: of the file.
+    kind: "IMMEDIATE" to write; with "DEFERRED" all that is read in the block
+      is of one state of the file.
+  """
+  connection.execute(f"BEGIN {kind}")
   try:
     yield
   except BaseException:
