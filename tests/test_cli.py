@@ -34,6 +34,7 @@ REQUIRED = {
   "info": ["--db=d"],
   "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
+  "duplicates": ["--db=d"],
   "render": ["file.stl", "--out=o.png"],
 }
 

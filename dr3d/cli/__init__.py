@@ -24,6 +24,7 @@ VERBS = (
   "info",
   "rebuild",
   "query",
+  "duplicates",
   "render",
 )
 

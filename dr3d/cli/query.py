@@ -37,7 +37,7 @@ COLUMNS = (
   "mirrored",
   "error",
 )
-SAME = 0.006  # distance up to which a shape is called the same; see duplicate
+SAME = 0.005  # distance up to which a shape is called the same; see duplicate
 
 
 def run(flags: Any, files: list[str]) -> int:

@@ -20,7 +20,7 @@ from dr3d.mesh.surface import cross_products
 
 _COARSE = 200  # points, for trying turns
 _FINE = 1000  # points, for what is measured
-_NEAR = 5  # triangles, by their points, that are looked at for each point
+_NEAR = 8  # triangles, by their points, that are looked at for each point
 _CLOSE = 0.15  # relative difference of moments whose axes may change places
 _TURNS = 24  # about an axis whose other two have close moments
 _TRIED = 3  # of the coarse tries that are refined
@@ -53,13 +53,15 @@ class Cloud:
   Attributes:
     corners: float64 [F, 3, 3], triangles in the principal pose.
     points: float64 [P, 3], evenly spread over them.
-    owner: int [P], the triangle of each point.
-    tree: of the points.
+    marks: float64 [P + F, 3], the points and the middles of all triangles.
+    owner: int [P + F], the triangle of each mark.
+    tree: of the marks.
     moments: float64 [3], descending.
   """
 
   corners: np.ndarray
   points: np.ndarray
+  marks: np.ndarray
   owner: np.ndarray
   tree: scipy.spatial.cKDTree
   moments: np.ndarray
@@ -70,8 +72,15 @@ def make_cloud(mesh: Mesh) -> Cloud:
   frame = mesh.frame.astype(np.float64)
   corners = (mesh.vertices.astype(np.float64) @ frame.T)[mesh.faces]
   points, owner = _spread(corners, mesh)
-  tree = scipy.spatial.cKDTree(points)
-  return Cloud(corners, points, owner, tree, mesh.moments.astype(np.float64))
+  marks = np.concatenate([points, corners.mean(axis=1)])
+  return Cloud(
+    corners,
+    points,
+    marks,
+    np.concatenate([owner, np.arange(len(corners))]),
+    scipy.spatial.cKDTree(marks),
+    mesh.moments.astype(np.float64),
+  )
 
 
 def compare(one: Cloud, two: Cloud) -> Fit:
@@ -84,7 +93,8 @@ def compare(one: Cloud, two: Cloud) -> Fit:
   if plain.mean <= _GOOD:
     return plain
   mirror = _fit(one, two, mirrored=True)
-  return mirror if mirror.mean < _BETTER * plain.mean else plain
+  better = mirror.mean < min(_BETTER * plain.mean, plain.mean - _GOOD)
+  return mirror if better else plain
 
 
 def _fit(one: Cloud, two: Cloud, *, mirrored: bool) -> Fit:
@@ -169,7 +179,7 @@ def _refine(
 
 
 def _nearest_point(points: np.ndarray, cloud: Cloud) -> np.ndarray:
-  return cloud.points[cloud.tree.query(points)[1]]
+  return cloud.marks[cloud.tree.query(points)[1]]
 
 
 def _measure(
@@ -190,7 +200,7 @@ def _measure(
 
 def _nearest(points: np.ndarray, cloud: Cloud) -> np.ndarray:
   """Returns [P, 3]: the nearest points of the triangles around the nearest."""
-  _, near = cloud.tree.query(points, k=min(_NEAR, len(cloud.points)))
+  _, near = cloud.tree.query(points, k=min(_NEAR, len(cloud.marks)))
   near = near.reshape(len(points), -1)
   corners = cloud.corners[cloud.owner[near]]
   found = closest_on_triangles(points[:, None, :], corners)

@@ -16,7 +16,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
 from dr3d.search.reader import Reader
+
+if TYPE_CHECKING:
+  from dr3d.search import duplicate
 
 _PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
 _PLACE = "pipeline_folder"  # setting: where the pipeline is, if elsewhere
@@ -337,6 +340,44 @@ class Database:
     """Meshes and pictures of models, by name, where they are stored."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_shapes(connection, names)
+
+  def find_duplicates(
+    self,
+    *,
+    weakest: str = "similar",
+    progress: Callable[[int, int], None] | None = None,
+  ) -> "list[duplicate.Group]":
+    """Finds indexed models that are one shape; nothing is changed.
+
+    Args:
+      weakest: see `duplicate.find_groups`.
+      progress: likewise.
+
+    Raises:
+      DatabaseError: no model is indexed, or the directory is damaged.
+    """
+    from dr3d.search import duplicate
+
+    snapshot = self._snapshot
+    names = snapshot.gallery.names
+    proposals = {}
+    if weakest != duplicate.IDENTICAL:
+      proposals = dict(
+        zip(names, query.find_neighbours(snapshot.gallery), strict=True)
+      )
+    with catalogue.open_catalogue(self.directory) as connection:
+
+      def load_mesh(name: str) -> Any:
+        shapes = catalogue.read_shapes(connection, [name])
+        return unpack_mesh(shapes[name].mesh) if name in shapes else None
+
+      return duplicate.find_groups(
+        [snapshot.models[name] for name in names],
+        load_mesh,
+        proposals=proposals,
+        weakest=weakest,
+        progress=progress,
+      )
 
   def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
     """Lays matches upon the query, shape by shape."""

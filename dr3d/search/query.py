@@ -238,6 +238,34 @@ def find_matches(
   )
 
 
+def find_neighbours(
+  gallery: Gallery, *, count: int = 5, depth: int = 24
+) -> list[tuple[str, ...]]:
+  """Finds, for each model, others that look like it, most alike first.
+
+  Args:
+    gallery: B models.
+    count: others at most.
+    depth: neighbours that are looked up for each vector.
+
+  Returns:
+    B tuples of names; ranked by how many of the neighbours of a model's
+    vectors are theirs, then by the sum of their cosines.
+  """
+  views = gallery.features.shape[1]
+  found = []
+  for model, features in enumerate(gallery.features):
+    hits = gallery.index.search(features, depth)
+    owner = (hits.ids // views).reshape(-1)
+    others, place = np.unique(owner, return_inverse=True)
+    hit = np.bincount(place)
+    cosine = np.bincount(place, hits.similarity.reshape(-1))
+    order = np.lexsort((-cosine, -hit))
+    best = [others[i] for i in order if others[i] != model][:count]
+    found.append(tuple(gallery.names[i] for i in best))
+  return found
+
+
 def _look_up(
   features: np.ndarray,
   gallery: Gallery,
