@@ -18,13 +18,15 @@ import scipy.spatial
 from dr3d.mesh import Mesh
 from dr3d.mesh.surface import cross_products
 
-_COARSE = 200  # points, for trying turns
-_FINE = 1000  # points, for what is measured
-_NEAR = 8  # triangles, by their points, that are looked at for each point
+_COARSE = 120  # points, for trying turns
+_FINE = 600  # points, for what is measured
+_NEAR = 6  # triangles, by their points, that are looked at for each point
 _CLOSE = 0.15  # relative difference of moments whose axes may change places
 _TURNS = 24  # about an axis whose other two have close moments
 _TRIED = 3  # of the coarse tries that are refined
-_STEPS = 8  # of refinement
+_STEPS = 6  # of refinement
+_HOPELESS = 0.15  # distance from points to points that is not refined
+_POOR = 0.06  # the same, after refinement; of one shape it is up to 0.04
 _GOOD = 0.004  # a mean distance at which the mirror image is not asked for
 _BETTER = 0.5  # share of the distance that makes a mirror image the better fit
 _HIGH = 0.95  # share of the points, of the distance that is called far
@@ -98,29 +100,32 @@ def compare(one: Cloud, two: Cloud) -> Fit:
 
 
 def _fit(one: Cloud, two: Cloud, *, mirrored: bool) -> Fit:
-  """Returns the best fit of one, mirrored or not, and two."""
+  """Returns the best fit of one, mirrored or not, and two.
+
+  Shapes that are far apart after the first steps are left at that: their
+  distance is then that of the points, an upper bound.
+  """
   turns = _candidates(one.moments, two.moments, mirrored=mirrored)
   sparse = one.points[:: max(1, len(one.points) // _COARSE)]
-  error = _mean_square(one, two, turns, sparse)
+  error = _distances(two, np.einsum("tij,pj->tpi", turns, sparse))
+  if error.min() > _HOPELESS:
+    return Fit(float(error.min()), float(error.min()), mirrored)
   tried = [
     _refine(one, two, turns[i], np.zeros(3), target=_nearest_point)
     for i in np.argsort(error, kind="stable")[:_TRIED]
   ]
-  best = min(
-    tried,
-    key=lambda move: (two.tree.query(_move(sparse, *move))[0] ** 2).mean(),
-  )
-  move = _refine(one, two, *best, target=_nearest, steps=3)
+  error = _distances(two, np.array([_move(sparse, *move) for move in tried]))
+  if error.min() > _POOR:
+    return Fit(float(error.min()), float(error.min()), mirrored)
+  move = tried[np.argmin(error)]
+  move = _refine(one, two, *move, target=_nearest, steps=3)
   return Fit(*_measure(one, two, *move), mirrored)
 
 
-def _mean_square(
-  one: Cloud, two: Cloud, turns: np.ndarray, points: np.ndarray
-) -> np.ndarray:
-  """Returns [T], squared distances of turned points to the points of two."""
-  moved = np.einsum("tij,pj->tpi", turns, points).reshape(-1, 3)
-  distance, _ = two.tree.query(moved)
-  return (distance.reshape(len(turns), -1) ** 2).mean(axis=1)
+def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:
+  """Returns [T], mean distances of points [T, P, 3] to a shape's marks."""
+  distance, _ = cloud.tree.query(points.reshape(-1, 3))
+  return distance.reshape(len(points), -1).mean(axis=1)
 
 
 def _move(

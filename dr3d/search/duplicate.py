@@ -37,7 +37,7 @@ _FAR = 0.025
 _SIMILAR = 0.02
 _SIZE = 0.01  # relative difference of lengths, areas and volumes that are one
 _REACH = 0.08  # of proportions, within which models are compared at all
-_CANDIDATES = 8  # earlier shapes that a model is compared with
+_CANDIDATES = 6  # earlier shapes that a model is compared with
 _CACHED = 1024  # shapes kept ready
 
 
