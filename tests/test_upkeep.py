@@ -1,5 +1,7 @@
 """Models come and go one by one, and a database lives through it."""
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -357,6 +359,66 @@ def test_the_life_of_a_database_in_commands(command, models, tmp_path):
   assert "bad.stl is no STL file" in out
   status, _, err = command("add", extra, "--set=maker")
   assert (status, "--set takes key=value, not 'maker'" in err) == (2, True)
+
+
+def test_a_query_in_commands(command, models, tmp_path, monkeypatch):
+  command("index", f"--models={models}", "--jobs=0")
+  part = write_box(tmp_path / "part.stl", 2, 4, 8)
+  command("add", part, "--label=x", "--set=no=7", "--jobs=0")
+  asked = write_box(tmp_path / "asked.stl", 1, 2, 4)
+  status, out, err = command("query", asked, "--json", "--k=2")
+  (entry,) = json.loads(out)
+  assert (status, err) == (0, "")
+  first = {match["model"]: match for match in entry["matches"]}
+  assert {m["distance"] < 1e-3 for m in entry["matches"]} == {True}
+  assert first[str(part)]["scale"] == pytest.approx(2)
+  assert first["kind0/2.stl"]["scale"] == pytest.approx(1)
+  assert first["kind0/2.stl"]["extent"] == pytest.approx([4, 2, 1])
+  assert first["kind0/2.stl"]["mirrored"] is False
+  _, out, _ = command("query", asked, "--k=2")
+  assert "same shape, 2 times as large" in out
+  _, out, _ = command("query", asked, "--same-size", "--csv")
+  rows = list(csv.DictReader(io.StringIO(out)))
+  assert [row["model"] for row in rows] == ["kind0/2.stl"]
+  assert (rows[0]["length"], rows[0]["error"]) == ("4.0", "")
+  _, out, _ = command("query", asked, "--same-size=.1", "--unit=inch")
+  assert "no model meets the conditions" in out
+  for flag in ("--label=x", "--where=no=7"):
+    _, out, _ = command("query", asked, flag, "--json")
+    (entry,) = json.loads(out)
+    assert [m["model"] for m in entry["matches"]] == [str(part)]
+  status, out, err = command("query", tmp_path / "no.stl", "--csv")
+  assert (status, "no.stl does not exist" in err) == (1, True)
+  assert next(csv.DictReader(io.StringIO(out)))["error"]
+  for flag in ("--label=y", "--where=no=8"):
+    status, _, err = command("query", asked, flag)
+    assert (status, "no indexed model has" in err) == (1, True)
+  for flag in ("--where=no", "--same-size=3", "--csv"):
+    assert command("query", asked, flag, "--json")[0] == 2
+
+
+def test_duplicates_in_commands(command, models, tmp_path):
+  command("index", f"--models={models}", "--jobs=0")
+  part = write_box(tmp_path / "part.stl", 1, 2, 4, unit=2.0)
+  shutil.copy(part, tmp_path / "copy.stl")
+  command("add", part, tmp_path / "copy.stl", "--jobs=0")
+  before = rows(tmp_path / "db")
+  page = tmp_path / "page.html"
+  _, out, _ = command(
+    "duplicates", "--weakest=scaled", f"--html={page}", "--json"
+  )
+  groups = json.loads(out)
+  (group,) = [g for g in groups if g["relation"] == "scaled"]
+  relations = {m["model"]: m["relation"] for m in group["members"]}
+  assert relations[str(part)] == "identical"
+  assert relations["kind0/2.stl"] == "scaled"
+  assert page.read_text().count("<img") == sum(
+    len(g["members"]) for g in groups
+  )
+  _, out, _ = command("duplicates", "--weakest=identical")
+  assert "1. identical" in out
+  assert "1 groups, 2 of 7 models. Nothing changed." in out
+  assert rows(tmp_path / "db") == before
 
 
 def test_a_moved_database_answers_as_before(database, models, tmp_path):
