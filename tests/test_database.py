@@ -554,19 +554,36 @@ def test_without_its_index_a_database_answers_exactly_and_mends_it(large, harm):
   assert mended.gallery.index.backend == "scann"
 
 
-def test_the_index_follows_the_catalogue(large):
+def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
   (old,) = index_of(large)
   models = large.directory.with_name("models")
-  put(models, "new/1.stl", "new 1")
-  (models / "kind3/003.stl").unlink()
-  large.update(models, load=load)
+  for count, kept in ((1, True), (60, False)):
+    for i in range(count):
+      put(models, f"new/{count}-{i}.stl", f"new {count + i}")
+    (models / "kind3" / f"{3 + 25 * (count % 7):03d}.stl").unlink()
+    large.update(models, load=load)
+    (new,) = index_of(large)
+    assert (new == old) is kept
+    for opened in (large, open_database(large.directory, exact_below=100)):
+      assert opened.gallery.index.backend == "scann"
+      best = opened.query(Thing("new", count)).matches[0]
+      assert best.model == f"new/{count}-0.stl"
+      answer = opened.query(Thing("kind3", 3), k=400)
+      names = {match.model for match in answer.matches}
+      assert names <= {
+        model.name for model in opened.models() if model.state == "indexed"
+      }
+
+
+def test_an_index_that_finds_too_little_is_built_anew(large, monkeypatch):
+  (old,) = index_of(large)
+  put(large.directory.with_name("models"), "new/1.stl", "new 1")
+  monkeypatch.setattr(
+    "dr3d.search.index.measure_recall", lambda index, **options: 0.9
+  )
+  large.update(large.directory.with_name("models"), load=load)
   (new,) = index_of(large)
   assert new != old
-  for opened in (large, open_database(large.directory, exact_below=100)):
-    assert opened.gallery.index.backend == "scann"
-    assert opened.query(Thing("new", 1)).matches[0].model == "new/1.stl"
-    names = {m.model for m in opened.query(Thing("kind3", 3)).matches}
-    assert "kind3/003.stl" not in names
 
 
 # One writer, many readers, and kills.

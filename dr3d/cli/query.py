@@ -48,6 +48,7 @@ def run(flags: Any, files: list[str]) -> int:
   from dr3d.folder import to_text
   from dr3d.search.database import Database
   from dr3d.search.reader import Reader
+  from dr3d.worker import WorkerError
 
   database = Database.open(flags.db)
   # The first files are read while jax and the pipeline are loaded.
@@ -66,6 +67,8 @@ def run(flags: Any, files: list[str]) -> int:
     ):
       entry: dict[str, Any] = {"query": to_text(file)}
       try:
+        if isinstance(result, WorkerError):
+          raise Dr3dError(f"{file} {result}.")
         if isinstance(result, Dr3dError):
           raise result
         answer = database.query(

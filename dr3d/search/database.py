@@ -38,6 +38,8 @@ _PLACE = "pipeline_folder"  # setting: where the pipeline is, if elsewhere
 _MODELS = "models"  # setting: the folder that was looked through last
 _BUDGET = "face_budget"  # setting: of the pipeline
 _UNIT = "unit"  # setting: of length, that is assumed
+_DRIFT = 0.1  # share of vectors that came and went, that an index bears
+_RECALL = 0.95  # of probes, below which an index that drifted is built anew
 _BATCH = 16  # models embedded anew at a time
 
 
@@ -641,14 +643,23 @@ class Database:
     return index or index_lib.build_index(vectors, backend="exact")
 
   def _save_index(self) -> None:
-    """Builds and stores ScaNN's index where there is none of these vectors."""
-    if all(model.state != catalogue.INDEXED for model in self.models()):
+    """Builds and stores ScaNN's index where there is none that will do.
+
+    One that was built from other vectors will do as long as few have come and
+    gone since and it still finds the neighbours of probes.
+    """
+    if not self.count_states()[catalogue.INDEXED]:
       return
     gallery = self.gallery
-    vectors = gallery.index.vectors
-    if self._backend(vectors) == gallery.index.backend:
+    index = gallery.index
+    if self._backend(index.vectors) == "exact":
       return
-    index = index_lib.build_index(vectors, backend="scann")
+    if index.backend == "scann" and (
+      not index.drift
+      or (index.drift <= _DRIFT and index_lib.measure_recall(index) >= _RECALL)
+    ):
+      return
+    index = index_lib.build_index(index.vectors, backend="scann")
     try:
       indexfile.save_index(index, self.directory)
     except OSError as error:

@@ -12,6 +12,7 @@ another index.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -50,15 +51,35 @@ class Index:
   Attributes:
     vectors: float32 [M, D].
     searcher: ScaNN's object, or None where the search is exact.
+    rows: int [M'], where the vectors that ScaNN was built from stand now, -1
+      for those that have gone; None where they are the vectors as they stand.
   """
 
   vectors: np.ndarray
   searcher: Any = None
+  rows: np.ndarray | None = None
 
   @property
   def backend(self) -> str:
     """Either "exact" or "scann"."""
     return "exact" if self.searcher is None else "scann"
+
+  @functools.cached_property
+  def fresh(self) -> np.ndarray:
+    """Rows that ScaNN was not built from, ascending, int64."""
+    if self.searcher is None or self.rows is None:
+      return np.zeros(0, np.int64)
+    known = np.zeros(len(self.vectors), bool)
+    known[self.rows[self.rows >= 0]] = True
+    return np.flatnonzero(~known)
+
+  @property
+  def drift(self) -> float:
+    """Share of vectors that came or went since ScaNN was built."""
+    if self.rows is None:
+      return 0.0
+    gone = int((self.rows < 0).sum())
+    return (gone + len(self.fresh)) / len(self.vectors)
 
   def search(self, queries: np.ndarray, k: int) -> Neighbours:
     """Finds the stored vectors that are most similar to each query.
@@ -100,7 +121,7 @@ class Index:
   ) -> np.ndarray:
     """Fills `found` and returns the queries for which ScaNN had too little."""
     count, k = len(self.vectors), found.ids.shape[1]
-    leaves = _leaf_count(count)
+    leaves = _leaf_count(count if self.rows is None else len(self.rows))
     share = max(_LEAF_SHARE, _OVERFETCH * fetch / count)
     short = []
     # One at a time, which is as fast: in a batch, the other queries have a
@@ -112,7 +133,11 @@ class Index:
         leaves_to_search=min(leaves, math.ceil(share * leaves)),
       )
       # ScaNN may fill up with id 0 and distance NaN where it finds too little.
-      candidates = np.unique(ids[np.isfinite(distance)]).astype(np.int64)
+      ids = ids[np.isfinite(distance)].astype(np.int64)
+      if self.rows is not None:
+        ids = self.rows[ids]
+        ids = np.concatenate([ids[ids >= 0], self.fresh])
+      candidates = np.unique(ids)
       if len(candidates) < k:
         short.append(row)
       else:
