@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag
-from dr3d.mesh.unit import UNITS
+from dr3d.unit import UNITS
 
 if TYPE_CHECKING:
   from dr3d.search.database import Database

@@ -16,8 +16,8 @@ import numpy as np
 
 from dr3d.error import MeshError
 from dr3d.mesh import inspection, ply, stl
-from dr3d.mesh.unit import UNITS, parse_unit
 from dr3d.silence import quiet
+from dr3d.unit import UNITS, parse_unit
 
 FORMATS = (
   "stl",

@@ -2,7 +2,7 @@
 
     DIR/catalogue.sqlite   models, labels, states, vectors: the one truth
     DIR/pipeline/          what made the vectors and embeds the queries
-    DIR/index-HASH/        ScaNN's index of exactly these vectors: derived
+    DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
     DIR/writer.lock        one writer at a time
 
 The directory needs nothing outside of it, so it can be moved or copied.
@@ -10,109 +10,35 @@ Whatever moment a writer is killed at, the same command completes the work.
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dr3d import folder
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.mesh.unit import UNITS
-from dr3d.search import catalogue, indexfile, intake, query, storage
+from dr3d.search import archive, catalogue, indexfile, intake, storage
 from dr3d.search import index as index_lib
-from dr3d.search.condition import Condition
-from dr3d.search.query import Match
+from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.search.reader import Reader
+from dr3d.unit import UNITS
 
-if TYPE_CHECKING:
-  from dr3d.search import duplicate
-
-_PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
-_PLACE = "pipeline_folder"  # setting: where the pipeline is, if elsewhere
-_MODELS = "models"  # setting: the folder that was looked through last
-_BUDGET = "face_budget"  # setting: of the pipeline
-_UNIT = "unit"  # setting: of length, that is assumed
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
 _RECALL = 0.95  # of probes, below which an index that drifted is built anew
 _BATCH = 16  # models embedded anew at a time
 
 
-class Embedder(Protocol):
-  """What the database asks of a pipeline."""
-
-  @property
-  def face_budget(self) -> int | None:
-    """Faces that a mesh is simplified to before it is embedded."""
-
-  @property
-  def fingerprint(self) -> str:
-    """Hash of the weights and the configuration."""
-
-  def embed(self, meshes: list[Any], /) -> np.ndarray:
-    """Float32 [B, N, D] unit vectors of B meshes."""
-
-  def save(self, directory: pathlib.Path, /) -> Any:
-    """Writes the pipeline as a directory, in place of what stood there."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Snapshot:
-  """A state of the database, read at once: what is searched, and all rows."""
-
-  gallery: query.Gallery
-  models: dict[str, catalogue.Model]
-
-
-LoadPipeline = Callable[[pathlib.Path], Embedder]
-
-
-class Database:
-  """Models that can be searched, in a directory.
+class Database(Archive):
+  """Models that can be searched, added and removed, in a directory.
 
   An object answers from the state that it read at its first query, or after
   its own last update; `refresh` makes it read again.
   """
-
-  def __init__(
-    self,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
-  ):
-    """Opens a database; see `open`."""
-    self.directory = pathlib.Path(directory)
-    self._read_settings()
-    self._load_pipeline = load_pipeline
-    self._exact_below = exact_below
-
-  @classmethod
-  def open(
-    cls,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
-  ) -> "Database":
-    """Opens a database that exists.
-
-    Args:
-      directory: where it is.
-      load_pipeline: reads the pipeline from a directory; `Pipeline.load`
-        otherwise.
-      exact_below: number of vectors from which ScaNN is used.
-
-    Raises:
-      DatabaseError: the directory holds no database, or an unfinished, newer
-        or damaged one.
-    """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
 
   @classmethod
   def create(
@@ -158,246 +84,6 @@ class Database:
       database.pipeline = pipeline
     return database
 
-  @functools.cached_property
-  def pipeline(self) -> Embedder:
-    """The pipeline that made the vectors.
-
-    Raises:
-      DatabaseError: the stored pipeline is another one.
-    """
-    load = self._load_pipeline
-    if load is None:
-      from dr3d.pipeline import Pipeline  # brings jax
-
-      load = Pipeline.load
-    place = self.directory / self.settings.get(_PLACE, _PIPELINE)
-    pipeline = load(place)
-    if pipeline.fingerprint != self.fingerprint:
-      raise DatabaseError(
-        f"{place} is not the pipeline that made the "
-        "vectors of this database: restore it from a copy."
-      )
-    return pipeline
-
-  @property
-  def gallery(self) -> query.Gallery:
-    """The indexed models as they were when this was first asked for.
-
-    Raises:
-      DatabaseError: no model is indexed, or the catalogue is damaged.
-    """
-    return self._snapshot.gallery
-
-  @functools.cached_property
-  def _snapshot(self) -> "_Snapshot":
-    with (
-      catalogue.open_catalogue(self.directory) as connection,
-      storage.transaction(connection, kind="DEFERRED"),  # one state of it
-    ):
-      names, labels, features = catalogue.read_features(connection)
-      models = catalogue.read_models(connection)
-    if not names:
-      raise DatabaseError(
-        f"{self.directory} holds no indexed model: index a folder of models."
-      )
-    try:
-      index = self._make_index(features.reshape(-1, features.shape[2]))
-    except ValueError as error:
-      raise DatabaseError(
-        f"{self.directory} is damaged ({error}): restore it from a copy."
-      ) from error
-    gallery = query.Gallery(tuple(names), tuple(labels), features, index)
-    return _Snapshot(gallery, {model.name: model for model in models})
-
-  @property
-  def face_budget(self) -> int | None:
-    """Faces that the pipeline, which need not be loaded for it, wants."""
-    return json.loads(self.settings[_BUDGET])
-
-  @property
-  def unit(self) -> str:
-    """That is assumed of files that do not state theirs."""
-    return self.settings.get(_UNIT, "mm")
-
-  def refresh(self) -> None:
-    """Lets the next query see what other processes have written since."""
-    before = self.fingerprint
-    self._read_settings()
-    self.__dict__.pop("_snapshot", None)
-    if self.fingerprint != before:
-      self.__dict__.pop("pipeline", None)
-
-  def _read_settings(self) -> None:
-    with catalogue.open_catalogue(self.directory) as connection:
-      self.settings = catalogue.read_settings(connection)
-    self.fingerprint = self.settings[_PIPELINE]
-
-  def models(self) -> list[catalogue.Model]:
-    """All models with label, state, reason and size, by name."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      return catalogue.read_models(connection)
-
-  def count_states(self) -> dict[str, int]:
-    """How many models are in each of `catalogue.STATES`."""
-    states = [model.state for model in self.models()]
-    return {state: states.count(state) for state in catalogue.STATES}
-
-  def inspect(self) -> dict[str, Any]:
-    """What the database holds, ready for JSON.
-
-    Returns:
-      The number of models in each state; `labels`, different ones of the
-      indexed models; `vectors` that are searched; `index`, how; `recall` of
-      the first ten neighbours, None where nothing is indexed; `pipeline`, its
-      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
-      and reason.
-
-    Raises:
-      DatabaseError: the directory is damaged.
-    """
-    models = self.models()
-    indexed = [model for model in models if model.state == catalogue.INDEXED]
-    index = self.gallery.index if indexed else None
-    return {
-      **self.count_states(),
-      "labels": len({model.label for model in indexed} - {""}),
-      "vectors": 0 if index is None else len(index.vectors),
-      "index": self.describe_index(),
-      "recall": None if index is None else index_lib.measure_recall(index),
-      "pipeline": self.fingerprint,
-      "format": catalogue.FORMAT,
-      "bytes": sum(
-        path.stat().st_size
-        for path in self.directory.rglob("*")
-        if path.is_file()
-      ),
-      "failures": [
-        {"model": model.name, "reason": model.reason}
-        for model in models
-        if model.state == catalogue.FAILED
-      ],
-    }
-
-  def describe_index(self) -> str:
-    """How the vectors are searched: "exact", "scann", or "none"."""
-    if not self.count_states()[catalogue.INDEXED]:
-      return "none"
-    return self.gallery.index.backend
-
-  def query(
-    self,
-    mesh: Any,
-    *,
-    k: int = 10,
-    threshold: float = query.RELIABLE,
-    exclude: Collection[str] = (),
-    condition: Condition | None = None,
-    min_score: float = -1.0,
-    compare: int = 0,
-  ) -> query.Answer:
-    """Answers which models a mesh looks like.
-
-    Args:
-      mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
-        millimetre where sizes are compared.
-      k: matches wanted, at least 1.
-      threshold: confidence, 0 to 1, from which a prediction is reliable.
-      exclude: names of models to leave out.
-      condition: which models are searched.
-      min_score: of a match.
-      compare: how many of the first matches are laid upon the query, so that
-        `distance` and `mirrored` are known of them.
-
-    Returns:
-      The predicted label and at most k models, best first.
-
-    Raises:
-      DatabaseError: no model is indexed, the condition names a label or a key
-        that none has, or the directory is damaged.
-    """
-    snapshot = self._snapshot
-    only = None
-    if condition is not None:
-      rows = [snapshot.models[name] for name in snapshot.gallery.names]
-      only = condition.choose(rows, extent=mesh.extent)
-    (features,) = np.asarray(self.pipeline.embed([mesh]))
-    answer = query.find_matches(
-      features,
-      snapshot.gallery,
-      k=k,
-      threshold=threshold,
-      exclude=exclude,
-      only=only,
-      min_score=min_score,
-    )
-    matches = [
-      _give_size(match, snapshot.models[match.model], mesh)
-      for match in answer.matches
-    ]
-    if compare:
-      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
-    return dataclasses.replace(answer, matches=tuple(matches))
-
-  def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
-    """Meshes and pictures of models, by name, where they are stored."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      return catalogue.read_shapes(connection, names)
-
-  def find_duplicates(
-    self,
-    *,
-    weakest: str = "similar",
-    progress: Callable[[int, int], None] | None = None,
-  ) -> "list[duplicate.Group]":
-    """Finds indexed models that are one shape; nothing is changed.
-
-    Args:
-      weakest: see `duplicate.find_groups`.
-      progress: likewise.
-
-    Raises:
-      DatabaseError: no model is indexed, or the directory is damaged.
-    """
-    from dr3d.search import duplicate
-
-    snapshot = self._snapshot
-    names = snapshot.gallery.names
-    proposals = {}
-    if weakest != duplicate.IDENTICAL:
-      proposals = dict(
-        zip(names, query.find_neighbours(snapshot.gallery), strict=True)
-      )
-    with catalogue.open_catalogue(self.directory) as connection:
-
-      def load_mesh(name: str) -> Any:
-        shapes = catalogue.read_shapes(connection, [name])
-        return unpack_mesh(shapes[name].mesh) if name in shapes else None
-
-      return duplicate.find_groups(
-        [snapshot.models[name] for name in names],
-        load_mesh,
-        proposals=proposals,
-        weakest=weakest,
-        progress=progress,
-      )
-
-  def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
-    """Lays matches upon the query, shape by shape."""
-    from dr3d.mesh import comparison
-
-    shapes = self.load_shapes([match.model for match in matches])
-    cloud = comparison.make_cloud(mesh)
-    result = []
-    for match in matches:
-      if match.model in shapes:
-        other = unpack_mesh(shapes[match.model].mesh)
-        fit = comparison.compare(cloud, comparison.make_cloud(other))
-        match = dataclasses.replace(
-          match, distance=round(fit.mean, 6), mirrored=fit.mirrored
-        )
-      result.append(match)
-    return result
-
   def update(
     self,
     models: str | os.PathLike[str],
@@ -434,7 +120,7 @@ class Database:
     """
     return self._take_in(
       folder.find_models(models, labels=labels),
-      {_MODELS: folder.to_text(os.path.abspath(models))},
+      {archive.MODELS: folder.to_text(os.path.abspath(models))},
       unit=unit,
       reader=reader or Reader(load=load),
       source=catalogue.FOLDER,
@@ -562,7 +248,7 @@ class Database:
     with storage.writer_lock(self.directory):
       self._read_settings()
       with catalogue.open_catalogue(self.directory) as connection:
-        for name, value in {**settings, _UNIT: unit}.items():
+        for name, value in {**settings, archive.UNIT: unit}.items():
           catalogue.write_setting(connection, name, value)
         report = intake.take_in(
           connection,
@@ -582,7 +268,7 @@ class Database:
 
   def _name(self, path: pathlib.Path) -> str:
     """What a file that is added is called."""
-    root = pathlib.Path(self.settings.get(_MODELS, os.devnull))
+    root = pathlib.Path(self.settings.get(archive.MODELS, os.devnull))
     whole = pathlib.Path(os.path.abspath(path))
     if whole.is_relative_to(root):
       return folder.to_text(whole.relative_to(root).as_posix())
@@ -590,14 +276,14 @@ class Database:
 
   def _change_pipeline(self, pipeline: Embedder) -> None:
     """Puts another pipeline in the place of the present one."""
-    before = self.settings.get(_PLACE, _PIPELINE)
-    place = f"{_PIPELINE}-{pipeline.fingerprint}"
+    before = self.settings.get(archive.PLACE, archive.PIPELINE)
+    place = f"{archive.PIPELINE}-{pipeline.fingerprint}"
     pipeline.save(self.directory / place)
     same = pipeline.face_budget == self.face_budget
     with catalogue.open_catalogue(self.directory) as connection:
       catalogue.change_pipeline(
         connection,
-        {**_describe(pipeline), _PLACE: place},
+        {**_describe(pipeline), archive.PLACE: place},
         keep_shapes=same,
       )
     shutil.rmtree(self.directory / before, ignore_errors=True)
@@ -629,19 +315,6 @@ class Database:
           progress(done, len(outdated), done - count)
     return count
 
-  def _backend(self, vectors: np.ndarray) -> str:
-    return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
-
-  def _make_index(self, vectors: np.ndarray) -> index_lib.Index:
-    """The stored index where it fits; else exact search, which is never wrong.
-
-    Exact search answers in a fraction of the time that ScaNN takes to train.
-    """
-    index = None
-    if self._backend(vectors) == "scann":
-      index = indexfile.load_index(self.directory, vectors)
-    return index or index_lib.build_index(vectors, backend="exact")
-
   def _save_index(self) -> None:
     """Builds and stores ScaNN's index where there is none that will do.
 
@@ -671,18 +344,11 @@ class Database:
     self._snapshot = dataclasses.replace(self._snapshot, gallery=gallery)
 
 
-def _give_size(match: Match, model: catalogue.Model, mesh: Any) -> Match:
-  """Completes a match by the true size of the model."""
-  assert model.radius is not None, "the tables let none be indexed without"
-  scale = round(model.radius / float(mesh.radius), 6)
-  return dataclasses.replace(match, extent=model.extent, scale=scale)
-
-
 def _describe(pipeline: Embedder) -> dict[str, str]:
   """Settings that tell of a pipeline."""
   return {
-    _PIPELINE: pipeline.fingerprint,
-    _BUDGET: json.dumps(pipeline.face_budget),
+    archive.PIPELINE: pipeline.fingerprint,
+    archive.BUDGET: json.dumps(pipeline.face_budget),
   }
 
 
@@ -697,7 +363,7 @@ def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
     with storage.writer_lock(directory):
       if catalogue.is_complete(directory):
         return
-      pipeline.save(directory / _PIPELINE)
+      pipeline.save(directory / archive.PIPELINE)
       catalogue.create_catalogue(directory, _describe(pipeline))
   except OSError as error:
     raise DatabaseError(

@@ -13,7 +13,7 @@ from dr3d import thumbnail
 from dr3d.mesh import Mesh, build_mesh
 from dr3d.mesh.meshfile import read_raw
 from dr3d.mesh.surface import cross
-from dr3d.mesh.unit import UNITS, name_unit
+from dr3d.unit import UNITS, name_unit
 
 ASSUMED = ", assumed"
 
