@@ -10,9 +10,14 @@ import pytest
 import trimesh
 
 from dr3d.mesh import make_mesh
-from dr3d.mesh.comparison import closest_on_triangles, compare, make_cloud
+from dr3d.mesh.comparison import (
+  Fit,
+  closest_on_triangles,
+  compare,
+  make_cloud,
+)
 from dr3d.search.catalogue import Model
-from dr3d.search.duplicate import find_groups
+from dr3d.search.duplicate import find_groups, judge
 from dr3d.search.specimen import read_specimen
 
 
@@ -172,6 +177,31 @@ def test_identical_is_said_of_nothing_that_differs_by_a_bit(matrix):
   a, b = models[0], dataclasses.replace(models[0], name="b", geometry="other")
   (group,) = find_groups([a, b], lambda name: meshes[a.name])
   assert [m.relation for m in group.members] == ["", "same"]
+
+
+def test_what_differs_by_half_a_percent_is_similar_and_no_more():
+  for k, measure in (
+    (0.994, "extent"),
+    (1.006, "area"),
+    (1.01, "volume"),
+  ):
+    one = Model(
+      "a", "", "", "indexed", "", "",
+      radius=5.0, extent=(9.0, 3.0, 1.0), area=60.0, volume=20.0,
+    )  # fmt: skip
+    value = getattr(one, measure)
+    other = (9.0, 3.0 * k, 1.0) if measure == "extent" else value * k
+    two = dataclasses.replace(one, name="b", **{measure: other})
+    assert judge(one, one, Fit(0.001, 0.002, mirrored=False)) == ("same", 1.0)
+    assert judge(one, one, Fit(0.001, 0.002, mirrored=True))[0] == "mirrored"
+    assert judge(one, two, Fit(0.001, 0.002, mirrored=False))[0] == "similar"
+    assert judge(one, two, Fit(0.1, 0.2, mirrored=False))[0] == ""
+  larger = dataclasses.replace(
+    one, radius=10.0, extent=(18.0, 6.0, 2.0), area=240.0, volume=160.0
+  )
+  assert judge(larger, one, Fit(0.001, 0.002, mirrored=False)) == (
+    "scaled", 2.0,
+  )  # fmt: skip
 
 
 def test_the_order_of_models_does_not_show(matrix):

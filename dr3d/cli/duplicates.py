@@ -73,8 +73,8 @@ VERB = Verb(
     its group: identical (the very same triangles at the same true size), same
     (the same surface in another mesh, format or pose), scaled, mirrored, or
     similar. Distances are those of the surfaces at one size, in radii of the
-    smallest enclosing sphere. Shapes that differ by less than about one per
-    cent of their size may be called the same: look before you delete.
+    smallest enclosing sphere. Shapes that differ in small detail only may be
+    called the same: look before you delete.
 
     With --json, stdout is one JSON document: a list of {relation, members
     [{model, label, relation, to, scale, distance, mirrored}]}.

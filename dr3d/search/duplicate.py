@@ -8,10 +8,11 @@ Each relation is one to another model of the group:
     mirrored    the mirror image, of whatever size
     similar     surfaces that nearly coincide at one size
 
-"Identical" is decided by a hash of 128 bits, all else by laying one surface
-upon the other. Meshes as a database keeps them are simplified, so that two
-shapes that differ by less than about one per cent of their size may be called
-the same; identical they are called never.
+"Identical" is decided by a hash of 128 bits, all else by sides, area and volume
+of the whole surface and by laying one simplified surface upon the other. Two
+shapes whose measures agree to some thousandths and that differ in small detail
+only may be called the same; identical they are called never. A copy that was
+decimated until it lost more than that is similar.
 """
 
 import dataclasses
@@ -35,7 +36,9 @@ RELATIONS = (IDENTICAL, SAME, SCALED, MIRRORED, SIMILAR)
 _MEAN = 0.005  # distance of surfaces that are one, radii of the sphere
 _FAR = 0.025
 _SIMILAR = 0.02
-_SIZE = 0.01  # relative difference of lengths, areas and volumes that are one
+_SIZE = 0.003  # relative difference of sizes that are one
+_ALIKE = np.array([0.003, 0.003, 0.003, 0.004, 0.005])  # of proportions
+_ROUNDING = 0.0005  # of the longest side, in which a short one may differ
 _REACH = 0.08  # of proportions, within which models are compared at all
 _CANDIDATES = 6  # earlier shapes that a model is compared with
 _CACHED = 1024  # shapes kept ready
@@ -236,9 +239,10 @@ def judge(one: Model, two: Model, fit: Fit) -> tuple[str, float]:
   """
   first, second = _proportions(one), _proportions(two)
   # The volume of an open shell is next to nothing, and so is what it says.
-  unit = np.array([*[second[:3].max()] * 3, second[3], second[4]])
-  unit[4] = max(unit[4], unit[3] / 9)
-  alike = bool(np.all(np.abs(first - second) <= _SIZE * unit))
+  unit = np.array([*second[:4], max(second[4], second[3] / 9)])
+  slack = _ALIKE * unit
+  slack[:3] += _ROUNDING * second[:3].max()
+  alike = bool(np.all(np.abs(first - second) <= slack))
   scale = round(float(_radius(one) / _radius(two)), 6)
   if alike and fit.mean <= _MEAN and fit.far <= _FAR:
     if fit.mirrored:
