@@ -188,7 +188,10 @@ class _Child:
 
   def _explain(self, status: int) -> str:
     if self._late:
-      return f"is not done after {self._limits.seconds:g} seconds"
+      return (
+        f"is not done after {self._limits.seconds:g} seconds; allow more, or "
+        "simplify it"
+      )
     if status == -signal.SIGKILL:
       return "was ended by the system, most likely for want of memory"
     if status < 0:
@@ -217,7 +220,13 @@ def serve(job: dict[str, Any]) -> None:
     except Dr3dError as error:
       answer = ("error", error)
     except MemoryError:
-      answer = ("error", f"needs more memory than {job['memory'] >> 20} MiB")
+      answer = (
+        "error",
+        (
+          f"needs more memory than {job['memory'] >> 20} MiB; allow more, or "
+          "simplify it"
+        ),
+      )
     except Exception as error:
       answer = ("error", f"fails ({type(error).__name__}: {error})")
     _write(answers, answer)

@@ -70,8 +70,8 @@ def test_one_bad_call_ends_alone_and_says_why():
   assert results[0] == 1
   assert results[-1] == 2
   assert [str(error) for error in results[1:-1]] == [
-    "is not done after 1.5 seconds",
-    "needs more memory than 512 MiB",
+    "is not done after 1.5 seconds; allow more, or simplify it",
+    "needs more memory than 512 MiB; allow more, or simplify it",
     "crashes its reader (SIGSEGV)",
     "ends its reader with status 3",
     "a.stl is empty.",
