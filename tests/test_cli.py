@@ -521,8 +521,12 @@ def test_query_prints_a_table_for_a_person(run, database, models):
   assert (status, err) == (0, "")
   title, header, best, *rest = out.rstrip().splitlines()
   assert title.endswith("five.obj: flat (100% of the votes, reliable)")
-  assert header.split() == ["rank", "model", "label", "score", "votes"]
-  assert best.split() == ["1", SOLID, "flat", "1.000", "2"]
+  assert header.split() == [
+    *("rank", "model", "label", "score", "votes"),
+    *("size", "in", "mm", "remark"),
+  ]
+  assert best.split()[:5] == ["1", SOLID, "flat", "1.000", "2"]
+  assert best.endswith(" x 0.2  same shape")
   assert len(rest) == 3
 
 

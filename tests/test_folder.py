@@ -216,3 +216,14 @@ def test_a_damaged_gltf_file_has_a_hash(tmp_path, content):
   path = tmp_path / "a.gltf"
   path.write_text(content, encoding="latin-1")
   assert len(hash_file(path)) == 64
+
+
+def test_other_columns_of_the_table_are_metadata(tmp_path):
+  put(tmp_path / "m", "a.stl", "b.stl")
+  table = tmp_path / "labels.csv"
+  table.write_text("file,Steel,class,maker,\na.stl, A2 ,bolt,,x\n")
+  one, two = find_models(tmp_path / "m", labels=table)
+  assert (one.label, one.metadata) == ("bolt", {"steel": "A2"})
+  assert (two.label, two.metadata) == ("", {})
+  one, _ = find_models(tmp_path / "m")
+  assert one.metadata is None
