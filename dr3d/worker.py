@@ -192,10 +192,11 @@ class _Child:
         f"is not done after {self._limits.seconds:g} seconds; allow more, or "
         "simplify it"
       )
-    if status == -signal.SIGKILL:
-      return "was ended by the system, most likely for want of memory"
-    if status < 0:
-      return f"crashes its reader ({signal.Signals(-status).name})"
+    if status < 0:  # never so on Windows
+      name = signal.Signals(-status).name
+      if name == "SIGKILL":
+        return "was ended by the system, most likely for want of memory"
+      return f"crashes its reader ({name})"
     return f"ends its reader with status {status}"
 
 
