@@ -13,6 +13,10 @@
     answer = database.query(mesh, k=10)            # Answer
     answer.prediction                              # label, confidence, reliable
     answer.matches                                 # rank, model, label, ...
+    condition = dr3d.Condition(labels=["bolt"], same_size=0.05)
+    database.query(mesh, condition=condition, compare=3)
+    database.add(["new.stl"], label="bolt")
+    database.find_duplicates()                     # groups
 
     views = dr3d.look_at(eye, target, up)           # Views
     camera = dr3d.to_opencv(views, size=64)         # R, t, K
@@ -67,9 +71,11 @@ if TYPE_CHECKING:
     render,
     stack_meshes,
   )
+  from dr3d.search.condition import Condition
   from dr3d.search.database import Database
   from dr3d.search.intake import Report
   from dr3d.search.query import Answer, Match, Prediction
+  from dr3d.search.reader import Reader
   from dr3d.training.augment import AugmentConfig
   from dr3d.training.state import OptimizerConfig
   from dr3d.training.step import LossConfig
@@ -84,6 +90,7 @@ if TYPE_CHECKING:
     ring_views,
     sphere_views,
   )
+  from dr3d.worker import Limits
 
   __version__: str
 
@@ -91,6 +98,7 @@ __all__ = [
   "Answer",
   "AugmentConfig",
   "Budget",
+  "Condition",
   "Database",
   "DatabaseError",
   "Dr3dError",
@@ -98,6 +106,7 @@ __all__ = [
   "LabelError",
   "Layers",
   "Light",
+  "Limits",
   "LossConfig",
   "Match",
   "Material",
@@ -111,6 +120,7 @@ __all__ = [
   "PipelineError",
   "PointLight",
   "Prediction",
+  "Reader",
   "RenderConfig",
   "Report",
   "TrainConfig",
@@ -146,6 +156,7 @@ _HOME = {
   "Answer": "search.query",
   "AugmentConfig": "training.augment",
   "Budget": "raster",
+  "Condition": "search.condition",
   "Database": "search.database",
   "DatabaseError": "error",
   "Dr3dError": "error",
@@ -153,6 +164,7 @@ _HOME = {
   "LabelError": "error",
   "Layers": "layer",
   "Light": "view",
+  "Limits": "worker",
   "LossConfig": "training.step",
   "Match": "search.query",
   "Material": "view",
@@ -166,6 +178,7 @@ _HOME = {
   "PipelineError": "error",
   "PointLight": "view",
   "Prediction": "search.query",
+  "Reader": "search.reader",
   "RenderConfig": "render",
   "Report": "search.intake",
   "TrainConfig": "training.train",

@@ -9,7 +9,7 @@ import pathlib
 import posixpath
 import stat
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dr3d.error import Dr3dError, LabelError
 from dr3d.mesh.meshfile import FORMATS
@@ -25,11 +25,14 @@ class ModelFile:
     path: where the file is.
     name: its path relative to the folder, with forward slashes.
     label: what the model is; empty where that is not known.
+    metadata: what else a table of labels says of it, text by column; None
+      where there is no such table.
   """
 
   path: pathlib.Path
   name: str
   label: str
+  metadata: Mapping[str, str] | None = None
 
 
 def find_models(
@@ -46,7 +49,8 @@ def find_models(
   Args:
     directory: the folder.
     labels: a CSV file in UTF-8 with a header and at least the columns `file`
-      (path relative to the folder, with forward slashes) and `class`. Files
+      (path relative to the folder, with forward slashes) and `class`; other
+      columns become metadata. Files
       that it does not list have no label. Without it, a file's label is the
       name of the folder that it is in; files in `directory` itself have none.
 
@@ -70,6 +74,7 @@ def find_models(
   if not paths:
     known = ", ".join(f".{name}" for name in FORMATS)
     raise Dr3dError(f"{root} holds no mesh file ({known}).")
+  metadata: dict[str, dict[str, str]] | None = None
   if labels is None:
     table = {
       name: to_text(path.parent.name)
@@ -79,8 +84,15 @@ def find_models(
   else:
     table = read_labels(labels)
     _check_listed(table, paths, root, pathlib.Path(labels))
+    metadata = {row.name: row.rest for row in _read_rows(pathlib.Path(labels))}
   return [
-    ModelFile(paths[name], name, table.get(name, "")) for name in sorted(paths)
+    ModelFile(
+      paths[name],
+      name,
+      table.get(name, ""),
+      None if metadata is None else metadata.get(name, {}),
+    )
+    for name in sorted(paths)
   ]
 
 
@@ -98,14 +110,14 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
   """
   table: dict[str, str] = {}
   lines: dict[str, int] = {}
-  for line, name, label in _read_rows(pathlib.Path(path)):
-    if table.get(name, label) != label:
+  for row in _read_rows(pathlib.Path(path)):
+    if table.get(row.name, row.label) != row.label:
       raise LabelError(
-        f"{path}, line {line}: {name!r} has the class {label!r}, but line "
-        f"{lines[name]} says {table[name]!r}."
+        f"{path}, line {row.line}: {row.name!r} has the class {row.label!r}, "
+        f"but line {lines[row.name]} says {table[row.name]!r}."
       )
-    table[name] = label
-    lines.setdefault(name, line)
+    table[row.name] = row.label
+    lines.setdefault(row.name, row.line)
   return table
 
 
@@ -171,8 +183,18 @@ def _is_file(path: pathlib.Path) -> bool:
     return True
 
 
-def _read_rows(path: pathlib.Path) -> Iterator[tuple[int, str, str]]:
-  """Yields line number, file and class of each row of a table of labels."""
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A row of a table of labels: where it stands, file, class, the rest."""
+
+  line: int
+  name: str
+  label: str
+  rest: dict[str, str]
+
+
+def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
+  """Yields the rows of a table of labels."""
   try:
     with path.open(encoding="utf-8-sig", newline="") as file:
       reader = csv.reader(file, strict=True)
@@ -192,7 +214,12 @@ def _read_rows(path: pathlib.Path) -> Iterator[tuple[int, str, str]]:
             f"{path}, line {reader.line_num}: the row lacks file or class."
           )
         name, label = (row[place].strip() for place in places)
-        yield reader.line_num, posixpath.normpath(name), label
+        rest = {
+          column: cell.strip()
+          for column, cell in zip(header, row, strict=False)
+          if column not in _COLUMNS and column and cell.strip()
+        }
+        yield _Row(reader.line_num, posixpath.normpath(name), label, rest)
   except OSError as error:
     raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
   except (csv.Error, UnicodeDecodeError) as error:
@@ -208,15 +235,13 @@ def _check_listed(
   """Makes sure that every file of the table is one of the folder."""
   if table.keys() <= paths.keys():
     return
-  line, name = next(
-    (line, name) for line, name, _ in _read_rows(labels) if name not in paths
-  )
+  row = next(row for row in _read_rows(labels) if row.name not in paths)
   reason = (
     "is not among the mesh files of"
-    if (root / name).exists()
+    if (root / row.name).exists()
     else "does not exist in"
   )
-  raise LabelError(f"{labels}, line {line}: {name!r} {reason} {root}.")
+  raise LabelError(f"{labels}, line {row.line}: {row.name!r} {reason} {root}.")
 
 
 def _gltf_buffers(path: pathlib.Path) -> list[pathlib.Path]:

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import json
 import os
@@ -29,7 +30,12 @@ REQUIRED = {
   "quickstart": ["--out=o"],
   "train": ["--models=m", "--workdir=w"],
   "index": ["--db=d", "--models=m"],
+  "add": ["--db=d", "file.stl"],
+  "remove": ["--db=d", "model"],
+  "info": ["--db=d"],
+  "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
+  "duplicates": ["--db=d"],
   "render": ["file.stl", "--out=o.png"],
 }
 
@@ -496,9 +502,9 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   ]
   assert set(second) == {"query", "prediction", "matches"}
   assert set(second["prediction"]) == {"label", "confidence", "reliable"}
-  assert [set(match) for match in second["matches"]] == [
-    {"rank", "model", "label", "score", "votes"}
-  ] * 3
+  fields = {field.name for field in dataclasses.fields(dr3d.Match)}
+  assert {"rank", "model", "label", "score", "votes"} < fields
+  assert [set(match) for match in second["matches"]] == [fields] * 3
   best = second["matches"][0]
   assert best["model"] == SOLID  # it is in the database itself
   assert best["score"] == pytest.approx(1, abs=1e-4)
@@ -515,8 +521,12 @@ def test_query_prints_a_table_for_a_person(run, database, models):
   assert (status, err) == (0, "")
   title, header, best, *rest = out.rstrip().splitlines()
   assert title.endswith("five.obj: flat (100% of the votes, reliable)")
-  assert header.split() == ["rank", "model", "label", "score", "votes"]
-  assert best.split() == ["1", SOLID, "flat", "1.000", "2"]
+  assert header.split() == [
+    *("rank", "model", "label", "score", "votes"),
+    *("size", "in", "mm", "remark"),
+  ]
+  assert best.split()[:5] == ["1", SOLID, "flat", "1.000", "2"]
+  assert best.endswith(" x 0.2  same shape")
   assert len(rest) == 3
 
 

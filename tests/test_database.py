@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
-from dr3d.search import catalogue, intake
+from dr3d.search import catalogue, intake, storage
 from dr3d.search.database import Database
 from dr3d.search.intake import Failure, Report
 
@@ -299,9 +299,9 @@ def test_progress_is_told_after_each_file(database, models):
   put(models, "kind0/000.stl", "broken 0")
   calls = []
   database.update(
-    models, load=load, progress=lambda done, files: calls.append((done, files))
+    models, load=load, progress=lambda *numbers: calls.append(numbers)
   )
-  assert calls == [(i, 40) for i in range(1, 41)]
+  assert calls == [(i, 40, 1) for i in range(1, 41)]
 
 
 def test_odd_names_are_stored_and_found(tmp_path):
@@ -365,7 +365,7 @@ def test_a_database_that_cannot_be_written_can_be_searched(
   database, monkeypatch
 ):
   before = database.query(Thing("kind3", 99))
-  monkeypatch.setattr(catalogue.os, "access", lambda path, mode: False)
+  monkeypatch.setattr(storage.os, "access", lambda path, mode: False)
   files = set(database.directory.iterdir())
   with catalogue.open_catalogue(database.directory) as connection:
     assert set(database.directory.iterdir()) == files
@@ -440,8 +440,8 @@ def test_a_directory_without_a_database_is_named(tmp_path):
 
 def test_a_newer_database_is_not_opened(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("PRAGMA user_version = 2")
-  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 2, this one"):
+    connection.execute("PRAGMA user_version = 3")
+  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 3, this one"):
     open_database(database.directory)
 
 
@@ -554,19 +554,36 @@ def test_without_its_index_a_database_answers_exactly_and_mends_it(large, harm):
   assert mended.gallery.index.backend == "scann"
 
 
-def test_the_index_follows_the_catalogue(large):
+def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
   (old,) = index_of(large)
   models = large.directory.with_name("models")
-  put(models, "new/1.stl", "new 1")
-  (models / "kind3/003.stl").unlink()
-  large.update(models, load=load)
+  for count, kept in ((1, True), (60, False)):
+    for i in range(count):
+      put(models, f"new/{count}-{i}.stl", f"new {count + i}")
+    (models / "kind3" / f"{3 + 25 * (count % 7):03d}.stl").unlink()
+    large.update(models, load=load)
+    (new,) = index_of(large)
+    assert (new == old) is kept
+    for opened in (large, open_database(large.directory, exact_below=100)):
+      assert opened.gallery.index.backend == "scann"
+      best = opened.query(Thing("new", count)).matches[0]
+      assert best.model == f"new/{count}-0.stl"
+      answer = opened.query(Thing("kind3", 3), k=400)
+      names = {match.model for match in answer.matches}
+      assert names <= {
+        model.name for model in opened.models() if model.state == "indexed"
+      }
+
+
+def test_an_index_that_finds_too_little_is_built_anew(large, monkeypatch):
+  (old,) = index_of(large)
+  put(large.directory.with_name("models"), "new/1.stl", "new 1")
+  monkeypatch.setattr(
+    "dr3d.search.index.measure_recall", lambda index, **options: 0.9
+  )
+  large.update(large.directory.with_name("models"), load=load)
   (new,) = index_of(large)
   assert new != old
-  for opened in (large, open_database(large.directory, exact_below=100)):
-    assert opened.gallery.index.backend == "scann"
-    assert opened.query(Thing("new", 1)).matches[0].model == "new/1.stl"
-    names = {m.model for m in opened.query(Thing("kind3", 3)).matches}
-    assert "kind3/003.stl" not in names
 
 
 # One writer, many readers, and kills.
@@ -574,7 +591,7 @@ def test_the_index_follows_the_catalogue(large):
 
 def test_a_second_writer_is_told_to_wait(database, models):
   again = open_database(database.directory)
-  with catalogue.writer_lock(database.directory):
+  with storage.writer_lock(database.directory):
     with pytest.raises(DatabaseError, match="written by another process: wait"):
       again.update(models, load=load)
     process = run(database.directory, models)
@@ -663,7 +680,7 @@ def main(directory, models):
     database.update(
       models,
       load=load_slowly,
-      progress=lambda done, files: print("file", done, flush=True),
+      progress=lambda done, files, failed: print("file", done, flush=True),
     )
   except DatabaseError as error:
     sys.exit(str(error))

@@ -36,7 +36,7 @@ def test_the_label_is_the_folder_that_the_file_is_in(tmp_path):
 
 def test_all_mesh_files_are_found_in_capitals_too_and_nothing_else(tmp_path):
   good = ["A.STL", "b.Obj", "c.ply", "d.off", "e.glb", "f.gltf", "g.3mf"]
-  put(tmp_path, *good, "h.step", "stl", "i.stl.bak", "readme.txt")
+  put(tmp_path, *good, "h.igs", "stl", "i.stl.bak", "readme.txt")
   assert list(found(tmp_path)) == good
 
 
@@ -216,3 +216,14 @@ def test_a_damaged_gltf_file_has_a_hash(tmp_path, content):
   path = tmp_path / "a.gltf"
   path.write_text(content, encoding="latin-1")
   assert len(hash_file(path)) == 64
+
+
+def test_other_columns_of_the_table_are_metadata(tmp_path):
+  put(tmp_path / "m", "a.stl", "b.stl")
+  table = tmp_path / "labels.csv"
+  table.write_text("file,Steel,class,maker,\na.stl, A2 ,bolt,,x\n")
+  one, two = find_models(tmp_path / "m", labels=table)
+  assert (one.label, one.metadata) == ("bolt", {"steel": "A2"})
+  assert (two.label, two.metadata) == ("", {})
+  one, _ = find_models(tmp_path / "m")
+  assert one.metadata is None

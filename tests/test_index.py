@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from dr3d.search import index as index_lib
-from dr3d.search.index import Index, build_index, choose_backend
+from dr3d.search.index import (
+  Index,
+  build_index,
+  choose_backend,
+  measure_recall,
+)
 
 needs_scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None, reason="ScaNN has no wheel here"
@@ -276,3 +281,22 @@ def test_without_scann_the_search_is_exact(monkeypatch):
   assert build_index(vectors, exact_below=1).backend == "exact"
   with pytest.raises(ImportError):
     build_index(vectors, backend="scann")
+
+
+@needs_scann
+def test_recall_is_the_share_of_true_neighbours_that_are_found(world):
+  stored, index, exact = world["vectors"], world["scann"], world["exact"]
+  assert measure_recall(exact) == 1.0
+  assert 0.9 < measure_recall(index) <= 1.0
+
+  class Blind:
+    """Sees one vector in four."""
+
+    def search(self, query, *, final_num_neighbors, leaves_to_search):
+      ids = exact.search(query[None], final_num_neighbors).ids[0]
+      ids = ids[ids % 4 == 0]
+      return ids, np.zeros(len(ids))
+
+  blind = measure_recall(Index(stored, Blind()))
+  assert 0.15 < blind < 0.4
+  assert measure_recall(Index(stored, Blind())) == blind

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("scann")
 
-from dr3d.search.index import build_index
+from dr3d.search.index import build_index, measure_recall
 from dr3d.search.indexfile import fingerprint, load_index, save_index
 
 
@@ -61,11 +61,36 @@ def test_neither_the_vectors_nor_a_path_are_written(index, saved, tmp_path):
 
 def test_an_index_of_other_vectors_is_as_good_as_none(index, saved):
   assert load_index(saved.parent, cloud(1)) is None
-  swapped = index.vectors[::-1]
-  assert load_index(saved.parent, swapped) is None
-  other = saved.with_name(f"index-{fingerprint(swapped)[:16]}")
-  saved.rename(other)
-  assert load_index(saved.parent, swapped) is None
+  assert load_index(saved.parent, index.vectors[:400]) is None
+  saved.rename(saved.with_name(f"index-{fingerprint(cloud(1))[:16]}"))
+  assert load_index(saved.parent, index.vectors) is None
+
+
+def test_an_index_outlives_what_comes_and_goes_and_another_order(index, saved):
+  rng = np.random.default_rng(3)
+  vectors = np.concatenate([index.vectors[:800], cloud(2, count=70)])
+  vectors = np.concatenate([vectors, vectors[:5]])  # some twice
+  vectors = vectors[rng.permutation(len(vectors))]
+  loaded = load_index(saved.parent, vectors)
+  assert loaded.backend == "scann"
+  assert loaded.drift == pytest.approx((100 + 75) / 875)
+  truth = build_index(vectors, backend="exact")
+  for queries in (cloud(4, count=40), vectors[:40]):
+    found, best = loaded.search(queries, 9), truth.search(queries, 9)
+    hits = [
+      len(np.intersect1d(a, b))
+      for a, b in zip(found.ids, best.ids, strict=True)
+    ]
+    assert np.mean(hits) > 8.5
+    assert found.ids.min() >= 0
+  # What came since is searched exactly.
+  new = np.flatnonzero([v.tobytes() in
+                        {w.tobytes() for w in cloud(2, count=70)}
+                        for v in vectors])  # fmt: skip
+  np.testing.assert_array_equal(loaded.search(vectors[new], 1).ids[:, 0], new)
+  assert measure_recall(loaded) > 0.95
+  with pytest.raises(ValueError, match="saved as it was built"):
+    save_index(loaded, saved.parent)
 
 
 def test_a_directory_without_an_index_holds_none(index, tmp_path):
@@ -73,7 +98,9 @@ def test_a_directory_without_an_index_holds_none(index, tmp_path):
   assert load_index(tmp_path / "nowhere", index.vectors) is None
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "ah_codebook.pb"])
+@pytest.mark.parametrize(
+  "name", ["manifest.json", "ah_codebook.pb", "keys.npy"]
+)
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "empty"])
 def test_a_damaged_index_is_as_good_as_none(index, saved, name, damage):
   path = saved / name

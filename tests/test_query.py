@@ -268,6 +268,39 @@ def test_equal_models_have_equal_scores_and_the_first_name_has_the_votes():
   ]
 
 
+def test_the_pair_of_views_is_the_one_with_the_smallest_angle(plane):
+  answer = find_matches(at(10, 58, 146), plane)
+  assert [(m.model, m.query_view, m.view) for m in answer.matches] == [
+    ("a", 2, 2),
+    ("b", 3, 2),
+    ("c", 3, 1),
+  ]
+
+
+def test_only_what_is_chosen_is_searched(crowd):
+  stored, names, labels, queries = crowd
+  gallery = make_gallery(stored, names, labels)
+  for count in (3, 250):  # compared at once, and looked up
+    rest = make_gallery(stored[:count], names[:count], labels[:count])
+    for features in queries[:4]:
+      assert find_matches(
+        features, gallery, k=2, only=names[:count]
+      ) == find_matches(features, rest, k=2)
+  assert find_matches(queries[0], gallery, only=()).matches == ()
+
+
+def test_matches_below_the_score_are_left_out_and_still_vote(crowd):
+  stored, names, labels, queries = crowd
+  gallery = make_gallery(stored, names, labels)
+  whole = find_matches(queries[0], gallery, k=9)
+  limit = whole.matches[4].score
+  cut = find_matches(queries[0], gallery, k=9, min_score=limit)
+  assert cut.prediction == whole.prediction
+  assert [m.model for m in cut.matches] == [
+    m.model for m in whole.matches if m.score >= limit
+  ]
+
+
 def test_turning_all_vectors_together_changes_nothing(crowd):
   stored, names, labels, queries = crowd
   turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(8, 8)))
@@ -325,6 +358,12 @@ def test_an_answer_is_ready_for_json(plane):
         "label": "nut",
         "score": pytest.approx(cosine(10, 5, 50), abs=1e-6),
         "votes": 2,
+        "query_view": 2,
+        "view": 2,
+        "extent": None,
+        "scale": None,
+        "distance": None,
+        "mirrored": None,
       }
     ],
   }
@@ -333,7 +372,7 @@ def test_an_answer_is_ready_for_json(plane):
 def test_a_gallery_of_one_model_answers_with_it():
   gallery = make_gallery(at(30)[None], ["only"], ["pin"])
   answer = find_matches(at(210), gallery, k=10)
-  assert answer.matches == (Match(1, "only", "pin", -1.0, 1),)
+  assert answer.matches == (Match(1, "only", "pin", -1.0, 1, 1, 1),)
   assert answer.prediction == Prediction("pin", 1.0, True)
 
 

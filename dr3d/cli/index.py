@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from dr3d.cli import report
+from dr3d.cli import reading, report
 from dr3d.cli.verb import Flag, Verb
 
 
@@ -23,18 +23,13 @@ def run(flags: Any, files: list[str]) -> int:
   database = Database.create(directory, pipeline)
   with report.progress(count, "indexing") as progress:
     result = database.update(
-      flags.models, labels=flags.labels, progress=progress
+      flags.models,
+      labels=flags.labels,
+      unit=flags.unit,
+      reader=reading.make_reader(flags),
+      progress=progress,
     )
-  report.tell_failures(result.failures, "failed")
-  searchable = sum(
-    model.state == catalogue.INDEXED for model in database.models()
-  )
-  print(
-    f"{directory}: {searchable} models to search; {result.new} new,"
-    f" {result.changed} changed, {result.unchanged} unchanged,"
-    f" {result.missing} missing, {len(result.failures)} failed."
-  )
-  return 0 if searchable else 1
+  return reading.tell_report(database, result)
 
 
 VERB = Verb(
@@ -69,6 +64,7 @@ VERB = Verb(
       "What dr3d train wrote; needed for a new database, which keeps a copy.",
       "DIR",
     ),
+    *reading.FLAGS,
   ),
   run=run,
 )

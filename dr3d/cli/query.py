@@ -1,45 +1,151 @@
 """`dr3d query`: which models of the database are these files?"""
 
+import csv
 import dataclasses
 import json
+import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dr3d import table
 from dr3d.cli import report
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli.reading import UNIT
+from dr3d.cli.verb import Flag, UsageError, Verb, read_pairs
 from dr3d.error import Dr3dError
+
+if TYPE_CHECKING:
+  from dr3d.search.condition import Condition
+  from dr3d.search.database import Database
+
+COLUMNS = (
+  "query",
+  "prediction",
+  "confidence",
+  "reliable",
+  "rank",
+  "model",
+  "label",
+  "score",
+  "votes",
+  "query_view",
+  "view",
+  "length",
+  "width",
+  "height",
+  "scale",
+  "distance",
+  "mirrored",
+  "error",
+)
+SAME = 0.005  # distance up to which a shape is called the same; see duplicate
 
 
 def run(flags: Any, files: list[str]) -> int:
   """Answers for each file; one that fails does not stop the others."""
+  if flags.json and flags.csv:
+    raise UsageError("query: --json and --csv exclude each other.")
+  condition = make_condition(flags)
   from dr3d.folder import to_text
-  from dr3d.mesh import load_mesh
   from dr3d.search.database import Database
+  from dr3d.search.reader import Reader
+  from dr3d.worker import WorkerError
 
   database = Database.open(flags.db)
+  # The first files are read while jax and the pipeline are loaded.
+  results = Reader(jobs=1).read(
+    [pathlib.Path(file) for file in files],
+    face_budget=database.face_budget,
+    unit=flags.unit or database.unit,
+  )
   database.gallery  # noqa: B018  what is wrong with it is told once
-  face_budget = database.pipeline.face_budget
+  database.pipeline  # noqa: B018
   entries: list[dict[str, Any]] = []
+  rows = []
   with report.progress(len(files), "asking") as progress:
-    for done, file in enumerate(files, start=1):
+    for done, (file, result) in enumerate(
+      zip(files, results, strict=True), start=1
+    ):
       entry: dict[str, Any] = {"query": to_text(file)}
       try:
-        mesh = load_mesh(file, face_budget=face_budget)
-        answer = database.query(mesh, k=flags.k)
+        if isinstance(result, WorkerError):
+          raise Dr3dError(f"{file} {result}.")
+        if isinstance(result, Dr3dError):
+          raise result
+        answer = database.query(
+          result.mesh,
+          k=flags.k,
+          condition=condition,
+          min_score=flags.min_score,
+          compare=flags.compare,
+        )
       except Dr3dError as error:
         entry["error"] = to_text(str(error))
         report.tell(f"dr3d: {entry['error']}")
       else:
         entry |= dataclasses.asdict(answer)
+        if flags.pairs:
+          rows.append(draw_row(database, result.mesh, file, answer))
       entries.append(entry)
       progress(done, len(files))
-      if not flags.json and "error" not in entry:
+      if not flags.json and not flags.csv and "error" not in entry:
         report.answer(format_entry(entry))
   if flags.json:
     json.dump(entries, sys.stdout, indent=2)
     print()
+  if flags.csv:
+    write_csv(entries)
+  if rows:
+    from dr3d import sheet
+
+    sheet.save(sheet.draw_answers(rows, views=3), pathlib.Path(flags.pairs))
   return int(any("error" in entry for entry in entries))
+
+
+def make_condition(flags: Any) -> "Condition":
+  """Which models the flags choose.
+
+  Raises:
+    UsageError: a flag has no value that it can have.
+  """
+  from dr3d.search.condition import TOLERANCE, Condition
+
+  same_size = None
+  if flags.same_size is not None:
+    try:
+      same_size = float(flags.same_size or TOLERANCE)
+    except ValueError:
+      same_size = -1.0
+    if not 0 < same_size < 1:
+      raise UsageError(
+        "query: --same-size takes a share between 0 and 1, not"
+        f" {flags.same_size!r}; see dr3d query --help."
+      )
+  return Condition(
+    labels=flags.label or (),
+    where=read_pairs("query", "where", flags.where),
+    same_size=same_size,
+  )
+
+
+def draw_row(database: "Database", mesh: Any, file: str, answer: Any) -> Any:
+  """A row of pictures: the query, and of each match the pair of views."""
+  import numpy as np
+
+  from dr3d import sheet
+  from dr3d.mesh.packing import unpack_mesh
+
+  pipeline: Any = sheet.whiten(database.pipeline)  # type: ignore[arg-type]
+  images = sheet.portray(pipeline, mesh, size=128)
+  best = answer.matches[:3]
+  shapes = database.load_shapes([match.model for match in best])
+  shown = []
+  for match in best:
+    if match.model in shapes:
+      other = unpack_mesh(shapes[match.model].mesh)
+      views = sheet.portray(pipeline, other, size=128)
+      pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
+      shown.append(sheet.Shown(match, pair))
+  return sheet.Row(file, images, shown)
 
 
 def format_entry(entry: dict[str, Any]) -> str:
@@ -55,13 +161,45 @@ def format_entry(entry: dict[str, Any]) -> str:
       match["label"] or "-",
       f"{match['score']:.3f}",
       str(match["votes"]),
+      " x ".join(f"{side:.4g}" for side in match["extent"] or ()),
+      describe(match),
     )
     for match in entry["matches"]
   ]
+  if not rows:
+    return f"{entry['query']}: no match: no model meets the conditions.\n"
   lines = table.format_table(
-    ("rank", "model", "label", "score", "votes"), rows, right=(0, 3, 4)
+    ("rank", "model", "label", "score", "votes", "size in mm", "remark"),
+    rows,
+    right=(0, 3, 4),
   )
   return f"{entry['query']}: {label} ({share}, {trust})\n{lines}\n"
+
+
+def describe(match: dict[str, Any]) -> str:
+  """What laying the match upon the query has shown, in a few words."""
+  if match["distance"] is None or match["distance"] > SAME:
+    return ""
+  words = ["mirrored" if match["mirrored"] else "same shape"]
+  if abs(match["scale"] - 1) > 0.01:
+    words.append(f"{match['scale']:.3g} times as large")
+  return ", ".join(words)
+
+
+def write_csv(entries: list[dict[str, Any]]) -> None:
+  """Prints a line a match; a file without a match has one line."""
+  writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+  writer.writeheader()
+  for entry in entries:
+    row = {"query": entry["query"], "error": entry.get("error", "")}
+    if "prediction" in entry:
+      row |= entry["prediction"]
+      row["prediction"] = row.pop("label")
+    for match in entry.get("matches") or [{}]:
+      match = dict(match)
+      sides = match.pop("extent", None) or ("", "", "")
+      names = ("length", "width", "height")
+      writer.writerow({**row, **match, **dict(zip(names, sides, strict=True))})
 
 
 VERB = Verb(
@@ -70,21 +208,59 @@ VERB = Verb(
   details="""
     Each picture of a file votes for the model with the picture most like it;
     the label with most votes is the prediction. The score is the mean
-    likeness of the pictures, at most 1.
+    likeness of the pictures, at most 1. The first matches are also laid upon
+    the file, as they are and mirrored: the remark tells where that shows the
+    same shape, and its scale.
 
     With --json, stdout is one JSON document: a list with, for each file,
     query, prediction {label, confidence, reliable} and matches [{rank, model,
-    label, score, votes}]; a file that failed has error instead. The exit
+    label, score, votes, query_view, view, extent, scale, distance,
+    mirrored}]; a file that failed has error instead. query_view and view are
+    the numbers of the two views that are most alike, extent is in mm. The exit
     status is 0 where every file was answered and 1 where one failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl
     dr3d query --db=parts.db --k=3 --json *.stl > answers.json
+    dr3d query --db=parts.db scan.stl --label=bolt,screw --same-size
+    dr3d query --db=parts.db scan.stl --where=material=steel --pairs=pairs.png
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
     Flag("k", "Matches for each file.", "N", 10, "integer", least=1),
+    Flag("label", "Search only models of these labels.", "L,...", kind="names"),
+    Flag(
+      "where",
+      "Search only models with this metadata: columns of the table of dr3d"
+      " index --labels, or what dr3d add --set said. Of a key that comes twice"
+      " either value will do.",
+      "KEY=VALUE,...",
+      kind="names",
+    ),
+    Flag("min-score", "Leave out matches of a lower score.", "S", -1, "number"),
+    Flag(
+      "same-size",
+      "Search only models whose true sizes along the principal axes are those"
+      " of the file, within this share of its longest; without a value 0.05.",
+      "SHARE",
+      kind="optional",
+    ),
+    UNIT,
+    Flag(
+      "compare",
+      "Matches that are laid upon the file.",
+      "N",
+      3,
+      "integer",
+      least=0,
+    ),
     Flag("json", "Print JSON.", kind="switch"),
+    Flag("csv", "Print a table with commas, a line a match.", kind="switch"),
+    Flag(
+      "pairs",
+      "Picture to write: each file, and the pairs of views that matched.",
+      "FILE.png",
+    ),
   ),
   files="FILE...",
   run=run,

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(total: int, what: str) -> Iterator[Callable[..., None]]:
   """A bar on stderr, where that is a terminal and there is some way to go.
+
+  It shows the rate, the time left, and how many files failed.
 
   Args:
     total: files.
     what: is done to them.
 
   Yields:
-    A function of the files done and all files.
+    A function of the files done, all files, and, if known, those that failed.
   """
   import tqdm
 
@@ -30,8 +32,10 @@ def progress(total: int, what: str) -> Iterator[Callable[[int, int], None]]:
     total=total, desc=what, unit="file", disable=quiet, leave=False
   ) as bar:
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, failed: int = 0) -> None:
       bar.total = total
+      if failed:
+        bar.set_postfix_str(f"{failed} failed", refresh=False)
       bar.update(done - bar.n)
 
     yield show

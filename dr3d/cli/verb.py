@@ -24,11 +24,13 @@ class Flag:
   """A flag of a verb.
 
   Attributes:
-    name: without dashes.
+    name: without the dashes before it; a dash within becomes an underscore in
+      the name of the attribute.
     help: what it does, for a person.
     placeholder: stands for the value in the help; empty for a switch.
     default: value where it is not given; of names, as they are typed.
-    kind: how the value is read; `"names"` is a list with commas.
+    kind: how the value is read; `"names"` is a list with commas; of an
+      `"optional"` text the value may be left out, which makes it empty.
     least: of a number.
     multiple: a whole number must be a multiple of it.
     choices: what a name or the names must be among.
@@ -39,7 +41,9 @@ class Flag:
   help: str
   placeholder: str = ""
   default: Any = None
-  kind: Literal["text", "integer", "number", "names", "switch"] = "text"
+  kind: Literal["text", "integer", "number", "names", "switch", "optional"] = (
+    "text"
+  )
   least: float = -math.inf
   multiple: int = 1
   choices: tuple[str, ...] = ()
@@ -98,21 +102,22 @@ def parse(verb: Verb, argv: Sequence[str]) -> tuple[Any, list[str]]:
   """
   values = absl_flags.FlagValues()
   values.set_gnu_getopt(True)
-  table = {flag.name: flag for flag in (*verb.flags, VERBOSITY)}
+  table = {_attribute(flag): flag for flag in (*verb.flags, VERBOSITY)}
   for flag in table.values():
     _define(flag, values)
   try:
-    _, *files = values([f"dr3d {verb.name}", *argv])
+    _, *files = values([f"dr3d {verb.name}", *_complete(argv, table)])
   except absl_flags.UnrecognizedFlagError as error:
     name = error.flagname
+    names = [flag.name for flag in table.values()]
     raise _usage(
       verb,
-      f"there is no flag --{name}{suggest(name, table, '--')}",
+      f"there is no flag --{name}{suggest(name, names, '--')}",
     ) from error
   except (absl_flags.Error, ValueError, TypeError) as error:
     raise _usage(verb, str(error).removesuffix(".")) from error
   for flag in table.values():
-    if flag.required and values[flag.name].value is None:
+    if flag.required and values[_attribute(flag)].value is None:
       raise _usage(verb, f"--{flag.name}={flag.placeholder} is missing")
   if verb.files and not files:
     raise _usage(verb, f"{verb.files.removesuffix('...')} is missing")
@@ -121,6 +126,43 @@ def parse(verb: Verb, argv: Sequence[str]) -> tuple[Any, list[str]]:
   if len(files) > verb.most:
     raise _usage(verb, f"takes {verb.most} {verb.files}, got {len(files)}")
   return values, files
+
+
+def read_pairs(
+  verb: str, flag: str, pairs: Sequence[str] | None
+) -> dict[str, tuple[str, ...]]:
+  """Reads `key=value` pairs; a key may come several times.
+
+  Raises:
+    UsageError: a pair has no equals sign or no key.
+  """
+  found: dict[str, tuple[str, ...]] = {}
+  for pair in pairs or ():
+    key, sign, value = pair.partition("=")
+    key = key.strip().lower()
+    if not sign or not key:
+      raise UsageError(
+        f"{verb}: --{flag} takes key=value, not {pair!r}; see dr3d {verb}"
+        " --help."
+      )
+    found[key] = (*found.get(key, ()), value.strip())
+  return found
+
+
+def _complete(argv: Sequence[str], table: dict[str, Flag]) -> list[str]:
+  """Gives optional flags without a value an empty one.
+
+  A dash within a flag's name becomes an underscore.
+  """
+  result = list(argv)
+  end = result.index("--") if "--" in result else len(result)
+  for place, argument in enumerate(result[:end]):
+    name, sign, value = argument.partition("=")
+    plain = name.lstrip("-").replace("-", "_")
+    if name.startswith("-") and plain in table:
+      optional = table[plain].kind == "optional"
+      result[place] = f"--{plain}{sign or '=' * optional}{value}"
+  return result
 
 
 def format_help(verb: Verb) -> str:
@@ -156,6 +198,8 @@ def _usage(verb: Verb, reason: str) -> UsageError:
 
 def _format_flag(flag: Flag) -> list[str]:
   value = f"={flag.placeholder}" if flag.placeholder else ""
+  if flag.kind == "optional":
+    value = f"[{value}]"
   text = flag.help
   if flag.required:
     text += " Required."
@@ -170,14 +214,18 @@ def _format_flag(flag: Flag) -> list[str]:
   ]
 
 
+def _attribute(flag: Flag) -> str:
+  return flag.name.replace("-", "_")
+
+
 def _define(flag: Flag, values: absl_flags.FlagValues) -> None:
   if flag.kind == "switch":
     absl_flags.DEFINE_boolean(
-      flag.name, flag.default or False, flag.help, flag_values=values
+      _attribute(flag), flag.default or False, flag.help, flag_values=values
     )
     return
   absl_flags.DEFINE(
-    _Parser(flag), flag.name, flag.default, flag.help, flag_values=values
+    _Parser(flag), _attribute(flag), flag.default, flag.help, flag_values=values
   )
 
 
@@ -197,6 +245,8 @@ class _Parser(absl_flags.ArgumentParser):
       case "names":
         names = [name.strip() for name in str(argument).split(",")]
         return tuple(self._name(name) for name in names if name)
+      case "optional":
+        return str(argument)
       case _:
         return self._name(argument)
 

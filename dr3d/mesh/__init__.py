@@ -60,7 +60,7 @@ def load_mesh(
   extent are those of the whole surface, before it was simplified.
 
   Args:
-    path: an STL, OBJ, PLY, OFF, GLB, glTF or 3MF file.
+    path: a file whose name ends as one of `meshfile.FORMATS`.
     face_budget: simplify to at most so many faces; None keeps all.
 
   Raises:
@@ -68,7 +68,7 @@ def load_mesh(
     ValueError: face_budget is less than 4.
   """
   _check_budget(face_budget)
-  return _build(*read_geometry(path), face_budget, str(path))
+  return build_mesh(*read_geometry(path), face_budget, str(path))
 
 
 def make_mesh(
@@ -86,7 +86,7 @@ def make_mesh(
     ValueError: face_budget is less than 4.
   """
   _check_budget(face_budget)
-  return _build(vertices, faces, face_budget, "the mesh")
+  return build_mesh(vertices, faces, face_budget, "the mesh")
 
 
 def bucket_size(face_count: int) -> int:
@@ -105,10 +105,20 @@ def _check_budget(face_budget: int | None) -> None:
     raise ValueError(f"face_budget must be at least 4, not {face_budget}.")
 
 
-def _build(
+def build_mesh(
   vertices: np.ndarray, faces: np.ndarray, face_budget: int | None, name: str
 ) -> Mesh:
-  """Cleans, normalises, measures and simplifies."""
+  """Cleans, normalises, measures and simplifies.
+
+  Args:
+    vertices: float [V, 3].
+    faces: int [F, 3].
+    face_budget: simplify to at most so many faces; None keeps all.
+    name: what the messages call the mesh.
+
+  Raises:
+    MeshError: the arrays are no mesh; the message says why.
+  """
   vertices, faces = clean_geometry(vertices, faces, name=name)
   center, radius = enclosing_sphere(vertices)
   vertices = (vertices - center) / radius

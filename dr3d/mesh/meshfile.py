@@ -2,9 +2,11 @@
 
 The formats but STL are read by trimesh, which answers a damaged file with
 whatever exception its parser happened to meet, or with a part of the
-geometry. Here every such case ends as a MeshError that names the file.
+geometry. Here every such case ends as a MeshError that names the file. STEP
+files are cut into triangles by OpenCASCADE first, where cascadio is installed.
 """
 
+import dataclasses
 import io
 import os
 import pathlib
@@ -14,18 +16,57 @@ import numpy as np
 
 from dr3d.error import MeshError
 from dr3d.mesh import inspection, ply, stl
+from dr3d.silence import quiet
+from dr3d.unit import UNITS, parse_unit
 
-FORMATS = ("stl", "obj", "ply", "off", "glb", "gltf", "3mf")
+FORMATS = (
+  "stl",
+  "obj",
+  "ply",
+  "off",
+  "glb",
+  "gltf",
+  "3mf",
+  "dae",
+  "step",
+  "stp",
+)
 """File name extensions that can be read."""
 
-_CAD = ("step", "stp", "iges", "igs", "brep", "fcstd", "sldprt", "ipt", "x_t")
+_CAD = ("iges", "igs", "brep", "fcstd", "sldprt", "ipt", "x_t")
 _WITH_MATERIALS = ("obj", "ply", "glb", "gltf")
 _FACE_LIMIT = 50_000_000  # a small file can hold one body a million times
+
+_DEFLECTION = 0.01  # of an edge's length: how far STEP's triangles may stray
+_BEND = 0.3  # radians between two of them
 
 _Geometry = tuple[np.ndarray, np.ndarray]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Raw:
+  """What a file holds.
+
+  Attributes:
+    vertices: float64 [V, 3], in the unit of the file.
+    faces: int64 [F, 3], F > 0; indices and coordinates are not yet checked.
+    unit: millimetres of the file's unit; None where it does not say.
+    body_count: bodies with faces that the file lists.
+  """
+
+  vertices: np.ndarray
+  faces: np.ndarray
+  unit: float | None
+  body_count: int
+
+
 def read_geometry(path: str | pathlib.Path) -> _Geometry:
+  """Returns vertices and faces as `read_raw` does, and no more."""
+  raw = read_raw(path)
+  return raw.vertices, raw.faces
+
+
+def read_raw(path: str | pathlib.Path) -> Raw:
   """Returns all triangles of a file, bodies joined with their transforms.
 
   Polygons are split into triangles. Nothing is welded, dropped or scaled.
@@ -33,11 +74,7 @@ def read_geometry(path: str | pathlib.Path) -> _Geometry:
   not between two lines.
 
   Args:
-    path: an STL, OBJ, PLY, OFF, GLB, glTF or 3MF file.
-
-  Returns:
-    vertices: float64 [V, 3], in the unit of the file.
-    faces: int64 [F, 3], F > 0; indices and coordinates are not yet checked.
+    path: a file whose name ends as one of FORMATS.
 
   Raises:
     MeshError: the file is missing, unreadable, damaged, of another format or
@@ -48,7 +85,7 @@ def read_geometry(path: str | pathlib.Path) -> _Geometry:
   data = _read_bytes(path, extension)
   try:
     with np.errstate(all="ignore"):
-      bodies = _read_bodies(path, extension, data)
+      bodies, unit = _read_bodies(path, extension, data)
   except MeshError as error:
     raise MeshError(f"{path} {error}.") from error
   except Exception as error:
@@ -56,9 +93,10 @@ def read_geometry(path: str | pathlib.Path) -> _Geometry:
       f"{path} cannot be read as {extension.upper()}: it is damaged or of "
       f"another format ({_describe(error)}); export it again."
     ) from error
-  if not sum(len(faces) for _, faces in bodies):
+  bodies = [(vertices, faces) for vertices, faces in bodies if len(faces)]
+  if not bodies:
     raise MeshError(f"{path} has no faces.")
-  return _join(bodies)
+  return Raw(*_join(bodies), unit, len(bodies))
 
 
 def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
@@ -92,8 +130,8 @@ def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
 
 def _read_bodies(
   path: pathlib.Path, extension: str, data: bytes
-) -> list[_Geometry]:
-  """Returns the vertices and faces of every body, moved to its place.
+) -> tuple[list[_Geometry], float | None]:
+  """Returns every body, moved to its place, and the unit in millimetres.
 
   Raises:
     MeshError: a reason found here, as the predicate of a sentence.
@@ -101,7 +139,7 @@ def _read_bodies(
   """
   match extension:
     case "stl":
-      return [stl.read_stl(data)]
+      return [stl.read_stl(data)], None
     case "obj":
       data = inspection.tidy_obj(data)
     case "off":
@@ -112,17 +150,44 @@ def _read_bodies(
       data = inspection.check_archive(data)
     case "glb" | "gltf":
       data = inspection.check_gltf(data, path.parent)
+    case "step" | "stp":
+      extension, data = "glb", _tessellate(data)
   try:
     return _read_scene(path, extension, data)
   except Exception:
     if extension != "ply" or not ply.is_binary(data):
       raise
-    return [ply.read_polygons(data)]
+    return [ply.read_polygons(data)], None
+
+
+def _tessellate(data: bytes) -> bytes:
+  """Returns a STEP file's surfaces as triangles in GLB."""
+  if not data.lstrip()[:12].upper().startswith(b"ISO-10303-21"):
+    raise MeshError('is no STEP file: it does not begin with "ISO-10303-21"')
+  try:
+    import cascadio
+  except ImportError as error:
+    raise MeshError(
+      "is a STEP file, which needs an extra of dr3d: pip install 'dr3d[step]', "
+      "or export it as STL or 3MF"
+    ) from error
+  with quiet(1), quiet(2):
+    triangles = cascadio.load(
+      data,
+      file_type="step",
+      tol_linear=_DEFLECTION,
+      tol_angular=_BEND,
+      tol_relative=True,
+      use_parallel=False,
+    )
+  if not triangles:
+    raise MeshError("is damaged or holds no solid; export it again")
+  return triangles
 
 
 def _read_scene(
   path: pathlib.Path, extension: str, data: bytes
-) -> list[_Geometry]:
+) -> tuple[list[_Geometry], float | None]:
   """Lets trimesh read a file."""
   import trimesh  # takes half a second, and STL does without
 
@@ -130,6 +195,8 @@ def _read_scene(
   options: dict[str, Any] = {}
   if extension in _WITH_MATERIALS:
     options["skip_materials"] = True
+  if extension == "dae":
+    options["ignore_broken"] = False  # or bodies would be left out unsaid
   scene = trimesh.load_scene(
     io.BytesIO(data),
     file_type=extension,
@@ -148,7 +215,9 @@ def _read_scene(
     if total > _FACE_LIMIT:
       raise MeshError(f"has more than {_FACE_LIMIT} faces; simplify it first")
     bodies.append(_place(body.vertices, body.faces, transform))
-  return bodies
+  if extension in ("glb", "gltf"):
+    return bodies, UNITS["m"]
+  return bodies, parse_unit(scene.units)
 
 
 def _place(

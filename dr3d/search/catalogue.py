@@ -7,26 +7,30 @@ readers go on, with the state before, while a writer writes.
 
 import contextlib
 import dataclasses
-import os
+import json
 import pathlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from dr3d.error import DatabaseError
+from dr3d.search.storage import connect, reading_mode, transaction
 
 FILE = "catalogue.sqlite"
-FORMAT = 1
-"""Version of the tables; a newer one is not opened."""
+FORMAT = 2
+"""Version of the tables; another one is not opened."""
 
 INDEXED = "indexed"
 FAILED = "failed"
 MISSING = "missing"
+OUTDATED = "outdated"
+STATES = (INDEXED, FAILED, MISSING, OUTDATED)
+
+FOLDER = "folder"
+ADDED = "added"
 
 _APPLICATION = 0x64723364  # "dr3d", in the head of the SQLite file
-_LOCK = "writer.lock"
-_PATIENCE = 60.0  # seconds to wait for another process's short transaction
 
 _PLAIN = (  # columns that are fields of `Model` as they stand
   "name",
@@ -35,8 +39,23 @@ _PLAIN = (  # columns that are fields of `Model` as they stand
   "state",
   "reason",
   "fingerprint",
+  "source",
+  "unit",
+  "geometry",
+  "body_count",
+  "area",
+  "volume",
   "radius",
   "face_count",
+)
+_COLUMNS = (
+  *_PLAIN,
+  "metadata",
+  "extent_a",
+  "extent_b",
+  "extent_c",
+  "views",
+  "vectors",  # last, so that reading the others does not touch it
 )
 _SCHEMA = """
 CREATE TABLE setting (
@@ -47,17 +66,30 @@ CREATE TABLE model (
   name TEXT PRIMARY KEY,
   label TEXT NOT NULL,
   hash TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('indexed', 'failed', 'missing')),
+  state TEXT NOT NULL
+    CHECK (state IN ('indexed', 'failed', 'missing', 'outdated')),
   reason TEXT NOT NULL,
   fingerprint TEXT NOT NULL,
+  source TEXT NOT NULL CHECK (source IN ('folder', 'added')),
+  unit TEXT NOT NULL,
+  geometry TEXT NOT NULL,
+  body_count INTEGER,
+  area REAL,
+  volume REAL,
   radius REAL,
+  face_count INTEGER,
+  metadata TEXT NOT NULL,
   extent_a REAL,
   extent_b REAL,
   extent_c REAL,
-  face_count INTEGER,
   views INTEGER,
   vectors BLOB,
   CHECK (state <> 'indexed' OR vectors IS NOT NULL)
+);
+CREATE TABLE shape (
+  name TEXT PRIMARY KEY,
+  mesh BLOB NOT NULL,
+  thumbnail BLOB NOT NULL
 );
 """
 
@@ -71,15 +103,27 @@ class Model:
     label: empty for none.
     hash: SHA-256 of the file, empty where it could not be read.
     state: INDEXED; FAILED: the file cannot become a mesh or has no vectors;
-      MISSING: the file was gone when the folder was last looked at.
+      MISSING: the file was gone when the folder was last looked at; OUTDATED:
+      the vectors are those of a former pipeline.
     reason: why it failed, one sentence; otherwise empty.
     fingerprint: of the pipeline that the row was made with.
-    radius: of the smallest enclosing sphere, in the unit of the file; None,
-      like all that follows, in rows without vectors.
-    extent: size along the principal axes, in the unit of the file.
+    source: FOLDER: the folder of models that is looked through; ADDED: a file
+      that was added by itself.
+    unit: of the file; "mm, assumed" where the file does not say.
+    geometry: hash of the triangles at their true size; see
+      `specimen.hash_geometry`.
+    metadata: what else is known of the model, text by name.
+    body_count: bodies that the file lists; None, like all that follows, in
+      rows without vectors.
+    area: of the surface as it is in the file, square millimetres.
+    volume: within the surface, cubic millimetres; of an open one, what a lid
+      of rays to the middle of its box would close.
+    radius: of the smallest enclosing sphere, millimetres.
+    extent: size along the principal axes, millimetres.
     face_count: faces that were rendered.
     features: float32 [N, D] unit vectors; None also in rows that were read
       without them.
+    shape: what is drawn and compared; None as features.
   """
 
   name: str
@@ -88,10 +132,31 @@ class Model:
   state: str
   reason: str
   fingerprint: str
+  source: str = FOLDER
+  unit: str = ""
+  geometry: str = ""
+  metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  body_count: int | None = None
+  area: float | None = None
+  volume: float | None = None
   radius: float | None = None
   extent: tuple[float, float, float] | None = None
   face_count: int | None = None
   features: np.ndarray | None = None
+  shape: "Shape | None" = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """A model to draw and to compare.
+
+  Attributes:
+    mesh: as `packing.pack_mesh` writes it.
+    thumbnail: a small PNG.
+  """
+
+  mesh: bytes
+  thumbnail: bytes
 
 
 def create_catalogue(directory: pathlib.Path, settings: dict[str, str]) -> None:
@@ -100,9 +165,9 @@ def create_catalogue(directory: pathlib.Path, settings: dict[str, str]) -> None:
   Raises:
     DatabaseError: it cannot be written.
   """
-  with _connect(directory / FILE, mode="rwc") as connection:
+  with connect(directory / FILE, mode="rwc") as connection:
     connection.execute("PRAGMA journal_mode = WAL")
-    with _transaction(connection):
+    with transaction(connection):
       for statement in filter(str.strip, _SCHEMA.split(";")):
         connection.execute(statement)
       connection.executemany(
@@ -116,8 +181,8 @@ def is_complete(directory: pathlib.Path) -> bool:
   """Whether a catalogue is there whose creation was not cut short."""
   if not (directory / FILE).exists():
     return False
-  mode = _reading_mode(directory)
-  with _connect(directory / FILE, mode=mode) as connection:
+  mode = reading_mode(directory / FILE)
+  with connect(directory / FILE, mode=mode) as connection:
     tables = connection.execute("SELECT count(*) FROM sqlite_master")
     return bool(tables.fetchone()[0])
 
@@ -132,8 +197,8 @@ def open_catalogue(directory: pathlib.Path) -> Iterator[sqlite3.Connection]:
   """
   if not (directory / FILE).exists():
     raise DatabaseError(f"{directory} holds no dr3d database.")
-  mode = _reading_mode(directory)
-  with _connect(directory / FILE, mode=mode) as connection:
+  mode = reading_mode(directory / FILE)
+  with connect(directory / FILE, mode=mode) as connection:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute(
@@ -149,7 +214,12 @@ def open_catalogue(directory: pathlib.Path) -> Iterator[sqlite3.Connection]:
     if version > FORMAT:
       raise DatabaseError(
         f"{directory} was written by a newer dr3d (format {version}, this one "
-        f"reads up to {FORMAT}): update dr3d."
+        f"reads {FORMAT}): update dr3d."
+      )
+    if version < FORMAT:
+      raise DatabaseError(
+        f"{directory} was written by an older dr3d (format {version}, this one "
+        f"reads {FORMAT}): index the models into a new directory."
       )
     yield connection
 
@@ -169,16 +239,31 @@ def write_setting(
 def read_models(connection: sqlite3.Connection) -> list[Model]:
   """Returns all rows, by name, without their vectors."""
   rows = connection.execute(
-    f"SELECT extent_a, extent_b, extent_c, {', '.join(_PLAIN)} FROM model "
-    "ORDER BY name"
+    "SELECT metadata, extent_a, extent_b, extent_c, "
+    f"{', '.join(_PLAIN)} FROM model ORDER BY name"
   )
   return [
     Model(
       **dict(zip(_PLAIN, rest, strict=True)),
+      metadata=json.loads(metadata),
       extent=None if a is None else (a, b, c),
     )
-    for a, b, c, *rest in rows
+    for metadata, a, b, c, *rest in rows
   ]
+
+
+def read_shapes(
+  connection: sqlite3.Connection, names: Iterable[str]
+) -> dict[str, Shape]:
+  """Returns what is drawn of models, by name; those without are left out."""
+  found = {}
+  for name in names:
+    row = connection.execute(
+      "SELECT mesh, thumbnail FROM shape WHERE name = ?", (name,)
+    ).fetchone()
+    if row is not None:
+      found[name] = Shape(*row)
+  return found
 
 
 def read_features(
@@ -219,116 +304,121 @@ def write_models(
   connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
   """Adds rows or replaces those of the same name, all or none of them."""
-  with _transaction(connection):
+  places = ", ".join("?" * len(_COLUMNS))
+  with transaction(connection):
+    for model in models:
+      connection.execute(
+        f"REPLACE INTO model ({', '.join(_COLUMNS)}) VALUES ({places})",
+        _to_row(model),
+      )
+      connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
+      if model.shape is not None:
+        connection.execute(
+          "INSERT INTO shape VALUES (?, ?, ?)",
+          (model.name, model.shape.mesh, model.shape.thumbnail),
+        )
+
+
+def write_vectors(
+  connection: sqlite3.Connection,
+  features: Mapping[str, np.ndarray],
+  *,
+  fingerprint: str,
+) -> None:
+  """Makes models indexed with new vectors [N, D], all or none of them."""
+  with transaction(connection):
     connection.executemany(
-      "REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      map(_to_row, models),
+      "UPDATE model SET state = 'indexed', fingerprint = ?, views = ?, "
+      "vectors = ? WHERE name = ?",
+      [
+        (fingerprint, len(vectors), _to_blob(vectors), name)
+        for name, vectors in features.items()
+      ],
     )
 
 
-def write_states(
-  connection: sqlite3.Connection, changes: Iterable[tuple[str, str, str]]
+def write_remarks(
+  connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
-  """Gives models a new state and label and keeps all else, all or none.
+  """Writes state, source, label and metadata; all else stays, all or none."""
+  with transaction(connection):
+    connection.executemany(
+      "UPDATE model SET state = ?, reason = '', source = ?, label = ?, "
+      "metadata = ? WHERE name = ?",
+      [
+        (
+          model.state,
+          model.source,
+          model.label,
+          _to_json(model.metadata),
+          model.name,
+        )
+        for model in models
+      ],
+    )
+
+
+def delete_models(connection: sqlite3.Connection, names: Iterable[str]) -> None:
+  """Takes rows out with all that belongs to them, all or none."""
+  rows = [(name,) for name in names]
+  with transaction(connection):
+    connection.executemany("DELETE FROM shape WHERE name = ?", rows)
+    connection.executemany("DELETE FROM model WHERE name = ?", rows)
+
+
+def change_pipeline(
+  connection: sqlite3.Connection,
+  settings: Mapping[str, str],
+  *,
+  keep_shapes: bool,
+) -> None:
+  """Writes settings and makes all that was indexed outdated, in one step.
 
   Args:
     connection: the catalogue.
-    changes: state, label and name of each model.
+    settings: that name the new pipeline.
+    keep_shapes: whether the stored meshes are simplified as it wants them.
   """
-  with _transaction(connection):
-    connection.executemany(
-      "UPDATE model SET state = ?, reason = '', label = ? WHERE name = ?",
-      changes,
+  with transaction(connection):
+    for name, value in settings.items():
+      write_setting(connection, name, value)
+    connection.execute(
+      "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
+    if not keep_shapes:
+      connection.execute("DELETE FROM shape")
 
 
-@contextlib.contextmanager
-def writer_lock(directory: pathlib.Path) -> Iterator[None]:
-  """Keeps a second writer out, in this process or another, until the end.
-
-  A lock of SQLite on a file of its own, so that it works on every system and
-  ends with the process, however that ends.
+def compact(connection: sqlite3.Connection) -> None:
+  """Checks every page of the file and gives free space back to the disk.
 
   Raises:
-    DatabaseError: another writer is at work.
+    DatabaseError: the file is damaged.
   """
-  with _connect(directory / _LOCK, mode="rwc", patience=0) as connection:
-    try:
-      connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-      if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-        raise
-      raise DatabaseError(
-        f"{directory} is being written by another process: wait until it ends."
-      ) from error
-    yield
-
-
-def has_lock(directory: pathlib.Path) -> bool:
-  """Whether a writer has ever been at work here."""
-  return (directory / _LOCK).exists()
-
-
-@contextlib.contextmanager
-def _connect(
-  path: pathlib.Path, *, mode: str = "rw", patience: float = _PATIENCE
-) -> Iterator[sqlite3.Connection]:
-  """Opens a file and turns SQLite's exceptions into sentences."""
-  try:
-    connection = sqlite3.connect(
-      f"{path.absolute().as_uri()}?mode={mode}",
-      uri=True,
-      timeout=patience,
-      isolation_level=None,  # transactions begin where this module says so
+  (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+  if verdict != "ok":
+    raise DatabaseError(
+      f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
+      "a copy, or index the models into a new database."
     )
-    with contextlib.closing(connection):
-      yield connection
-  except sqlite3.Error as error:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-      raise DatabaseError(
-        f"{path} is damaged ({error}): restore it from a copy, or index the "
-        "models into a new database."
-      ) from error
-    raise DatabaseError(f"{path} cannot be used ({error}).") from error
-
-
-def _reading_mode(directory: pathlib.Path) -> str:
-  """How SQLite must open a catalogue that may stand where none can write.
-
-  Even readers write to the file that coordinates them, unless they are told
-  that there is nothing to coordinate.
-  """
-  if os.access(directory, os.W_OK):
-    return "rw"
-  writing = (directory / f"{FILE}-wal").exists()
-  return "ro" if writing else "ro&immutable=1"
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-  connection.execute("BEGIN IMMEDIATE")
-  try:
-    yield
-  except BaseException:
-    if connection.in_transaction:  # SQLite may have rolled back by itself
-      connection.execute("ROLLBACK")
-    raise
-  connection.execute("COMMIT")
+  connection.execute("VACUUM")
+  connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _to_row(model: Model) -> tuple:
   features = model.features
   return (
-    model.name,
-    model.label,
-    model.hash,
-    model.state,
-    model.reason,
-    model.fingerprint,
-    model.radius,
+    *(getattr(model, column) for column in _PLAIN),
+    _to_json(model.metadata),
     *(model.extent or (None, None, None)),
-    model.face_count,
     None if features is None else len(features),
-    None if features is None else features.astype("<f4").tobytes(),
+    None if features is None else _to_blob(features),
   )
+
+
+def _to_json(metadata: Mapping[str, str]) -> str:
+  return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+
+
+def _to_blob(features: np.ndarray) -> bytes:
+  return features.astype("<f4").tobytes()

@@ -2,93 +2,43 @@
 
     DIR/catalogue.sqlite   models, labels, states, vectors: the one truth
     DIR/pipeline/          what made the vectors and embeds the queries
-    DIR/index-HASH/        ScaNN's index of exactly these vectors: derived
+    DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
     DIR/writer.lock        one writer at a time
 
-The directory holds no path to the outside that is used, so it can be moved.
+The directory needs nothing outside of it, so it can be moved or copied.
 Whatever moment a writer is killed at, the same command completes the work.
 """
 
 import dataclasses
-import functools
+import json
 import os
 import pathlib
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dr3d import folder
 from dr3d.error import DatabaseError
-from dr3d.search import catalogue, indexfile, intake, query
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.search import archive, catalogue, indexfile, intake, storage
 from dr3d.search import index as index_lib
+from dr3d.search.archive import Archive, Embedder, LoadPipeline
+from dr3d.search.reader import Reader
+from dr3d.unit import UNITS
 
-_PIPELINE = "pipeline"  # name of a folder, and of a setting: its fingerprint
-
-
-class Embedder(Protocol):
-  """What the database asks of a pipeline."""
-
-  @property
-  def face_budget(self) -> int | None:
-    """Faces that a mesh is simplified to before it is embedded."""
-
-  @property
-  def fingerprint(self) -> str:
-    """Hash of the weights and the configuration."""
-
-  def embed(self, meshes: list[Any], /) -> np.ndarray:
-    """Float32 [B, N, D] unit vectors of B meshes."""
-
-  def save(self, directory: pathlib.Path, /) -> Any:
-    """Writes the pipeline as a directory, in place of what stood there."""
+_DRIFT = 0.1  # share of vectors that came and went, that an index bears
+_RECALL = 0.95  # of probes, below which an index that drifted is built anew
+_BATCH = 16  # models embedded anew at a time
 
 
-LoadPipeline = Callable[[pathlib.Path], Embedder]
-
-
-class Database:
-  """Models that can be searched, in a directory.
+class Database(Archive):
+  """Models that can be searched, added and removed, in a directory.
 
   An object answers from the state that it read at its first query, or after
   its own last update; `refresh` makes it read again.
   """
-
-  def __init__(
-    self,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
-  ):
-    """Opens a database; see `open`."""
-    self.directory = pathlib.Path(directory)
-    with catalogue.open_catalogue(self.directory) as connection:
-      self.fingerprint = catalogue.read_settings(connection)[_PIPELINE]
-    self._load_pipeline = load_pipeline
-    self._exact_below = exact_below
-
-  @classmethod
-  def open(
-    cls,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
-  ) -> "Database":
-    """Opens a database that exists.
-
-    Args:
-      directory: where it is.
-      load_pipeline: reads the pipeline from a directory; `Pipeline.load`
-        otherwise.
-      exact_below: number of vectors from which ScaNN is used.
-
-    Raises:
-      DatabaseError: the directory holds no database, or an unfinished, newer
-        or damaged one.
-    """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
 
   @classmethod
   def create(
@@ -134,103 +84,32 @@ class Database:
       database.pipeline = pipeline
     return database
 
-  @functools.cached_property
-  def pipeline(self) -> Embedder:
-    """The pipeline that made the vectors.
-
-    Raises:
-      DatabaseError: the stored pipeline is another one.
-    """
-    load = self._load_pipeline
-    if load is None:
-      from dr3d.pipeline import Pipeline  # brings jax
-
-      load = Pipeline.load
-    pipeline = load(self.directory / _PIPELINE)
-    if pipeline.fingerprint != self.fingerprint:
-      raise DatabaseError(
-        f"{self.directory / _PIPELINE} is not the pipeline that made the "
-        "vectors of this database: restore it from a copy."
-      )
-    return pipeline
-
-  @functools.cached_property
-  def gallery(self) -> query.Gallery:
-    """The indexed models as they were when this was first asked for.
-
-    Raises:
-      DatabaseError: no model is indexed, or the catalogue is damaged.
-    """
-    with catalogue.open_catalogue(self.directory) as connection:
-      names, labels, features = catalogue.read_features(connection)
-    if not names:
-      raise DatabaseError(
-        f"{self.directory} holds no indexed model: index a folder of models."
-      )
-    try:
-      index = self._make_index(features.reshape(-1, features.shape[2]))
-    except ValueError as error:
-      raise DatabaseError(
-        f"{self.directory} is damaged ({error}): restore it from a copy."
-      ) from error
-    return query.Gallery(tuple(names), tuple(labels), features, index)
-
-  def refresh(self) -> None:
-    """Lets the next query see what other processes have written since."""
-    self.__dict__.pop("gallery", None)
-
-  def models(self) -> list[catalogue.Model]:
-    """All models with label, state, reason and size, by name."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      return catalogue.read_models(connection)
-
-  def query(
-    self,
-    mesh: Any,
-    *,
-    k: int = 10,
-    threshold: float = query.RELIABLE,
-    exclude: Collection[str] = (),
-  ) -> query.Answer:
-    """Answers which models a mesh looks like.
-
-    Args:
-      mesh: a Mesh, as `load_mesh` returns it.
-      k: matches wanted, at least 1.
-      threshold: confidence, 0 to 1, from which a prediction is reliable.
-      exclude: names of models to leave out.
-
-    Returns:
-      The predicted label and at most k models, best first.
-
-    Raises:
-      DatabaseError: no model is indexed, or the directory is damaged.
-    """
-    gallery = self.gallery
-    (features,) = np.asarray(self.pipeline.embed([mesh]))
-    return query.find_matches(
-      features, gallery, k=k, threshold=threshold, exclude=exclude
-    )
-
   def update(
     self,
     models: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
-    load: intake.Load | None = None,
+    unit: str | None = None,
+    load: Callable[[pathlib.Path], Any] | None = None,
+    reader: Reader | None = None,
     progress: intake.Progress | None = None,
   ) -> intake.Report:
     """Brings the database to the state of a folder of models.
 
     Files that are new or have changed since are embedded; a file that cannot
     be is recorded with the reason. Models whose file has disappeared are kept
-    but not searched, until the file comes back.
+    but not searched, until the file comes back. Files that were added by
+    themselves stay as they are.
 
     Args:
       models: the folder; names of models are relative to it.
       labels: a CSV file; see `folder.find_models`.
-      load: path → Mesh; `load_mesh` with the pipeline's face budget otherwise.
-      progress: called after each file with the files done and all files.
+      unit: of files that do not say, one of `meshfile.UNITS`; where None that
+        of the last time, at first millimetres.
+      load: path → Mesh, called in this process instead of the reader.
+      reader: how files are read.
+      progress: called after each file with the files done, all files, and
+        those that failed.
 
     Returns:
       What has been done.
@@ -239,51 +118,221 @@ class Database:
       Dr3dError: the folder or the table of labels cannot be used.
       DatabaseError: another process writes, or the disk does not take it.
     """
-    files = folder.find_models(models, labels=labels)
-    with catalogue.writer_lock(self.directory):
+    return self._take_in(
+      folder.find_models(models, labels=labels),
+      {archive.MODELS: folder.to_text(os.path.abspath(models))},
+      unit=unit,
+      reader=reader or Reader(load=load),
+      source=catalogue.FOLDER,
+      progress=progress,
+    )
+
+  def add(
+    self,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    label: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    reader: Reader | None = None,
+    progress: intake.Progress | None = None,
+  ) -> intake.Report:
+    """Adds model files, or brings models of the same names up to date.
+
+    A file in the folder of models has the name that `update` gives it; another
+    one is called as its path is written.
+
+    Args:
+      paths: the files.
+      label: of all of them; where None, models keep the label they have.
+      metadata: text by name, added to what is known of each model.
+      unit: see `update`.
+      reader: see `update`.
+      progress: see `update`.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      DatabaseError: a file does not exist, another process writes, or the disk
+        does not take it.
+    """
+    known = {model.name: model for model in self.models()}
+    files = {}
+    for path in map(pathlib.Path, paths):
+      if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise DatabaseError(f"{path} {what}: nothing is added.")
+      name = self._name(path)
+      before = known.get(name)
+      files[name] = folder.ModelFile(
+        path,
+        name,
+        (before.label if before else "") if label is None else label,
+        {**(before.metadata if before else {}), **(metadata or {})},
+      )
+    return self._take_in(
+      list(files.values()),
+      {},
+      unit=unit,
+      reader=reader or Reader(),
+      source=catalogue.ADDED,
+      progress=progress,
+    )
+
+  def remove(self, names: Collection[str]) -> None:
+    """Takes models out, with their vectors and pictures, all or none.
+
+    A model whose file stays in the folder of models comes back with the next
+    `update`.
+
+    Raises:
+      DatabaseError: there is no model of such a name, or another process
+        writes.
+    """
+    with storage.writer_lock(self.directory):
+      known = {model.name for model in self.models()}
+      for name in names:
+        if name not in known:
+          raise DatabaseError(f"{self.directory} has no model {name!r}.")
       with catalogue.open_catalogue(self.directory) as connection:
-        catalogue.write_setting(
-          connection, "models", folder.to_text(str(models))
-        )
+        catalogue.delete_models(connection, names)
+      self.refresh()
+      self._save_index()
+
+  def rebuild(
+    self,
+    pipeline: Embedder | None = None,
+    *,
+    progress: intake.Progress | None = None,
+  ) -> int:
+    """Checks the catalogue and makes anew whatever is derived from it.
+
+    Args:
+      pipeline: takes the place of the one that the database has. Models that
+        were simplified to as many faces as it wants are embedded anew at
+        once; the others stay outdated until `update` reads their files.
+      progress: see `update`.
+
+    Returns:
+      How many models were embedded anew.
+
+    Raises:
+      DatabaseError: the directory is damaged, or another process writes.
+    """
+    with storage.writer_lock(self.directory):
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.compact(connection)
+      if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._change_pipeline(pipeline)
+      count = self._embed_outdated(progress)
+      indexfile.remove_indices(self.directory)
+      self.refresh()
+      self._save_index()
+    return count
+
+  def _take_in(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: dict[str, str],
+    *,
+    unit: str | None,
+    reader: Reader,
+    source: str,
+    progress: intake.Progress | None,
+  ) -> intake.Report:
+    """Writes what is new or changed, and sees to the index."""
+    unit = unit or self.unit
+    if unit not in UNITS:
+      raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
+    with storage.writer_lock(self.directory):
+      self._read_settings()
+      with catalogue.open_catalogue(self.directory) as connection:
+        for name, value in {**settings, archive.UNIT: unit}.items():
+          catalogue.write_setting(connection, name, value)
         report = intake.take_in(
           connection,
           files,
           embed=lambda meshes: self.pipeline.embed(meshes),
           fingerprint=self.fingerprint,
-          load=load or self._load_mesh,
+          read=lambda paths: reader.read(
+            paths, face_budget=self.face_budget, unit=unit
+          ),
+          unit=unit,
+          source=source,
           progress=progress,
         )
       self.refresh()
       self._save_index()
     return report
 
-  def _load_mesh(self, path: pathlib.Path) -> Any:
-    from dr3d.mesh import load_mesh  # brings scipy
+  def _name(self, path: pathlib.Path) -> str:
+    """What a file that is added is called."""
+    root = pathlib.Path(self.settings.get(archive.MODELS, os.devnull))
+    whole = pathlib.Path(os.path.abspath(path))
+    if whole.is_relative_to(root):
+      return folder.to_text(whole.relative_to(root).as_posix())
+    return folder.to_text(pathlib.Path(os.path.normpath(path)).as_posix())
 
-    return load_mesh(path, face_budget=self.pipeline.face_budget)
+  def _change_pipeline(self, pipeline: Embedder) -> None:
+    """Puts another pipeline in the place of the present one."""
+    before = self.settings.get(archive.PLACE, archive.PIPELINE)
+    place = f"{archive.PIPELINE}-{pipeline.fingerprint}"
+    pipeline.save(self.directory / place)
+    same = pipeline.face_budget == self.face_budget
+    with catalogue.open_catalogue(self.directory) as connection:
+      catalogue.change_pipeline(
+        connection,
+        {**_describe(pipeline), archive.PLACE: place},
+        keep_shapes=same,
+      )
+    shutil.rmtree(self.directory / before, ignore_errors=True)
+    self._read_settings()
+    self.pipeline = pipeline
 
-  def _backend(self, vectors: np.ndarray) -> str:
-    return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
-
-  def _make_index(self, vectors: np.ndarray) -> index_lib.Index:
-    """The stored index where it fits; else exact search, which is never wrong.
-
-    Exact search answers in a fraction of the time that ScaNN takes to train.
-    """
-    index = None
-    if self._backend(vectors) == "scann":
-      index = indexfile.load_index(self.directory, vectors)
-    return index or index_lib.build_index(vectors, backend="exact")
+  def _embed_outdated(self, progress: intake.Progress | None) -> int:
+    """Embeds outdated models whose mesh is stored."""
+    outdated = [
+      model.name for model in self.models() if model.state == catalogue.OUTDATED
+    ]
+    count = 0
+    with catalogue.open_catalogue(self.directory) as connection:
+      for start in range(0, len(outdated), _BATCH):
+        shapes = catalogue.read_shapes(
+          connection, outdated[start : start + _BATCH]
+        )
+        if shapes:
+          meshes = [unpack_mesh(shape.mesh) for shape in shapes.values()]
+          features = np.asarray(self.pipeline.embed(meshes), np.float32)
+          catalogue.write_vectors(
+            connection,
+            dict(zip(shapes, features, strict=True)),
+            fingerprint=self.fingerprint,
+          )
+          count += len(shapes)
+        if progress is not None:
+          done = min(start + _BATCH, len(outdated))
+          progress(done, len(outdated), done - count)
+    return count
 
   def _save_index(self) -> None:
-    """Builds and stores ScaNN's index where there is none of these vectors."""
-    if all(model.state != catalogue.INDEXED for model in self.models()):
+    """Builds and stores ScaNN's index where there is none that will do.
+
+    One that was built from other vectors will do as long as few have come and
+    gone since and it still finds the neighbours of probes.
+    """
+    if not self.count_states()[catalogue.INDEXED]:
       return
     gallery = self.gallery
-    vectors = gallery.index.vectors
-    if self._backend(vectors) == gallery.index.backend:
+    index = gallery.index
+    if self._backend(index.vectors) == "exact":
       return
-    index = index_lib.build_index(vectors, backend="scann")
+    if index.backend == "scann" and (
+      not index.drift
+      or (index.drift <= _DRIFT and index_lib.measure_recall(index) >= _RECALL)
+    ):
+      return
+    index = index_lib.build_index(index.vectors, backend="scann")
     try:
       indexfile.save_index(index, self.directory)
     except OSError as error:
@@ -291,22 +340,31 @@ class Database:
         f"The index of {self.directory} cannot be written ({error.strerror}): "
         "all models are stored and will be searched, more slowly."
       ) from error
-    self.gallery = dataclasses.replace(gallery, index=index)
+    gallery = dataclasses.replace(gallery, index=index)
+    self._snapshot = dataclasses.replace(self._snapshot, gallery=gallery)
+
+
+def _describe(pipeline: Embedder) -> dict[str, str]:
+  """Settings that tell of a pipeline."""
+  return {
+    archive.PIPELINE: pipeline.fingerprint,
+    archive.BUDGET: json.dumps(pipeline.face_budget),
+  }
 
 
 def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
   """Makes a database; one is there from the moment the catalogue is."""
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not catalogue.has_lock(directory):
+    if any(directory.iterdir()) and not storage.has_lock(directory):
       raise DatabaseError(
         f"{directory} holds other files but no database: name a new directory."
       )
-    with catalogue.writer_lock(directory):
+    with storage.writer_lock(directory):
       if catalogue.is_complete(directory):
         return
-      pipeline.save(directory / _PIPELINE)
-      catalogue.create_catalogue(directory, {_PIPELINE: pipeline.fingerprint})
+      pipeline.save(directory / archive.PIPELINE)
+      catalogue.create_catalogue(directory, _describe(pipeline))
   except OSError as error:
     raise DatabaseError(
       f"{directory} cannot be written ({error.strerror})."

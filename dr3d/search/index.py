@@ -11,14 +11,14 @@ not propose. ScaNN is built once and never changed: another set of vectors is
 another index.
 """
 
-import contextlib
 import dataclasses
+import functools
 import math
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from dr3d.silence import quiet
 
 EXACT_BELOW = 20_000  # vectors; a matrix product is the better choice below
 
@@ -51,15 +51,35 @@ class Index:
   Attributes:
     vectors: float32 [M, D].
     searcher: ScaNN's object, or None where the search is exact.
+    rows: int [M'], where the vectors that ScaNN was built from stand now, -1
+      for those that have gone; None where they are the vectors as they stand.
   """
 
   vectors: np.ndarray
   searcher: Any = None
+  rows: np.ndarray | None = None
 
   @property
   def backend(self) -> str:
     """Either "exact" or "scann"."""
     return "exact" if self.searcher is None else "scann"
+
+  @functools.cached_property
+  def fresh(self) -> np.ndarray:
+    """Rows that ScaNN was not built from, ascending, int64."""
+    if self.searcher is None or self.rows is None:
+      return np.zeros(0, np.int64)
+    known = np.zeros(len(self.vectors), bool)
+    known[self.rows[self.rows >= 0]] = True
+    return np.flatnonzero(~known)
+
+  @property
+  def drift(self) -> float:
+    """Share of vectors that came or went since ScaNN was built."""
+    if self.rows is None:
+      return 0.0
+    gone = int((self.rows < 0).sum())
+    return (gone + len(self.fresh)) / len(self.vectors)
 
   def search(self, queries: np.ndarray, k: int) -> Neighbours:
     """Finds the stored vectors that are most similar to each query.
@@ -101,7 +121,7 @@ class Index:
   ) -> np.ndarray:
     """Fills `found` and returns the queries for which ScaNN had too little."""
     count, k = len(self.vectors), found.ids.shape[1]
-    leaves = _leaf_count(count)
+    leaves = _leaf_count(count if self.rows is None else len(self.rows))
     share = max(_LEAF_SHARE, _OVERFETCH * fetch / count)
     short = []
     # One at a time, which is as fast: in a batch, the other queries have a
@@ -113,7 +133,11 @@ class Index:
         leaves_to_search=min(leaves, math.ceil(share * leaves)),
       )
       # ScaNN may fill up with id 0 and distance NaN where it finds too little.
-      candidates = np.unique(ids[np.isfinite(distance)]).astype(np.int64)
+      ids = ids[np.isfinite(distance)].astype(np.int64)
+      if self.rows is not None:
+        ids = self.rows[ids]
+        ids = np.concatenate([ids[ids >= 0], self.fresh])
+      candidates = np.unique(ids)
       if len(candidates) < k:
         short.append(row)
       else:
@@ -204,6 +228,35 @@ def choose_backend(count: int, *, exact_below: int = EXACT_BELOW) -> str:
   return "scann"
 
 
+def measure_recall(
+  index: Index, *, probes: int = 256, k: int = 10, seed: int = 0
+) -> float:
+  """Share of the true neighbours that an index finds, 0 to 1.
+
+  Args:
+    index: what is measured.
+    probes: stored vectors that are asked for, moved a little, so that not
+      only the vector itself is near.
+    k: neighbours of each.
+    seed: of the choice and the movement.
+
+  Returns:
+    The mean over the probes; 1 where the search is exact.
+  """
+  if index.searcher is None:
+    return 1.0
+  rng = np.random.default_rng(seed)
+  count, size = index.vectors.shape
+  chosen = rng.choice(count, min(probes, count), replace=False)
+  moved = index.vectors[np.sort(chosen)]
+  moved = moved + rng.normal(0, 0.3 / math.sqrt(size), moved.shape)
+  moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+  found = index.search(moved, k).ids
+  truth = Index(index.vectors).search(moved, k).ids
+  hits = [len(np.intersect1d(a, b)) for a, b in zip(found, truth, strict=True)]
+  return float(np.mean(hits) / truth.shape[1])
+
+
 def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
   """Returns vectors as contiguous float32 [M, D] if they are unit vectors.
 
@@ -253,21 +306,3 @@ def _build_searcher(vectors: np.ndarray) -> Any:
   )
   with quiet():
     return builder.build()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Keeps ScaNN's C++ log, which no setting turns off, from the terminal."""
-  try:
-    saved = os.dup(2)
-  except OSError:  # there is no standard error to protect
-    yield
-    return
-  sink = os.open(os.devnull, os.O_WRONLY)
-  try:
-    os.dup2(sink, 2)
-    yield
-  finally:
-    os.dup2(saved, 2)
-    os.close(saved)
-    os.close(sink)

@@ -1,7 +1,9 @@
 """ScaNN's index on disk: derived from vectors, checked against them.
 
-The vectors are kept elsewhere; whoever loads an index has them. An index that
-does not belong to exactly these vectors, or is not byte for byte what was
+The vectors are kept elsewhere; whoever loads an index has them. Beside ScaNN's
+files stands a key of each vector, a hash of its bits, so that an index can be
+used on when a few vectors have come or gone or all stand in another order. One
+that shares too little with the vectors, or is not byte for byte what was
 written, is as good as none.
 """
 
@@ -16,24 +18,21 @@ import shutil
 import numpy as np
 
 from dr3d import staging
-from dr3d.search.index import Index, check_vectors, quiet
+from dr3d.search.index import Index, check_vectors
+from dr3d.silence import quiet
 
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = "index-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
 _MANIFEST = "manifest.json"
+_KEYS = "keys.npy"
+_SHARED = 0.5  # of the vectors an index must know to be of use
 _PICKLED_IDS = "scann_docids.pkl"  # ScaNN would unpickle it: run its code
 
 
 def fingerprint(vectors: np.ndarray) -> str:
   """Names what a saved index depends on: the vectors, ScaNN, the machine."""
-  try:
-    version = importlib.metadata.version("scann")
-  except importlib.metadata.PackageNotFoundError:
-    version = "none"
-  digest = hashlib.sha256(
-    f"{_FORMAT} {version} {platform.machine()} {vectors.shape}".encode()
-  )
+  digest = hashlib.sha256(f"{_origin()} {vectors.shape}".encode())
   digest.update(np.ascontiguousarray(vectors, "<f4").data)
   return digest.hexdigest()
 
@@ -46,62 +45,123 @@ def save_index(index: Index, parent: pathlib.Path) -> None:
   loads the index has them.
 
   Args:
-    index: an index with backend "scann".
+    index: an index with backend "scann", as it was built.
     parent: a directory that exists.
 
   Raises:
-    ValueError: the index is exact, so there is nothing to write.
+    ValueError: the index is exact, so there is nothing to write, or its
+      vectors are no longer those that ScaNN was built from.
   """
   if index.searcher is None:
     raise ValueError("an exact index has nothing to save")
+  if index.rows is not None:
+    raise ValueError("an index must be saved as it was built")
   name = fingerprint(index.vectors)
-  for path in parent.glob(f"{_PREFIX}*"):
-    if _NAME.fullmatch(path.name):
-      shutil.rmtree(path)
+  remove_indices(parent)
   with staging.staged(_directory(parent, name)) as partial:
     with quiet():
       index.searcher.serialize(str(partial), relative_path=True)
+    np.save(partial / _KEYS, _row_keys(index.vectors), allow_pickle=False)
     manifest = {
+      "origin": _origin(),
       "fingerprint": name,
       "files": {path.name: _digest(path) for path in partial.iterdir()},
     }
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
+def remove_indices(parent: pathlib.Path) -> None:
+  """Removes all that `save_index` wrote here, for whatever vectors."""
+  for path in parent.glob(f"{_PREFIX}*"):
+    if _NAME.fullmatch(path.name):
+      shutil.rmtree(path)
+
+
 def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
-  """Reads what `save_index` wrote for these vectors.
+  """Reads what `save_index` wrote for these vectors, or for nearly these.
 
   Nothing is handed to ScaNN before its checksum has been compared.
 
   Args:
     parent: where the index was saved.
-    vectors: [M, D] the vectors that the index must have been built from.
+    vectors: [M, D] what is to be searched.
 
   Returns:
-    The index, or None where there is none, or it is damaged or was made from
-    other vectors, by another version of ScaNN or on another kind of machine.
+    The index over these vectors, or None where there is none, or it is
+    damaged, knows less than half of them, or was made by another version of
+    ScaNN or on another kind of machine.
   """
   vectors = check_vectors(vectors, "vectors")
-  name = fingerprint(vectors)
-  directory = _directory(parent, name)
-  try:
-    manifest = json.loads((directory / _MANIFEST).read_text())
-    files = {
-      path.name: _digest(path)
-      for path in directory.iterdir()
-      if path.name != _MANIFEST
-    }
-    if manifest != {"fingerprint": name, "files": files}:
-      return None
-    if _PICKLED_IDS in files:
-      return None
-    import scann
+  for directory in sorted(parent.glob(f"{_PREFIX}*")):
+    try:
+      index = _load(directory, vectors)
+    except (OSError, ValueError, RuntimeError, ImportError, LookupError):
+      continue
+    if index is not None:
+      return index
+  return None
 
-    with quiet():
-      searcher = scann.scann_ops_pybind.load_searcher(str(directory))
-  except (OSError, ValueError, RuntimeError, ImportError):
+
+def _load(directory: pathlib.Path, vectors: np.ndarray) -> Index | None:
+  manifest = json.loads((directory / _MANIFEST).read_text())
+  files = {
+    path.name: _digest(path)
+    for path in directory.iterdir()
+    if path.name != _MANIFEST
+  }
+  name = manifest["fingerprint"]
+  if manifest != {"origin": _origin(), "fingerprint": name, "files": files}:
     return None
-  return Index(vectors, searcher) if searcher.size() == len(vectors) else None
+  if directory != _directory(directory.parent, name) or _PICKLED_IDS in files:
+    return None
+  keys = np.load(directory / _KEYS, allow_pickle=False)
+  rows = _match(keys, _row_keys(vectors))
+  if (rows >= 0).sum() < _SHARED * max(len(rows), len(vectors)):
+    return None
+  import scann
+
+  with quiet():
+    searcher = scann.scann_ops_pybind.load_searcher(str(directory))
+  if searcher.size() != len(rows):
+    return None
+  same = np.array_equal(rows, np.arange(len(vectors)))
+  return Index(vectors, searcher, None if same else rows)
+
+
+def _row_keys(vectors: np.ndarray) -> np.ndarray:
+  """Returns uint64 [M]: hashes of the rows; equal rows are told by number.
+
+  Two rows of one key would cost recall, nothing else: similarities are those
+  of the vectors themselves.
+  """
+  bits = np.ascontiguousarray(vectors, "<f4").view("<u4").astype(np.uint64)
+  rng = np.random.default_rng(0)
+  odd = rng.integers(2**63, size=bits.shape[1], dtype=np.uint64) * 2 + 1
+  keys = bits @ odd  # wraps, as a hash should
+  order = np.argsort(keys, kind="stable")
+  ranked = keys[order]
+  begins = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+  lengths = np.diff(np.append(begins, len(ranked)))
+  number = np.arange(len(ranked)) - np.repeat(begins, lengths)
+  keys[order] += number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+  return keys
+
+
+def _match(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+  """Returns int64: where in `now` each key of `before` stands, -1 for none."""
+  order = np.argsort(now)
+  place = np.searchsorted(now[order], before).clip(max=len(now) - 1)
+  rows = order[place]
+  return np.where(now[rows] == before, rows, -1)
+
+
+def _origin() -> str:
+  """What a saved index depends on besides its vectors."""
+  try:
+    version = importlib.metadata.version("scann")
+  except importlib.metadata.PackageNotFoundError:
+    version = "none"
+  return f"{_FORMAT} {version} {platform.machine()}"
 
 
 def _directory(parent: pathlib.Path, name: str) -> pathlib.Path:

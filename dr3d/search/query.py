@@ -55,6 +55,16 @@ class Match:
       of the model, -1 to 1, to six decimals.
     votes: how many of the query's vectors have their nearest stored vector
       in this model.
+    query_view: number of the query's view, from 1, of the pair of views that
+      are most alike.
+    view: number of the model's view of that pair.
+    extent: true size of the model along its principal axes, millimetres; None
+      where it is not known.
+    scale: size of the model over that of the query, likewise.
+    distance: of the surfaces at one size, mean, in radii of the smallest
+      enclosing sphere; None where they were not compared.
+    mirrored: whether the query had to be mirrored to be laid upon the model,
+      likewise.
   """
 
   rank: int
@@ -62,6 +72,12 @@ class Match:
   label: str
   score: float
   votes: int
+  query_view: int = 0
+  view: int = 0
+  extent: tuple[float, float, float] | None = None
+  scale: float | None = None
+  distance: float | None = None
+  mirrored: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +163,8 @@ def find_matches(
   k: int = 10,
   threshold: float = RELIABLE,
   exclude: Collection[str] = (),
+  only: Collection[str] | None = None,
+  min_score: float = -1.0,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
@@ -162,6 +180,9 @@ def find_matches(
     threshold: confidence, 0 to 1, from which a prediction is called reliable.
     exclude: names of models that are to be left out, with all their vectors
       and votes; names that the gallery does not hold change nothing.
+    only: names of the models that are searched; all where None.
+    min_score: matches of a lower score are left out of the answer; they still
+      vote.
 
   Returns:
     min(k, B less the excluded) matches and the prediction. Votes for models
@@ -181,27 +202,68 @@ def find_matches(
   if k < 1:
     raise ValueError(f"k must be at least 1, got {k}")
   excluded = set(exclude)
-  allowed = np.array([name not in excluded for name in gallery.names])
+  chosen = None if only is None else set(only)
+  allowed = np.array(
+    [
+      name not in excluded and (chosen is None or name in chosen)
+      for name in gallery.names
+    ]
+  )
   k = min(k, int(allowed.sum()))
   if not k:
     return Answer(Prediction("", 0.0, False), ())
   models, best = _look_up(features, gallery, k=k, allowed=allowed)
   nearest, votes, score = _count(best)
   order = _order(votes, score)[:k]
+  order = order[score[order] >= min_score]
   labels = [gallery.labels[model] for model in models[nearest]]
-  return Answer(
-    _predict(labels, best.max(axis=1), threshold=threshold),
-    tuple(
+  matches = []
+  for rank, place in enumerate(order, start=1):
+    model = models[place]
+    cosine = features @ gallery.features[model].T
+    pair = np.unravel_index(cosine.argmax(), cosine.shape)
+    matches.append(
       Match(
         rank=rank,
-        model=gallery.names[models[place]],
-        label=gallery.labels[models[place]],
+        model=gallery.names[model],
+        label=gallery.labels[model],
         score=float(score[place]),
         votes=int(votes[place]),
+        query_view=int(pair[0]) + 1,
+        view=int(pair[1]) + 1,
       )
-      for rank, place in enumerate(order, start=1)
-    ),
+    )
+  return Answer(
+    _predict(labels, best.max(axis=1), threshold=threshold), tuple(matches)
   )
+
+
+def find_neighbours(
+  gallery: Gallery, *, count: int = 5, depth: int = 24
+) -> list[tuple[str, ...]]:
+  """Finds, for each model, others that look like it, most alike first.
+
+  Args:
+    gallery: B models.
+    count: others at most.
+    depth: neighbours that are looked up for each vector.
+
+  Returns:
+    B tuples of names; ranked by how many of the neighbours of a model's
+    vectors are theirs, then by the sum of their cosines.
+  """
+  views = gallery.features.shape[1]
+  found = []
+  for model, features in enumerate(gallery.features):
+    hits = gallery.index.search(features, depth)
+    owner = (hits.ids // views).reshape(-1)
+    others, place = np.unique(owner, return_inverse=True)
+    hit = np.bincount(place)
+    cosine = np.bincount(place, hits.similarity.reshape(-1))
+    order = np.lexsort((-cosine, -hit))
+    best = [others[i] for i in order if others[i] != model][:count]
+    found.append(tuple(gallery.names[i] for i in best))
+  return found
 
 
 def _look_up(
@@ -222,6 +284,8 @@ def _look_up(
   views = gallery.features.shape[1]
   count = len(gallery.index.vectors)
   depth = _DEPTH * k
+  if views * allowed.sum() < _DENSE * count:  # few are left to choose from
+    depth = count
   while depth < _DENSE * count:
     hits = gallery.index.search(features, depth)
     owner = hits.ids // views

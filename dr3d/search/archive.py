@@ -1,0 +1,369 @@
+"""What a database answers: the side of it that reads.
+
+Any number of processes may read while one writes; each answers from the state
+that it has read at once, catalogue and vectors together.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import numpy as np
+
+from dr3d.error import DatabaseError
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.search import catalogue, indexfile, query, storage
+from dr3d.search import index as index_lib
+from dr3d.search.condition import Condition
+from dr3d.search.query import Match
+
+if TYPE_CHECKING:
+  from dr3d.search import duplicate
+
+# Names of settings.
+PIPELINE = "pipeline"  # the fingerprint; the name of its folder as well
+PLACE = "pipeline_folder"  # where the pipeline is, if elsewhere
+MODELS = "models"  # the folder that was looked through last
+BUDGET = "face_budget"  # of the pipeline
+UNIT = "unit"  # of length, that is assumed
+
+
+class Embedder(Protocol):
+  """What the database asks of a pipeline."""
+
+  @property
+  def face_budget(self) -> int | None:
+    """Faces that a mesh is simplified to before it is embedded."""
+
+  @property
+  def fingerprint(self) -> str:
+    """Hash of the weights and the configuration."""
+
+  def embed(self, meshes: list[Any], /) -> np.ndarray:
+    """Float32 [B, N, D] unit vectors of B meshes."""
+
+  def save(self, directory: pathlib.Path, /) -> Any:
+    """Writes the pipeline as a directory, in place of what stood there."""
+
+
+LoadPipeline = Callable[[pathlib.Path], Embedder]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot:
+  """A state of the database, read at once: what is searched, and all rows."""
+
+  gallery: query.Gallery
+  models: dict[str, catalogue.Model]
+
+
+class Archive:
+  """Models that can be searched, in a directory.
+
+  An object answers from the state that it read at its first query; `refresh`
+  makes it read again.
+
+  Attributes:
+    directory: where it is.
+    settings: text by name.
+    fingerprint: of the pipeline.
+  """
+
+  def __init__(
+    self,
+    directory: str | os.PathLike[str],
+    *,
+    load_pipeline: LoadPipeline | None = None,
+    exact_below: int = index_lib.EXACT_BELOW,
+  ):
+    """Opens a database; see `open`."""
+    self.directory = pathlib.Path(directory)
+    self._read_settings()
+    self._load_pipeline = load_pipeline
+    self._exact_below = exact_below
+
+  @classmethod
+  def open(
+    cls,
+    directory: str | os.PathLike[str],
+    *,
+    load_pipeline: LoadPipeline | None = None,
+    exact_below: int = index_lib.EXACT_BELOW,
+  ) -> Self:
+    """Opens a database that exists.
+
+    Args:
+      directory: where it is.
+      load_pipeline: reads the pipeline from a directory; `Pipeline.load`
+        otherwise.
+      exact_below: number of vectors from which ScaNN is used.
+
+    Raises:
+      DatabaseError: the directory holds no database, or an unfinished, newer
+        or damaged one.
+    """
+    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
+
+  @functools.cached_property
+  def pipeline(self) -> Embedder:
+    """The pipeline that made the vectors.
+
+    Raises:
+      DatabaseError: the stored pipeline is another one.
+    """
+    load = self._load_pipeline
+    if load is None:
+      from dr3d.pipeline import Pipeline  # brings jax
+
+      load = Pipeline.load
+    place = self.directory / self.settings.get(PLACE, PIPELINE)
+    pipeline = load(place)
+    if pipeline.fingerprint != self.fingerprint:
+      raise DatabaseError(
+        f"{place} is not the pipeline that made the "
+        "vectors of this database: restore it from a copy."
+      )
+    return pipeline
+
+  @property
+  def gallery(self) -> query.Gallery:
+    """The indexed models as they were when this was first asked for.
+
+    Raises:
+      DatabaseError: no model is indexed, or the catalogue is damaged.
+    """
+    return self._snapshot.gallery
+
+  @functools.cached_property
+  def _snapshot(self) -> Snapshot:
+    with (
+      catalogue.open_catalogue(self.directory) as connection,
+      storage.transaction(connection, kind="DEFERRED"),  # one state of it
+    ):
+      names, labels, features = catalogue.read_features(connection)
+      models = catalogue.read_models(connection)
+    if not names:
+      raise DatabaseError(
+        f"{self.directory} holds no indexed model: index a folder of models."
+      )
+    try:
+      index = self._make_index(features.reshape(-1, features.shape[2]))
+    except ValueError as error:
+      raise DatabaseError(
+        f"{self.directory} is damaged ({error}): restore it from a copy."
+      ) from error
+    gallery = query.Gallery(tuple(names), tuple(labels), features, index)
+    return Snapshot(gallery, {model.name: model for model in models})
+
+  @property
+  def face_budget(self) -> int | None:
+    """Faces that the pipeline, which need not be loaded for it, wants."""
+    return json.loads(self.settings[BUDGET])
+
+  @property
+  def unit(self) -> str:
+    """That is assumed of files that do not state theirs."""
+    return self.settings.get(UNIT, "mm")
+
+  def refresh(self) -> None:
+    """Lets the next query see what other processes have written since."""
+    before = self.fingerprint
+    self._read_settings()
+    self.__dict__.pop("_snapshot", None)
+    if self.fingerprint != before:
+      self.__dict__.pop("pipeline", None)
+
+  def _read_settings(self) -> None:
+    with catalogue.open_catalogue(self.directory) as connection:
+      self.settings = catalogue.read_settings(connection)
+    self.fingerprint = self.settings[PIPELINE]
+
+  def models(self) -> list[catalogue.Model]:
+    """All models with label, state, reason and size, by name."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.read_models(connection)
+
+  def count_states(self) -> dict[str, int]:
+    """How many models are in each of `catalogue.STATES`."""
+    states = [model.state for model in self.models()]
+    return {state: states.count(state) for state in catalogue.STATES}
+
+  def inspect(self) -> dict[str, Any]:
+    """What the database holds, ready for JSON.
+
+    Returns:
+      The number of models in each state; `labels`, different ones of the
+      indexed models; `vectors` that are searched; `index`, how; `recall` of
+      the first ten neighbours, None where nothing is indexed; `pipeline`, its
+      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
+      and reason.
+
+    Raises:
+      DatabaseError: the directory is damaged.
+    """
+    models = self.models()
+    indexed = [model for model in models if model.state == catalogue.INDEXED]
+    index = self.gallery.index if indexed else None
+    return {
+      **self.count_states(),
+      "labels": len({model.label for model in indexed} - {""}),
+      "vectors": 0 if index is None else len(index.vectors),
+      "index": self.describe_index(),
+      "recall": None if index is None else index_lib.measure_recall(index),
+      "pipeline": self.fingerprint,
+      "format": catalogue.FORMAT,
+      "bytes": sum(
+        path.stat().st_size
+        for path in self.directory.rglob("*")
+        if path.is_file()
+      ),
+      "failures": [
+        {"model": model.name, "reason": model.reason}
+        for model in models
+        if model.state == catalogue.FAILED
+      ],
+    }
+
+  def describe_index(self) -> str:
+    """How the vectors are searched: "exact", "scann", or "none"."""
+    if not self.count_states()[catalogue.INDEXED]:
+      return "none"
+    return self.gallery.index.backend
+
+  def query(
+    self,
+    mesh: Any,
+    *,
+    k: int = 10,
+    threshold: float = query.RELIABLE,
+    exclude: Collection[str] = (),
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    compare: int = 0,
+  ) -> query.Answer:
+    """Answers which models a mesh looks like.
+
+    Args:
+      mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
+        millimetre where sizes are compared.
+      k: matches wanted, at least 1.
+      threshold: confidence, 0 to 1, from which a prediction is reliable.
+      exclude: names of models to leave out.
+      condition: which models are searched.
+      min_score: of a match.
+      compare: how many of the first matches are laid upon the query, so that
+        `distance` and `mirrored` are known of them.
+
+    Returns:
+      The predicted label and at most k models, best first.
+
+    Raises:
+      DatabaseError: no model is indexed, the condition names a label or a key
+        that none has, or the directory is damaged.
+    """
+    snapshot = self._snapshot
+    only = None
+    if condition is not None:
+      rows = [snapshot.models[name] for name in snapshot.gallery.names]
+      only = condition.choose(rows, extent=mesh.extent)
+    (features,) = np.asarray(self.pipeline.embed([mesh]))
+    answer = query.find_matches(
+      features,
+      snapshot.gallery,
+      k=k,
+      threshold=threshold,
+      exclude=exclude,
+      only=only,
+      min_score=min_score,
+    )
+    matches = [
+      _give_size(match, snapshot.models[match.model], mesh)
+      for match in answer.matches
+    ]
+    if compare:
+      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
+    return dataclasses.replace(answer, matches=tuple(matches))
+
+  def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
+    """Meshes and pictures of models, by name, where they are stored."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.read_shapes(connection, names)
+
+  def find_duplicates(
+    self,
+    *,
+    weakest: str = "similar",
+    progress: Callable[[int, int], None] | None = None,
+  ) -> "list[duplicate.Group]":
+    """Finds indexed models that are one shape; nothing is changed.
+
+    Args:
+      weakest: see `duplicate.find_groups`.
+      progress: likewise.
+
+    Raises:
+      DatabaseError: no model is indexed, or the directory is damaged.
+    """
+    from dr3d.search import duplicate
+
+    snapshot = self._snapshot
+    names = snapshot.gallery.names
+    proposals = {}
+    if weakest != duplicate.IDENTICAL:
+      proposals = dict(
+        zip(names, query.find_neighbours(snapshot.gallery), strict=True)
+      )
+    with catalogue.open_catalogue(self.directory) as connection:
+
+      def load_mesh(name: str) -> Any:
+        shapes = catalogue.read_shapes(connection, [name])
+        return unpack_mesh(shapes[name].mesh) if name in shapes else None
+
+      return duplicate.find_groups(
+        [snapshot.models[name] for name in names],
+        load_mesh,
+        proposals=proposals,
+        weakest=weakest,
+        progress=progress,
+      )
+
+  def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
+    """Lays matches upon the query, shape by shape."""
+    from dr3d.mesh import comparison
+
+    shapes = self.load_shapes([match.model for match in matches])
+    cloud = comparison.make_cloud(mesh)
+    result = []
+    for match in matches:
+      if match.model in shapes:
+        other = unpack_mesh(shapes[match.model].mesh)
+        fit = comparison.compare(cloud, comparison.make_cloud(other))
+        match = dataclasses.replace(
+          match, distance=round(fit.mean, 6), mirrored=fit.mirrored
+        )
+      result.append(match)
+    return result
+
+  def _backend(self, vectors: np.ndarray) -> str:
+    return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
+
+  def _make_index(self, vectors: np.ndarray) -> index_lib.Index:
+    """The stored index where it fits; else exact search, which is never wrong.
+
+    Exact search answers in a fraction of the time that ScaNN takes to train.
+    """
+    index = None
+    if self._backend(vectors) == "scann":
+      index = indexfile.load_index(self.directory, vectors)
+    return index or index_lib.build_index(vectors, backend="exact")
+
+
+def _give_size(match: Match, model: catalogue.Model, mesh: Any) -> Match:
+  """Completes a match by the true size of the model."""
+  assert model.radius is not None, "the tables let none be indexed without"
+  scale = round(model.radius / float(mesh.radius), 6)
+  return dataclasses.replace(match, extent=model.extent, scale=scale)

@@ -1,0 +1,72 @@
+"""Which models of a database a query is about."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from dr3d.error import DatabaseError
+from dr3d.search.catalogue import Model
+
+TOLERANCE = 0.05  # of the longest side, in which sizes count as the same
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+  """What a model must have to be searched.
+
+  Attributes:
+    labels: one of these, where there are any.
+    where: of each key one of the values; keys of the metadata.
+    same_size: true size along each principal axis that of the query, within
+      this share of the query's longest; None for any size.
+  """
+
+  labels: Collection[str] = ()
+  where: Mapping[str, Collection[str]] = dataclasses.field(default_factory=dict)
+  same_size: float | None = None
+
+  def choose(
+    self, models: Sequence[Model], *, extent: Sequence[float]
+  ) -> set[str]:
+    """Returns the names of the models that meet the condition.
+
+    Args:
+      models: the indexed models.
+      extent: of the query along its principal axes, millimetres.
+
+    Raises:
+      DatabaseError: no model at all has such a label, key or value, which is
+        most likely misspelt.
+    """
+    self._check(models)
+    return {
+      model.name
+      for model in models
+      if (not self.labels or model.label in self.labels)
+      and all(model.metadata.get(key) in self.where[key] for key in self.where)
+      and (self.same_size is None or self._fits(model, extent))
+    }
+
+  def _check(self, models: Sequence[Model]) -> None:
+    known = {model.label for model in models}
+    for label in self.labels:
+      if label not in known:
+        raise DatabaseError(f"no indexed model has the label {label!r}.")
+    for key, values in self.where.items():
+      found = {model.metadata.get(key) for model in models} - {None}
+      if not found:
+        keys = sorted({key for model in models for key in model.metadata})
+        raise DatabaseError(
+          f"no indexed model has metadata {key!r}; known are "
+          f"{', '.join(keys) or 'none'}."
+        )
+      for value in values:
+        if value not in found:
+          raise DatabaseError(f"no indexed model has {key}={value}.")
+
+  def _fits(self, model: Model, extent: Sequence[float]) -> bool:
+    assert self.same_size is not None
+    if model.extent is None:
+      return False
+    slack = self.same_size * max(extent)
+    sides = zip(sorted(model.extent), sorted(extent), strict=True)
+    return all(abs(one - two) <= slack for one, two in sides)

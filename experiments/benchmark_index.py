@@ -1,0 +1,181 @@
+r"""Times the search for neighbours beside others, in one run.
+
+    python -m experiments.benchmark_index --size=10000,100000,1000000
+
+Vectors of 128 numbers, clustered like those of a trained network (models of a
+class stand together, views of a model closer still, twelve of each) or random.
+Each row is measured in a process of its own on one thread: the share of the ten
+true neighbours that is found; queries a second, asked for one at a time and 256
+at once; seconds to build; memory that building and searching took on top of the
+vectors, MiB. `dr3d` is `dr3d.search.index`, which validates, ranks in float64
+and never returns padding; `product` a matrix product and a partition in numpy;
+faiss is timed where it is installed, with as many lists looked into as ScaNN.
+"""
+
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.search import index as index_lib
+from dr3d.table import format_table
+
+SIZE = flags.DEFINE_list("size", ["10000", "100000"], "Numbers of vectors.")
+KIND = flags.DEFINE_list("kind", ["clustered", "random"], "Of vectors.")
+ROW = flags.DEFINE_string("row", None, "Measure one row; prints JSON.")
+JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+
+D = 128
+K = 10
+VIEWS = 12
+QUERIES = 256
+SHARE = 0.1  # of the lists that faiss looks into
+METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
+HEADER = ("vectors", "kind", "method", "recall@10", "q/s 1", "q/s 256",
+          "build s", "MiB")  # fmt: skip
+
+Search = Callable[[np.ndarray], np.ndarray]
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  if ROW.value:
+    size, kind, method = json.loads(ROW.value)
+    print(json.dumps(measure(size, kind, method)))
+    return
+  rows = []
+  for size in map(int, SIZE.value):
+    for kind in KIND.value:
+      for method in METHODS:
+        rows.append((size, kind, method, run([size, kind, method])))
+  if JSON.value:
+    print(json.dumps(rows))
+    return
+  cells = [
+    (
+      str(size),
+      kind,
+      method,
+      *(
+        ("-",) * 5
+        if row is None
+        else (
+          f"{row['recall']:.3f}",
+          f"{row['single']:.0f}",
+          f"{row['batched']:.0f}",
+          f"{row['build']:.1f}",
+          f"{row['memory']:.0f}",
+        )
+      ),
+    )
+    for size, kind, method, row in rows
+  ]
+  print(format_table(HEADER, cells, right=(0, 3, 4, 5, 6, 7)))
+
+
+def run(row: list) -> dict | None:
+  """Measures one row in a fresh process; None where it cannot be measured."""
+  threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+  result = subprocess.run(
+    [
+      *(sys.executable, "-m", "experiments.benchmark_index"),
+      f"--row={json.dumps(row)}",
+    ],
+    env={**os.environ, **dict.fromkeys(threads, "1")},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if result.returncode:
+    print(f"{row}: {result.stderr.strip()[-200:]}", file=sys.stderr)
+    return None
+  return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure(size: int, kind: str, method: str) -> dict:
+  """Builds, searches and compares with the truth."""
+  vectors, queries = make_vectors(size, kind)
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  begin = time.perf_counter()
+  search = build(vectors, method)
+  seconds = time.perf_counter() - begin
+  found = search(queries)
+  memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+  truth = np.argsort(-(queries @ vectors.T), axis=1)[:, :K]
+  hits = [len(np.intersect1d(a, b)) for a, b in zip(found, truth, strict=True)]
+  return {
+    "recall": float(np.mean(hits) / K),
+    "single": rate(lambda: [search(q[None]) for q in queries[:32]], 32),
+    "batched": rate(lambda: search(queries), len(queries)),
+    "build": seconds,
+    "memory": memory / 1024,
+  }
+
+
+def build(vectors: np.ndarray, method: str) -> Search:
+  """Returns a function: queries [Q, D] → ids [Q, K]."""
+  if method.startswith("dr3d"):
+    index = index_lib.build_index(vectors, backend=method.split()[1])
+    return lambda queries: index.search(queries, K).ids
+  if method == "product":
+
+    def search(queries: np.ndarray) -> np.ndarray:
+      cosine = queries @ vectors.T
+      return np.argpartition(-cosine, K, axis=1)[:, :K]
+
+    return search
+  import faiss
+
+  other: Any = faiss.IndexFlatIP(D)
+  if method == "faiss ivf":
+    lists = math.isqrt(len(vectors))
+    other = faiss.IndexIVFFlat(other, D, lists, faiss.METRIC_INNER_PRODUCT)
+    other.train(vectors)
+    other.nprobe = math.ceil(SHARE * lists)
+  other.add(vectors)
+  return lambda queries: other.search(queries, K)[1]
+
+
+def rate(function: Callable, count: int) -> float:
+  """Queries a second of CPU time, the median of five calls."""
+  seconds = []
+  for _ in range(5):
+    begin = time.process_time()
+    function()
+    seconds.append(time.process_time() - begin)
+  return count / float(np.median(seconds))
+
+
+def make_vectors(size: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+  """Returns unit vectors [size, D] and queries [QUERIES, D] of the same kind.
+
+  A query is another view of a stored model, or just as random.
+  """
+  rng = np.random.default_rng(0)
+  models = -(-size // VIEWS)
+  if kind == "random":
+    vectors = rng.standard_normal((size, D), np.float32)
+    queries = rng.standard_normal((QUERIES, D), np.float32)
+  else:
+    classes = rng.standard_normal((max(8, models // 40), D), np.float32)
+    shape = classes[rng.integers(len(classes), size=models)]
+    shape = shape + 0.5 * rng.standard_normal(shape.shape, np.float32)
+    vectors = np.repeat(shape, VIEWS, axis=0)[:size]
+    vectors = vectors + 0.5 * rng.standard_normal(vectors.shape, np.float32)
+    queries = shape[rng.integers(models, size=QUERIES)]
+    queries = queries + 0.5 * rng.standard_normal(queries.shape, np.float32)
+  for array in (vectors, queries):
+    array /= np.linalg.norm(array, axis=1, keepdims=True)
+  return vectors.astype(np.float32), queries.astype(np.float32)
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,224 @@
+"""Mesh files of every format, and the ways in which files go bad."""
+
+import io
+import pathlib
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import trimesh
+
+_NUMBERS = (b"nan", b"inf", b"-1", b"1e999", b"0", b"4294967295", b"1e-320")
+_WORDS = (
+  b"\0",
+  b"\xff\xff\xff\xff",
+  b"\r\n",
+  b"solid ",
+  b"OFF\n",
+  b"end_header\n",
+  b"{",
+  b"</",
+  b"\xe8\x9e\xba",
+)
+
+
+def make_seeds() -> dict[str, bytes]:
+  """Returns good files, small, by extension; text and binary where both are."""
+  body = trimesh.creation.annulus(r_min=3, r_max=5, height=2, sections=24)
+  box: Any = trimesh.creation.box([2, 3, 4])
+  box.apply_translation([9, 0, 0])
+  scene = trimesh.Scene([body, box])
+  joined: Any = trimesh.util.concatenate([body, box])
+  files = {
+    "binary.stl": joined.export(file_type="stl"),
+    "text.stl": joined.export(file_type="stl_ascii"),
+    "part.obj": joined.export(file_type="obj"),
+    "binary.ply": joined.export(file_type="ply"),
+    "text.ply": joined.export(file_type="ply", encoding="ascii"),
+    "part.off": joined.export(file_type="off"),
+    "part.glb": scene.export(file_type="glb"),
+    "part.3mf": scene.export(file_type="3mf"),
+    "part.dae": joined.export(file_type="dae"),
+    "part.step": _step_tetrahedron(),
+    "part.gltf": _gltf(scene),
+  }
+  return {
+    name: data.encode() if isinstance(data, str) else data
+    for name, data in files.items()
+  }
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+  """Returns a file with one to four things wrong with it."""
+  for _ in range(rng.integers(1, 5)):
+    if not data:
+      break
+    at = int(rng.integers(len(data)))
+    span = min(len(data) - at, 2 ** int(rng.integers(11)))
+    match rng.integers(8):
+      case 0:
+        data = data[:at]
+      case 1:
+        noise = rng.integers(256, size=span, dtype=np.uint8).tobytes()
+        data = data[:at] + noise + data[at + span :]
+      case 2:
+        data = data[:at] + data[at + span :]
+      case 3:
+        data = data[:at] + data[at : at + span] * 3 + data[at + span :]
+      case 4:
+        bit = bytes([data[at] ^ (1 << int(rng.integers(8)))])
+        data = data[:at] + bit + data[at + 1 :]
+      case 5:
+        data = data[:at] + rng.choice(_WORDS) + data[at:]
+      case 6:
+        data = _change_number(data, at, rng)
+      case 7:
+        data = data[:at] + b"\0" * span + data[at + span :]
+  return data
+
+
+def write_corpus(
+  folder: pathlib.Path, *, count: int, seed: int
+) -> Iterator[pathlib.Path]:
+  """Writes mutated files, one in ten under a wrong extension; yields them."""
+  rng = np.random.default_rng(seed)
+  seeds = make_seeds()
+  names = sorted(seeds)
+  for i in range(count):
+    name = names[i % len(names)]
+    kind = pathlib.Path(name).suffix
+    if rng.random() < 0.1:
+      kind = pathlib.Path(str(rng.choice(names))).suffix
+    data = seeds[name]
+    if name == "part.3mf" and rng.random() < 0.7:
+      data = _mutate_inside(data, rng)
+    else:
+      data = mutate(data, rng)
+    path = folder / f"{i:05d}_{name.split('.')[0]}{kind}"
+    path.write_bytes(data)
+    yield path
+
+
+def _change_number(data: bytes, at: int, rng: np.random.Generator) -> bytes:
+  """Puts an odd number where the next one stands in a text."""
+  start = next((i for i in range(at, len(data)) if chr(data[i]).isdigit()), at)
+  end = start
+  while end < len(data) and data[end : end + 1] in b"0123456789.e-+":
+    end += 1
+  return data[:start] + rng.choice(_NUMBERS) + data[max(end, start + 1) :]
+
+
+def _mutate_inside(data: bytes, rng: np.random.Generator) -> bytes:
+  """Mutates what stands in an archive, which stays one."""
+  result = io.BytesIO()
+  with (
+    zipfile.ZipFile(io.BytesIO(data)) as archive,
+    zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as changed,
+  ):
+    for name in archive.namelist():
+      content = archive.read(name)
+      changed.writestr(
+        name, mutate(content, rng) if name.endswith(".model") else content
+      )
+  return result.getvalue()
+
+
+def _gltf(scene: trimesh.Scene) -> str:
+  """One file, its buffers within."""
+  return scene.export(file_type="gltf", merge_buffers=True, embed_buffers=True)[
+    "model.gltf"
+  ].decode()
+
+
+def _step_tetrahedron() -> str:
+  """A STEP file (ISO 10303-21, AP214) of a tetrahedron with sides along x y z.
+
+  Millimetres; corners at the origin and at 10, 20 and 30 along the axes.
+  """
+  corners = [(0, 0, 0), (10, 0, 0), (0, 20, 0), (0, 0, 30)]
+  faces = [(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)]
+  rows: list[str] = []
+
+  def put(text: str) -> str:
+    rows.append(f"#{len(rows) + 1}={text};")
+    return f"#{len(rows)}"
+
+  def number(vector) -> str:
+    return "(" + ",".join(f"{float(x):.9f}" for x in vector) + ")"
+
+  def put_vector(kind: str, vector) -> str:
+    return put(f"{kind}('',{number(vector)})")
+
+  points = [put_vector("CARTESIAN_POINT", corner) for corner in corners]
+  vertices = [put(f"VERTEX_POINT('',{point})") for point in points]
+  edges: dict[tuple[int, int], str] = {}
+  for face in faces:
+    for a, b in zip(face, (*face[1:], face[0]), strict=True):
+      if (b, a) not in edges:
+        along = np.subtract(corners[b], corners[a])
+        length = np.linalg.norm(along)
+        direction = put_vector("DIRECTION", along / length)
+        vector = put(f"VECTOR('',{direction},{length:.9f})")
+        line = put(f"LINE('',{points[a]},{vector})")
+        edges[a, b] = put(
+          f"EDGE_CURVE('',{vertices[a]},{vertices[b]},{line},.T.)"
+        )
+  planes = []
+  for face in faces:
+    oriented = []
+    for a, b in zip(face, (*face[1:], face[0]), strict=True):
+      forward = (a, b) in edges
+      edge = edges[a, b] if forward else edges[b, a]
+      sense = ".T." if forward else ".F."
+      oriented.append(put(f"ORIENTED_EDGE('',*,*,{edge},{sense})"))
+    loop = put(f"EDGE_LOOP('',({','.join(oriented)}))")
+    bound = put(f"FACE_OUTER_BOUND('',{loop},.T.)")
+    origin, one, two = (np.array(corners[i], float) for i in face)
+    normal = np.cross(one - origin, two - origin)
+    axis = put_vector("DIRECTION", normal / np.linalg.norm(normal))
+    side = put_vector(
+      "DIRECTION", (one - origin) / np.linalg.norm(one - origin)
+    )
+    place = put(f"AXIS2_PLACEMENT_3D('',{points[face[0]]},{axis},{side})")
+    plane = put(f"PLANE('',{place})")
+    planes.append(put(f"ADVANCED_FACE('',({bound}),{plane},.T.)"))
+  shell = put(f"CLOSED_SHELL('',({','.join(planes)}))")
+  solid = put(f"MANIFOLD_SOLID_BREP('',{shell})")
+  unit = put("(LENGTH_UNIT()NAMED_UNIT(*)SI_UNIT(.MILLI.,.METRE.))")
+  angle = put("(NAMED_UNIT(*)PLANE_ANGLE_UNIT()SI_UNIT($,.RADIAN.))")
+  solid_angle = put("(NAMED_UNIT(*)SI_UNIT($,.STERADIAN.)SOLID_ANGLE_UNIT())")
+  precision = put(
+    f"UNCERTAINTY_MEASURE_WITH_UNIT(LENGTH_MEASURE(1.E-7),{unit},'','')"
+  )
+  context = put(
+    "(GEOMETRIC_REPRESENTATION_CONTEXT(3)"
+    f"GLOBAL_UNCERTAINTY_ASSIGNED_CONTEXT(({precision}))"
+    f"GLOBAL_UNIT_ASSIGNED_CONTEXT(({unit},{angle},{solid_angle}))"
+    "REPRESENTATION_CONTEXT('',''))"
+  )
+  shape = put(f"ADVANCED_BREP_SHAPE_REPRESENTATION('',({solid}),{context})")
+  application = put("APPLICATION_CONTEXT('automotive design')")
+  product_context = put(f"PRODUCT_CONTEXT('',{application},'mechanical')")
+  product = put(f"PRODUCT('part','part','',({product_context}))")
+  formation = put(f"PRODUCT_DEFINITION_FORMATION('','',{product})")
+  definition_context = put(
+    f"PRODUCT_DEFINITION_CONTEXT('part definition',{application},'design')"
+  )
+  definition = put(
+    f"PRODUCT_DEFINITION('design','',{formation},{definition_context})"
+  )
+  defined = put(f"PRODUCT_DEFINITION_SHAPE('','',{definition})")
+  put(f"SHAPE_DEFINITION_REPRESENTATION({defined},{shape})")
+  body = "\n".join(rows)
+  return f"""ISO-10303-21;
+HEADER;
+FILE_DESCRIPTION((''),'2;1');
+FILE_NAME('part.step','2026-01-01T00:00:00',(''),(''),'','','');
+FILE_SCHEMA(('AUTOMOTIVE_DESIGN {{ 1 0 10303 214 1 1 1 1 }}'));
+ENDSEC;
+DATA;
+{body}
+ENDSEC;
+END-ISO-10303-21;
+"""

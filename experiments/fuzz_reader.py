@@ -1,0 +1,134 @@
+r"""Lets dr3d read files that went bad; none may crash, hang or pass unsaid.
+
+    python -m experiments.fuzz_reader --count=1000
+
+Good files of every format are mutated (cut, bytes changed, taken out, doubled,
+zeroed, odd numbers and words put in, one in ten under a wrong extension) and
+read as `dr3d index` reads them. The table counts, for each format: files that
+were read, files that were refused with a reason of dr3d's own, and files that
+only the limits of the worker ended, by how. A file that is read must give a
+mesh that is finite and has a size. Then every good file is cut at many places:
+a cut file that is read must hold all that the whole one holds, except OBJ,
+which does not show where it was cut. The exit status is 1 where that fails.
+"""
+
+import collections
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.search.reader import Reader
+from dr3d.search.specimen import Specimen
+from dr3d.table import format_table
+from dr3d.worker import Limits, WorkerError
+from experiments.corpus import make_seeds, write_corpus
+
+COUNT = flags.DEFINE_integer("count", 1000, "Mutated files.", lower_bound=0)
+CUTS = flags.DEFINE_integer("cuts", 40, "Places where each file is cut.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the mutations.")
+JOBS = flags.DEFINE_integer("jobs", None, "Processes; one for each core.")
+KEEP = flags.DEFINE_string("keep", None, "Folder for the files.")
+
+LIMITS = Limits(seconds=20, memory=1 << 30)
+BUDGET = 1024
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  begin = time.perf_counter()
+  reader = Reader(jobs=JOBS.value, limits=LIMITS)
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(KEEP.value or temporary)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = list(write_corpus(folder, count=COUNT.value, seed=SEED.value))
+    tally: dict[str, collections.Counter] = collections.defaultdict(
+      collections.Counter
+    )
+    wrong = []
+    results = reader.read(paths, face_budget=BUDGET, unit="mm")
+    for path, result in zip(paths, results, strict=True):
+      tally[path.suffix][kind_of(result)] += 1
+      if isinstance(result, WorkerError):
+        print(f"{path.name} {result}")
+      if isinstance(result, Specimen) and not is_sound(result):
+        wrong.append(path.name)
+    wrong += read_cut_files(reader, folder)
+  unseen = [name for name in wrong if name.endswith(".obj")]
+  wrong = [name for name in wrong if name not in unseen]
+  kinds = sorted({kind for row in tally.values() for kind in row})
+  print(
+    format_table(
+      ("format", *kinds),
+      [
+        (suffix, *(str(row[kind]) for kind in kinds))
+        for suffix, row in sorted(tally.items())
+      ],
+      right=range(1, len(kinds) + 1),
+    )
+  )
+  print(
+    f"{len(paths)} files in {time.perf_counter() - begin:.0f} s, "
+    f"{len(wrong)} wrongly read {wrong[:20]}; of {CUTS.value} cut OBJ files "
+    f"{len(unseen)} were read as if whole"
+  )
+  sys.exit(bool(wrong))
+
+
+def kind_of(result: object) -> str:
+  """What became of a file, in a word or two."""
+  if isinstance(result, Specimen):
+    return "read"
+  if isinstance(result, WorkerError):
+    return "by the worker"
+  return "refused"
+
+
+def is_sound(specimen: Specimen) -> bool:
+  """Whether a mesh can be rendered and has a size."""
+  mesh = specimen.mesh
+  numbers = [mesh.vertices, mesh.normals, mesh.frame, mesh.extent]
+  return (
+    0 < len(mesh.faces) <= BUDGET
+    and mesh.faces.min() >= 0
+    and mesh.faces.max() < len(mesh.vertices)
+    and all(bool(np.isfinite(number).all()) for number in numbers)
+    and 0 < mesh.radius < np.inf
+    and np.linalg.norm(mesh.vertices, axis=1).max() < 1.001
+  )
+
+
+def read_cut_files(reader: Reader, folder: pathlib.Path) -> list[str]:
+  """Returns the names of cut files that were read with less in them."""
+  rng = np.random.default_rng(SEED.value)
+  paths: list[pathlib.Path] = []
+  wholes: dict[str, pathlib.Path] = {}
+  for name, data in make_seeds().items():
+    wholes[name] = folder / f"whole_{name}"
+    wholes[name].write_bytes(data)
+    for at in np.sort(rng.integers(1, len(data), size=CUTS.value)):
+      path = folder / f"cut{at:06d}_{name}"
+      path.write_bytes(data[:at])
+      paths.append(path)
+  whole_results = dict(
+    zip(
+      wholes,
+      reader.read(wholes.values(), face_budget=BUDGET, unit="mm"),
+      strict=True,
+    )
+  )
+  wrong = []
+  cut = reader.read(paths, face_budget=BUDGET, unit="mm")
+  for path, result in zip(paths, cut, strict=True):
+    whole = whole_results[path.name.split("_", 1)[1]]
+    assert isinstance(whole, Specimen), whole
+    if isinstance(result, Specimen) and result.geometry != whole.geometry:
+      wrong.append(path.name)
+  return wrong
+
+
+if __name__ == "__main__":
+  app.run(main)

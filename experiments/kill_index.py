@@ -1,0 +1,136 @@
+r"""Kills `dr3d index` at random moments and looks at what is left.
+
+    python -m experiments.kill_index --kills=50
+
+Indexes a folder of small meshes again and again with the command, each run
+killed (SIGKILL) at a random moment up to about the length of a whole run.
+Between kills some files change, come or go. After every kill the database, if
+there is one, must open, answer, and hold no row twice; at the end one run is
+left to finish, and the catalogue must be that of a fresh database of the same
+folder, to the byte. Prints one line a kill.
+"""
+
+import pathlib
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+import trimesh
+from absl import app, flags
+
+from dr3d.cli import environment
+from dr3d.pipeline import EmbedConfig, Pipeline, PipelineConfig, RenderConfig
+from dr3d.search.catalogue import FILE
+
+KILLS = flags.DEFINE_integer("kills", 50, "Runs that are killed.")
+MODELS = flags.DEFINE_integer("models", 300, "Files in the folder.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the moments and the changes.")
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  environment.set_cache()
+  chance = random.Random(SEED.value)
+  with tempfile.TemporaryDirectory() as temporary:
+    root = pathlib.Path(temporary)
+    config = PipelineConfig(
+      view_count=3,
+      face_budget=64,
+      render=RenderConfig(size=32),
+      embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+    )
+    Pipeline.create(config).save(root / "pipeline")
+    models = root / "models"
+    for i in range(MODELS.value):
+      write_model(models / f"{i % 7}" / f"{i:04d}.stl", chance)
+    finish(start(root / "warm", root))
+    begin = time.perf_counter()
+    finish(start(root / "timed", root))
+    whole = time.perf_counter() - begin
+    print(f"a whole run takes {whole:.1f} s", flush=True)
+    for kill in range(KILLS.value):
+      process = start(root / "db", root)
+      moment = chance.uniform(0.4, 1.0) * whole
+      time.sleep(moment)
+      ended = process.poll() is not None
+      process.send_signal(signal.SIGKILL)
+      process.wait()
+      found = check(root / "db")
+      print(
+        f"{kill + 1}: after {moment:.1f} s, {found} rows"
+        f"{', had ended' if ended else ''}",
+        flush=True,
+      )
+      for _ in range(MODELS.value // 4):
+        i = chance.randrange(2 * MODELS.value)
+        write_model(models / f"{i % 7}" / f"{i:04d}.stl", chance)
+      chance.choice(sorted(models.rglob("*.stl"))).unlink()
+    finish(start(root / "db", root))
+    finish(start(root / "fresh", root))
+    same = rows(root / "db") == rows(root / "fresh")
+  print("the same as a fresh database" if same else "NOT the same")
+  sys.exit(not same)
+
+
+def start(directory: pathlib.Path, root: pathlib.Path) -> subprocess.Popen:
+  """Starts `dr3d index`."""
+  return subprocess.Popen(
+    [
+      sys.executable,
+      *("-m", "dr3d", "index", f"--db={directory}"),
+      *(f"--models={root / 'models'}", f"--pipeline={root / 'pipeline'}"),
+    ],
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+  )
+
+
+def finish(process: subprocess.Popen) -> None:
+  """Waits for a run that must succeed."""
+  _, errors = process.communicate()
+  if process.returncode:
+    sys.exit(errors.decode())
+
+
+def check(directory: pathlib.Path) -> int:
+  """Asks SQLite whether all is well; returns the number of rows."""
+  if not (directory / FILE).exists():
+    return 0
+  with sqlite3.connect(directory / FILE) as connection:
+    (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+    assert verdict == "ok", verdict
+    tables = connection.execute("SELECT count(*) FROM sqlite_master")
+    if not tables.fetchone()[0]:
+      return 0
+    (count, names, broken) = connection.execute(
+      "SELECT count(*), count(DISTINCT name), sum(state = 'indexed' AND "
+      "(vectors IS NULL OR name NOT IN (SELECT name FROM shape))) FROM model"
+    ).fetchone()
+  assert count == names, (count, names)
+  assert not broken, broken
+  return count
+
+
+def rows(directory: pathlib.Path) -> list[tuple]:
+  """All that a catalogue says of models with a file."""
+  with sqlite3.connect(directory / FILE) as connection:
+    return connection.execute(
+      "SELECT * FROM model LEFT JOIN shape USING (name) "
+      "WHERE state <> 'missing' ORDER BY name"
+    ).fetchall()
+
+
+def write_model(path: pathlib.Path, chance: random.Random) -> None:
+  """Writes a box of random sides; one in twenty is no mesh."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  box = trimesh.creation.box([chance.uniform(1, 9) for _ in range(3)])
+  data = b"nothing" if chance.random() < 0.05 else box.export(file_type="stl")
+  path.write_bytes(data)
+
+
+if __name__ == "__main__":
+  app.run(main)
