@@ -30,7 +30,7 @@ BACKGROUND_DEPTH = -5.0  # normalised inverse depth: farther than the horizon
 EMPTY_DEPTH = -1e9  # stands for the depth of a pixel that sees nothing
 SLACK = 1e-3  # pixels that a hard face reaches beyond its edges: no cracks,
 BRIM = 1e-6  # but with so little weight that it only fills them
-CHUNK = 64  # blocks worked on at a time
+CHUNK = 32  # blocks worked on at a time: fragments that fit in the cache
 
 
 @jax.tree_util.register_dataclass
