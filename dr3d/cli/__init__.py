@@ -15,7 +15,7 @@ from dr3d.cli import environment
 from dr3d.cli.verb import UsageError, Verb, format_help, parse, suggest
 from dr3d.error import Dr3dError
 
-VERBS = ("quickstart", "train", "index", "query", "render")
+VERBS = ("quickstart", "train", "index", "query", "render", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
