@@ -317,7 +317,7 @@ def test_turned_queries_are_drawn_anew_from_their_files(database, models):
 def test_files_that_have_moved_are_asked_for(database, models, tmp_path):
   models.rename(tmp_path / "moved")
   config = EvaluateConfig(Protocol("z"), searches=("exact",))
-  with pytest.raises(Dr3dError, match="is not there.*--models"):
+  with pytest.raises(Dr3dError, match=r"is not there.*--models"):
     evaluate_database(database, config=config)
   found = evaluate_database(database, config=config, models=tmp_path / "moved")
   assert len(found.trial.queries) == 9

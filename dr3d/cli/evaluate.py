@@ -4,10 +4,13 @@ import contextlib
 import json
 import pathlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, UsageError, Verb
+
+if TYPE_CHECKING:
+  from dr3d.pipeline import Pipeline
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -66,9 +69,8 @@ def run(flags: Any, files: list[str]) -> int:
     print()
     print(summary.format_means(evaluation, means))
   if page is not None:
-    page_lib.write_page(
-      evaluation, means, page, name=name, pipeline=database.pipeline
-    )
+    pipeline = cast("Pipeline", database.pipeline)
+    page_lib.write_page(evaluation, means, page, name=name, pipeline=pipeline)
     report.tell(f"{page}: curves, views, best and worst queries, confusion.")
   return 0
 

@@ -63,13 +63,22 @@ def compare_vectors(
   return Likeness(parts, whole)
 
 
+def find_nearest(parts: np.ndarray) -> np.ndarray:
+  """The model that each part votes for: int [Q, P].
+
+  Of equally near models the first, as in `dr3d query`; in single precision as
+  there, or rounding would decide otherwise here.
+  """
+  return parts.astype(np.float32).argmax(axis=2)
+
+
 def add_votes(likeness: Likeness) -> np.ndarray:
   """Ranks by votes, equal ones by the whole likeness: [Q, B].
 
   Args:
     likeness: of which `whole` is between -1 and 1, or `-inf`.
   """
-  nearest = likeness.parts.argmax(axis=2)
+  nearest = find_nearest(likeness.parts)
   votes = np.zeros(likeness.whole.shape)
   np.add.at(votes, (np.arange(len(votes))[:, None], nearest), 1)
   return votes + likeness.whole / 4  # less than a vote

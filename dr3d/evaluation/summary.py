@@ -121,13 +121,20 @@ def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
       rows.append(
         [outcome.method, outcome.search, kind, *map(format_value, estimates)]
       )
-      rows.append(["", "", "", *map(_format_interval, estimates)])
+      rows.append(["", "", "", *map(format_interval, estimates)])
   return format_table(header, rows, right=range(3, len(header)))
 
 
 def format_value(estimate: Estimate) -> str:
   """A share in percent, a dash for none."""
   return "-" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
+
+
+def format_interval(estimate: Estimate) -> str:
+  """An interval in percent, nothing for none."""
+  if math.isnan(estimate.value):
+    return ""
+  return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
 
 
 def to_values(
@@ -160,12 +167,6 @@ def to_values(
       for outcome, several in zip(evaluation.outcomes, means, strict=True)
     ],
   }
-
-
-def _format_interval(estimate: Estimate) -> str:
-  if math.isnan(estimate.value):
-    return ""
-  return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
 
 
 def _to_plain(estimate: Estimate) -> dict[str, float | None]:

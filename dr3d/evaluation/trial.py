@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from dr3d.evaluation import metric
-from dr3d.evaluation.likeness import Likeness, add_votes
+from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
 from dr3d.evaluation.method import Method
 from dr3d.search import index as index_lib
 from dr3d.search.query import predict
@@ -88,7 +88,8 @@ class Outcome:
     predictions: Q labels by vote; empty where none was voted for.
     confidence: [Q] share of the votes.
     best: int [Q, at most 8], models, best first.
-    score: of these.
+    score: of these, their likeness.
+    votes: int, of these: how many parts of the query are nearest to them.
     seconds: to compare a query with the gallery, its descriptor at hand.
   """
 
@@ -100,6 +101,7 @@ class Outcome:
   confidence: np.ndarray
   best: np.ndarray
   score: np.ndarray
+  votes: np.ndarray
   seconds: float
 
 
@@ -231,7 +233,9 @@ def _rank(
   order = metric.rank_models(whole, relevant, excluded=own)
   score = np.take_along_axis(whole, order, axis=1)
   hits = metric.take_hits(relevant, order)
-  predictions = _vote(likeness.parts, trial.model_labels)
+  nearest = find_nearest(likeness.parts)
+  votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
+  predictions = _vote(likeness.parts, nearest, trial.model_labels)
   outcome = Outcome(
     method="",
     search="",
@@ -241,20 +245,16 @@ def _rank(
     confidence=np.array([share for _, share in predictions]),
     best=order[:, :BEST],
     score=score[:, :BEST],
+    votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
     seconds=0.0,
   )
   return outcome, Lists(trial, "", "", rows.start, order, score)
 
 
 def _vote(
-  parts: np.ndarray, labels: tuple[str, ...]
+  parts: np.ndarray, nearest: np.ndarray, labels: tuple[str, ...]
 ) -> list[tuple[str, float]]:
-  """Label and share of the votes of each query; parts are [q, P, B].
-
-  Of equally near models the first gets the vote, as in `dr3d query`.
-  """
-  # Float32 as there, or rounding would decide otherwise here.
-  nearest = parts.astype(np.float32).argmax(axis=2)
+  """Label and share of the votes of each query; parts are [q, P, B]."""
   likeness = np.take_along_axis(parts, nearest[..., None], axis=2)[..., 0]
   result = []
   for models, values in zip(nearest, likeness, strict=True):
@@ -281,6 +281,7 @@ def _join(parts: list[Outcome]) -> Outcome:
     },
     predictions=sum((part.predictions for part in parts), ()),
     **{
-      name: stack(name) for name in ("precision", "confidence", "best", "score")
+      name: stack(name)
+      for name in ("precision", "confidence", "best", "score", "votes")
     },
   )
