@@ -11,6 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 44
 COLORS = (
   "#1f5fbf", "#d9730d", "#2d8a4e", "#b3261e", "#7b4fb5", "#6b7280", "#0f8b8d"
 )  # fmt: skip
+FEW = 12  # points that are marked one by one
 CELL = 9  # of a confusion, pixels
 NAME_ROOM = 150  # pixels for the name of a class
 
@@ -78,6 +79,12 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
     points = " ".join(
       place(x, y) for x, y in zip(curve.x[shown], curve.y[shown], strict=True)
     )
+    if shown.sum() <= FEW:
+      parts += [
+        f'<circle cx="{LEFT + wide * x:.1f}" cy="{TOP + high * (1 - y):.1f}"'
+        f' r="3.5" fill="{color}"/>'
+        for x, y in zip(curve.x[shown], curve.y[shown], strict=True)
+      ]
     y = HEIGHT + 18 * i + 8
     parts += [
       f'<polyline class="curve" {style} points="{points}"/>',

@@ -190,13 +190,13 @@ def _show_queries(
 ) -> list[str]:
   labels = evaluation.trial.query_labels
   several = portrait.choose_queries(outcome, labels, count=QUERIES)
+  sheets = portrait.draw_queries(evaluation, outcome, several, pipeline)
   parts = []
-  for what, chosen in zip(("Best", "Worst"), several, strict=True):
+  for what, drawn in zip(("Best", "Worst"), sheets, strict=True):
     parts.append(
       f"<h2>{what} queries of {html.escape(outcome.method)}</h2>"
       "<p>One of a class; behind its name the average precision.</p>"
     )
-    drawn = portrait.draw_queries(evaluation, outcome, chosen, pipeline)
     parts.append(_embed(drawn, f"{what} queries") if drawn else _MISSING)
   return parts
 

@@ -1,6 +1,6 @@
 """Pictures of the queries of an evaluation and of what was found for them."""
 
-import functools
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZE = 96  # of a view, pixels
 MATCHES = 4
+VIEWS = 3  # of a query; one less of a match
 
 
 def choose_queries(
@@ -52,22 +53,35 @@ def choose_queries(
 def draw_queries(
   evaluation: Evaluation,
   outcome: Outcome,
-  chosen: Sequence[int],
+  several: Sequence[Sequence[int]],
   pipeline: "Pipeline",
-) -> Image.Image | None:
-  """A sheet of queries, as they were asked, beside their best matches.
+) -> list[Image.Image | None]:
+  """Sheets of queries, as they were asked, beside their best matches.
 
   Args:
     evaluation: whose queries they are.
     outcome: what was found.
-    chosen: places of the queries.
-    pipeline: draws; its views are shown.
+    several: places of the queries of each sheet.
+    pipeline: draws; its first views are shown.
 
   Returns:
-    The sheet; models whose files cannot be read are left out, None where that
-    leaves nothing.
+    The sheets; models whose files cannot be read are left out, None where
+    that leaves nothing.
   """
-  portray = _make_painter(pipeline)
+  easel = _Easel(pipeline)
+  return [
+    _draw_sheet(evaluation, outcome, chosen, easel, pipeline.face_budget)
+    for chosen in several
+  ]
+
+
+def _draw_sheet(
+  evaluation: Evaluation,
+  outcome: Outcome,
+  chosen: Sequence[int],
+  easel: "_Easel",
+  face_budget: int,
+) -> Image.Image | None:
   config, trial = evaluation.config, evaluation.trial
   rows = []
   for i in chosen:
@@ -77,13 +91,13 @@ def draw_queries(
         *read_geometry(file.path),
         name=file.name,
         protocol=config.protocol,
-        face_budget=pipeline.face_budget,
+        face_budget=face_budget,
       )
     except Dr3dError:
       continue
     shown = []
     for rank, place in enumerate(outcome.best[i, :MATCHES], start=1):
-      images = portray(evaluation.gallery[place])
+      images = easel.draw_file(evaluation.gallery[place])
       if images is not None and outcome.score[i, rank - 1] > -np.inf:
         match = Match(
           rank,
@@ -97,12 +111,14 @@ def draw_queries(
     rows.append(
       sheet.Row(
         name=f"{file.name}: {precision:.2f}",
-        images=_draw(pipeline, mesh),
+        images=easel.draw(mesh),
         matches=shown,
         label=file.label,
       )
     )
-  return sheet.draw_answers(rows, matches=MATCHES) if rows else None
+  return (
+    sheet.draw_answers(rows, views=VIEWS, matches=MATCHES) if rows else None
+  )
 
 
 def draw_views(
@@ -119,9 +135,8 @@ def draw_views(
   places = np.linspace(0, len(files) - 1, count + 2)[1:-1].astype(int)
   sheets = []
   for file in dict.fromkeys(files[place] for place in places):
-    try:
-      mesh = load_mesh(file.path, face_budget=pipeline.face_budget)
-    except Dr3dError:
+    mesh = _read(file, pipeline.face_budget)
+    if mesh is None:
       continue
     images = sheet.portray(pipeline, mesh, size=SIZE)
     drawn = sheet.draw_views(images, columns=min(len(images), 6))
@@ -138,19 +153,38 @@ def _take_classes(
   return list(first.values())[:count]
 
 
-def _make_painter(pipeline: "Pipeline"):
-  """Draws models of the gallery, each file once."""
+class _Easel:
+  """Draws models for people, each file of the gallery once.
 
-  @functools.cache
-  def portray(file: ModelFile) -> np.ndarray | None:
-    try:
-      mesh = load_mesh(file.path, face_budget=pipeline.face_budget)
-    except Dr3dError:
-      return None
-    return _draw(pipeline, mesh)
+  In white light and under as few views as a sheet has room for.
+  """
 
-  return portray
+  def __init__(self, pipeline: "Pipeline"):
+    from dr3d.view import take_views  # brings jax
+
+    count = min(VIEWS, pipeline.views.count)
+    white = sheet.whiten(pipeline)
+    self._painter = dataclasses.replace(
+      white,
+      config=dataclasses.replace(white.config, view_count=count),
+      views=take_views(white.views, np.arange(count)),
+    )
+    self._seen: dict[ModelFile, np.ndarray | None] = {}
+
+  def draw(self, mesh: Mesh) -> np.ndarray:
+    """Float32 [N, SIZE, SIZE, 4]."""
+    return sheet.portray(self._painter, mesh, size=SIZE)
+
+  def draw_file(self, file: ModelFile) -> np.ndarray | None:
+    """The same; None where the file cannot be read."""
+    if file not in self._seen:
+      mesh = _read(file, self._painter.face_budget)
+      self._seen[file] = None if mesh is None else self.draw(mesh)
+    return self._seen[file]
 
 
-def _draw(pipeline: "Pipeline", mesh: Mesh) -> np.ndarray:
-  return sheet.portray(sheet.whiten(pipeline), mesh, size=SIZE)
+def _read(file: ModelFile, face_budget: int) -> Mesh | None:
+  try:
+    return load_mesh(file.path, face_budget=face_budget)
+  except Dr3dError:
+    return None
