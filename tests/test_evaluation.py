@@ -273,7 +273,7 @@ def test_views_are_chosen_far_apart():
   cosine = (cosine @ cosine.T)[~np.eye(3, dtype=bool)]
   assert cosine.max() < 0.3
   assert sorted(choose_views(views, 12)) == list(range(12))
-  with pytest.raises(ValueError, match="1 to 12, got 13"):
+  with pytest.raises(Dr3dError, match="12 views, of which 13 cannot"):
     choose_views(views, 13)
 
 

@@ -109,17 +109,17 @@ def painted(monkeypatch):
   return drawn
 
 
+def write(evaluation, path, *, name):
+  means = summarize_all(evaluation)
+  pipeline = dr3d.Pipeline.create(TINY)
+  page.write_page(evaluation, means, path, name=name, pipeline=pipeline)
+
+
 def test_a_page_shows_curves_views_queries_and_confusions(
   evaluation, painted, tmp_path
 ):
   path = tmp_path / "new" / "page.html"
-  page.write_page(
-    evaluation,
-    summarize_all(evaluation),
-    path,
-    name="parts & more",
-    pipeline=dr3d.Pipeline.create(TINY),
-  )
+  write(evaluation, path, name="parts & more")
   reader = read(path.read_text())
   assert reader.tags.count("svg") == 3
   assert reader.tags.count("img") == 2 + page.MODELS
@@ -142,13 +142,7 @@ def test_a_page_without_the_files_has_no_pictures(
   for path in tmp_path.glob("*.obj"):
     path.unlink()
   path = tmp_path / "page.html"
-  page.write_page(
-    evaluation,
-    summarize_all(evaluation),
-    path,
-    name="parts",
-    pipeline=dr3d.Pipeline.create(TINY),
-  )
+  write(evaluation, path, name="parts")
   reader = read(path.read_text())
   assert "img" not in reader.tags
   assert reader.text.count("files of these models cannot be read") == 3
@@ -158,13 +152,7 @@ def test_a_page_without_the_files_has_no_pictures(
 def test_a_page_that_cannot_be_written_is_told(evaluation, painted, tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(Dr3dError, match=r"page\.html cannot be written"):
-    page.write_page(
-      evaluation,
-      summarize_all(evaluation),
-      tmp_path / "file" / "page.html",
-      name="parts",
-      pipeline=dr3d.Pipeline.create(TINY),
-    )
+    write(evaluation, tmp_path / "file" / "page.html", name="parts")
 
 
 def test_best_and_worst_queries_are_one_of_a_class(evaluation):

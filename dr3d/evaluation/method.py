@@ -6,16 +6,18 @@ that one run measures them on the same meshes.
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from dr3d.error import Dr3dError
 from dr3d.evaluation.likeness import Likeness, compare_vectors
 from dr3d.mesh import Mesh
 
 if TYPE_CHECKING:
-  from dr3d.pipeline import PipelineConfig
+  from dr3d.pipeline import Pipeline
   from dr3d.view import Views
 
 PIPELINE = "pipeline"  # that of the database
@@ -56,6 +58,59 @@ class Embedder(Protocol):
     """Float32 [B, N, D] unit vectors of B meshes."""
 
 
+def make_methods(
+  pipeline: "Pipeline",
+  names: Sequence[str],
+  *,
+  kind: str,
+  views: int | None = None,
+) -> list[Method]:
+  """Makes the methods of these names.
+
+  Args:
+    pipeline: of the database.
+    names: of `NAMES`, or folders of other trained pipelines.
+    kind: how sets of vectors are compared; see `likeness.compare_vectors`.
+    views: views of a pipeline that count, spread best; all where None.
+
+  Raises:
+    Dr3dError: a name is neither known nor a trained pipeline, or a pipeline
+      has fewer views than are to count.
+  """
+  methods = []
+  for name in names:
+    if name == LIGHT_FIELD:
+      methods.append(make_light_field_method())
+    elif name == DISTRIBUTION:
+      methods.append(make_distribution_method())
+    else:
+      one = _make_pipeline(name, pipeline)
+      chosen = None
+      if views is not None:
+        chosen = choose_views(one.views, views)
+      methods.append(
+        make_pipeline_method(one, name=name, kind=kind, chosen=chosen)
+      )
+  return methods
+
+
+def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
+  """That of the database, the same untrained, or one in a folder."""
+  from dr3d.pipeline import CONFIG_FILE, Pipeline  # brings jax
+
+  if name == PIPELINE:
+    return trained
+  if name == UNTRAINED:
+    return Pipeline.create(trained.config)
+  for folder in (pathlib.Path(name), pathlib.Path(name) / "pipeline"):
+    if (folder / CONFIG_FILE).exists():
+      return Pipeline.load(folder)
+  raise Dr3dError(
+    f"there is no method {name!r}: name {', '.join(NAMES)}, or the folder of a"
+    " trained pipeline."
+  )
+
+
 def make_pipeline_method(
   pipeline: Embedder,
   *,
@@ -82,29 +137,6 @@ def make_pipeline_method(
 
   compare = functools.partial(compare_vectors, kind=kind)
   return Method(name, describe, compare, chosen, has_vectors=True)
-
-
-def make_untrained_method(
-  config: "PipelineConfig",
-  *,
-  kind: str,
-  chosen: np.ndarray | None = None,
-  seed: int = 0,
-) -> Method:
-  """Compares by a network with random weights, under views that never moved.
-
-  Args:
-    config: of the trained pipeline, so that nothing but the training differs.
-    kind: see `make_pipeline_method`.
-    chosen: see `make_pipeline_method`.
-    seed: of the weights.
-  """
-  from dr3d.pipeline import Pipeline  # brings jax
-
-  pipeline = Pipeline.create(config, seed=seed)
-  return make_pipeline_method(
-    pipeline, name=UNTRAINED, kind=kind, chosen=chosen
-  )
 
 
 def make_light_field_method() -> Method:
@@ -136,13 +168,15 @@ def choose_views(views: "Views", count: int) -> np.ndarray:
   before; of equally far ones the first.
 
   Raises:
-    ValueError: there are fewer views.
+    Dr3dError: there are fewer views.
   """
   from dr3d.view import view_directions  # brings jax
 
   directions = np.asarray(view_directions(views.quaternion), np.float64)
   if not 0 < count <= len(directions):
-    raise ValueError(f"count must be 1 to {len(directions)}, got {count}.")
+    raise Dr3dError(
+      f"there are {len(directions)} views, of which {count} cannot count."
+    )
   chosen = [0]
   while len(chosen) < count:
     near = np.round((directions @ directions[chosen].T).max(axis=1), 6)

@@ -19,6 +19,7 @@ from dr3d.folder import ModelFile
 from dr3d.search.query import RELIABLE
 
 if TYPE_CHECKING:
+  from dr3d.pipeline import Pipeline
   from dr3d.search.database import Database
   from dr3d.search.intake import Failure
 
@@ -109,7 +110,12 @@ def evaluate_database(
   """
   config = config or EvaluateConfig()
   progress = progress or _be_quiet
-  methods = make_methods(database, config)
+  methods = method_lib.make_methods(
+    cast("Pipeline", database.pipeline),
+    config.methods,
+    kind=config.likeness,
+    views=config.views,
+  )
   gallery = side_lib.list_database(database, models=models, labels=labels)
   own = queries is None
   asked = gallery if queries is None else side_lib.list_files(queries)
@@ -152,46 +158,6 @@ def evaluate_database(
     progress=progress,
   )
   return dataclasses.replace(evaluation, failures=tuple(failures.values()))
-
-
-def make_methods(database: "Database", config: EvaluateConfig) -> list[Method]:
-  """The methods that a configuration names.
-
-  Raises:
-    Dr3dError: one is neither known nor a trained pipeline, or a pipeline has
-      fewer views than are to count.
-  """
-  from dr3d.pipeline import Pipeline  # brings jax
-
-  def choose(pipeline):
-    if config.views is None:
-      return None
-    try:
-      return method_lib.choose_views(pipeline.views, config.views)
-    except ValueError as error:
-      raise Dr3dError(
-        f"there are {pipeline.views.count} views, of which {config.views}"
-        " cannot count."
-      ) from error
-
-  methods = []
-  for name in config.methods:
-    if name == method_lib.LIGHT_FIELD:
-      methods.append(method_lib.make_light_field_method())
-    elif name == method_lib.DISTRIBUTION:
-      methods.append(method_lib.make_distribution_method())
-    else:
-      pipeline = cast(Pipeline, database.pipeline)
-      if name == method_lib.UNTRAINED:
-        pipeline = Pipeline.create(pipeline.config)
-      elif name != method_lib.PIPELINE:
-        pipeline = Pipeline.load(_find_pipeline(name))
-      methods.append(
-        method_lib.make_pipeline_method(
-          pipeline, name=name, kind=config.likeness, chosen=choose(pipeline)
-        )
-      )
-  return methods
 
 
 def evaluate(
@@ -285,20 +251,6 @@ def _describe(
   if side.meshes is None:
     raise ValueError(f"the meshes are needed for the method {method.name}.")
   return method.describe(side.meshes, lambda *done: progress(what, *done))
-
-
-def _find_pipeline(name: str) -> pathlib.Path:
-  """The pipeline in a folder that a method names."""
-  from dr3d.pipeline import CONFIG_FILE
-
-  path = pathlib.Path(name)
-  for folder in (path, path / "pipeline"):
-    if (folder / CONFIG_FILE).exists():
-      return folder
-  raise Dr3dError(
-    f"there is no method {name!r}: name {', '.join(method_lib.NAMES)}, or the"
-    " folder of a trained pipeline."
-  )
 
 
 def _be_quiet(what: str, done: int, total: int) -> None:
