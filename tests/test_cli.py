@@ -31,6 +31,7 @@ REQUIRED = {
   "index": ["--db=d", "--models=m"],
   "query": ["--db=d", "file.stl"],
   "render": ["file.stl", "--out=o.png"],
+  "evaluate": ["--db=d"],
 }
 
 

@@ -138,8 +138,10 @@ VERB = Verb(
     ),
     Flag(
       "likeness",
-      "How the vectors of two models are compared: best, symmetric, pooled,"
-      " aligned, or vote.",
+      "How the vectors of two models are compared. best: mean over the"
+      " query's views of the best cosine; symmetric: the mean of both"
+      " directions; pooled: cosine of the sums; aligned: view by view; vote:"
+      " by votes, then best, as dr3d query ranks.",
       "NAME",
       "best",
       choices=("best", "symmetric", "pooled", "aligned", "vote"),
