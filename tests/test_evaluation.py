@@ -385,7 +385,7 @@ def test_leaks_are_found_by_file_and_by_geometry(database, models, tmp_path):
     face_budget=64,
   )
   assert not failures
-  leaks = find_leaks(queries, list_database(database), own=False)
+  leaks = find_leaks(queries, list_database(database, folder=models), own=False)
   assert leaks == [
     Leak("plate/turned.obj", "plate/1.obj", "geometry"),
     Leak("rod/same.obj", "rod/0.obj", "file"),
@@ -419,8 +419,8 @@ def test_progress_is_told_for_each_mesh():
   assert calls == [(1, 2), (2, 2)]
 
 
-def test_meshes_are_needed_where_no_vectors_are_known(database):
-  side = list_database(database)
+def test_meshes_are_needed_where_no_vectors_are_known(database, models):
+  side = list_database(database, folder=models)
   with pytest.raises(ValueError, match="meshes are needed for the method d2"):
     evaluate(
       side,

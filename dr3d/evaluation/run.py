@@ -116,7 +116,8 @@ def evaluate_database(
     kind=config.likeness,
     views=config.views,
   )
-  gallery = side_lib.list_database(database, models=models, labels=labels)
+  folder = models or side_lib.find_folder(database)
+  gallery = side_lib.list_database(database, folder=folder, labels=labels)
   own = queries is None
   asked = gallery if queries is None else side_lib.list_files(queries)
   budget = database.pipeline.face_budget
@@ -133,15 +134,12 @@ def evaluate_database(
     return side
 
   needs_files = any(method.name != method_lib.PIPELINE for method in methods)
-  if needs_files or (own and config.protocol.changes):
-    folder = gallery.files[0].path.parents[
-      len(pathlib.PurePosixPath(gallery.files[0].name).parts) - 1
-    ]
-    if not folder.is_dir():
-      raise DatabaseError(
-        f"{database.directory} was indexed from {folder}, which is not there,"
-        " and the files are needed: name their folder with --models."
-      )
+  reads_own = needs_files or (own and config.protocol.changes)
+  if reads_own and not folder.is_dir():
+    raise DatabaseError(
+      f"{database.directory} was indexed from {folder}, which is not there,"
+      " and the files are needed: name their folder with --models."
+    )
   if needs_files:
     gallery = read(gallery, Protocol(), "reading models")
   if own:

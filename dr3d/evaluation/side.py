@@ -71,17 +71,24 @@ class Side:
     )
 
 
+def find_folder(database: "Database") -> pathlib.Path:
+  """The folder of models that was indexed last, as it was named then."""
+  with catalogue.open_catalogue(database.directory) as connection:
+    settings = catalogue.read_settings(connection)
+  return pathlib.Path(settings.get("models", "."))
+
+
 def list_database(
   database: "Database",
   *,
-  models: pathlib.Path | None = None,
+  folder: pathlib.Path,
   labels: Mapping[str, str] | None = None,
 ) -> Side:
   """Lists the indexed models of a database, with their vectors.
 
   Args:
     database: holds at least one indexed model.
-    models: folder of the files; that which was indexed where None.
+    folder: of the files.
     labels: by name, instead of those of the database; models that it lacks
       have none.
 
@@ -90,9 +97,7 @@ def list_database(
   """
   gallery = database.gallery
   with catalogue.open_catalogue(database.directory) as connection:
-    settings = catalogue.read_settings(connection)
     rows = {row.name: row for row in catalogue.read_models(connection)}
-  folder = models or pathlib.Path(settings.get("models", "."))
   if labels is None:
     labels = dict(zip(gallery.names, gallery.labels, strict=True))
   files = [
