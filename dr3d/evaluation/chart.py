@@ -108,7 +108,7 @@ def draw_confusion(
     An SVG element; a cell tells its numbers under the pointer.
   """
   counts = np.asarray(counts)
-  wide = NAME_ROOM + CELL * len(columns)
+  wide = NAME_ROOM + CELL * (len(columns) + 1)  # some room at the end
   high = NAME_ROOM + CELL * len(rows)
   parts = [
     f'<svg viewBox="0 0 {wide} {high}" width="{wide}" height="{high}"'
