@@ -8,22 +8,21 @@ import sys
 import time
 from collections.abc import Sequence
 
-import numpy as np
 import trimesh
 
 from dr3d import sheet
-from dr3d.evaluate import (
-  HEADER,
-  PROTOCOLS,
-  evaluate,
-  make_query,
-  tabulate,
-)
+from dr3d.evaluation.average import resample
+from dr3d.evaluation.method import make_pipeline_method
+from dr3d.evaluation.protocol import Protocol, make_query
+from dr3d.evaluation.run import EvaluateConfig, Evaluation, evaluate
+from dr3d.evaluation.side import list_files
+from dr3d.evaluation.summary import VOTES, format_value, summarize
+from dr3d.evaluation.trial import EXACT
 from dr3d.folder import ModelFile, find_models
 from dr3d.mesh import load_mesh
 from dr3d.mesh.meshfile import read_geometry
 from dr3d.pipeline import Pipeline
-from dr3d.reading import read_models
+from dr3d.reading import Reading, read_models
 from dr3d.sample import split, unpack
 from dr3d.search.database import Database
 from dr3d.table import format_table
@@ -33,7 +32,15 @@ from dr3d.training.train import TrainConfig, train
 HELD_OUT = 2  # parts of each class that are asked for
 PICTURED = 8  # queries on the contact sheet
 PICTURE_SIZE = 144  # pixels
+PROTOCOLS = {
+  "filed": Protocol(),
+  "turned": Protocol("so3"),
+  "scanned": Protocol("so3", scan=True),
+}
+MEASURES = ("NN", "mAP", *VOTES)
+HEADER = ("queries", "views", "count", *MEASURES)
 
+EVALUATION = EvaluateConfig(searches=(EXACT,))
 CONFIG = TrainConfig(
   optimizer=OptimizerConfig(steps=200),
   checkpoint_every=60,
@@ -87,17 +94,10 @@ def run(
   database = Database.create(directory / "parts.db", pipelines["learned"])
   database.update(directory / "known")
   files = {"filed": held_out}
-  for protocol in PROTOCOLS[1:]:
-    files[protocol] = _write_queries(held_out, protocol, directory / protocol)
-  queries = {
-    protocol: read_models(several, face_budget=budget).meshes
-    for protocol, several in files.items()
-  }
-  labels = [file.label for file in held_out]
-  results = {
-    name: evaluate(pipeline, gallery, queries, labels)
-    for name, pipeline in pipelines.items()
-  }
+  for name, protocol in PROTOCOLS.items():
+    if protocol.changes:
+      files[name] = _write_queries(held_out, protocol, directory / name)
+  rows = _evaluate(pipelines, gallery, files)
   _draw_answers(
     database,
     pipelines["learned"],
@@ -106,11 +106,10 @@ def run(
     directory / "answers.png",
   )
 
-  print(format_table(HEADER, tabulate(results), right=range(2, len(HEADER))))
-  chance = 1 / classes
+  print(format_table(HEADER, rows, right=range(2, len(HEADER))))
   print(
-    f"\nAccuracy is the share of held-out parts whose class the vote names;"
-    f" guessing gives {chance:.3f}.\n"
+    f"\nPercent: vote is the share of held-out parts whose class the vote"
+    f" names; guessing gives {100 / classes:.1f}.\n"
     f"{time.perf_counter() - begin:.0f} s in all. Look at"
     f" {directory / 'answers.png'}, then ask for a part yourself:\n"
     f"  dr3d query --db={directory / 'parts.db'} {files['scanned'][0].path}"
@@ -134,15 +133,62 @@ def _lay_out(
   )
 
 
+def _evaluate(
+  pipelines: dict[str, Pipeline],
+  gallery: Reading,
+  files: dict[str, list[ModelFile]],
+) -> list[list[str]]:
+  """Asks the pipelines for the files of each protocol: rows of `HEADER`."""
+  known = {
+    name: dataclasses.replace(
+      list_files(gallery.files),
+      meshes=gallery.meshes,
+      features=pipeline.embed(list(gallery.meshes)),
+    )
+    for name, pipeline in pipelines.items()
+  }
+  rows = []
+  for protocol, several in files.items():
+    budget = pipelines["learned"].face_budget
+    reading = read_models(several, face_budget=budget)
+    queries = dataclasses.replace(
+      list_files(reading.files), meshes=reading.meshes
+    )
+    for name, pipeline in pipelines.items():
+      evaluation = evaluate(
+        queries,
+        known[name],
+        [make_pipeline_method(pipeline, kind=EVALUATION.likeness)],
+        own=False,
+        config=EVALUATION,
+      )
+      rows.append([protocol, name, *_summarize(evaluation)])
+  return rows
+
+
+def _summarize(evaluation: Evaluation) -> list[str]:
+  """How many queries, and the measures in percent."""
+  count = len(evaluation.trial.queries)
+  means = summarize(
+    evaluation.outcomes[0],
+    evaluation.trial,
+    threshold=evaluation.config.threshold,
+    draws=resample(count, resamples=1),
+  )
+  return [str(count), *(format_value(means[name].micro) for name in MEASURES)]
+
+
 def _write_queries(
-  held_out: Sequence[ModelFile], protocol: str, directory: pathlib.Path
+  held_out: Sequence[ModelFile], protocol: Protocol, directory: pathlib.Path
 ) -> list[ModelFile]:
   """Writes the held-out parts as the protocol has them, one STL file each."""
-  rng = np.random.default_rng(PROTOCOLS.index(protocol))
   files = []
   for file in held_out:
     mesh = make_query(
-      *read_geometry(file.path), rng, protocol=protocol, face_budget=None
+      *read_geometry(file.path),
+      name=file.name,
+      protocol=protocol,
+      face_budget=None,
     )
     path = (directory / file.name).with_suffix(".stl")
     path.parent.mkdir(parents=True, exist_ok=True)

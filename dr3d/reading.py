@@ -32,7 +32,8 @@ class Reading:
 def read_models(
   files: Sequence[ModelFile],
   *,
-  face_budget: int | None,
+  face_budget: int | None = None,
+  load: Callable[[ModelFile], Mesh] | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
   """Reads model files, those that cannot become a mesh left out.
@@ -40,6 +41,7 @@ def read_models(
   Args:
     files: from `folder.find_models`.
     face_budget: at most so many faces a mesh.
+    load: makes a mesh of a file, otherwise than as it is filed.
     progress: called after each file with the files done and all files.
 
   Returns:
@@ -51,7 +53,11 @@ def read_models(
   meshes, read, failures = [], [], []
   for done, file in enumerate(files, start=1):
     try:
-      meshes.append(load_mesh(file.path, face_budget=face_budget))
+      if load is None:
+        mesh = load_mesh(file.path, face_budget=face_budget)
+      else:
+        mesh = load(file)
+      meshes.append(mesh)
       read.append(file)
     except Dr3dError as error:
       reason = str(error).replace(str(file.path), file.name)

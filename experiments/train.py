@@ -12,8 +12,8 @@ from ml_collections import config_flags
 
 from dr3d.cli import environment, report
 from dr3d.config import from_values
-from dr3d.evaluate import read_splits
 from dr3d.reading import read_models
+from experiments.partition import read_splits
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Run to make.")
 WORKDIR = flags.DEFINE_string(

@@ -37,6 +37,7 @@ REQUIRED = {
   "query": ["--db=d", "file.stl"],
   "duplicates": ["--db=d"],
   "render": ["file.stl", "--out=o.png"],
+  "evaluate": ["--db=d"],
 }
 
 

@@ -26,6 +26,7 @@ VERBS = (
   "query",
   "duplicates",
   "render",
+  "evaluate",
 )
 
 

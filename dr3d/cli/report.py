@@ -41,6 +41,27 @@ def progress(total: int, what: str) -> Iterator[Callable[..., None]]:
     yield show
 
 
+@contextlib.contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+  """Bars on stderr, one after the other, for work of several stages.
+
+  Yields:
+    A function of what is being done, how many are done, and all.
+  """
+  with contextlib.ExitStack() as stack:
+    current: list[str] = []
+    bars: list[Callable[[int, int], None]] = []
+
+    def show(what: str, done: int, total: int) -> None:
+      if current != [what]:
+        stack.close()
+        bars[:] = [stack.enter_context(progress(total, what))]
+        current[:] = [what]
+      bars[0](done, total)
+
+    yield show
+
+
 def tell(line: str) -> None:
   """Prints a line on stderr, above a bar where there is one."""
   import tqdm

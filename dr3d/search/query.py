@@ -234,7 +234,7 @@ def find_matches(
       )
     )
   return Answer(
-    _predict(labels, best.max(axis=1), threshold=threshold), tuple(matches)
+    predict(labels, best.max(axis=1), threshold=threshold), tuple(matches)
   )
 
 
@@ -338,10 +338,18 @@ def _round(score: np.ndarray) -> np.ndarray:
   return np.round(score, _DECIMALS) + 0.0  # no negative zero
 
 
-def _predict(
-  labels: list[str], similarity: np.ndarray, *, threshold: float
+def predict(
+  labels: Sequence[str], similarity: np.ndarray, *, threshold: float
 ) -> Prediction:
-  """Label with most of the Q votes, then highest summed cosine, then name."""
+  """Names the label with most of the votes.
+
+  Of equal ones that with the highest summed likeness, then the first by name.
+
+  Args:
+    labels: Q labels that are voted for; an empty one is a vote for none.
+    similarity: [Q], how alike each vote's model is.
+    threshold: confidence from which the prediction is reliable.
+  """
   ballots: dict[str, list[float]] = {}
   for label, cosine in zip(labels, similarity.tolist(), strict=True):
     if label:

@@ -1,0 +1,1 @@
+"""Descriptors that learn nothing: what a trained pipeline has to beat."""

@@ -1,0 +1,1 @@
+"""How good are the answers? Measures, protocols and untrained rivals."""

@@ -1,0 +1,126 @@
+"""Leaks: models that stand on both sides of an evaluation.
+
+A query that finds its own file, or the same mesh under another name, tells
+nothing about models that the gallery has never seen.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.spatial
+
+from dr3d.error import Dr3dError
+from dr3d.evaluation.side import Side
+from dr3d.folder import ModelFile
+from dr3d.mesh import load_mesh
+
+_NEAR = 1e-4  # of the radius: what file formats round away
+
+
+@dataclasses.dataclass(frozen=True)
+class Leak:
+  """A model on both sides.
+
+  Attributes:
+    query: its name as a query.
+    model: its name in the gallery.
+    kind: `"file"` where the files are equal, byte by byte; `"geometry"` where
+      the vertices and faces are, but for the file's format, the pose and the
+      size of the whole.
+  """
+
+  query: str
+  model: str
+  kind: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shape:
+  """What equal meshes have in common, whatever way they lie.
+
+  Attributes:
+    face_count: after cleaning.
+    radii: [V], distances of the vertices from the centre, ascending.
+  """
+
+  face_count: int
+  radii: np.ndarray
+
+
+def find_leaks(queries: Side, gallery: Side, *, own: bool) -> list[Leak]:
+  """Finds the models that stand on both sides.
+
+  Args:
+    queries: with proportions.
+    gallery: with proportions.
+    own: in a leave-one-out, where a query is itself in the gallery, left out,
+      and only other models of the gallery count.
+
+  Returns:
+    Leaks by query and model. Models whose files are no longer there are
+    compared as files only.
+  """
+  leaks = []
+  shapes: dict[ModelFile, _Shape | None] = {}
+  for q, g in sorted(
+    {*_pair_files(queries, gallery), *_pair_sizes(queries, gallery)}
+  ):
+    query, model = queries.files[q], gallery.files[g]
+    if own and query.name == model.name:
+      continue
+    if queries.hashes[q] and queries.hashes[q] == gallery.hashes[g]:
+      leaks.append(Leak(query.name, model.name, "file"))
+    elif _is_equal(_look(query, shapes), _look(model, shapes)):
+      leaks.append(Leak(query.name, model.name, "geometry"))
+  return leaks
+
+
+def _pair_files(queries: Side, gallery: Side) -> Iterator[tuple[int, int]]:
+  """Places of equal files."""
+  places = collections.defaultdict(list)
+  for g, digest in enumerate(gallery.hashes):
+    places[digest].append(g)
+  for q, digest in enumerate(queries.hashes):
+    if digest:
+      yield from ((q, g) for g in places[digest])
+
+
+def _pair_sizes(queries: Side, gallery: Side) -> Iterator[tuple[int, int]]:
+  """Places of models of the same proportions, which equal meshes have."""
+  if queries.proportions is None or gallery.proportions is None:
+    return
+  sides = (queries.proportions, gallery.proportions)
+  known = [np.flatnonzero(np.isfinite(x).all(axis=1)) for x in sides]
+  trees = [
+    scipy.spatial.KDTree(x[rows]) for x, rows in zip(sides, known, strict=True)
+  ]
+  near = trees[0].query_ball_tree(trees[1], r=_NEAR)
+  for q, several in zip(known[0], near, strict=True):
+    yield from ((int(q), int(g)) for g in known[1][several])
+
+
+def _look(
+  file: ModelFile, seen: dict[ModelFile, _Shape | None]
+) -> _Shape | None:
+  """The shape of a file; None where it cannot be read."""
+  if file not in seen:
+    try:
+      mesh = load_mesh(file.path, face_budget=None)
+    except Dr3dError:
+      seen[file] = None
+    else:
+      radii = np.linalg.norm(mesh.vertices, axis=1)
+      seen[file] = _Shape(mesh.face_count, np.sort(radii))
+  return seen[file]
+
+
+def _is_equal(one: _Shape | None, two: _Shape | None) -> bool:
+  return (
+    one is not None
+    and two is not None
+    and one.face_count == two.face_count
+    and len(one.radii) == len(two.radii)
+    and bool(np.abs(one.radii - two.radii).max() < _NEAR)
+  )

@@ -1,0 +1,90 @@
+"""How alike two models are, from the vectors of their views.
+
+Notation: Q queries, B models of the gallery, N unit vectors of each.
+"""
+
+import dataclasses
+
+import numpy as np
+
+KINDS = ("best", "symmetric", "pooled", "aligned", "vote")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Likeness:
+  """Numbers that are larger the more two models are alike.
+
+  Attributes:
+    parts: [Q, P, B]: of each of the P parts of a query (its views) to the
+      models; each part votes for the most alike.
+    whole: [Q, B]: of the models; what ranks them.
+  """
+
+  parts: np.ndarray
+  whole: np.ndarray
+
+
+def compare_vectors(
+  queries: np.ndarray, gallery: np.ndarray, *, kind: str
+) -> Likeness:
+  """Compares sets of vectors.
+
+  Args:
+    queries: float32 [Q, N, D] unit vectors.
+    gallery: float32 [B, N, D] unit vectors.
+    kind: `"best"`: mean over the query's vectors of the best cosine to any
+      vector of the model; `"symmetric"`: mean of that and of the same with
+      query and model exchanged; `"pooled"`: cosine of the sums of the
+      vectors; `"aligned"`: mean cosine of the vectors of the same view;
+      `"vote"`: as `"best"`, to which `add_votes` adds the votes.
+
+  Returns:
+    The likeness; a part is a vector of the query, and its likeness to a model
+    the best cosine to any of the model's vectors.
+
+  Raises:
+    ValueError: the kind is unknown.
+  """
+  if kind not in KINDS:
+    raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
+  Q, N, D = queries.shape
+  B = len(gallery)
+  cosine = queries.reshape(-1, D) @ gallery.reshape(-1, D).T
+  cosine = cosine.reshape(Q, N, B, -1)
+  parts = cosine.max(axis=3)
+  if kind == "pooled":
+    whole = _pool(queries) @ _pool(gallery).T
+  elif kind == "aligned":
+    whole = np.einsum("qnbn->qb", cosine) / N
+  else:
+    whole = parts.mean(axis=1)
+    if kind == "symmetric":
+      whole = (whole + cosine.max(axis=1).mean(axis=2)) / 2
+  return Likeness(parts, whole)
+
+
+def find_nearest(parts: np.ndarray) -> np.ndarray:
+  """The model that each part votes for: int [Q, P].
+
+  Of equally near models the first, as in `dr3d query`; in single precision as
+  there, or rounding would decide otherwise here.
+  """
+  return parts.astype(np.float32).argmax(axis=2)
+
+
+def add_votes(likeness: Likeness) -> np.ndarray:
+  """Ranks by votes, equal ones by the whole likeness: [Q, B].
+
+  Args:
+    likeness: of which `whole` is between -1 and 1, or `-inf`.
+  """
+  nearest = find_nearest(likeness.parts)
+  votes = np.zeros(likeness.whole.shape)
+  np.add.at(votes, (np.arange(len(votes))[:, None], nearest), 1)
+  return votes + likeness.whole / 4  # less than a vote
+
+
+def _pool(vectors: np.ndarray) -> np.ndarray:
+  total = vectors.sum(axis=1)
+  length = np.linalg.norm(total, axis=1, keepdims=True)
+  return total / np.where(length > 0, length, 1)

@@ -1,0 +1,206 @@
+"""Methods of retrieval behind one call: meshes to descriptors to likeness.
+
+The trained pipeline and what it has to beat are the same kind of thing here, so
+that one run measures them on the same meshes.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from dr3d.error import Dr3dError
+from dr3d.evaluation.likeness import Likeness, compare_vectors
+from dr3d.mesh import Mesh
+
+if TYPE_CHECKING:
+  from dr3d.pipeline import Pipeline
+  from dr3d.view import Views
+
+PIPELINE = "pipeline"  # that of the database
+UNTRAINED = "untrained"
+LIGHT_FIELD = "lfd"
+DISTRIBUTION = "d2"
+NAMES = (PIPELINE, UNTRAINED, LIGHT_FIELD, DISTRIBUTION)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A way to tell how alike models are.
+
+  Attributes:
+    name: in the tables.
+    describe: B meshes, and what is to be called after some of them with those
+      done and all, to descriptors [B, ...].
+    compare: descriptors of Q queries and of B models to their likeness.
+    chosen: views of a pipeline that count, or None for all; of a method with
+      vectors.
+    has_vectors: whether a descriptor is N unit vectors [N, D], which an index
+      can hold, so that there is an approximate search.
+  """
+
+  name: str
+  describe: Callable[[Sequence[Mesh], Progress], np.ndarray]
+  compare: Callable[[np.ndarray, np.ndarray], Likeness]
+  chosen: np.ndarray | None = None
+  has_vectors: bool = False
+
+
+class Embedder(Protocol):
+  """What is asked of a pipeline."""
+
+  def embed(self, meshes: list[Mesh], /) -> np.ndarray:
+    """Float32 [B, N, D] unit vectors of B meshes."""
+
+
+def make_methods(
+  pipeline: "Pipeline",
+  names: Sequence[str],
+  *,
+  kind: str,
+  views: int | None = None,
+) -> list[Method]:
+  """Makes the methods of these names.
+
+  Args:
+    pipeline: of the database.
+    names: of `NAMES`, or folders of other trained pipelines.
+    kind: how sets of vectors are compared; see `likeness.compare_vectors`.
+    views: views of a pipeline that count, spread best; all where None.
+
+  Raises:
+    Dr3dError: a name is neither known nor a trained pipeline, or a pipeline
+      has fewer views than are to count.
+  """
+  methods = []
+  for name in names:
+    if name == LIGHT_FIELD:
+      methods.append(make_light_field_method())
+    elif name == DISTRIBUTION:
+      methods.append(make_distribution_method())
+    else:
+      one = _make_pipeline(name, pipeline)
+      chosen = None
+      if views is not None:
+        chosen = choose_views(one.views, views)
+      methods.append(
+        make_pipeline_method(one, name=name, kind=kind, chosen=chosen)
+      )
+  return methods
+
+
+def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
+  """That of the database, the same untrained, or one in a folder."""
+  from dr3d.pipeline import CONFIG_FILE, Pipeline  # brings jax
+
+  if name == PIPELINE:
+    return trained
+  if name == UNTRAINED:
+    return Pipeline.create(trained.config)
+  for folder in (pathlib.Path(name), pathlib.Path(name) / "pipeline"):
+    if (folder / CONFIG_FILE).exists():
+      return Pipeline.load(folder)
+  raise Dr3dError(
+    f"there is no method {name!r}: name {', '.join(NAMES)}, or the folder of a"
+    " trained pipeline."
+  )
+
+
+def make_pipeline_method(
+  pipeline: Embedder,
+  *,
+  name: str = PIPELINE,
+  kind: str,
+  chosen: np.ndarray | None = None,
+) -> Method:
+  """Compares by the vectors of a pipeline.
+
+  Args:
+    pipeline: makes the vectors.
+    name: in the tables.
+    kind: how sets of vectors are compared; see `likeness.compare_vectors`.
+    chosen: int [N'], the views that count; all where None.
+  """
+
+  def describe(meshes, progress):
+    parts = [
+      pipeline.embed(list(meshes[start : start + _BATCH]))
+      for start in _count(len(meshes), progress, step=_BATCH)
+    ]
+    features = np.concatenate(parts)
+    return features if chosen is None else features[:, chosen]
+
+  compare = functools.partial(compare_vectors, kind=kind)
+  return Method(name, describe, compare, chosen, has_vectors=True)
+
+
+def make_light_field_method() -> Method:
+  """Compares silhouettes; each of a query's ten dodecahedra has a vote."""
+  from dr3d.descriptor import lightfield  # brings jax
+
+  def compare(queries, gallery):
+    parts = -lightfield.compare(queries, gallery)
+    return Likeness(parts, parts.max(axis=1))
+
+  return Method(LIGHT_FIELD, _describe_each(lightfield.describe), compare)
+
+
+def make_distribution_method() -> Method:
+  """Compares histograms of distances; a query has one vote."""
+  from dr3d.descriptor import distribution
+
+  def compare(queries, gallery):
+    whole = -distribution.compare(queries, gallery)
+    return Likeness(whole[:, None], whole)
+
+  return Method(DISTRIBUTION, _describe_each(distribution.describe), compare)
+
+
+def choose_views(views: "Views", count: int) -> np.ndarray:
+  """The views that are spread best: int [count], the first view in front.
+
+  Each next one is the view whose direction is farthest from those chosen
+  before; of equally far ones the first.
+
+  Raises:
+    Dr3dError: there are fewer views.
+  """
+  from dr3d.view import view_directions  # brings jax
+
+  directions = np.asarray(view_directions(views.quaternion), np.float64)
+  if not 0 < count <= len(directions):
+    raise Dr3dError(
+      f"there are {len(directions)} views, of which {count} cannot count."
+    )
+  chosen = [0]
+  while len(chosen) < count:
+    near = np.round((directions @ directions[chosen].T).max(axis=1), 6)
+    near[chosen] = np.inf
+    chosen.append(int(near.argmin()))
+  return np.array(chosen)
+
+
+_BATCH = 64  # meshes embedded between two reports of progress
+
+
+def _describe_each(describe: Callable[[Mesh], np.ndarray]):
+  """A describe of many meshes from one of a single mesh."""
+
+  def describe_all(meshes, progress):
+    return np.stack(
+      [describe(meshes[i]) for i in _count(len(meshes), progress, step=1)]
+    )
+
+  return describe_all
+
+
+def _count(total: int, progress: Progress, *, step: int):
+  """Yields 0, step, ... below the total; tells when each is done."""
+  for start in range(0, total, step):
+    yield start
+    progress(min(start + step, total), total)

@@ -1,0 +1,255 @@
+"""Runs an evaluation: sides and methods to outcomes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from dr3d.error import DatabaseError, Dr3dError
+from dr3d.evaluation import method as method_lib
+from dr3d.evaluation import side as side_lib
+from dr3d.evaluation.leak import Leak, find_leaks
+from dr3d.evaluation.method import Method
+from dr3d.evaluation.protocol import Protocol
+from dr3d.evaluation.side import Side
+from dr3d.evaluation.trial import SEARCHES, Outcome, Sink, Trial, run_trial
+from dr3d.folder import ModelFile
+from dr3d.search.query import RELIABLE
+
+if TYPE_CHECKING:
+  from dr3d.pipeline import Pipeline
+  from dr3d.search.database import Database
+  from dr3d.search.intake import Failure
+
+Progress = Callable[[str, int, int], None]
+"""What is being done, how many are done, and all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """How an evaluation is run.
+
+  Attributes:
+    protocol: what is done to the queries.
+    methods: of `method.NAMES`, or folders of other trained pipelines.
+    likeness: how sets of vectors are compared; see `likeness.KINDS`.
+    views: views of a pipeline that count, spread best; all where None.
+    threshold: confidence from which a vote is accepted.
+    searches: `trial.EXACT`, `trial.APPROXIMATE` or both.
+  """
+
+  protocol: Protocol = dataclasses.field(default_factory=Protocol)
+  methods: tuple[str, ...] = (method_lib.PIPELINE,)
+  likeness: str = "best"
+  views: int | None = None
+  threshold: float = RELIABLE
+  searches: tuple[str, ...] = SEARCHES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+  """What an evaluation found.
+
+  Attributes:
+    config: how it was run.
+    trial: who was asked among whom.
+    outcomes: of each method by exact search, and by approximate search where
+      there is one.
+    leaks: models on both sides.
+    failures: files that could not be read and were left out.
+    unlabelled: queries that were left out since they have no label.
+    single: queries that were left out since no model of the gallery, but
+      themselves, has their label.
+    queries: the files of the trial's queries.
+    gallery: the files of the trial's models.
+  """
+
+  config: EvaluateConfig
+  trial: Trial
+  outcomes: tuple[Outcome, ...]
+  leaks: tuple[Leak, ...]
+  failures: "tuple[Failure, ...]"
+  unlabelled: int
+  single: int
+  queries: tuple[ModelFile, ...]
+  gallery: tuple[ModelFile, ...]
+
+
+def evaluate_database(
+  database: "Database",
+  *,
+  config: EvaluateConfig | None = None,
+  queries: Sequence[ModelFile] | None = None,
+  labels: Mapping[str, str] | None = None,
+  models: pathlib.Path | None = None,
+  sink: Sink | None = None,
+  progress: Progress | None = None,
+) -> Evaluation:
+  """Asks a database for files, or for each of its own models in turn.
+
+  Without queries this is a leave-one-out: each model is asked among all
+  others. Files are read only where that is needed: queries that are changed
+  are drawn anew from their files, and so is all that a method other than the
+  database's own pipeline is to describe. Every method has the same queries
+  and the same models, simplified to the same number of faces.
+
+  Args:
+    database: holds at least one indexed model.
+    config: how it is done.
+    queries: files to ask for; a leave-one-out where None.
+    labels: of the models by name, instead of those of the database.
+    models: folder of the database's files; where they were indexed if None.
+    sink: is given all ranked lists.
+    progress: tells how far it is.
+
+  Raises:
+    Dr3dError: the database or its files cannot be used, or no query has both
+      a label and a model to be found.
+  """
+  config = config or EvaluateConfig()
+  progress = progress or _be_quiet
+  methods = method_lib.make_methods(
+    cast("Pipeline", database.pipeline),
+    config.methods,
+    kind=config.likeness,
+    views=config.views,
+  )
+  folder = models or side_lib.find_folder(database)
+  gallery = side_lib.list_database(database, folder=folder, labels=labels)
+  own = queries is None
+  asked = gallery if queries is None else side_lib.list_files(queries)
+  budget = database.pipeline.face_budget
+  failures: dict[str, Failure] = {}
+
+  def read(side: Side, protocol: Protocol, what: str) -> Side:
+    side, failed = side_lib.read_side(
+      side,
+      protocol=protocol,
+      face_budget=budget,
+      progress=lambda *done: progress(what, *done),
+    )
+    failures.update((failure.model, failure) for failure in failed)
+    return side
+
+  needs_files = any(method.name != method_lib.PIPELINE for method in methods)
+  reads_own = needs_files or (own and config.protocol.changes)
+  if reads_own and not folder.is_dir():
+    raise DatabaseError(
+      f"{database.directory} was indexed from {folder}, which is not there,"
+      " and the files are needed: name their folder with --models."
+    )
+  if needs_files:
+    gallery = read(gallery, Protocol(), "reading models")
+  if own:
+    asked = gallery
+  if not own or config.protocol.changes:
+    asked = read(asked, config.protocol, "reading queries")
+  evaluation = evaluate(
+    asked,
+    gallery,
+    methods,
+    own=own,
+    config=config,
+    sink=sink,
+    progress=progress,
+  )
+  return dataclasses.replace(evaluation, failures=tuple(failures.values()))
+
+
+def evaluate(
+  queries: Side,
+  gallery: Side,
+  methods: Sequence[Method],
+  *,
+  own: bool,
+  config: EvaluateConfig,
+  sink: Sink | None = None,
+  progress: Progress | None = None,
+) -> Evaluation:
+  """Asks for the models of one side among those of the other.
+
+  Queries without a label are left out, and so are those of which no model of
+  the gallery, but the query itself, has the label: there is nothing to be
+  found. Models without a label, or of labels that no query has, stay in the
+  gallery as what is wrong.
+
+  Args:
+    queries: as they are asked, with meshes or, in a leave-one-out as filed,
+      without.
+    gallery: with meshes or, for the database's pipeline, with its vectors.
+    methods: at least one.
+    own: whether the queries are models of the gallery, by name, each of which
+      is left out of its own list.
+    config: how it is done; its methods are not read.
+    sink: is given all ranked lists.
+    progress: tells how far it is.
+
+  Raises:
+    Dr3dError: no query has both a label and a model to be found.
+  """
+  progress = progress or _be_quiet
+  places = {name: place for place, name in enumerate(gallery.names)}
+  counts: dict[str, int] = {}
+  for label in gallery.labels:
+    counts[label] = counts.get(label, 0) + 1
+  labelled = [i for i, label in enumerate(queries.labels) if label]
+  chosen = [i for i in labelled if counts.get(queries.labels[i], 0) > own]
+  if not chosen:
+    raise Dr3dError(
+      f"none of {len(queries.files)} queries can be scored: a query needs a"
+      " label, and a model of the same label to be found."
+    )
+  asked = queries.take(chosen)
+  trial = Trial(
+    asked.names,
+    asked.labels,
+    gallery.names,
+    gallery.labels,
+    np.array([places[name] for name in asked.names]) if own else None,
+  )
+  outcomes = []
+  for method in methods:
+    known = _describe(method, gallery, progress, f"{method.name}: models")
+    if own and not config.protocol.changes:
+      described = known[trial.own]
+    else:
+      described = _describe(method, asked, progress, f"{method.name}: queries")
+    outcomes += run_trial(
+      trial,
+      method,
+      described,
+      known,
+      kind=config.likeness,
+      searches=config.searches,
+      sink=sink,
+      progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
+    )
+  return Evaluation(
+    config=config,
+    trial=trial,
+    outcomes=tuple(outcomes),
+    leaks=tuple(find_leaks(asked, gallery, own=own)),
+    failures=(),
+    unlabelled=len(queries.files) - len(labelled),
+    single=len(labelled) - len(chosen),
+    queries=asked.files,
+    gallery=gallery.files,
+  )
+
+
+def _describe(
+  method: Method, side: Side, progress: Progress, what: str
+) -> np.ndarray:
+  """Descriptors of a side; those that the database has are not made again."""
+  if method.name == method_lib.PIPELINE and side.features is not None:
+    features = side.features
+    return features if method.chosen is None else features[:, method.chosen]
+  if side.meshes is None:
+    raise ValueError(f"the meshes are needed for the method {method.name}.")
+  return method.describe(side.meshes, lambda *done: progress(what, *done))
+
+
+def _be_quiet(what: str, done: int, total: int) -> None:
+  del what, done, total

@@ -1,0 +1,177 @@
+"""An evaluation in words and numbers: the protocol, a table, JSON."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from dr3d.evaluation import average
+from dr3d.evaluation.average import Estimate, Means
+from dr3d.evaluation.run import Evaluation
+from dr3d.evaluation.trial import Outcome, Trial
+from dr3d.table import format_table
+
+VOTES = ("vote", "accepted", "right")
+"""Share of queries whose label by vote is right; share whose vote reaches the
+threshold; share of right ones among these."""
+
+
+def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
+  """The protocol in one line: whoever repeats it must come to the same.
+
+  Args:
+    evaluation: what was done.
+    name: of the gallery.
+  """
+  trial, config = evaluation.trial, evaluation.config
+  classes = len(set(trial.query_labels))
+  own = trial.own is not None
+  parts = [
+    f"leave-one-out in {name}" if own else f"queries to {name}",
+    f"{len(trial.queries)} queries of {classes} classes among"
+    f" {len(trial.models) - own} {'other ' if own else ''}models",
+    f"queries {config.protocol}"
+    + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
+    f"likeness {config.likeness} of"
+    f" {'all' if config.views is None else config.views} views",
+    f"votes accepted from {config.threshold:g}",
+    "of equally like models the wrong one first",
+    f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
+    " queries",
+  ]
+  if evaluation.single:
+    parts.insert(
+      2,
+      f"{evaluation.single} left out as queries, no other model has their"
+      " class",
+    )
+  if evaluation.unlabelled:
+    parts.insert(2, f"{evaluation.unlabelled} left out, without a label")
+  if evaluation.failures:
+    parts.insert(2, f"{len(evaluation.failures)} left out, not readable")
+  return "Protocol: " + "; ".join(parts) + "."
+
+
+def describe_leaks(evaluation: Evaluation) -> str:
+  """One line on the leaks, with the first of them."""
+  leaks = evaluation.leaks
+  if not leaks:
+    return "Leaks: none; no file and no geometry is on both sides."
+  parts = []
+  for kind, what in (("file", "file"), ("geometry", "geometry")):
+    several = [leak for leak in leaks if leak.kind == kind]
+    if several:
+      first = several[0]
+      count = len({leak.query for leak in several})
+      parts.append(
+        f"{count} {'query has' if count == 1 else 'queries have'} the same"
+        f" {what} among the models ({first.query} is {first.model})"
+      )
+  return "Leaks: " + "; ".join(parts) + "."
+
+
+def summarize(
+  outcome: Outcome, trial: Trial, *, threshold: float, draws: np.ndarray
+) -> dict[str, Means]:
+  """The means of all measures of an outcome, by name.
+
+  Args:
+    outcome: of Q queries.
+    trial: whose outcome it is.
+    threshold: confidence from which a vote is accepted.
+    draws: [S, Q], from `average.resample`.
+  """
+  classes = np.array(trial.query_labels)
+  right = np.array(outcome.predictions) == classes
+  # Rounding must not decide over 4 votes of 6 and a threshold of 2/3.
+  accepted = outcome.confidence >= threshold - 1e-9
+  means = {
+    name: average.average(values, classes, draws)
+    for name, values in outcome.measures.items()
+  }
+  vote, accept, precise = VOTES
+  means[vote] = average.average(right, classes, draws)
+  means[accept] = average.average(accepted, classes, draws)
+  means[precise] = average.average(right, classes, draws, weights=accepted)
+  return means
+
+
+def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
+  """The means of each outcome, all from the same resamplings."""
+  draws = average.resample(len(evaluation.trial.queries))
+  return [
+    summarize(
+      outcome,
+      evaluation.trial,
+      threshold=evaluation.config.threshold,
+      draws=draws,
+    )
+    for outcome in evaluation.outcomes
+  ]
+
+
+def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
+  """A table in percent, the intervals below the means."""
+  header = ["method", "search", "mean", *means[0]]
+  rows = []
+  for outcome, several in zip(evaluation.outcomes, means, strict=True):
+    for kind in ("micro", "macro"):
+      estimates = [getattr(mean, kind) for mean in several.values()]
+      rows.append(
+        [outcome.method, outcome.search, kind, *map(format_value, estimates)]
+      )
+      rows.append(["", "", "", *map(format_interval, estimates)])
+  return format_table(header, rows, right=range(3, len(header)))
+
+
+def format_value(estimate: Estimate) -> str:
+  """A share in percent, a dash for none."""
+  return "-" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
+
+
+def format_interval(estimate: Estimate) -> str:
+  """An interval in percent, nothing for none."""
+  if math.isnan(estimate.value):
+    return ""
+  return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
+
+
+def to_values(
+  evaluation: Evaluation, means: list[dict[str, Means]], *, name: str
+) -> dict[str, Any]:
+  """An evaluation as plain values, ready for JSON; shares, not percent."""
+  config = dataclasses.asdict(evaluation.config)
+  return {
+    "protocol": describe_protocol(evaluation, name=name),
+    "config": config | {"methods": list(config["methods"])},
+    "queries": len(evaluation.trial.queries),
+    "models": len(evaluation.trial.models),
+    "leave_one_out": evaluation.trial.own is not None,
+    "unlabelled": evaluation.unlabelled,
+    "single": evaluation.single,
+    "failures": [dataclasses.asdict(f) for f in evaluation.failures],
+    "leaks": [dataclasses.asdict(leak) for leak in evaluation.leaks],
+    "results": [
+      {
+        "method": outcome.method,
+        "search": outcome.search,
+        "seconds": outcome.seconds,
+        "measures": {
+          measure: {
+            kind: _to_plain(getattr(mean, kind)) for kind in ("micro", "macro")
+          }
+          for measure, mean in several.items()
+        },
+      }
+      for outcome, several in zip(evaluation.outcomes, means, strict=True)
+    ],
+  }
+
+
+def _to_plain(estimate: Estimate) -> dict[str, float | None]:
+  """JSON knows no NaN."""
+  return {
+    key: None if math.isnan(value) else value
+    for key, value in dataclasses.asdict(estimate).items()
+  }

@@ -1,0 +1,287 @@
+"""A method put to the test: who is asked, what is found.
+
+Notation: Q queries, B models of the gallery, P parts of a query (its views), M
+models in a ranked list.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from dr3d.evaluation import metric
+from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
+from dr3d.evaluation.method import Method
+from dr3d.search import index as index_lib
+from dr3d.search.query import predict
+
+EXACT = "exact"
+APPROXIMATE = "approximate"
+SEARCHES = (EXACT, APPROXIMATE)
+DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
+BEST = 8  # models of each list that are kept for pictures
+
+_ROOM = 1 << 25  # likenesses of single vectors held at a time
+
+Sink = Callable[["Lists"], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+  """Who asks among whom.
+
+  Attributes:
+    queries: names of the Q queries; each has a relevant model.
+    query_labels: their labels.
+    models: names of the B models of the gallery.
+    model_labels: their labels, empty for none.
+    own: int [Q], in a leave-one-out the place of each query in the gallery;
+      that model is left out with all its vectors. None otherwise.
+  """
+
+  queries: tuple[str, ...]
+  query_labels: tuple[str, ...]
+  models: tuple[str, ...]
+  model_labels: tuple[str, ...]
+  own: np.ndarray | None
+
+  def relevant(self, rows: slice) -> np.ndarray:
+    """Which models have the label of some of the queries: bool [q, B]."""
+    asked = np.array(self.query_labels[rows])
+    relevant = asked[:, None] == np.array(self.model_labels)
+    if self.own is not None:
+      relevant[np.arange(len(asked)), self.own[rows]] = False
+    return relevant
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lists:
+  """Ranked lists of some queries.
+
+  Attributes:
+    trial: of whose queries these are some.
+    method: its name.
+    search: `EXACT` or `APPROXIMATE`.
+    first: place of the first of the queries.
+    order: int [q, M], models, best first.
+    score: [q, M], their likeness; `-inf` where a model was not found.
+  """
+
+  trial: Trial
+  method: str
+  search: str
+  first: int
+  order: np.ndarray
+  score: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+  """What a method found, query by query.
+
+  Attributes:
+    method: its name.
+    search: `EXACT` or `APPROXIMATE`.
+    measures: [Q] by name; see `metric.measure`.
+    precision: [Q, 20] at the recalls `metric.RECALLS`.
+    predictions: Q labels by vote; empty where none was voted for.
+    confidence: [Q] share of the votes.
+    best: int [Q, at most 8], models, best first.
+    score: of these, their likeness.
+    votes: int, of these: how many parts of the query are nearest to them.
+    seconds: to compare a query with the gallery, its descriptor at hand.
+  """
+
+  method: str
+  search: str
+  measures: dict[str, np.ndarray]
+  precision: np.ndarray
+  predictions: tuple[str, ...]
+  confidence: np.ndarray
+  best: np.ndarray
+  score: np.ndarray
+  votes: np.ndarray
+  seconds: float
+
+
+def run_trial(
+  trial: Trial,
+  method: Method,
+  queries: np.ndarray,
+  gallery: np.ndarray,
+  *,
+  kind: str = "best",
+  searches: Sequence[str] = SEARCHES,
+  sink: Sink | None = None,
+  progress: Callable[[int, int], None] | None = None,
+) -> list[Outcome]:
+  """Ranks all models for all queries.
+
+  Args:
+    trial: who asks among whom.
+    method: compares.
+    queries: descriptors of the Q queries.
+    gallery: descriptors of the B models.
+    kind: `"vote"` ranks by votes first.
+    searches: `EXACT`, `APPROXIMATE` or both.
+    sink: is given all ranked lists, some queries at a time.
+    progress: called after some queries with those done and all.
+
+  Returns:
+    An outcome for each search; of approximate search only where the
+    descriptors are vectors and ScaNN is installed. There a model that none
+    of the `DEPTH` nearest vectors of the query's vectors belongs to is not
+    found and stands at the end of the list.
+  """
+  indices: dict[str, index_lib.Index | None] = {}
+  if EXACT in searches:
+    indices[EXACT] = None
+  if APPROXIMATE in searches and method.has_vectors:
+    index = build_approximate(gallery)
+    if index is not None:
+      indices[APPROXIMATE] = index
+  seconds = 0.0
+  parts: dict[str, list[Outcome]] = {search: [] for search in indices}
+  for rows in _blocks(queries, gallery, method):
+    begin = time.perf_counter()
+    likeness = method.compare(queries[rows], gallery)
+    seconds += time.perf_counter() - begin
+    if trial.own is not None:
+      own = np.zeros(likeness.whole.shape, bool)
+      own[np.arange(len(own)), trial.own[rows]] = True
+      likeness = _hide(likeness, own)
+    for search, index in indices.items():
+      seen = likeness
+      if index is not None:
+        seen = _hide(likeness, ~look_up(index, queries[rows], len(gallery)))
+      outcome, lists = _rank(trial, rows, seen, kind=kind)
+      parts[search].append(outcome)
+      if sink is not None:
+        sink(dataclasses.replace(lists, method=method.name, search=search))
+    if progress is not None:
+      progress(min(rows.stop, len(queries)), len(queries))
+  return [
+    dataclasses.replace(
+      _join(several),
+      method=method.name,
+      search=search,
+      seconds=seconds / len(queries),
+    )
+    for search, several in parts.items()
+  ]
+
+
+def build_approximate(gallery: np.ndarray) -> index_lib.Index | None:
+  """ScaNN's index of the vectors [B, N, D]; None where there can be none."""
+  vectors = gallery.reshape(-1, gallery.shape[2])
+  try:
+    index = index_lib.build_index(vectors, backend="scann")
+  except ImportError:
+    return None
+  return None if index.searcher is None else index
+
+
+def look_up(
+  index: index_lib.Index, queries: np.ndarray, count: int
+) -> np.ndarray:
+  """Which models the nearest vectors belong to.
+
+  Args:
+    index: over the vectors of `count` models, N of each.
+    queries: [q, N, D].
+    count: B.
+
+  Returns:
+    bool [q, B].
+  """
+  size = queries.shape[1]
+  # In a leave-one-out the query's own vectors are among the nearest.
+  hits = index.search(queries.reshape(-1, queries.shape[2]), DEPTH + size)
+  found = np.zeros((len(queries), count), bool)
+  owner = hits.ids.reshape(len(queries), -1) // (len(index.vectors) // count)
+  np.put_along_axis(found, owner, True, axis=1)
+  return found
+
+
+def _blocks(
+  queries: np.ndarray, gallery: np.ndarray, method: Method
+) -> Iterator[slice]:
+  """Yields as many queries at a time as there is room for."""
+  each = len(gallery)
+  if method.has_vectors:
+    each *= queries.shape[1] * gallery.shape[1]
+  step = max(1, min(64, _ROOM // each))
+  for start in range(0, len(queries), step):
+    yield slice(start, start + step)
+
+
+def _hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
+  """Models that are not to be found, bool [q, B], are alike to nothing."""
+  return Likeness(
+    np.where(hidden[:, None], -np.inf, likeness.parts),
+    np.where(hidden, -np.inf, likeness.whole),
+  )
+
+
+def _rank(
+  trial: Trial, rows: slice, likeness: Likeness, *, kind: str
+) -> tuple[Outcome, Lists]:
+  whole = add_votes(likeness) if kind == "vote" else likeness.whole
+  relevant = trial.relevant(rows)
+  own = None if trial.own is None else trial.own[rows]
+  order = metric.rank_models(whole, relevant, excluded=own)
+  score = np.take_along_axis(whole, order, axis=1)
+  hits = metric.take_hits(relevant, order)
+  nearest = find_nearest(likeness.parts)
+  votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
+  predictions = _vote(likeness.parts, nearest, trial.model_labels)
+  outcome = Outcome(
+    method="",
+    search="",
+    measures=metric.measure(hits),
+    precision=metric.recall_precision(hits),
+    predictions=tuple(label for label, _ in predictions),
+    confidence=np.array([share for _, share in predictions]),
+    best=order[:, :BEST],
+    score=score[:, :BEST],
+    votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
+    seconds=0.0,
+  )
+  return outcome, Lists(trial, "", "", rows.start, order, score)
+
+
+def _vote(
+  parts: np.ndarray, nearest: np.ndarray, labels: tuple[str, ...]
+) -> list[tuple[str, float]]:
+  """Label and share of the votes of each query; parts are [q, P, B]."""
+  likeness = np.take_along_axis(parts, nearest[..., None], axis=2)[..., 0]
+  result = []
+  for models, values in zip(nearest, likeness, strict=True):
+    voted = [
+      labels[model] if value > -np.inf else ""
+      for model, value in zip(models, values, strict=True)
+    ]
+    prediction = predict(voted, values, threshold=0)
+    result.append((prediction.label, prediction.confidence))
+  return result
+
+
+def _join(parts: list[Outcome]) -> Outcome:
+  """The outcome of all queries from those of some at a time."""
+
+  def stack(name):
+    return np.concatenate([getattr(part, name) for part in parts])
+
+  return dataclasses.replace(
+    parts[0],
+    measures={
+      name: np.concatenate([part.measures[name] for part in parts])
+      for name in parts[0].measures
+    },
+    predictions=sum((part.predictions for part in parts), ()),
+    **{
+      name: stack(name)
+      for name in ("precision", "confidence", "best", "score", "votes")
+    },
+  )

@@ -1,0 +1,76 @@
+"""A table's splits: which files are for training and which for testing."""
+
+import csv
+import os
+import pathlib
+
+from dr3d.error import LabelError
+from dr3d.folder import ModelFile
+
+_COLUMNS = ("class", "file", "split")
+
+
+def read_splits(
+  directory: str | os.PathLike[str],
+  table: str | os.PathLike[str] | None = None,
+) -> dict[str, list[ModelFile]]:
+  """Reads which files are for training and which for testing.
+
+  Args:
+    directory: folder of the mesh files.
+    table: CSV file with at least the columns class, file (relative to the
+      folder) and split; `index.csv` in the folder where None.
+
+  Returns:
+    The models of each split, in the order of the table.
+
+  Raises:
+    LabelError: the table cannot be read, lacks a column, or has no row.
+  """
+  root = pathlib.Path(directory)
+  path = root / "index.csv" if table is None else pathlib.Path(table)
+  try:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+      rows = csv.DictReader(file)
+      missing = [c for c in _COLUMNS if c not in (rows.fieldnames or ())]
+      if missing:
+        raise LabelError(f"{path} lacks the column {' and '.join(missing)}.")
+      splits: dict[str, list[ModelFile]] = {}
+      for row in rows:
+        label, name, split = (row[column] or "" for column in _COLUMNS)
+        model = ModelFile(root / name, name, label)
+        splits.setdefault(split, []).append(model)
+  except OSError as error:
+    raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise LabelError(f"{path} is no CSV file in UTF-8 ({error}).") from error
+  if not splits:
+    raise LabelError(f"{path} lists no file.")
+  return splits
+
+
+def lay_out(
+  splits: dict[str, list[ModelFile]], directory: pathlib.Path
+) -> None:
+  """Links the files of each split as `directory/split/class/name`.
+
+  Args:
+    splits: from `read_splits`.
+    directory: made if missing; links that are there are made anew.
+
+  Raises:
+    LabelError: two files of a class and a split have the same name.
+  """
+  made: dict[pathlib.Path, str] = {}
+  for split, files in splits.items():
+    for file in files:
+      path = directory / split / file.label / pathlib.Path(file.name).name
+      if path in made:
+        raise LabelError(
+          f"{made[path]} and {file.name} would both be {path}: give one of"
+          " them another name."
+        )
+      made[path] = file.name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.unlink(missing_ok=True)
+      path.symlink_to(file.path.resolve())

@@ -1,0 +1,32 @@
+r"""Lays a table's splits out as folders, for `dr3d index` and `dr3d evaluate`.
+
+    python -m experiments.split --data=parts --out=work/parts
+    dr3d index --db=work/parts.db --models=work/parts/train \
+      --pipeline=work/part/pipeline
+    dr3d evaluate --db=work/parts.db --queries=work/parts/test
+
+The files are links to those of the data, a folder for each class.
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from experiments.partition import lay_out, read_splits
+
+DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
+OUT = flags.DEFINE_string("out", None, "Folder of the splits.", required=True)
+INDEX = flags.DEFINE_string(
+  "index_csv", None, "Columns class, file, split. Default: DATA/index.csv."
+)
+
+
+def main(_) -> None:
+  splits = read_splits(DATA.value, INDEX.value)
+  lay_out(splits, pathlib.Path(OUT.value))
+  for split, files in splits.items():
+    print(f"{OUT.value}/{split}: {len(files)} files")
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,78 @@
+import pytest
+
+from dr3d.error import LabelError
+from dr3d.folder import ModelFile
+from experiments.partition import lay_out, read_splits
+
+
+def write_table(path, text):
+  path.write_text(text)
+  return path
+
+
+def test_splits_are_read_from_the_folders_table(tmp_path):
+  write_table(
+    tmp_path / "index.csv",
+    "class,file,split,more\nnut,nut/a.stl,train,1\nnut,nut/b.stl,test,2\n"
+    "bolt,bolt/c.stl,train,3\n",
+  )
+  splits = read_splits(tmp_path)
+  assert {split: len(files) for split, files in splits.items()} == {
+    "train": 2,
+    "test": 1,
+  }
+  assert splits["test"] == [
+    ModelFile(tmp_path / "nut/b.stl", "nut/b.stl", "nut")
+  ]
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("class,file\na,b\n", "lacks the column split"),
+    ("", "lacks the column class and file and split"),
+    ("class,file,split\n", "lists no file"),
+  ],
+)
+def test_a_table_that_cannot_be_used_says_why(tmp_path, text, message):
+  path = write_table(tmp_path / "t.csv", text)
+  with pytest.raises(LabelError, match=message) as caught:
+    read_splits(tmp_path, path)
+  assert str(path) in str(caught.value)
+
+
+def test_a_missing_table_is_named(tmp_path):
+  with pytest.raises(LabelError, match=r"index\.csv cannot be read \(No such"):
+    read_splits(tmp_path)
+
+
+def test_splits_are_laid_out_as_folders_of_classes(tmp_path):
+  for name in ("a.stl", "more/b.stl", "c.stl"):
+    path = tmp_path / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(name)
+  table = write_table(
+    tmp_path / "t.csv",
+    "class,file,split\nnut,a.stl,train\nnut,more/b.stl,test\nbolt,c.stl,test\n",
+  )
+  splits = read_splits(tmp_path / "data", table)
+  for _ in range(2):  # again, over what is there
+    lay_out(splits, tmp_path / "out")
+  found = sorted((tmp_path / "out").rglob("*.stl"))
+  assert [
+    (str(p.relative_to(tmp_path / "out")), p.read_text()) for p in found
+  ] == [
+    ("test/bolt/c.stl", "c.stl"),
+    ("test/nut/b.stl", "more/b.stl"),
+    ("train/nut/a.stl", "a.stl"),
+  ]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+  splits = {
+    "test": [
+      ModelFile(tmp_path / name, name, "nut") for name in ("x/a.stl", "y/a.stl")
+    ]
+  }
+  with pytest.raises(LabelError, match=r"x/a\.stl and y/a\.stl would both be"):
+    lay_out(splits, tmp_path)
