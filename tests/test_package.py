@@ -84,7 +84,7 @@ def test_import_and_help_load_neither_jax_nor_scipy():
     "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout.count("Example:") == 5
+  assert done.stdout.count("Example:") == 6
 
 
 def test_the_version_is_that_of_the_distribution_or_unknown():
