@@ -314,6 +314,29 @@ def test_turned_queries_are_drawn_anew_from_their_files(database, models):
     assert means["NN"].micro.value == 1
 
 
+def test_turned_queries_are_not_asked_with_the_stored_vectors(models, tmp_path):
+  class Box(Ruler):
+    """Sees the axes of the file."""
+
+    def embed(self, meshes):
+      sizes = [[np.ptp(mesh.vertices, axis=0)] * 2 for mesh in meshes]
+      return unit(np.array(sizes, np.float32))
+
+  made = dr3d.Database.create(
+    tmp_path / "axes.db", Box(), load_pipeline=lambda _: Box()
+  )
+  made.update(models)
+  filed, turned = (
+    evaluate_database(
+      made, config=EvaluateConfig(Protocol(rotation), searches=("exact",))
+    )
+    for rotation in ("none", "so3")
+  )
+  one, two = (e.outcomes[0].measures["mAP"] for e in (filed, turned))
+  assert one.min() == 1
+  assert two.min() < 1
+
+
 def test_files_that_have_moved_are_asked_for(database, models, tmp_path):
   models.rename(tmp_path / "moved")
   config = EvaluateConfig(Protocol("z"), searches=("exact",))

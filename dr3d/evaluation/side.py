@@ -166,6 +166,8 @@ def read_side(
   reading = read_models(side.files, load=load, progress=progress)
   failed = {failure.model for failure in reading.failures}
   kept = dataclasses.replace(side.drop(failed), meshes=reading.meshes)
+  if protocol.changes:  # the vectors are those of the models as filed
+    kept = dataclasses.replace(kept, features=None)
   if kept.proportions is None:
     meshes = reading.meshes
     if protocol.scan:  # as filed, not as scanned
