@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dr3d.search.query import Match
+from dr3d.staging import staged_file
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh
@@ -194,14 +195,8 @@ def save(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
   Raises:
     OSError: it cannot be written.
   """
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-  try:
+  with staged_file(pathlib.Path(path)) as partial:
     sheet.save(partial)
-    partial.replace(path)
-  finally:
-    partial.unlink(missing_ok=True)
 
 
 Mark = Literal["right", "wrong", ""]

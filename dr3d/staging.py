@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all."""
+"""Files and directories that appear whole or not at all."""
 
 import contextlib
 import os
@@ -41,6 +41,27 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     _settle(directory)
     shutil.rmtree(partial, ignore_errors=True)
     raise
+
+
+@contextlib.contextmanager
+def staged_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a path whose file takes the place of `path` when the block ends.
+
+  Its folder is made if need be. If the block fails, `path` stays as it was.
+
+  Args:
+    path: the file to make.
+
+  Yields:
+    The path to write to, in the same folder, with the same ending.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+  try:
+    yield partial
+    partial.replace(path)
+  finally:
+    partial.unlink(missing_ok=True)
 
 
 def find_whole(directory: pathlib.Path) -> pathlib.Path:

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from standin import StoredPipeline
 
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
 from dr3d.search import catalogue, intake, storage
@@ -45,13 +46,13 @@ def draw(*seed):
   return np.random.default_rng(list(digest))
 
 
-class Pipeline:
+class Pipeline(StoredPipeline):
   """Vectors of a class stand together, those of a model closer still."""
 
   face_budget = 100
 
   def __init__(self, fingerprint="one"):
-    self.fingerprint = fingerprint
+    super().__init__(fingerprint)
     self.batches = []
 
   def embed(self, meshes):
@@ -66,14 +67,6 @@ class Pipeline:
     model = draw(mesh.kind).normal(size=(1, SIZE))
     model = model + 0.3 * draw(mesh.kind, mesh.seed).normal(size=(1, SIZE))
     return model + 0.2 * draw(mesh.seed, "views").normal(size=(VIEWS, SIZE))
-
-  def save(self, directory):
-    directory.mkdir(exist_ok=True)
-    (directory / "name").write_text(self.fingerprint)
-
-  @classmethod
-  def load(cls, directory):
-    return cls((directory / "name").read_text())
 
 
 def put(root, name, content):

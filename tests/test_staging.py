@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from dr3d.staging import find_whole, staged
+from dr3d.staging import find_whole, staged, staged_file
 
 
 def test_the_directory_appears_when_all_is_written(tmp_path):
@@ -72,3 +72,28 @@ def test_a_kill_between_the_renames_loses_neither_directory(
     (partial / "newer").touch()
   assert list(tmp_path.iterdir()) == [target]
   assert [path.name for path in target.iterdir()] == ["newer"]
+
+
+def test_a_file_appears_when_all_is_written_and_its_folder_with_it(tmp_path):
+  target = tmp_path / "new" / "page.html"
+  with staged_file(target) as partial:
+    partial.write_text("all")
+    assert partial.suffix == ".html"
+    assert not target.exists()
+  assert target.read_text() == "all"
+  assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_file_that_was_there(tmp_path):
+  target = tmp_path / "page.html"
+  target.write_text("old")
+
+  def fail():
+    with staged_file(target) as partial:
+      partial.write_text("half")
+      raise RuntimeError
+
+  with pytest.raises(RuntimeError):
+    fail()
+  assert target.read_text() == "old"
+  assert list(tmp_path.iterdir()) == [target]

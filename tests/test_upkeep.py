@@ -10,6 +10,7 @@ import sqlite3
 import numpy as np
 import pytest
 import trimesh
+from standin import StoredPipeline
 
 import dr3d
 from dr3d import cli
@@ -23,13 +24,10 @@ from dr3d.search.specimen import hash_geometry, read_specimen
 HERE = Reader(jobs=0)
 
 
-class Pipeline:
+class Pipeline(StoredPipeline):
   """Vectors that are the mesh's own measures, and a name of its own."""
 
   face_budget = 200
-
-  def __init__(self, fingerprint="one"):
-    self.fingerprint = fingerprint
 
   def embed(self, meshes):
     views = [
@@ -40,14 +38,6 @@ class Pipeline:
     features = np.stack(views)
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
     return features.astype(np.float32)
-
-  def save(self, directory):
-    directory.mkdir(exist_ok=True)
-    (directory / "name").write_text(self.fingerprint)
-
-  @classmethod
-  def load(cls, directory):
-    return cls((directory / "name").read_text())
 
 
 def write_box(path, *sides, unit=1.0):

@@ -24,6 +24,7 @@ def run(flags: Any, files: list[str]) -> int:
     raise UsageError("duplicates: --json and --csv exclude each other.")
   from dr3d import page
   from dr3d.search.database import Database
+  from dr3d.staging import staged_file
 
   database = Database.open(flags.db)
   total = database.count_states()["indexed"]
@@ -34,9 +35,9 @@ def run(flags: Any, files: list[str]) -> int:
     shapes = database.load_shapes(names)
     pictures = {name: shape.thumbnail for name, shape in shapes.items()}
     title = f"Duplicates in {flags.db}"
-    pathlib.Path(flags.html).write_text(
-      page.make_page(title, groups, pictures), encoding="utf-8"
-    )
+    with staged_file(pathlib.Path(flags.html)) as partial:
+      text = page.make_page(title, groups, pictures)
+      partial.write_text(text, encoding="utf-8")
   if flags.json:
     json.dump([dataclasses.asdict(group) for group in groups], sys.stdout)
     print()

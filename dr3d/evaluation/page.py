@@ -17,6 +17,7 @@ from dr3d.evaluation.average import Means
 from dr3d.evaluation.chart import Curve, draw_confusion, draw_curves
 from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.trial import EXACT, Outcome, Trial
+from dr3d.staging import staged_file
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline
@@ -94,16 +95,11 @@ def write_page(
       "</html>\n",
     ]
   )
-  partial = path.with_name(f".{path.name}.partial")
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    partial.replace(path)
+    with staged_file(path) as partial:
+      partial.write_text(text, encoding="utf-8", errors="backslashreplace")
   except OSError as error:
     raise Dr3dError(f"{path} cannot be written ({error.strerror}).") from error
-  finally:
-    if partial.exists():
-      partial.unlink()
 
 
 def count_confusion(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from dr3d.error import Dr3dError
 from dr3d.evaluation.trial import Lists, Sink
+from dr3d.staging import staged_file
 
 COLUMNS = ("query", "rank", "model", "score", "method", "search")
 
@@ -29,10 +30,11 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
     Dr3dError: it cannot be written.
   """
   path = pathlib.Path(path)
-  partial = path.with_name(f".{path.name}.partial")
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+      staged_file(path) as partial,
+      partial.open("w", encoding="utf-8", newline="") as file,
+    ):
       writer = csv.writer(file, lineterminator="\n")
       writer.writerow(COLUMNS)
 
@@ -57,9 +59,5 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
           )
 
       yield write
-    partial.replace(path)
   except OSError as error:
     raise Dr3dError(f"{path} cannot be written ({error.strerror}).") from error
-  finally:
-    with contextlib.suppress(OSError):
-      partial.unlink(missing_ok=True)

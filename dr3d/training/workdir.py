@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from dr3d.error import TrainingError
+from dr3d.staging import staged_file
 
 
 def claim(workdir: pathlib.Path, run: dict[str, Any]) -> None:
@@ -22,9 +23,8 @@ def claim(workdir: pathlib.Path, run: dict[str, Any]) -> None:
   path = workdir / "config.json"
   run = json.loads(json.dumps(run))  # tuples become lists
   if not path.exists():
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
-    partial.replace(path)
+    with staged_file(path) as partial:
+      partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
     return
   try:
     old = json.loads(path.read_text(encoding="utf-8"))
@@ -60,9 +60,8 @@ class Log:
     Rows after it, and one that a kill cut short, are dropped.
     """
     rows = [row for row in _read_rows(path) if row["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
-    partial.replace(path)
+    with staged_file(path) as partial:
+      partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
     self.rows = rows
     self._file = path.open("a", encoding="utf-8")
 
