@@ -13,9 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import serialization
+from jax.sharding import Mesh as DeviceMesh
 
 from dr3d import raster
 from dr3d.config import from_values
+from dr3d.device import share_devices, spread_views
 from dr3d.embed import EmbedConfig, Embedder
 from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
@@ -32,6 +34,7 @@ from dr3d.view import Views, make_views, sphere_views
 FORMAT = 2  # of the saved files; raised when old ones can no longer be read
 CONFIG_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.msgpack"
+PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
 HEADROOM = 1.25  # of a budget over the first batch, so that few compile anew
 
 _UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
@@ -95,18 +98,13 @@ class Pipeline:
     """Reads a pipeline that `save` wrote.
 
     Args:
-      directory: where it is. There are no weights in the package yet, so it
-        must be given.
+      directory: where it is; the general pipeline that ships with dr3d where
+        None (`dr3d/pretrained/README.md` tells what it was trained on).
 
     Raises:
       PipelineError: there is none, it is damaged, or of a newer version.
     """
-    if directory is None:
-      raise PipelineError(
-        "no weights ship with this version: train a pipeline with dr3d train"
-        " and name its directory."
-      )
-    path = find_whole(pathlib.Path(directory))
+    path = find_whole(pathlib.Path(directory or PRETRAINED))
     try:
       saved = json.loads((path / CONFIG_FILE).read_text())
       data = (path / WEIGHTS_FILE).read_bytes()
@@ -189,7 +187,12 @@ class Pipeline:
 
       def call(budget, triangles=triangles):
         return _embed(
-          self.weights, self.views, triangles, config=config, budget=budget
+          self.weights,
+          self.views,
+          triangles,
+          config=config,
+          budget=budget,
+          devices=self._devices,
         )
 
       result = self._within_budget(call, triangles, config.render.size)
@@ -218,11 +221,20 @@ class Pipeline:
 
     def call(budget):
       return _render(
-        self.views, triangles, config=config, size=size, budget=budget
+        self.views,
+        triangles,
+        config=config,
+        size=size,
+        budget=budget,
+        devices=self._devices,
       )
 
     images = self._within_budget(call, triangles, size)
     return np.clip(np.asarray(images[0], np.float32), 0, 1)
+
+  @functools.cached_property
+  def _devices(self) -> DeviceMesh:
+    return share_devices(self.config.view_count)
 
   def _within_budget(self, call, triangles: Triangles, size: int):
     """Calls with a budget that holds; remembers it for the next batch."""
@@ -230,7 +242,9 @@ class Pipeline:
     budget = self._budgets.get(key)
     if budget is None:
       drawing = dataclasses.replace(self.config.render, size=size)
-      budget = fit_budget(triangles, self.views, config=drawing)
+      budget = fit_budget(
+        triangles, self.views, config=drawing, devices=self._devices
+      )
       budget = budget.widened(HEADROOM)
     while True:
       result, usage = call(budget)
@@ -268,23 +282,38 @@ def _pad(array: np.ndarray, missing: int) -> np.ndarray:
   return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-@functools.partial(jax.jit, static_argnames=("config", "size", "budget"))
-def _render(views, triangles, *, config, size, budget):
+@functools.partial(
+  jax.jit, static_argnames=("config", "size", "budget", "devices")
+)
+def _render(views, triangles, *, config, size, budget, devices):
   options = dataclasses.replace(config.render, size=size)
   return render(
-    jax.tree.map(jnp.asarray, triangles),
+    triangles,
     views,
     budget=budget,
+    devices=devices,
     **dataclasses.asdict(options),
   )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "budget"))
-def _embed(weights, views, triangles, *, config, budget):
-  images, usage = _render(
-    views, triangles, config=config, size=config.render.size, budget=budget
-  )
-  return Embedder(config.embed).apply(weights, images), usage
+@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
+def _embed(weights, views, triangles, *, config, budget, devices):
+  embed = functools.partial(Embedder(config.embed).apply, weights)
+
+  def draw(triangles, views):
+    return render(
+      triangles, views, budget=budget, **dataclasses.asdict(config.render)
+    )
+
+  def draw_and_embed(triangles, views):
+    images, usage = draw(triangles, views)
+    return embed(images), usage
+
+  triangles = jax.tree.map(jnp.asarray, triangles)
+  if config.embed.attention:  # a vector depends on all views
+    images, usage = spread_views(draw, devices)(triangles, views)
+    return embed(images), usage
+  return spread_views(draw_and_embed, devices)(triangles, views)
 
 
 def _plain(views: Views) -> dict:

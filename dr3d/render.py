@@ -9,8 +9,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh as DeviceMesh
 
 from dr3d import raster
+from dr3d.device import spread_views
 from dr3d.mesh import Mesh
 from dr3d.projection import (
   NEAREST,
@@ -143,6 +145,7 @@ def render(
   camera: str = "perspective",
   shading: str = "smooth",
   layers: tuple[str, ...] = (),
+  devices: DeviceMesh | None = None,
 ) -> tuple[Array, raster.Usage]:
   """Draws B models in N views each.
 
@@ -163,6 +166,8 @@ def render(
     camera: see `RenderConfig`.
     shading: see `RenderConfig`.
     layers: what else is drawn, of `LAYERS`; `dr3d.layer` gives it its names.
+    devices: each draws its share of the views, and the budget is room for one
+      share; see `dr3d.device`. All on one where None.
 
   Returns:
     Images `[B, N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha,
@@ -179,6 +184,40 @@ def render(
     )
   _check_coverage(coverage)
   _check(camera, shading, layers)
+
+  def draw(triangles, views):
+    return _draw(
+      triangles,
+      views,
+      size=size,
+      sigma=sigma,
+      gamma=gamma,
+      budget=budget,
+      framing=framing,
+      coverage=coverage,
+      camera=camera,
+      shading=shading,
+      layers=layers,
+    )
+
+  triangles = jax.tree.map(jnp.asarray, triangles)
+  return spread_views(draw, devices)(triangles, views)
+
+
+def _draw(
+  triangles,
+  views,
+  *,
+  size,
+  sigma,
+  gamma,
+  budget,
+  framing,
+  coverage,
+  camera,
+  shading,
+  layers,
+):
   B, N = len(triangles.corners), views.count
   p = place_corners(triangles.corners, views)
   colors = _color(p, triangles, views, camera, shading, layers)
@@ -316,7 +355,11 @@ def _soft_edges(triangles, p, views, camera):
 
 
 def fit_budget(
-  triangles: Triangles, views: Views, *, config: RenderConfig
+  triangles: Triangles,
+  views: Views,
+  *,
+  config: RenderConfig,
+  devices: DeviceMesh | None = None,
 ) -> raster.Budget:
   """A budget that just holds the drawing of these models.
 
@@ -324,20 +367,31 @@ def fit_budget(
     triangles: B models.
     views: θ_G.
     config: how they are drawn.
+    devices: as for `render`.
 
   Returns:
     A budget for `render`; not to be called under jit.
   """
   budget = raster.Budget(pairs=8, blocks=8)
   while True:
-    usage = _measure(triangles, views, config=config, budget=budget)
+    usage = _measure(
+      triangles, views, config=config, budget=budget, devices=devices
+    )
     if budget.holds(usage):
       return budget
     budget = budget.grown_to(usage)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "budget"))
-def _measure(triangles, views, *, config, budget):
+@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
+def _measure(triangles, views, *, config, budget, devices):
+  def count(triangles, views):
+    return (), _count(triangles, views, config=config, budget=budget)
+
+  triangles = jax.tree.map(jnp.asarray, triangles)
+  return spread_views(count, devices)(triangles, views)[1]
+
+
+def _count(triangles, views, *, config, budget):
   p = place_corners(triangles.corners, views)
   soft = None
   if config.coverage == "mesh":

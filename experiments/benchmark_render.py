@@ -1,6 +1,7 @@
 r"""Times the renderer on spheres, beside what it is measured against.
 
     taskset -c 0 python -m experiments.benchmark_render
+    python -m experiments.benchmark_render --scene=5120x224x12
     python -m experiments.benchmark_render --quick --json
 
 Of two numbers "a / b" the first is forward and the second forward with
@@ -14,7 +15,8 @@ matrices in the same run.
 The rasterizer gets projected corners and colours; G gets the mesh and the views
 and is differentiated by both. Controls, in the same run: the literal formula,
 every pixel against every face, and the same formula tile by tile, each
-differentiated by JAX alone. Other renderers are timed where they can be
+differentiated by JAX alone. On several cores "G, n devices" shares the views
+out over as many of them. Other renderers are timed where they can be
 imported; they draw a picture of the same size by formulas of their own.
 """
 
@@ -38,7 +40,13 @@ FULL = (
 )  # fmt: skip
 FORM = {
   make.__name__: make
-  for make in (form.rasterizer, form.renderer, form.tiled, form.dense)
+  for make in (
+    form.rasterizer,
+    form.renderer,
+    form.shared,
+    form.tiled,
+    form.dense,
+  )
 }
 QUICK = ("1280x224x1", "1280x64x1")
 
@@ -48,7 +56,9 @@ SCENE = flags.DEFINE_multi_string(
 QUICK_ONLY = flags.DEFINE_bool("quick", False, "The two smallest scenes only.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 FORMS = flags.DEFINE_list(
-  "forms", ["rasterizer", "renderer", "tiled", "dense"], "What to time."
+  "forms",
+  ["rasterizer", "renderer", "shared", "tiled", "dense"],
+  "What to time.",
 )
 REPEATS = flags.DEFINE_integer("repeats", 12, "Calls of each program.")
 SECONDS = flags.DEFINE_float("seconds", 4, "Time for them, at least a call.")
@@ -58,6 +68,7 @@ SIGMA = flags.DEFINE_float("sigma", RenderConfig.sigma, "Softness, pixels.")
 
 def main(_) -> None:
   environment.set_logs(-2)
+  environment.use_cores()
   # Compiling is timed, so nothing may come from a cache.
   jax.config.update("jax_enable_compilation_cache", False)
   peak = cost.measure_peak()
@@ -69,9 +80,12 @@ def main(_) -> None:
     faces, size, views = (int(x) for x in text.split("x"))
     scene = make_sphere(faces=faces, size=size, views=views)
     for name in FORMS.value:
+      to_time = FORM[name](scene, config=config)
+      if to_time is None:
+        continue
       rows.append(
         measure_form(
-          FORM[name](scene, config=config),
+          to_time,
           scene,
           peak=peak,
           repeats=REPEATS.value,

@@ -1,6 +1,10 @@
 r"""How far the contour of a drawn sphere lies off, and from what.
 
     python -m experiments.measure_contour
+    python -m experiments.measure_contour --distance=2.732 --fov=60
+
+The second stands where the cameras of other soft rasterizers do by default; the
+first sees the sphere larger.
 
 Distances are in pixels, positive outside, mean, least and greatest: from the
 circle of the sphere on which the corners lie, within which the sides of the
@@ -17,6 +21,9 @@ from dr3d.table import format_table
 SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
 CUTS = flags.DEFINE_multi_integer("cuts", [3, 4, 5, 6], "Of an icosahedron.")
 VIEWS = flags.DEFINE_integer("views", 3, "Of twelve viewpoints.")
+
+DISTANCE = flags.DEFINE_float("distance", None, "Of the camera, radii.")
+FOV = flags.DEFINE_float("fov", None, "Field of view, degrees.")
 
 HEADER = (
   "faces",
@@ -36,7 +43,14 @@ def main(_) -> None:
   for cuts in CUTS.value:
     for coverage in ("face", "mesh"):
       found = [
-        measure_contour(cuts, coverage=coverage, size=SIZE.value, view=view)
+        measure_contour(
+          cuts,
+          coverage=coverage,
+          size=SIZE.value,
+          view=view,
+          distance=DISTANCE.value,
+          fov=None if FOV.value is None else np.radians(FOV.value),
+        )
         for view in range(VIEWS.value)
       ]
       rows.append(

@@ -212,9 +212,8 @@ def test_float32_agrees_with_float64():
   wide = [np.float64(x) for x in (corners, colors, weights)]
   _, true_images, true_slopes, _ = fast(*wide)
   assert difference(images, true_images) < 1e-5
-  assert difference(slopes[:2], true_slopes[:2]) < 1e-5
-  # The range of depths gets a sum over all pixels, in which much cancels.
-  assert difference(slopes[2], true_slopes[2]) < 1e-4
+  for slope, true_slope in zip(slopes, true_slopes, strict=True):
+    assert difference(slope, true_slope) < 1e-5
 
 
 # ----- finite differences ----------------------------------------------------
@@ -511,4 +510,5 @@ def test_a_face_felt_only_in_the_backward_pass_does_not_overflow():
   )
   for gradient in gradients:
     assert np.isfinite(gradient).all()
+  for gradient in gradients[:2]:  # of corners and colours
     assert np.abs(gradient).max() > 0

@@ -14,6 +14,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from dr3d.device import AXIS
 from dr3d.embed import EmbedConfig, Embedder
 from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
@@ -21,7 +22,7 @@ from dr3d.render import RenderConfig, Triangles, render
 from dr3d.training.guard import coverage_guard, variance_floor, view_repulsion
 from dr3d.training.loss import batch_separation_loss, prototype_loss
 from dr3d.training.state import PARTS, OptimizerConfig, make_state, select_parts
-from dr3d.training.step import AXIS, LossConfig, train_step
+from dr3d.training.step import LossConfig, train_step
 from dr3d.view import make_views
 
 BUDGET = Budget(pairs=1024, blocks=128, crossing=8)

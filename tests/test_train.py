@@ -323,8 +323,33 @@ def test_another_run_does_not_get_the_directory(run, monkeypatch):
   meshes, labels = make_models()
   with pytest.raises(TrainingError, match="differs in the models"):
     call(workdir, models=(meshes[:-1], labels[:-1]))
-  with pytest.raises(TrainingError, match="differs in the first viewpoints"):
-    call(workdir, views=make_views(ring_views(2)))
+  other = Pipeline.create(CONFIG.pipeline, seed=5)
+  with pytest.raises(TrainingError, match="differs in the pipeline it starts"):
+    call(workdir, init=other)
+
+
+def test_a_run_starts_from_a_pipeline_of_its_configuration(tmp_path):
+  start = Pipeline.create(CONFIG.pipeline, seed=5)
+  quaternion = make_views(ring_views(start.views.count)).quaternion
+  start = dataclasses.replace(
+    start, views=dataclasses.replace(start.views, quaternion=quaternion)
+  )
+  # Rates so low that it stays where it starts.
+  still = dataclasses.replace(
+    CONFIG.optimizer, embed_rate=1e-9, render_rate=1e-9, steps=1
+  )
+  config = dataclasses.replace(CONFIG, optimizer=still)
+  trained = call(tmp_path / "run", config, init=start)
+  for a, b in zip(
+    jax.tree.leaves((trained.views, trained.weights)),
+    jax.tree.leaves((start.views, start.weights)),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+  wider = dataclasses.replace(CONFIG.pipeline, view_count=7)
+  other = dataclasses.replace(config, pipeline=wider)
+  with pytest.raises(ValueError, match=r"must be init\.config"):
+    call(tmp_path / "other", other, init=start)
 
 
 # ----- budgets ---------------------------------------------------------------

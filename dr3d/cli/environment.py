@@ -1,4 +1,4 @@
-"""What the command sets before jax is imported: its cache, and who may log."""
+"""What the command sets before jax is imported: cache, cores, who may log."""
 
 import logging
 import os
@@ -6,17 +6,20 @@ import pathlib
 import sys
 import warnings
 
+MOST_CORES = 12  # no view set is shared out further
+
 _LEVELS = {-2: logging.ERROR, -1: logging.WARNING, 0: logging.INFO}
 _NOISY = ("absl", "jax", "orbax", "trimesh")
 
 
 def prepare(*, verbosity: int) -> None:
-  """Sets the cache and the logs.
+  """Sets the cache, the cores and the logs.
 
   Args:
     verbosity: -2 errors only, -1 warnings, 0 information, 1 everything.
   """
   set_cache()
+  use_cores()
   set_logs(verbosity)
 
 
@@ -41,6 +44,18 @@ def set_cache() -> None:
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
   # XLA's own caches hold absolute paths and help on GPUs only.
   os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+
+def use_cores() -> None:
+  """Lets JAX count each core as a device, so that views are shared out.
+
+  One device would draw the views one after the other.
+  """
+  if hasattr(os, "sched_getaffinity"):
+    cores = len(os.sched_getaffinity(0))
+  else:
+    cores = os.cpu_count() or 1
+  os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(min(cores, MOST_CORES)))
 
 
 def set_logs(verbosity: int) -> None:

@@ -43,8 +43,8 @@ VERB = Verb(
     interrupted is completed by the same command.
   """,
   example="""
-    dr3d index --db=parts.db --models=models --pipeline=work/pipeline
     dr3d index --db=parts.db --models=models
+    dr3d index --db=parts.db --models=models --pipeline=work/pipeline
   """,
   flags=(
     Flag("db", "Folder of the database; made.", "DIR", required=True),
@@ -61,7 +61,8 @@ VERB = Verb(
     ),
     Flag(
       "pipeline",
-      "What dr3d train wrote; needed for a new database, which keeps a copy.",
+      "What dr3d train wrote, of which a new database keeps a copy; the general"
+      " one that ships with dr3d if not given.",
       "DIR",
     ),
     *reading.FLAGS,

@@ -84,10 +84,14 @@ def tell_failures(failures: "Sequence[Failure]", what: str) -> None:
 
 
 def load_pipeline(directory: str | None) -> "Pipeline":
-  """Loads a pipeline; the folder of a training run or a database will do."""
+  """Loads a pipeline; the folder of a training run or a database will do.
+
+  Args:
+    directory: None or "pretrained" for the one that ships with dr3d.
+  """
   from dr3d.pipeline import CONFIG_FILE, Pipeline
 
-  if directory is None:
+  if directory is None or directory == "pretrained":
     return Pipeline.load()
   path = pathlib.Path(directory)
   inside = path / "pipeline"

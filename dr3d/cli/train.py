@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, Verb
+from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
+  from dr3d.pipeline import Pipeline
   from dr3d.training.train import TrainConfig
 
 PARTS = ("viewpoint", "camera", "light", "material")
@@ -22,7 +24,10 @@ def run(flags: Any, files: list[str]) -> int:
   from dr3d.reading import read_models
 
   models = find_models(flags.models, labels=flags.labels)
+  init = report.load_pipeline(flags.init) if flags.init else None
   config = make_config(flags)
+  if init is not None:
+    config = _go_on(config, init)
   with report.progress(len(models), "reading") as progress:
     reading = read_models(
       models, face_budget=config.pipeline.face_budget, progress=progress
@@ -32,7 +37,13 @@ def run(flags: Any, files: list[str]) -> int:
   from dr3d.training.train import train
 
   begin = time.perf_counter()
-  train(reading.meshes, reading.labels, config=config, workdir=flags.workdir)
+  train(
+    reading.meshes,
+    reading.labels,
+    config=config,
+    workdir=flags.workdir,
+    init=init,
+  )
   seconds = time.perf_counter() - begin
 
   pipeline = pathlib.Path(flags.workdir) / "pipeline"
@@ -71,6 +82,29 @@ def make_config(flags: Any) -> "TrainConfig":
   )
 
 
+def _go_on(config: "TrainConfig", init: "Pipeline") -> "TrainConfig":
+  """The configuration of a run that starts from a pipeline.
+
+  Raises:
+    Dr3dError: a flag asks for what the pipeline has otherwise.
+  """
+  from dr3d.training.train import TrainConfig
+
+  usual, own = TrainConfig().pipeline, init.config
+  for flag, asked, default, value in (
+    ("views", config.pipeline.view_count, usual.view_count, own.view_count),
+    ("pose", config.pipeline.pose, usual.pose, own.pose),
+    ("faces", config.pipeline.face_budget, usual.face_budget, own.face_budget),
+    ("size", config.pipeline.render.size, usual.render.size, own.render.size),
+  ):
+    if asked not in (default, value):
+      raise Dr3dError(
+        f"the pipeline to start from has {flag} {value}, which --{flag} cannot"
+        " change: leave the flag out, or train without --init."
+      )
+  return dataclasses.replace(config, pipeline=own)
+
+
 VERB = Verb(
   name="train",
   summary="Learn, from a folder of labelled models, what tells them apart.",
@@ -98,6 +132,12 @@ VERB = Verb(
       "labels",
       "Table with the columns file and class, instead of the folders' names.",
       "FILE.csv",
+    ),
+    Flag(
+      "init",
+      "Pipeline to start from, whose views, size, faces and pose are kept:"
+      " pretrained for the general one that ships with dr3d.",
+      "DIR",
     ),
     Flag("steps", "Training steps.", "N", 600, "integer", least=1),
     Flag("views", "Pictures of a model.", "N", 6, "integer", least=2),

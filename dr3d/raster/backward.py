@@ -10,6 +10,7 @@ from dr3d.raster.bin import Bins
 from dr3d.raster.face import FaceTable
 from dr3d.raster.forward import Pixels
 from dr3d.raster.fragment import (
+  BACKGROUND_DEPTH,
   CHUNK,
   Fragments,
   Softness,
@@ -45,7 +46,9 @@ def scatter_gradient(
   edge that is nearest to p, at the share t of its length, `d² = ‖p - f‖²` has
   the gradient `-2(1 - t)(p - f)` in the edge's start and `-2t(p - f)` in its
   end. And barycentric weights obey `∂λ_i/∂v_j = -λ_j ∇λ_i`, so what reaches
-  them reaches corner j as `-λ_j Σ_i g_i ∇λ_i`.
+  them reaches corner j as `-λ_j Σ_i g_i ∇λ_i`. A third keeps what would cancel
+  out of the range of depths: the gradients of all z of a pixel add up to what
+  the background takes, so that z is counted from the pixel's top.
 
   Args:
     table: as in `gather_pixels`, and so are `bins`, `softness` and `grid`.
@@ -69,7 +72,7 @@ def scatter_gradient(
   packed = pack(table)
 
   def body(i, both):
-    sums, ranges = both
+    sums, depths = both
     rows, used, tile, center, far, near = cut_chunk(
       table, packed, bins, softness, grid, i * CHUNK
     )
@@ -82,9 +85,9 @@ def scatter_gradient(
 
     # Rounding may differ between the passes: a face at the cut-off that is felt
     # only in this one may lie before the top, and must not overflow.
-    behind = less(f.z - pixel(pixels.top), 0)
-    w = jnp.where(seen, behind, 0) / softness.gamma
-    w = f.coverage * jnp.exp(w) / pixel(pixels.total)
+    behind = jnp.where(seen, less(f.z - pixel(pixels.top), 0), 0)
+    w = jnp.exp(behind / softness.gamma)
+    w = f.coverage * w / pixel(pixels.total)
     g_color = [pixel(color_gradient[c]) for c in range(channels)]
     pull = sum(
       g_color[c] * (f.color[c] - pixel(pixels.color[c]))
@@ -92,8 +95,7 @@ def scatter_gradient(
     )
     pull = jnp.where(seen, w * pull, 0)  # dL/d log w
     g_z = pull / ((near - far)[:, None, None] * softness.gamma)
-    g_near = -jnp.sum(jnp.where(seen, g_z * f.z, 0), axis=(1, 2))
-    g_far = -g_near - jnp.sum(g_z, axis=(1, 2))
+    below = jnp.sum(g_z * behind, axis=(1, 2))
     g_depth = g_z / jnp.where(seen, f.weight_sum, 1)
     mixed = w / jnp.where(seen, f.color_sum, 1)
     g_color_sum = -mixed * sum(
@@ -141,12 +143,15 @@ def scatter_gradient(
     new = jnp.stack(columns, axis=-1)
     face = jax.lax.dynamic_slice_in_dim(bins.face, i * CHUNK, CHUNK)
     sums = sums.at[face].add(jnp.where(used[..., None], new, 0))
-    picture = picture_of(tile, pictures, grid)
-    return sums, ranges.at[picture].add(jnp.stack([g_far, g_near], axis=-1))
+    place = (i * CHUNK,)
+    return sums, jax.lax.dynamic_update_slice(depths, below, place)
 
   sums = jnp.zeros((pictures * faces, 3 * (3 + channels)), dtype)
-  sums, ranges = jax.lax.fori_loop(
-    0, chunk_count(bins), body, (sums, jnp.zeros((pictures, 2), dtype))
+  sums, below = jax.lax.fori_loop(
+    0, chunk_count(bins), body, (sums, jnp.zeros(bins.tile.shape, dtype))
+  )
+  g_far, g_near = _range_gradient(
+    below, bins, softness, pixels, color_gradient, grid=grid, style=style
   )
   sums = sums.reshape(pictures, faces, 3, 3 + channels)
   g_x, g_y, g_depth, *g_color = jnp.transpose(sums, (3, 2, 0, 1))
@@ -159,7 +164,43 @@ def scatter_gradient(
       g_color[c] = g_color[c] * depth
   g_corners = jnp.stack([g_x, g_y, g_depth])
   g_colors = jnp.stack(g_color) if g_color else jnp.zeros_like(table.color)
-  return g_corners, g_colors, ranges[:, 0], ranges[:, 1]
+  return g_corners, g_colors, g_far, g_near
+
+
+def _range_gradient(
+  below, bins, softness, pixels, color_gradient, *, grid, style
+):
+  """Gradients of far and near `[I]`.
+
+  With G the gradient of a fragment's z, these are `Σ G (z - 1)` and `-Σ G z`.
+
+  Args:
+    below: `[blocks]`, `Σ G (z - M)` of each block.
+    bins: as in `scatter_gradient`, and so are all others.
+    softness: traced numbers.
+    pixels: M, S and C.
+    color_gradient: that of C.
+    grid: of tiles.
+    style: how faces are drawn.
+  """
+  pictures = len(softness.far)
+  owner = picture_of(bins.tile, pictures, grid)
+  # As a product, in which no two blocks wait to add to one picture.
+  is_owner = (owner == jnp.arange(pictures)[:, None]).astype(below.dtype)
+  below = jnp.matmul(is_owner, below, precision="highest")
+  if style.is_hard:  # no background, so that a pixel's G add up to 0
+    return below, -below
+
+  def by_picture(field):
+    return field[:-1].reshape(pictures, -1)
+
+  top = by_picture(pixels.top)
+  background = jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)
+  share = background / by_picture(pixels.total)
+  pull = by_picture(jnp.sum(color_gradient * pixels.color, axis=0)) * share
+  g = pull / ((softness.near - softness.far)[:, None] * softness.gamma)
+  g_far = below + jnp.sum(g * (top - 1), axis=1)
+  return g_far, -below - jnp.sum(g * top, axis=1)
 
 
 def _nearest_point(f: Fragments, rows: FaceTable):

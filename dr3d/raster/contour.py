@@ -38,6 +38,7 @@ from dr3d.raster.fragment import (
   chunk_count,
   pixel_offsets,
 )
+from dr3d.raster.gather import take_rows
 
 Array = jax.Array
 
@@ -243,7 +244,9 @@ def soften(
   # the gradient of each product with D would be one.
   data = jnp.concatenate([corners, colors])
   data = _by_edge(jnp.concatenate([data, jnp.roll(data, -1, axis=1)]))
-  data = data.reshape(len(data), -1).T[jnp.maximum(nearest.edge, 0)]
+  data = take_rows(
+    data.reshape(len(data), -1).T, jnp.maximum(nearest.edge, 0).reshape(-1)
+  ).reshape(*nearest.edge.shape, -1)
   first = [data[..., c] for c in range(channels + 2)]
   second = [data[..., channels + 2 + c] for c in range(channels + 2)]
   ax, ay, start, *start_color = first

@@ -16,6 +16,7 @@ from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import PartitionSpec
 
 from dr3d import raster
+from dr3d.device import AXIS
 from dr3d.embed import Embedder
 from dr3d.pipeline import PipelineConfig
 from dr3d.render import Triangles, render
@@ -38,8 +39,6 @@ from dr3d.training.state import OptimizerConfig, State, move, select_parts
 from dr3d.view import take_views
 
 Array = jax.Array
-
-AXIS = "models"  # of the device mesh
 
 
 @dataclasses.dataclass(frozen=True)

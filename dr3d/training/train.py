@@ -15,6 +15,7 @@ import tqdm
 from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import NamedSharding, PartitionSpec
 
+from dr3d.device import share_devices
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
@@ -23,7 +24,7 @@ from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.augment import AugmentConfig
 from dr3d.training.batch import BatchConfig, Sampler, number_classes
 from dr3d.training.state import OptimizerConfig, State, make_state
-from dr3d.training.step import AXIS, LossConfig, train_step
+from dr3d.training.step import LossConfig, train_step
 from dr3d.training.workdir import Log, claim
 from dr3d.view import Views, take_views
 
@@ -64,7 +65,7 @@ def train(
   *,
   config: TrainConfig,
   workdir: str | os.PathLike[str],
-  views: Views | None = None,
+  init: Pipeline | None = None,
   progress: bool = True,
 ) -> Pipeline:
   """Trains G and T, or goes on where an interrupted run stopped.
@@ -78,7 +79,8 @@ def train(
     labels: class of each; models without one (`""`) are each its own class.
     config: the run.
     workdir: working directory; made if missing.
-    views: θ_G to start from; spread over the sphere where None.
+    init: to start from, of the configuration `config.pipeline`; an untrained
+      one where None.
     progress: show a progress bar.
 
   Returns:
@@ -94,10 +96,15 @@ def train(
       "attention goes over all views: batch.view_count must be None, got"
       f" {config.batch.view_count}."
     )
+  if init is not None and init.config != config.pipeline:
+    raise ValueError(
+      "a training that starts from a pipeline keeps its configuration:"
+      " config.pipeline must be init.config."
+    )
   workdir = pathlib.Path(workdir).absolute()
   classes = number_classes(labels)
   sampler = Sampler(classes, config=config.batch, seed=config.seed)
-  claim(workdir, _describe(meshes, labels, config, views))
+  claim(workdir, _describe(meshes, labels, config, init))
   if (workdir / "pipeline").exists():
     return Pipeline.load(workdir / "pipeline")
 
@@ -111,10 +118,10 @@ def train(
     np.stack([mesh.moments for mesh in meshes]),
     classes,
   )
-  devices = _use_devices(sampler.size)
-  start = Pipeline.create(config.pipeline, seed=config.seed)
+  devices = share_devices(sampler.size)
+  start = init or Pipeline.create(config.pipeline, seed=config.seed)
   state = make_state(
-    start.views if views is None else views,
+    start.views,
     start.weights,
     _draw_prototypes(classes, config),
     config=config.optimizer,
@@ -181,20 +188,16 @@ def _describe(
   meshes: Sequence[Mesh],
   labels: Sequence[str],
   config: TrainConfig,
-  views: Views | None,
+  init: Pipeline | None,
 ) -> dict[str, Any]:
   """What tells one run from another."""
-  start = None
-  if views is not None:
-    leaves = jax.tree.leaves(views)
-    start = [np.asarray(leaf).round(4).tolist() for leaf in leaves]
   return {
     **dataclasses.asdict(config),
     "the models": [
       [label, len(mesh.faces)]
       for label, mesh in zip(labels, meshes, strict=True)
     ],
-    "the first viewpoints": start,
+    "the pipeline it starts from": init and init.fingerprint,
   }
 
 
@@ -203,15 +206,6 @@ def _draw_prototypes(classes: np.ndarray, config: TrainConfig) -> jax.Array:
   key = jax.random.fold_in(jax.random.key(config.seed), len(classes))
   shape = (int(classes.max()) + 1, config.pipeline.embed.feature_size)
   return jax.random.normal(key, shape) * shape[1] ** -0.5
-
-
-def _use_devices(batch_size: int) -> DeviceMesh:
-  """As many devices of this host as divide the batch."""
-  devices = jax.devices()
-  count = math.gcd(batch_size, len(devices))
-  return jax.make_mesh(
-    (count,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:count]
-  )
 
 
 def _first_budget(

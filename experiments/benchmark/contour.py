@@ -41,7 +41,13 @@ class Contour:
 
 
 def measure_contour(
-  cuts: int, *, coverage: str, size: int, view: int = 0
+  cuts: int,
+  *,
+  coverage: str,
+  size: int,
+  view: int = 0,
+  distance: float | None = None,
+  fov: float | None = None,
 ) -> Contour:
   """Draws a sphere with its corners at radius 1.
 
@@ -50,10 +56,16 @@ def measure_contour(
     coverage: see `RenderConfig`.
     size: height and width of the picture, pixels.
     view: of twelve viewpoints around it.
+    distance: of the camera, radii; that of `make_views` where None.
+    fov: vertical field of view, radians; that of `make_views` where None.
   """
   ball = trimesh.creation.icosphere(subdivisions=cuts)
   config = RenderConfig(size=size, framing="sphere", coverage=coverage)
   views = make_views(sphere_views(12)[view : view + 1])
+  if distance is not None:
+    views = dataclasses.replace(views, distance=0 * views.distance + distance)
+  if fov is not None:
+    views = dataclasses.replace(views, fov=0 * views.fov + fov)
   triangles = stack_meshes(
     [make_mesh(ball.vertices, ball.faces)],
     face_count=len(ball.faces),
@@ -72,15 +84,15 @@ def measure_contour(
   corners = np.asarray(triangles.corners).reshape(-1, 3)
   pixels = np.asarray(project_points(corners, views, size=size)[0][0])
   focal = size / 2 / np.tan(float(views.fov[0]) / 2)
-  distance = float(views.distance[0])
+  away = float(views.distance[0])
   equal = (ball.volume / (4 / 3 * np.pi)) ** (1 / 3)
   drawn = _last_half(alpha, rays)
   y, x = np.mgrid[:size, :size] + 0.5 - size / 2
   return Contour(
     drawn=drawn,
     outline=_to_outline(pixels - size / 2, rays),
-    circle=focal / np.sqrt(distance**2 - 1),
-    equal=focal * equal / np.sqrt(distance**2 - equal**2),
+    circle=focal / np.sqrt(away**2 - 1),
+    equal=focal * equal / np.sqrt(away**2 - equal**2),
     seam=float(alpha[np.hypot(x, y) < drawn.min() - INNER].min()),
   )
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d import raster
+from dr3d.device import share_devices
 from dr3d.raster.bin import SLOTS, TILE, tile_grid
 from dr3d.render import RenderConfig, fit_budget, render
 from experiments.benchmark.scene import Scene
@@ -95,6 +96,30 @@ def renderer(scene: Scene, *, config: RenderConfig) -> Form:
     pairs=int(usage.blocks) * SLOTS * TILE**2,
     is_counted=True,
   )
+
+
+def shared(scene: Scene, *, config: RenderConfig) -> Form | None:
+  """G with its views shared out; None where there is one device or view."""
+  devices = share_devices(scene.views.count)
+  if devices.size == 1:
+    return None
+  one = renderer(scene, config=config)
+  config = dataclasses.replace(config, size=scene.size, framing="sphere")
+  budget = fit_budget(
+    scene.triangles, scene.views, config=config, devices=devices
+  )
+
+  def draw(triangles, views):
+    images, _ = render(
+      triangles,
+      views,
+      budget=budget,
+      devices=devices,
+      **dataclasses.asdict(config),
+    )
+    return images[0]
+
+  return dataclasses.replace(one, name=f"G, {devices.size} devices", draw=draw)
 
 
 def dense(scene: Scene, *, config: RenderConfig) -> Form:

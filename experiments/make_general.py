@@ -1,0 +1,76 @@
+r"""Lays out what the general pipeline is trained on.
+
+    python -m experiments.make_general --parts=parts --out=work/general
+
+Families of random solids (`experiments.synthesis`), and the train split of the
+parts whose licence lets weights be made from them and passed on. Writes
+`index.csv` with the columns class, file, split, for `experiments.train`.
+"""
+
+import csv
+import os
+import pathlib
+
+import tqdm
+import trimesh
+from absl import app, flags
+
+from experiments.synthesis.family import make_solid
+
+OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+PARTS = flags.DEFINE_string(
+  "parts", None, "Folder with an index.csv that has the column source_set."
+)
+SOURCE = flags.DEFINE_list(
+  "source", ["freecad_parts"], "Source sets of the parts that are taken."
+)
+FAMILIES = flags.DEFINE_integer("families", 1500, "Families of solids.")
+MEMBERS = flags.DEFINE_integer("members", 3, "Solids of a family.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the solids.")
+
+
+def main(_) -> None:
+  out = pathlib.Path(OUT.value)
+  rows = _write_solids(out)
+  if PARTS.value:
+    rows += _link_parts(pathlib.Path(PARTS.value), out)
+  with (out / "index.csv").open("w", newline="") as file:
+    csv.writer(file).writerows([("class", "file", "split"), *rows])
+  print(f"{out}: {len(rows)} models of {len({row[0] for row in rows})} classes")
+
+
+def _write_solids(out):
+  rows, empty = [], 0
+  for family in tqdm.trange(FAMILIES.value, unit="family"):
+    folder = f"solid_{family:04d}"
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    for member in range(MEMBERS.value):
+      try:
+        vertices, faces = make_solid(family, member, seed=SEED.value)
+      except ValueError:  # its dimensions left nothing
+        empty += 1
+        continue
+      name = f"{folder}/{member}.ply"
+      trimesh.Trimesh(vertices, faces, process=False).export(out / name)
+      rows.append((folder, name, "train"))
+  if empty:
+    print(f"{empty} solids were left out: nothing remained of them.")
+  return rows
+
+
+def _link_parts(parts, out):
+  rows = []
+  with (parts / "index.csv").open(newline="") as file:
+    for row in csv.DictReader(file):
+      if row["split"] != "train" or row["source_set"] not in SOURCE.value:
+        continue
+      link = out / row["file"]
+      link.parent.mkdir(parents=True, exist_ok=True)
+      if not link.is_symlink():
+        os.symlink((parts / row["file"]).resolve(), link)
+      rows.append((row["class"], row["file"], "train"))
+  return rows
+
+
+if __name__ == "__main__":
+  app.run(main)
