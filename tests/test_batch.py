@@ -44,6 +44,18 @@ def test_over_many_steps_every_model_of_a_class_is_as_frequent():
   np.testing.assert_allclose(share[CLASSES == 4], 1 / 8, atol=0.05)
 
 
+def test_balance_draws_classes_by_their_size():
+  sizes = np.array([1, 4, 16, 64])
+  classes = np.repeat(np.arange(4), sizes)
+  for balance in (0.0, 0.5, 1.0):
+    config = BatchConfig(model_count=1, balance=balance)
+    sampler = Sampler(classes, config=config, seed=3)
+    drawn = np.concatenate([classes[sampler(step)] for step in range(4000)])
+    share = np.bincount(drawn) / len(drawn)
+    expected = sizes**balance / (sizes**balance).sum()
+    np.testing.assert_allclose(share, expected, atol=0.03)
+
+
 def test_models_of_a_class_come_together():
   sampler = make_sampler(model_count=8, models_per_class=2)
   times = np.bincount(CLASSES[sampler(0)], minlength=5)

@@ -33,8 +33,10 @@ class BatchConfig:
   """What a step of training looks at.
 
   Attributes:
-    sampling: `"batch"` draws classes evenly and models of each; `"pair"` is the
+    sampling: `"batch"` draws classes and models of each; `"pair"` is the
       patent's two models of different objects.
+    balance: 0 draws classes evenly, 1 in proportion to their models, so that
+      models come evenly; between, to that power of their number.
     model_count: B, models in a batch.
     models_per_class: models drawn of a class at a time.
     view_count: viewpoints of a step, the same for all its models; more models
@@ -44,6 +46,7 @@ class BatchConfig:
 
   sampling: Literal["batch", "pair"] = "batch"
   model_count: int = 32
+  balance: float = 0.0
   models_per_class: int = 1
   view_count: int | None = 3
 
@@ -79,6 +82,8 @@ class Sampler:
         " table with --labels."
       )
     self._members = [np.flatnonzero(classes == c) for c in np.unique(classes)]
+    sizes = np.array([len(members) for members in self._members])
+    self._weight = config.balance * np.log(sizes)
     pair = config.sampling == "pair"
     self._each = 1 if pair else config.models_per_class
     self._rounds = 2 if pair else config.model_count // self._each
@@ -90,12 +95,13 @@ class Sampler:
     """Returns int `[B]`, the models of a step.
 
     No class comes again before all have come; a model comes again only when
-    all of its class have, and then it is augmented in another way.
+    all of its class have, and then it is augmented in another way. The greatest
+    of log weight + Gumbel noise is a draw without replacement.
     """
     rng = np.random.default_rng((self._seed, step))
     classes = np.concatenate(
       [
-        rng.permutation(len(self._members))
+        np.argsort(-self._weight - rng.gumbel(size=len(self._members)))
         for _ in range(0, self._rounds, len(self._members))
       ]
     )[: self._rounds]
