@@ -112,6 +112,7 @@ def test_kinds_of_likeness_agree_with_loops():
           "vote": forth,
           "symmetric": (forth + back) / 2,
           "aligned": np.mean([cosine[n][n] for n in range(3)]),
+          "posed": (forth + np.mean([cosine[n][n] for n in range(3)])) / 2,
           "pooled": one @ two / np.linalg.norm(one) / np.linalg.norm(two),
         }[kind]
         assert likeness.whole[q, b] == pytest.approx(expected, abs=1e-6)

@@ -140,11 +140,12 @@ VERB = Verb(
       "likeness",
       "How the vectors of two models are compared. best: mean over the"
       " query's views of the best cosine; symmetric: the mean of both"
-      " directions; pooled: cosine of the sums; aligned: view by view; vote:"
-      " by votes, then best, as dr3d query ranks.",
+      " directions; pooled: cosine of the sums; aligned: view by view; posed:"
+      " the mean of best and aligned; vote: by votes, then best, as dr3d query"
+      " ranks.",
       "NAME",
       "best",
-      choices=("best", "symmetric", "pooled", "aligned", "vote"),
+      choices=("best", "symmetric", "pooled", "aligned", "posed", "vote"),
     ),
     Flag(
       "threshold",

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-KINDS = ("best", "symmetric", "pooled", "aligned", "vote")
+KINDS = ("best", "symmetric", "pooled", "aligned", "posed", "vote")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +36,8 @@ def compare_vectors(
       vector of the model; `"symmetric"`: mean of that and of the same with
       query and model exchanged; `"pooled"`: cosine of the sums of the
       vectors; `"aligned"`: mean cosine of the vectors of the same view;
-      `"vote"`: as `"best"`, to which `add_votes` adds the votes.
+      `"posed"`: mean of `"best"` and `"aligned"`, which trusts the pose by
+      half; `"vote"`: as `"best"`, to which `add_votes` adds the votes.
 
   Returns:
     The likeness; a part is a vector of the query, and its likeness to a model
@@ -54,8 +55,10 @@ def compare_vectors(
   parts = cosine.max(axis=3)
   if kind == "pooled":
     whole = _pool(queries) @ _pool(gallery).T
-  elif kind == "aligned":
+  elif kind in ("aligned", "posed"):
     whole = np.einsum("qnbn->qb", cosine) / N
+    if kind == "posed":
+      whole = (whole + parts.mean(axis=1)) / 2
   else:
     whole = parts.mean(axis=1)
     if kind == "symmetric":
