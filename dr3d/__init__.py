@@ -3,7 +3,8 @@
     import dr3d
 
     mesh = dr3d.load_mesh("part.stl")              # file → Mesh
-    pipeline = dr3d.Pipeline.load("work/pipeline")  # G and T, trained
+    pipeline = dr3d.Pipeline.load()                # G and T, as they ship
+    pipeline = dr3d.Pipeline.load("work/pipeline")  # or as you trained them
     pipeline.embed([mesh])                         # float32 [1, N, D]
     pipeline.render(mesh)                          # float32 [N, H, W, 4]
 
@@ -42,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from dr3d.camera import fix_frame, look_at, project_points, quaternion_of
+  from dr3d.device import share_devices
   from dr3d.embed import EmbedConfig
   from dr3d.error import (
     DatabaseError,
@@ -145,6 +147,7 @@ __all__ = [
   "render_hard",
   "render_layers",
   "ring_views",
+  "share_devices",
   "sphere_views",
   "stack_meshes",
   "to_opencv",
@@ -203,6 +206,7 @@ _HOME = {
   "render_hard": "layer",
   "render_layers": "layer",
   "ring_views": "view",
+  "share_devices": "device",
   "sphere_views": "view",
   "stack_meshes": "render",
   "to_opencv": "matrix",

@@ -68,7 +68,7 @@ SIGMA = flags.DEFINE_float("sigma", RenderConfig.sigma, "Softness, pixels.")
 
 def main(_) -> None:
   environment.set_logs(-2)
-  environment.use_cores()
+  jax.config.update("jax_num_cpu_devices", environment.count_cores())
   # Compiling is timed, so nothing may come from a cache.
   jax.config.update("jax_enable_compilation_cache", False)
   peak = cost.measure_peak()

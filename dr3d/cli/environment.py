@@ -49,13 +49,19 @@ def set_cache() -> None:
 def use_cores() -> None:
   """Lets JAX count each core as a device, so that views are shared out.
 
-  One device would draw the views one after the other.
+  One device would draw the views one after the other. Through the environment,
+  as in `set_cache`.
   """
+  os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(count_cores()))
+
+
+def count_cores() -> int:
+  """Cores that this process may use, as many of them as are of use."""
   if hasattr(os, "sched_getaffinity"):
     cores = len(os.sched_getaffinity(0))
   else:
     cores = os.cpu_count() or 1
-  os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(min(cores, MOST_CORES)))
+  return min(cores, MOST_CORES)
 
 
 def set_logs(verbosity: int) -> None:
