@@ -31,9 +31,10 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the solids.")
 
 def main(_) -> None:
   out = pathlib.Path(OUT.value)
-  rows = _write_solids(out)
+  rows = []
   if PARTS.value:
     rows += _link_parts(pathlib.Path(PARTS.value), out)
+  rows += _write_solids(out)
   with (out / "index.csv").open("w", newline="") as file:
     csv.writer(file).writerows([("class", "file", "split"), *rows])
   print(f"{out}: {len(rows)} models of {len({row[0] for row in rows})} classes")

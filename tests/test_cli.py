@@ -324,8 +324,8 @@ def trained(monkeypatch):
   """Replaces the training; tells what it was asked for."""
   calls = []
 
-  def train(meshes, labels, *, config, workdir):
-    calls.append((meshes, labels, config, workdir))
+  def train(meshes, labels, *, config, workdir, init):
+    calls.append((meshes, labels, config, workdir, init))
 
   module = importlib.import_module("dr3d.training.train")
   monkeypatch.setattr(module, "train", train)
@@ -349,7 +349,8 @@ def test_train_reads_the_folder_and_says_what_comes_next(
     "--seed=5",
   )
   assert (status, err) == (0, "")
-  ((meshes, labels, config, workdir),) = trained
+  ((meshes, labels, config, workdir, init),) = trained
+  assert init is None
   assert labels == ("flat", "flat", "high", "high")
   assert [mesh.face_count for mesh in meshes] == [8, 6, 8, 6]
   assert workdir == str(work)
@@ -362,6 +363,18 @@ def test_train_reads_the_folder_and_says_what_comes_next(
   assert config.pipeline.pose == "file"
   assert "4 models of 2 classes" in out
   assert f"dr3d index --db=parts.db --models={models} --pipeline='" in out
+
+
+def test_train_goes_on_from_a_pipeline(
+  run, trained, models, pipeline, tmp_path
+):
+  flags = (f"--models={models}", f"--workdir={tmp_path / 'on'}")
+  assert run("train", *flags, f"--init={pipeline}")[0] == 0
+  assert trained[0][4].config == trained[0][2].pipeline
+  assert trained[0][2].pipeline == dr3d.Pipeline.load(pipeline).config
+  status, _, err = run("train", *flags, f"--init={pipeline}", "--views=77")
+  assert status == 1
+  assert "which --views cannot change" in err
 
 
 def test_freeze_all_leaves_nothing_to_g(run, trained, models, tmp_path):

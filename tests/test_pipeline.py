@@ -15,6 +15,7 @@ from dr3d.mesh import make_mesh
 from dr3d.pipeline import (
   CONFIG_FILE,
   FORMAT,
+  PRETRAINED,
   WEIGHTS_FILE,
   Pipeline,
   PipelineConfig,
@@ -184,8 +185,26 @@ def test_a_directory_without_a_pipeline_is_named_with_what_is_missing(
   (saved / WEIGHTS_FILE).unlink()
   with pytest.raises(PipelineError, match=r"weights\.msgpack is missing"):
     Pipeline.load(saved)
-  with pytest.raises(PipelineError, match="no weights ship"):
-    Pipeline.load()
+
+
+def test_a_general_pipeline_ships_and_tells_shapes_apart():
+  pipeline = Pipeline.load()
+  assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 8e6
+  assert (PRETRAINED / "README.md").exists()
+  shapes = [trimesh.creation.icosphere(2), trimesh.creation.annulus(1, 2, 0.5)]
+  shapes += [trimesh.creation.box((1, 2, 3)), trimesh.creation.cone(1, 2)]
+  turn = Rotation.random(random_state=3)
+  known = [make_mesh(shape.vertices, shape.faces) for shape in shapes]
+  turned = [
+    make_mesh(turn.apply(shape.vertices), shape.faces) for shape in shapes
+  ]
+  vectors = pipeline.embed(known + turned)
+  cosine = np.einsum("qnd,bmd->qbnm", vectors[4:], vectors[:4])
+  likeness = cosine.max(axis=3).mean(axis=2)
+  np.testing.assert_array_equal(likeness.argmax(axis=1), range(4))
+  others = likeness - 2 * np.eye(4)
+  assert np.diag(likeness).min() > 0.8
+  assert others.max() < 0.8
 
 
 def test_damaged_weights_are_noticed(saved):

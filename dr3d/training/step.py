@@ -52,7 +52,8 @@ class LossConfig:
     margin: ε of Eq. 2, see `make_margin`.
     temperature: of the contrastive and the prototype loss.
     smoothing: of the prototype loss.
-    objective: of Eq. 3, see `batch_separation_loss`.
+    objective: what moves G: Eq. 3, see `batch_separation_loss`, or "task", the
+      loss of T, as in MVTN; the two networks then have one loss.
     within: weight of Eq. 3b beside Eq. 3a; 1 is the patent's. Eq. 3b drives
       the vectors of a model's views apart, which T is to bring together, and
       `repulsion` keeps the viewpoints apart without it.
@@ -66,7 +67,7 @@ class LossConfig:
   margin: Literal["unit", "patent"] = "unit"
   temperature: float = 0.1
   smoothing: float = 0.1
-  objective: Literal["intent", "literal"] = "intent"
+  objective: Literal["intent", "literal", "task"] = "intent"
   within: float = 0.0
   spread: float = 0.5
   repulsion: float = 1.0
@@ -127,7 +128,8 @@ def train_step(
     again, from the old state, with a larger budget.
 
   References:
-    WO 2021/178001 [0025] for T's step, [0027–0029] for G's.
+    WO 2021/178001 [0025] for T's step, [0027–0029] for G's. Hamdi et al., MVTN,
+    ICCV 2021, for the objective "task".
   """
   if augmentation is not None:
     triangles = augment(triangles, moments, key, config=augmentation)
@@ -207,19 +209,25 @@ def _gradients(
     quaternion = views.quaternion[chosen]
     return _task_loss(features, prototypes, quaternion, labels, loss)
 
+  is_task = loss.objective == "task"
+
   def separation(features):
     terms = batch_separation_loss(
-      features, labels=labels, objective=loss.objective, scale=distance
+      features,
+      labels=labels,
+      objective="intent" if is_task else loss.objective,
+      scale=distance,
     )
     return terms.between + loss.within * terms.within, terms
 
   (slope, g_prototypes), task_terms = jax.grad(task, (0, 1), has_aux=True)(
     everyone, prototypes
   )
-  g_weights, _ = pull_features(mine(slope))
+  g_weights, g_images = pull_features(mine(slope))
 
   (_, terms), slope = jax.value_and_grad(separation, has_aux=True)(everyone)
-  _, g_images = pull_features(mine(slope))
+  if not is_task:
+    _, g_images = pull_features(mine(slope))
 
   def cover(alpha):
     return jnp.sum(coverage_guard(alpha)) / (len(labels) * len(chosen))

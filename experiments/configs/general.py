@@ -1,0 +1,29 @@
+r"""The general pipeline that ships with dr3d: random solids and real parts.
+
+    python -m experiments.make_general --parts=parts --out=work/general
+    python -m experiments.train --config=experiments/configs/general.py \
+      --data=work/general --workdir=work/general.run
+
+Hardware: one CPU core, 40 minutes. Expect: `dr3d/pretrained/README.md`.
+
+Of 1 500 families a step shows sixteen, so that prototypes of classes are hardly
+ever right or wrong: within 300 steps T learns nothing by them here, and the
+contrastive loss, which compares the batch with itself, works.
+"""
+
+from ml_collections import ConfigDict
+
+from dr3d.config import to_values
+from dr3d.training.train import TrainConfig
+
+
+def get_config() -> ConfigDict:
+  """Twelve views; two models of a class at a time, all models evenly."""
+  config = ConfigDict(to_values(TrainConfig()))
+  config.pipeline.view_count = 12
+  config.loss.task = "contrastive"
+  config.batch.models_per_class = 2
+  config.batch.balance = 1.0
+  config.optimizer.steps = 3500
+  config.optimizer.render_every = 8
+  return config
