@@ -108,7 +108,7 @@ def check(directory: pathlib.Path) -> int:
       return 0
     (count, names, broken) = connection.execute(
       "SELECT count(*), count(DISTINCT name), sum(state = 'indexed' AND "
-      "(vectors IS NULL OR name NOT IN (SELECT name FROM shape))) FROM model"
+      "(slot IS NULL OR name NOT IN (SELECT name FROM shape))) FROM model"
     ).fetchone()
   assert count == names, (count, names)
   assert not broken, broken
@@ -116,12 +116,20 @@ def check(directory: pathlib.Path) -> int:
 
 
 def rows(directory: pathlib.Path) -> list[tuple]:
-  """All that a catalogue says of models with a file."""
+  """All that a catalogue says of models with a file, but where vectors stand.
+
+  Their checksum is that of what is there: `rebuild` looks.
+  """
   with sqlite3.connect(directory / FILE) as connection:
-    return connection.execute(
+    connection.row_factory = sqlite3.Row
+    found = connection.execute(
       "SELECT * FROM model LEFT JOIN shape USING (name) "
       "WHERE state <> 'missing' ORDER BY name"
-    ).fetchall()
+    )
+    return [
+      tuple(row[key] for key in row.keys() if key != "slot")  # noqa: SIM118
+      for row in found
+    ]
 
 
 def write_model(path: pathlib.Path, chance: random.Random) -> None:

@@ -55,10 +55,17 @@ LoadPipeline = Callable[[pathlib.Path], Embedder]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-  """A state of the database, read at once: what is searched, and all rows."""
+  """A state of the database, read at once.
+
+  Attributes:
+    gallery: what is searched.
+    models: all rows, by name.
+    keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
+  """
 
   gallery: query.Gallery
   models: dict[str, catalogue.Model]
+  keys: np.ndarray
 
 
 class Archive:
@@ -140,24 +147,34 @@ class Archive:
 
   @functools.cached_property
   def _snapshot(self) -> Snapshot:
-    with (
-      catalogue.open_catalogue(self.directory) as connection,
-      storage.transaction(connection, kind="DEFERRED"),  # one state of it
-    ):
-      names, labels, features = catalogue.read_features(connection)
-      models = catalogue.read_models(connection)
+    try:
+      found, models = self._read_state()
+    except DatabaseError:  # a rebuild that came between has moved the vectors
+      found, models = self._read_state()
+    names, features = found.names, found.features
     if not names:
       raise DatabaseError(
         f"{self.directory} holds no indexed model: index a folder of models."
       )
+    keys = indexfile.spread_keys(found.keys, features.shape[1])
     try:
-      index = self._make_index(features.reshape(-1, features.shape[2]))
+      index = self._make_index(features.reshape(-1, features.shape[2]), keys)
     except ValueError as error:
       raise DatabaseError(
         f"{self.directory} is damaged ({error}): restore it from a copy."
       ) from error
-    gallery = query.Gallery(tuple(names), tuple(labels), features, index)
-    return Snapshot(gallery, {model.name: model for model in models})
+    gallery = query.Gallery(names, found.labels, features, index)
+    return Snapshot(gallery, {model.name: model for model in models}, keys)
+
+  def _read_state(self) -> tuple[catalogue.Searched, list[catalogue.Model]]:
+    with (
+      catalogue.open_catalogue(self.directory) as connection,
+      storage.transaction(connection, kind="DEFERRED"),  # one state of it
+    ):
+      return (
+        catalogue.read_features(connection),
+        catalogue.read_models(connection),
+      )
 
   @property
   def face_budget(self) -> int | None:
@@ -351,14 +368,16 @@ class Archive:
   def _backend(self, vectors: np.ndarray) -> str:
     return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
 
-  def _make_index(self, vectors: np.ndarray) -> index_lib.Index:
+  def _make_index(
+    self, vectors: np.ndarray, keys: np.ndarray
+  ) -> index_lib.Index:
     """The stored index where it fits; else exact search, which is never wrong.
 
     Exact search answers in a fraction of the time that ScaNN takes to train.
     """
     index = None
     if self._backend(vectors) == "scann":
-      index = indexfile.load_index(self.directory, vectors)
+      index = indexfile.load_index(self.directory, vectors, keys=keys)
     return index or index_lib.build_index(vectors, backend="exact")
 
 

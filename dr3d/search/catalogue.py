@@ -1,8 +1,9 @@
-"""The catalogue of a database: one SQLite file with models and vectors.
+"""The catalogue of a database: one SQLite file that says what holds.
 
-A model's vectors stand in the same row as its state, so the two can never
-disagree, whenever the process is killed. The file is in write-ahead mode:
-readers go on, with the state before, while a writer writes.
+A model's row names the slot of its vectors, which stand in a file beside; that
+was written before, so the two never disagree, whenever the process is killed.
+The catalogue is in write-ahead mode: readers go on, with the state before,
+while a writer writes.
 """
 
 import contextlib
@@ -10,15 +11,16 @@ import dataclasses
 import json
 import pathlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from dr3d.error import DatabaseError
+from dr3d.search import vectorfile
 from dr3d.search.storage import connect, reading_mode, transaction
 
 FILE = "catalogue.sqlite"
-FORMAT = 2
+FORMAT = 3
 """Version of the tables; another one is not opened."""
 
 INDEXED = "indexed"
@@ -54,8 +56,8 @@ _COLUMNS = (
   "extent_a",
   "extent_b",
   "extent_c",
-  "views",
-  "vectors",  # last, so that reading the others does not touch it
+  "checksum",
+  "slot",
 )
 _SCHEMA = """
 CREATE TABLE setting (
@@ -82,9 +84,9 @@ CREATE TABLE model (
   extent_a REAL,
   extent_b REAL,
   extent_c REAL,
-  views INTEGER,
-  vectors BLOB,
-  CHECK (state <> 'indexed' OR vectors IS NOT NULL)
+  checksum INTEGER,
+  slot INTEGER,
+  CHECK (state <> 'indexed' OR (slot IS NOT NULL AND checksum IS NOT NULL))
 );
 CREATE TABLE shape (
   name TEXT PRIMARY KEY,
@@ -157,6 +159,23 @@ class Shape:
 
   mesh: bytes
   thumbnail: bytes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Searched:
+  """The indexed models, by name.
+
+  Attributes:
+    names: B names, ascending.
+    labels: B labels.
+    features: float32 [B, N, D]; N = D = 0 where nothing was ever indexed.
+    keys: uint64 [B], equal for models of equal vectors.
+  """
+
+  names: tuple[str, ...]
+  labels: tuple[str, ...]
+  features: np.ndarray
+  keys: np.ndarray
 
 
 def create_catalogue(directory: pathlib.Path, settings: dict[str, str]) -> None:
@@ -266,50 +285,39 @@ def read_shapes(
   return found
 
 
-def read_features(
-  connection: sqlite3.Connection,
-) -> tuple[list[str], list[str], np.ndarray]:
+def read_features(connection: sqlite3.Connection) -> Searched:
   """Reads what is searched: the indexed models.
 
-  Returns:
-    B names, ascending; B labels; float32 [B, N, D] vectors, with B = 0 and
-    N = D = 0 where nothing is indexed.
+  The connection is in a transaction, so that no row is newer than another.
 
   Raises:
-    DatabaseError: the vectors of a model have another shape than those of
-      the first.
+    DatabaseError: the vectors are missing or damaged.
   """
-  names, labels, blobs = [], [], []
-  shape = None
-  rows = connection.execute(
-    "SELECT name, label, views, vectors FROM model WHERE state = ? "
-    "ORDER BY name",
-    (INDEXED,),
+  slots = _read_slots(connection, f"state = '{INDEXED}'")
+  layout = _read_layout(connection)
+  return Searched(
+    tuple(slot.name for slot in slots),
+    tuple(slot.label for slot in slots),
+    vectorfile.read(_home(connection), layout, slots),
+    np.array([slot.checksum for slot in slots], np.int64).view(np.uint64),
   )
-  for name, label, views, blob in rows:
-    shape = shape or (views, len(blob) // 4 // max(1, views))
-    if views != shape[0] or len(blob) != 4 * views * shape[1]:
-      raise DatabaseError(
-        f"The catalogue is damaged: the vectors of {name!r} have another "
-        "shape than those of the models before; restore it from a copy."
-      )
-    names.append(name)
-    labels.append(label)
-    blobs.append(blob)
-  features = np.frombuffer(b"".join(blobs), "<f4").astype(np.float32)
-  return names, labels, features.reshape(len(names), *(shape or (0, 0)))
 
 
 def write_models(
   connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
   """Adds rows or replaces those of the same name, all or none of them."""
+  models = list(models)
   places = ", ".join("?" * len(_COLUMNS))
   with transaction(connection):
+    slots = _store(
+      connection,
+      {m.name: m.features for m in models if m.features is not None},
+    )
     for model in models:
       connection.execute(
         f"REPLACE INTO model ({', '.join(_COLUMNS)}) VALUES ({places})",
-        _to_row(model),
+        _to_row(model, slots.get(model.name, (None, None))),
       )
       connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
       if model.shape is not None:
@@ -328,11 +336,11 @@ def write_vectors(
   """Makes models indexed with new vectors [N, D], all or none of them."""
   with transaction(connection):
     connection.executemany(
-      "UPDATE model SET state = 'indexed', fingerprint = ?, views = ?, "
-      "vectors = ? WHERE name = ?",
+      "UPDATE model SET state = 'indexed', fingerprint = ?, checksum = ?, "
+      "slot = ? WHERE name = ?",
       [
-        (fingerprint, len(vectors), _to_blob(vectors), name)
-        for name, vectors in features.items()
+        (fingerprint, checksum, slot, name)
+        for name, (checksum, slot) in _store(connection, features).items()
       ],
     )
 
@@ -374,6 +382,8 @@ def change_pipeline(
 ) -> None:
   """Writes settings and makes all that was indexed outdated, in one step.
 
+  The vectors, which nothing compares with any more, are given up.
+
   Args:
     connection: the catalogue.
     settings: that name the new pipeline.
@@ -382,18 +392,26 @@ def change_pipeline(
   with transaction(connection):
     for name, value in settings.items():
       write_setting(connection, name, value)
+    layout = _read_layout(connection)
+    layout = vectorfile.Layout(layout.generation + 1)
+    write_setting(connection, vectorfile.SETTING, str(layout))
     connection.execute(
       "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
+    connection.execute("UPDATE model SET slot = NULL, checksum = NULL")
     if not keep_shapes:
       connection.execute("DELETE FROM shape")
+  vectorfile.remove_others(_home(connection), layout)
 
 
 def compact(connection: sqlite3.Connection) -> None:
-  """Checks every page of the file and gives free space back to the disk.
+  """Checks every page and every vector, and gives free space back to the disk.
+
+  The vectors are written anew in the order of the names, so that they can be
+  mapped as they stand.
 
   Raises:
-    DatabaseError: the file is damaged.
+    DatabaseError: a file is damaged.
   """
   (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
   if verdict != "ok":
@@ -401,24 +419,94 @@ def compact(connection: sqlite3.Connection) -> None:
       f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
       "a copy, or index the models into a new database."
     )
+  _rewrite_vectors(connection)
   connection.execute("VACUUM")
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _to_row(model: Model) -> tuple:
-  features = model.features
+def _rewrite_vectors(connection: sqlite3.Connection) -> None:
+  """Writes the vectors of all rows as the next generation, sorted by name."""
+  home = _home(connection)
+  with transaction(connection):
+    layout = _read_layout(connection)
+    rows = _read_slots(connection)
+    features = vectorfile.read(home, layout, rows)
+    if [row.number for row in rows] != list(range(layout.count)):
+      layout = dataclasses.replace(
+        layout, generation=layout.generation + 1, count=0
+      )
+      layout = _append(home, layout, features)
+      write_setting(connection, vectorfile.SETTING, str(layout))
+      connection.executemany(
+        "UPDATE model SET slot = ? WHERE name = ?",
+        [(number, row.name) for number, row in enumerate(rows)],
+      )
+  vectorfile.remove_others(home, layout)
+
+
+def _store(
+  connection: sqlite3.Connection, features: Mapping[str, np.ndarray]
+) -> dict[str, tuple[int, int]]:
+  """Writes vectors beside the catalogue; returns checksum and slot by name."""
+  layout = _read_layout(connection)
+  after = _append(_home(connection), layout, list(features.values()))
+  write_setting(connection, vectorfile.SETTING, str(after))
+  return {
+    name: (vectorfile.hash_vectors(vectors), number)
+    for number, (name, vectors) in enumerate(features.items(), layout.count)
+  }
+
+
+def _append(
+  home: pathlib.Path,
+  layout: vectorfile.Layout,
+  features: Sequence[np.ndarray] | np.ndarray,
+) -> vectorfile.Layout:
+  """Writes vectors.
+
+  Raises:
+    DatabaseError: the disk does not take them.
+  """
+  try:
+    return vectorfile.append(home, layout, features)
+  except OSError as error:
+    raise DatabaseError(
+      f"{home} does not take the vectors ({error.strerror}): make space and "
+      "give the same command again; what was stored before is kept."
+    ) from error
+
+
+def _read_slots(
+  connection: sqlite3.Connection, condition: str = "slot IS NOT NULL"
+) -> list[vectorfile.Slot]:
+  rows = connection.execute(
+    f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
+    "ORDER BY name"
+  )
+  return [vectorfile.Slot(*row) for row in rows]
+
+
+def _read_layout(connection: sqlite3.Connection) -> vectorfile.Layout:
+  row = connection.execute(
+    "SELECT value FROM setting WHERE name = ?", (vectorfile.SETTING,)
+  ).fetchone()
+  return vectorfile.Layout.parse(row[0] if row else None)
+
+
+def _home(connection: sqlite3.Connection) -> pathlib.Path:
+  """The directory that the catalogue is in."""
+  _, _, path = connection.execute("PRAGMA database_list").fetchone()
+  return pathlib.Path(path).parent
+
+
+def _to_row(model: Model, place: tuple[int | None, int | None]) -> tuple:
   return (
     *(getattr(model, column) for column in _PLAIN),
     _to_json(model.metadata),
     *(model.extent or (None, None, None)),
-    None if features is None else len(features),
-    None if features is None else _to_blob(features),
+    *place,
   )
 
 
 def _to_json(metadata: Mapping[str, str]) -> str:
   return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
-
-
-def _to_blob(features: np.ndarray) -> bytes:
-  return features.astype("<f4").tobytes()
