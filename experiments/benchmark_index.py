@@ -31,10 +31,13 @@ from absl import app, flags
 from dr3d.search import index as index_lib
 from dr3d.table import format_table
 
+METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
+
 SIZE = flags.DEFINE_list("size", ["10000", "100000"], "Numbers of vectors.")
 KIND = flags.DEFINE_list("kind", ["clustered", "random"], "Of vectors.")
+METHOD = flags.DEFINE_list("method", list(METHODS), "What is timed.")
 ROW = flags.DEFINE_string("row", None, "Measure one row; prints JSON.")
-JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each row.")
 
 D = 128
 K = 10
@@ -43,7 +46,6 @@ QUERIES = 256
 SHARE = 0.1  # of the lists that faiss looks into
 _ROOM = 1 << 25  # products held at a time
 _BLOCK = 12 * 10_000  # vectors made at a time
-METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
 HEADER = ("vectors", "kind", "method", "recall@10", "q/s 1", "q/s 256",
           "build s", "MiB")  # fmt: skip
 
@@ -56,34 +58,39 @@ def main(argv: list[str]) -> None:
     size, kind, method = json.loads(ROW.value)
     print(json.dumps(measure(size, kind, method)))
     return
-  rows = []
-  for size in map(int, SIZE.value):
-    for kind in KIND.value:
-      for method in METHODS:
-        rows.append((size, kind, method, run([size, kind, method])))
-  if JSON.value:
-    print(json.dumps(rows))
-    return
-  cells = [
-    (
-      str(size),
-      kind,
-      method,
-      *(
-        ("-",) * 5
-        if row is None
-        else (
-          f"{row['recall']:.3f}",
-          f"{row['single']:.0f}",
-          f"{row['batched']:.0f}",
-          f"{row['build']:.1f}",
-          f"{row['memory']:.0f}",
-        )
-      ),
-    )
-    for size, kind, method, row in rows
+  rows = [
+    (size, kind, method)
+    for size in map(int, SIZE.value)
+    for kind in KIND.value
+    for method in METHOD.value
   ]
-  print(format_table(HEADER, cells, right=(0, 3, 4, 5, 6, 7)))
+  found = []
+  for size, kind, method in rows:
+    found.append((size, kind, method, run([size, kind, method])))
+    print(f"{len(found)} of {len(rows)} rows", file=sys.stderr, flush=True)
+    if JSON.value:
+      print(json.dumps(found[-1]), flush=True)
+  if not JSON.value:
+    cells = [format_row(*row) for row in found]
+    print(format_table(HEADER, cells, right=(0, 3, 4, 5, 6, 7)))
+
+
+def format_row(
+  size: int, kind: str, method: str, row: dict | None
+) -> tuple[str, ...]:
+  """Cells of the table."""
+  if row is None:
+    return (str(size), kind, method, *("-",) * 5)
+  return (
+    str(size),
+    kind,
+    method,
+    f"{row['recall']:.3f}",
+    f"{row['single']:.0f}",
+    f"{row['batched']:.0f}",
+    f"{row['build']:.1f}",
+    f"{row['memory']:.0f}",
+  )
 
 
 def run(row: list) -> dict | None:

@@ -10,7 +10,7 @@ to the triangles of the other.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.spatial
@@ -46,6 +46,23 @@ class Fit:
   mean: float
   far: float
   mirrored: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pose:
+  """How one shape is laid upon another: `p ↦ turn @ p + shift`.
+
+  Attributes:
+    turn: float64 [3, 3], from the principal pose of the one to that of the
+      other.
+    shift: float64 [3], radii of the smallest enclosing sphere.
+    distance: mean of the points of the one, laid so, to those of the other,
+      before the last refinement.
+  """
+
+  turn: np.ndarray
+  shift: np.ndarray
+  distance: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,27 +116,52 @@ def compare(one: Cloud, two: Cloud) -> Fit:
   return mirror if better else plain
 
 
+def find_pose(
+  one: Cloud, two: Cloud, *, turns: Sequence[np.ndarray] = ()
+) -> Pose:
+  """Returns how one shape, not mirrored, is best laid upon another.
+
+  Args:
+    one: a shape.
+    two: another one.
+    turns: rotations [3, 3] of the principal pose of one that are tried beside
+      those that the principal axes leave open.
+  """
+  return _find_pose(one, two, mirrored=False, turns=turns)
+
+
 def _fit(one: Cloud, two: Cloud, *, mirrored: bool) -> Fit:
   """Returns the best fit of one, mirrored or not, and two.
 
   Shapes that are far apart after the first steps are left at that: their
   distance is then that of the points, an upper bound.
   """
-  turns = _candidates(one.moments, two.moments, mirrored=mirrored)
+  pose = _find_pose(one, two, mirrored=mirrored)
+  if pose.distance > _POOR:
+    return Fit(pose.distance, pose.distance, mirrored)
+  return Fit(*_measure(one, two, pose.turn, pose.shift), mirrored)
+
+
+def _find_pose(
+  one: Cloud, two: Cloud, *, mirrored: bool, turns: Sequence[np.ndarray] = ()
+) -> Pose:
+  tried = _candidates(one.moments, two.moments, mirrored=mirrored)
+  if len(turns):
+    tried = np.concatenate([tried, turns])
   sparse = one.points[:: max(1, len(one.points) // _COARSE)]
-  error = _distances(two, np.einsum("tij,pj->tpi", turns, sparse))
-  if error.min() > _HOPELESS:
-    return Fit(float(error.min()), float(error.min()), mirrored)
-  tried = [
-    _refine(one, two, turns[i], np.zeros(3), target=_nearest_point)
+  error = _distances(two, np.einsum("tij,pj->tpi", tried, sparse))
+  best = int(error.argmin())
+  if error[best] > _HOPELESS:
+    return Pose(tried[best], np.zeros(3), float(error[best]))
+  moves = [
+    _refine(one, two, tried[i], np.zeros(3), target=_nearest_point)
     for i in np.argsort(error, kind="stable")[:_TRIED]
   ]
-  error = _distances(two, np.array([_move(sparse, *move) for move in tried]))
-  if error.min() > _POOR:
-    return Fit(float(error.min()), float(error.min()), mirrored)
-  move = tried[np.argmin(error)]
-  move = _refine(one, two, *move, target=_nearest, steps=3)
-  return Fit(*_measure(one, two, *move), mirrored)
+  error = _distances(two, np.array([_move(sparse, *move) for move in moves]))
+  move = moves[int(error.argmin())]
+  if error.min() <= _POOR:
+    move = _refine(one, two, *move, target=_nearest, steps=3)
+  return Pose(*move, float(error.min()))
 
 
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:

@@ -260,6 +260,7 @@ class Archive:
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
+    refine: int = 0,
     compare: int = 0,
   ) -> query.Answer:
     """Answers which models a mesh looks like.
@@ -272,6 +273,10 @@ class Archive:
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.
+      refine: how many of the first matches are drawn, aligned with the query,
+        and put in the order of what is seen; see `refinement`. Where the
+        condition asks for the same size, size counts there too. The prediction
+        stays that of the votes.
       compare: how many of the first matches are laid upon the query, so that
         `distance` and `mirrored` are known of them.
 
@@ -291,7 +296,7 @@ class Archive:
     answer = query.find_matches(
       features,
       snapshot.gallery,
-      k=k,
+      k=max(k, refine),
       threshold=threshold,
       exclude=exclude,
       only=only,
@@ -301,6 +306,11 @@ class Archive:
       _give_size(match, snapshot.models[match.model], mesh)
       for match in answer.matches
     ]
+    if refine and matches:
+      is_sized = condition is not None and condition.same_size is not None
+      first = self._refine(mesh, matches[:refine], refine, same_size=is_sized)
+      matches = [*first, *matches[refine:]]
+    matches = matches[:k]
     if compare:
       matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
     return dataclasses.replace(answer, matches=tuple(matches))
@@ -347,6 +357,22 @@ class Archive:
         weakest=weakest,
         progress=progress,
       )
+
+  def _refine(
+    self, mesh: Any, matches: Sequence[Match], room: int, *, same_size: bool
+  ) -> tuple[Match, ...]:
+    """Orders matches by their pictures."""
+    from dr3d.search.refinement import refine_matches
+
+    shapes = self.load_shapes([match.model for match in matches])
+    return refine_matches(
+      mesh,
+      matches,
+      {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()},
+      pipeline=self.pipeline,
+      same_size=same_size,
+      room=room,
+    )
 
   def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
     """Lays matches upon the query, shape by shape."""
