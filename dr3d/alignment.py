@@ -146,14 +146,15 @@ def align(
   )
   key = (len(poses), count, config)
   target = _within_budget(
-    (*key, "target"), lambda room: _draw(known, camera, config.size, room)
+    (*key, "draw"), lambda room: _draw(known, camera, config.size, room)
   )
 
   def judge(move: _Move) -> np.ndarray:
-    def call(room):
-      return _judge(move, query, turn, target, camera, config.size, room)
-
-    return np.asarray(_within_budget((*key, "judge"), call), np.float64)
+    placed = _place(move, query, turn)
+    images = _within_budget(
+      (*key, "draw"), lambda room: _draw(placed, camera, config.size, room)
+    )
+    return np.asarray(_differ(images, target), np.float64)
 
   before = judge(first)
   best, move = before, first
@@ -320,10 +321,9 @@ def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
   def join(*parts: Array) -> Array:
     return jnp.stack(parts, axis=-1).reshape(K * V, -1, 3, len(parts))
 
-  opposite = jnp.broadcast_to(solid.opposite, (K, *solid.opposite.shape[1:]))
   soft = raster.soft_edges(
     join(x, y, z),
-    jnp.repeat(opposite, V, axis=0),
+    jnp.repeat(solid.opposite, V, axis=0),
     towards=jnp.array([0.0, 0.0, 1.0]),
   )
   color, alpha, usage = raster.rasterize(
@@ -341,6 +341,7 @@ def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
   return image.reshape(K, V, size, size, 5), usage
 
 
+@jax.jit
 def _place(move: _Move, query: _Solid, turn: Array) -> _Solid:
   """The query, laid upon each candidate."""
   rotation = jnp.einsum(
@@ -352,7 +353,8 @@ def _place(move: _Move, query: _Solid, turn: Array) -> _Solid:
   )
   corners = corners * jnp.exp(move.scale)[:, None, None, None]
   corners = corners + move.shift[:, None, None]
-  return _Solid(corners, normals, query.opposite)
+  opposite = jnp.broadcast_to(query.opposite, corners.shape[:3])
+  return _Solid(corners, normals, opposite)
 
 
 def _rotate(vector: Array) -> Array:
@@ -361,6 +363,7 @@ def _rotate(vector: Array) -> Array:
   return rotation_matrix(q)
 
 
+@jax.jit
 def _differ(images: Array, target: Array) -> Array:
   """Difference [K] of pictures, rounded absolute values at several sizes."""
   difference = images - target
@@ -376,15 +379,10 @@ def _differ(images: Array, target: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames=("size", "budget"))
-def _judge(move, query, turn, target, camera, size, budget):
-  images, usage = _draw(_place(move, query, turn), camera, size, budget)
-  return _differ(images, target), usage
-
-
-@functools.partial(jax.jit, static_argnames=("size", "budget"))
 def _slope(move, query, turn, target, camera, size, budget):
   def total(move):
-    loss, usage = _judge(move, query, turn, target, camera, size, budget)
+    images, usage = _draw(_place(move, query, turn), camera, size, budget)
+    loss = _differ(images, target)
     return loss.sum(), (loss, usage)
 
   return jax.grad(total, has_aux=True)(move)
