@@ -3,11 +3,12 @@ r"""Kills `dr3d index` at random moments and looks at what is left.
     python -m experiments.kill_index --kills=50
 
 Indexes a folder of small meshes again and again with the command, each run
-killed (SIGKILL) at a random moment up to about the length of a whole run.
-Between kills some files change, come or go. After every kill the database, if
-there is one, must open, answer, and hold no row twice; at the end one run is
-left to finish, and the catalogue must be that of a fresh database of the same
-folder, to the byte. Prints one line a kill.
+killed (SIGKILL) at a random moment up to about the length of a whole run; a
+run that had ended before does not count. Between kills some files change, come
+or go. After every kill the database, if there is one, must open, hold no row
+twice, and have for each indexed row the vectors that were written; at the end
+one run is left to finish, and the catalogue must be that of a fresh database of
+the same folder, to the byte. Prints one line a kill.
 """
 
 import pathlib
@@ -24,7 +25,8 @@ from absl import app, flags
 
 from dr3d.cli import environment
 from dr3d.pipeline import EmbedConfig, Pipeline, PipelineConfig, RenderConfig
-from dr3d.search.catalogue import FILE
+from dr3d.search.catalogue import FILE, open_catalogue, read_features
+from dr3d.search.storage import transaction
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs that are killed.")
 MODELS = flags.DEFINE_integer("models", 300, "Files in the folder.")
@@ -52,19 +54,20 @@ def main(argv: list[str]) -> None:
     finish(start(root / "timed", root))
     whole = time.perf_counter() - begin
     print(f"a whole run takes {whole:.1f} s", flush=True)
-    for kill in range(KILLS.value):
+    landed = late = 0
+    while landed < KILLS.value:
       process = start(root / "db", root)
-      moment = chance.uniform(0.4, 1.0) * whole
+      moment = chance.uniform(0.1, 1.0) * whole
       time.sleep(moment)
-      ended = process.poll() is not None
-      process.send_signal(signal.SIGKILL)
-      process.wait()
-      found = check(root / "db")
-      print(
-        f"{kill + 1}: after {moment:.1f} s, {found} rows"
-        f"{', had ended' if ended else ''}",
-        flush=True,
-      )
+      if process.poll() is None:
+        landed += 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = check(root / "db")
+        print(f"{landed}: after {moment:.1f} s, {found} rows", flush=True)
+      else:
+        late += 1
+        whole *= 0.9
       for _ in range(MODELS.value // 4):
         i = chance.randrange(2 * MODELS.value)
         write_model(models / f"{i % 7}" / f"{i:04d}.stl", chance)
@@ -72,6 +75,7 @@ def main(argv: list[str]) -> None:
     finish(start(root / "db", root))
     finish(start(root / "fresh", root))
     same = rows(root / "db") == rows(root / "fresh")
+  print(f"{landed} runs killed, {late} had ended before")
   print("the same as a fresh database" if same else "NOT the same")
   sys.exit(not same)
 
@@ -112,13 +116,18 @@ def check(directory: pathlib.Path) -> int:
     ).fetchone()
   assert count == names, (count, names)
   assert not broken, broken
+  with (
+    open_catalogue(directory) as opened,
+    transaction(opened, kind="DEFERRED"),
+  ):
+    read_features(opened)  # raises where a checksum is not that of the vectors
   return count
 
 
 def rows(directory: pathlib.Path) -> list[tuple]:
   """All that a catalogue says of models with a file, but where vectors stand.
 
-  Their checksum is that of what is there: `rebuild` looks.
+  Their checksum is among it, and `check` looks whether it holds.
   """
   with sqlite3.connect(directory / FILE) as connection:
     connection.row_factory = sqlite3.Row

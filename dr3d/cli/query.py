@@ -38,7 +38,7 @@ COLUMNS = (
   "difference",
   "error",
 )
-REFINED = 10  # matches, where --refine does not say
+REFINED = 20  # matches, where --refine does not say
 SAME = 0.005  # distance up to which a shape is called the same; see duplicate
 
 
@@ -233,9 +233,9 @@ VERB = Verb(
     same shape, and its scale.
 
     With --refine the first matches are put in another order: the file is laid
-    upon each model, both are drawn from six sides, turned, moved and scaled
-    until the pictures agree best, and the least difference comes first. That
-    tells near-alike models apart, above all for scans, and takes seconds. With
+    upon each, and the three that fit best are drawn beside it from six sides,
+    turned, moved and scaled until the pictures agree. That tells near-alike
+    models apart, above all for scans, and takes about a second. With
     --same-size they are compared at their true sizes.
 
     With --json, stdout is one JSON document: a list with, for each file,
@@ -275,8 +275,8 @@ VERB = Verb(
     UNIT,
     Flag(
       "refine",
-      "Order so many first matches by render and compare; without a value"
-      f" {REFINED}.",
+      "Order so many first matches by how well the file fits upon them;"
+      f" without a value {REFINED}.",
       "K",
       kind="optional",
     ),

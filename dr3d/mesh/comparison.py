@@ -54,15 +54,14 @@ class Pose:
 
   Attributes:
     turn: float64 [3, 3], from the principal pose of the one to that of the
-      other.
+      other; mirrored where the fit is.
     shift: float64 [3], radii of the smallest enclosing sphere.
-    distance: mean of the points of the one, laid so, to those of the other,
-      before the last refinement.
+    fit: how well it covers the other then.
   """
 
   turn: np.ndarray
   shift: np.ndarray
-  distance: float
+  fit: Fit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,60 +107,52 @@ def compare(one: Cloud, two: Cloud) -> Fit:
   A shape that is its own mirror image, or nearly, fits both ways; it is not
   called mirrored.
   """
-  plain = _fit(one, two, mirrored=False)
+  plain = find_pose(one, two).fit
   if plain.mean <= _GOOD:
     return plain
-  mirror = _fit(one, two, mirrored=True)
+  mirror = find_pose(one, two, mirrored=True).fit
   better = mirror.mean < min(_BETTER * plain.mean, plain.mean - _GOOD)
   return mirror if better else plain
 
 
 def find_pose(
-  one: Cloud, two: Cloud, *, turns: Sequence[np.ndarray] = ()
+  one: Cloud,
+  two: Cloud,
+  *,
+  mirrored: bool = False,
+  turns: Sequence[np.ndarray] = (),
 ) -> Pose:
-  """Returns how one shape, not mirrored, is best laid upon another.
+  """Returns how one shape, mirrored or not, is best laid upon another.
+
+  Shapes that are far apart after the first steps are left at that: their
+  distance is then that of the points, an upper bound.
 
   Args:
     one: a shape.
     two: another one.
+    mirrored: whether the mirror image of one is laid upon two.
     turns: rotations [3, 3] of the principal pose of one that are tried beside
       those that the principal axes leave open.
   """
-  return _find_pose(one, two, mirrored=False, turns=turns)
-
-
-def _fit(one: Cloud, two: Cloud, *, mirrored: bool) -> Fit:
-  """Returns the best fit of one, mirrored or not, and two.
-
-  Shapes that are far apart after the first steps are left at that: their
-  distance is then that of the points, an upper bound.
-  """
-  pose = _find_pose(one, two, mirrored=mirrored)
-  if pose.distance > _POOR:
-    return Fit(pose.distance, pose.distance, mirrored)
-  return Fit(*_measure(one, two, pose.turn, pose.shift), mirrored)
-
-
-def _find_pose(
-  one: Cloud, two: Cloud, *, mirrored: bool, turns: Sequence[np.ndarray] = ()
-) -> Pose:
   tried = _candidates(one.moments, two.moments, mirrored=mirrored)
   if len(turns):
     tried = np.concatenate([tried, turns])
   sparse = one.points[:: max(1, len(one.points) // _COARSE)]
   error = _distances(two, np.einsum("tij,pj->tpi", tried, sparse))
-  best = int(error.argmin())
-  if error[best] > _HOPELESS:
-    return Pose(tried[best], np.zeros(3), float(error[best]))
+  least = float(error.min())
+  if least > _HOPELESS:
+    fit = Fit(least, least, mirrored)
+    return Pose(tried[int(error.argmin())], np.zeros(3), fit)
   moves = [
     _refine(one, two, tried[i], np.zeros(3), target=_nearest_point)
     for i in np.argsort(error, kind="stable")[:_TRIED]
   ]
   error = _distances(two, np.array([_move(sparse, *move) for move in moves]))
-  move = moves[int(error.argmin())]
-  if error.min() <= _POOR:
-    move = _refine(one, two, *move, target=_nearest, steps=3)
-  return Pose(*move, float(error.min()))
+  least, move = float(error.min()), moves[int(error.argmin())]
+  if least > _POOR:
+    return Pose(*move, Fit(least, least, mirrored))
+  move = _refine(one, two, *move, target=_nearest, steps=3)
+  return Pose(*move, Fit(*_measure(one, two, *move), mirrored))
 
 
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:

@@ -273,10 +273,10 @@ class Archive:
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.
-      refine: how many of the first matches are drawn, aligned with the query,
-        and put in the order of what is seen; see `refinement`. Where the
-        condition asks for the same size, size counts there too. The prediction
-        stays that of the votes.
+      refine: how many of the first matches the query is laid upon and put in
+        the order of how well it fits, the best of them by their pictures; see
+        `refinement`. Where the condition asks for the same size, size counts
+        there too. The prediction stays that of the votes.
       compare: how many of the first matches are laid upon the query, so that
         `distance` and `mirrored` are known of them.
 
@@ -308,7 +308,7 @@ class Archive:
     ]
     if refine and matches:
       is_sized = condition is not None and condition.same_size is not None
-      first = self._refine(mesh, matches[:refine], refine, same_size=is_sized)
+      first = self._refine(mesh, matches[:refine], same_size=is_sized)
       matches = [*first, *matches[refine:]]
     matches = matches[:k]
     if compare:
@@ -359,9 +359,9 @@ class Archive:
       )
 
   def _refine(
-    self, mesh: Any, matches: Sequence[Match], room: int, *, same_size: bool
+    self, mesh: Any, matches: Sequence[Match], *, same_size: bool
   ) -> tuple[Match, ...]:
-    """Orders matches by their pictures."""
+    """Orders matches by how well they fit."""
     from dr3d.search.refinement import refine_matches
 
     shapes = self.load_shapes([match.model for match in matches])
@@ -371,7 +371,6 @@ class Archive:
       {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()},
       pipeline=self.pipeline,
       same_size=same_size,
-      room=room,
     )
 
   def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
