@@ -12,6 +12,7 @@ from dr3d.cli import report
 from dr3d.cli.reading import UNIT
 from dr3d.cli.verb import Flag, UsageError, Verb, read_pairs
 from dr3d.error import Dr3dError
+from dr3d.search.relation import NEAR
 
 if TYPE_CHECKING:
   from dr3d.search.condition import Condition
@@ -39,7 +40,6 @@ COLUMNS = (
   "error",
 )
 REFINED = 20  # matches, where --refine does not say
-SAME = 0.005  # distance up to which a shape is called the same; see duplicate
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -198,7 +198,7 @@ def format_entry(entry: dict[str, Any]) -> str:
 
 def describe(match: dict[str, Any]) -> str:
   """What laying the match upon the query has shown, in a few words."""
-  if match["distance"] is None or match["distance"] > SAME:
+  if match["distance"] is None or match["distance"] > NEAR:
     return ""
   words = ["mirrored" if match["mirrored"] else "same shape"]
   if abs(match["scale"] - 1) > 0.01:

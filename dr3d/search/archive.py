@@ -20,6 +20,7 @@ from dr3d.search import catalogue, indexfile, query, storage
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
+from dr3d.search.relation import IDENTICAL
 
 if TYPE_CHECKING:
   from dr3d.search import duplicate
@@ -340,7 +341,7 @@ class Archive:
     snapshot = self._snapshot
     names = snapshot.gallery.names
     proposals = {}
-    if weakest != duplicate.IDENTICAL:
+    if weakest != IDENTICAL:
       proposals = dict(
         zip(names, query.find_neighbours(snapshot.gallery), strict=True)
       )
