@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dr3d.search import catalogue
+from dr3d.search import catalogue, slot
 from dr3d.search.catalogue import Model
 from dr3d.search.vectorfile import Layout, Slot, append, hash_vectors, read
 
@@ -76,13 +76,13 @@ def test_vectors_of_another_shape_are_refused(tmp_path):
 def test_a_reader_keeps_what_it_has_read_whatever_is_written(connection):
   one, two, three = draw(0, 3)
   catalogue.write_models(connection, [model("b", one), model("a", two)])
-  before = catalogue.read_features(connection)
+  before = slot.read_features(connection)
   kept = before.features.copy()
   catalogue.delete_models(connection, ["a"])
   catalogue.write_models(connection, [model("b", three)])
   catalogue.compact(connection)
   np.testing.assert_array_equal(before.features, kept)
-  after = catalogue.read_features(connection)
+  after = slot.read_features(connection)
   assert after.names == ("b",)
   np.testing.assert_array_equal(after.features, [three])
 
@@ -90,7 +90,7 @@ def test_a_reader_keeps_what_it_has_read_whatever_is_written(connection):
 def test_a_slot_is_never_named_twice(connection):
   one, two = draw(0, 2)
   catalogue.write_models(connection, [model("a", one)])
-  mapped = catalogue.read_features(connection).features
+  mapped = slot.read_features(connection).features
   catalogue.delete_models(connection, ["a"])
   catalogue.write_models(connection, [model("a", two)])
   np.testing.assert_array_equal(mapped, [one])
@@ -103,9 +103,9 @@ def test_compacting_drops_gaps_and_sorts(connection, tmp_path):
     connection, [model(*pair) for pair in zip(names, features, strict=True)]
   )
   catalogue.delete_models(connection, ["d", "f"])
-  before = catalogue.read_features(connection)
+  before = slot.read_features(connection)
   catalogue.compact(connection)
-  after = catalogue.read_features(connection)
+  after = slot.read_features(connection)
   for field in dataclasses.fields(after):
     np.testing.assert_array_equal(
       getattr(after, field.name), getattr(before, field.name)
@@ -124,7 +124,7 @@ def test_a_batch_that_is_not_committed_leaves_no_trace(connection):
   with pytest.raises(Exception, match="CHECK constraint"):
     catalogue.write_models(connection, [wrong])
   catalogue.write_models(connection, [model("c", two)])
-  found = catalogue.read_features(connection)
+  found = slot.read_features(connection)
   assert found.names == ("a", "c")
   np.testing.assert_array_equal(found.features, [one, two])
 
@@ -134,7 +134,7 @@ def test_equal_vectors_have_equal_keys(connection):
   catalogue.write_models(
     connection, [model("a", one), model("b", two), model("c", one)]
   )
-  a, b, c = catalogue.read_features(connection).keys
+  a, b, c = slot.read_features(connection).keys
   assert a == c != b
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue, indexfile, query, storage
+from dr3d.search import catalogue, indexfile, query, slot, storage
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
@@ -167,13 +167,13 @@ class Archive:
     gallery = query.Gallery(names, found.labels, features, index)
     return Snapshot(gallery, {model.name: model for model in models}, keys)
 
-  def _read_state(self) -> tuple[catalogue.Searched, list[catalogue.Model]]:
+  def _read_state(self) -> tuple[slot.Searched, list[catalogue.Model]]:
     with (
       catalogue.open_catalogue(self.directory) as connection,
       storage.transaction(connection, kind="DEFERRED"),  # one state of it
     ):
       return (
-        catalogue.read_features(connection),
+        slot.read_features(connection),
         catalogue.read_models(connection),
       )
 

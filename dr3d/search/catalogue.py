@@ -11,12 +11,12 @@ import dataclasses
 import json
 import pathlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from dr3d.error import DatabaseError
-from dr3d.search import vectorfile
+from dr3d.search import slot
 from dr3d.search.storage import connect, reading_mode, transaction
 
 FILE = "catalogue.sqlite"
@@ -161,23 +161,6 @@ class Shape:
   thumbnail: bytes
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Searched:
-  """The indexed models, by name.
-
-  Attributes:
-    names: B names, ascending.
-    labels: B labels.
-    features: float32 [B, N, D]; N = D = 0 where nothing was ever indexed.
-    keys: uint64 [B], equal for models of equal vectors.
-  """
-
-  names: tuple[str, ...]
-  labels: tuple[str, ...]
-  features: np.ndarray
-  keys: np.ndarray
-
-
 def create_catalogue(directory: pathlib.Path, settings: dict[str, str]) -> None:
   """Makes the catalogue of a new database, in one transaction.
 
@@ -285,24 +268,6 @@ def read_shapes(
   return found
 
 
-def read_features(connection: sqlite3.Connection) -> Searched:
-  """Reads what is searched: the indexed models.
-
-  The connection is in a transaction, so that no row is newer than another.
-
-  Raises:
-    DatabaseError: the vectors are missing or damaged.
-  """
-  slots = _read_slots(connection, f"state = '{INDEXED}'")
-  layout = _read_layout(connection)
-  return Searched(
-    tuple(slot.name for slot in slots),
-    tuple(slot.label for slot in slots),
-    vectorfile.read(_home(connection), layout, slots),
-    np.array([slot.checksum for slot in slots], np.int64).view(np.uint64),
-  )
-
-
 def write_models(
   connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
@@ -310,14 +275,14 @@ def write_models(
   models = list(models)
   places = ", ".join("?" * len(_COLUMNS))
   with transaction(connection):
-    slots = _store(
+    stored = slot.store(
       connection,
       {m.name: m.features for m in models if m.features is not None},
     )
     for model in models:
       connection.execute(
         f"REPLACE INTO model ({', '.join(_COLUMNS)}) VALUES ({places})",
-        _to_row(model, slots.get(model.name, (None, None))),
+        _to_row(model, stored.get(model.name, (None, None))),
       )
       connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
       if model.shape is not None:
@@ -339,8 +304,8 @@ def write_vectors(
       "UPDATE model SET state = 'indexed', fingerprint = ?, checksum = ?, "
       "slot = ? WHERE name = ?",
       [
-        (fingerprint, checksum, slot, name)
-        for name, (checksum, slot) in _store(connection, features).items()
+        (fingerprint, checksum, number, name)
+        for name, (checksum, number) in slot.store(connection, features).items()
       ],
     )
 
@@ -392,16 +357,13 @@ def change_pipeline(
   with transaction(connection):
     for name, value in settings.items():
       write_setting(connection, name, value)
-    layout = _read_layout(connection)
-    layout = vectorfile.Layout(layout.generation + 1)
-    write_setting(connection, vectorfile.SETTING, str(layout))
+    slot.begin_anew(connection)
     connection.execute(
       "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
-    connection.execute("UPDATE model SET slot = NULL, checksum = NULL")
     if not keep_shapes:
       connection.execute("DELETE FROM shape")
-  vectorfile.remove_others(_home(connection), layout)
+  slot.sweep(connection)
 
 
 def compact(connection: sqlite3.Connection) -> None:
@@ -419,84 +381,11 @@ def compact(connection: sqlite3.Connection) -> None:
       f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
       "a copy, or index the models into a new database."
     )
-  _rewrite_vectors(connection)
+  with transaction(connection):
+    slot.sort(connection)
+  slot.sweep(connection)
   connection.execute("VACUUM")
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _rewrite_vectors(connection: sqlite3.Connection) -> None:
-  """Writes the vectors of all rows as the next generation, sorted by name."""
-  home = _home(connection)
-  with transaction(connection):
-    layout = _read_layout(connection)
-    rows = _read_slots(connection)
-    features = vectorfile.read(home, layout, rows)
-    if [row.number for row in rows] != list(range(layout.count)):
-      layout = dataclasses.replace(
-        layout, generation=layout.generation + 1, count=0
-      )
-      layout = _append(home, layout, features)
-      write_setting(connection, vectorfile.SETTING, str(layout))
-      connection.executemany(
-        "UPDATE model SET slot = ? WHERE name = ?",
-        [(number, row.name) for number, row in enumerate(rows)],
-      )
-  vectorfile.remove_others(home, layout)
-
-
-def _store(
-  connection: sqlite3.Connection, features: Mapping[str, np.ndarray]
-) -> dict[str, tuple[int, int]]:
-  """Writes vectors beside the catalogue; returns checksum and slot by name."""
-  layout = _read_layout(connection)
-  after = _append(_home(connection), layout, list(features.values()))
-  write_setting(connection, vectorfile.SETTING, str(after))
-  return {
-    name: (vectorfile.hash_vectors(vectors), number)
-    for number, (name, vectors) in enumerate(features.items(), layout.count)
-  }
-
-
-def _append(
-  home: pathlib.Path,
-  layout: vectorfile.Layout,
-  features: Sequence[np.ndarray] | np.ndarray,
-) -> vectorfile.Layout:
-  """Writes vectors.
-
-  Raises:
-    DatabaseError: the disk does not take them.
-  """
-  try:
-    return vectorfile.append(home, layout, features)
-  except OSError as error:
-    raise DatabaseError(
-      f"{home} does not take the vectors ({error.strerror}): make space and "
-      "give the same command again; what was stored before is kept."
-    ) from error
-
-
-def _read_slots(
-  connection: sqlite3.Connection, condition: str = "slot IS NOT NULL"
-) -> list[vectorfile.Slot]:
-  rows = connection.execute(
-    f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
-    "ORDER BY name"
-  )
-  return [vectorfile.Slot(*row) for row in rows]
-
-
-def _read_layout(connection: sqlite3.Connection) -> vectorfile.Layout:
-  row = connection.execute(
-    "SELECT value FROM setting WHERE name = ?", (vectorfile.SETTING,)
-  ).fetchone()
-  return vectorfile.Layout.parse(row[0] if row else None)
-
-
-def _home(connection: sqlite3.Connection) -> pathlib.Path:
-  """The directory that the catalogue is in."""
-  _, _, path = connection.execute("PRAGMA database_list").fetchone()
-  return pathlib.Path(path).parent
 
 
 def _to_row(model: Model, place: tuple[int | None, int | None]) -> tuple:

@@ -24,9 +24,6 @@ import numpy as np
 from dr3d.error import DatabaseError
 from dr3d.staging import sync
 
-SETTING = "vectors"
-"""Name of the setting that holds a `Layout`."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
