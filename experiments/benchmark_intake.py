@@ -123,7 +123,7 @@ def write_models(folder: pathlib.Path) -> None:
   """Writes spheres with bumps, a different one each."""
   folder.mkdir()
   rng = np.random.default_rng(0)
-  rings = round((FACES.value / 2) ** 0.5)
+  rings = 1 + round((1 + FACES.value / 4) ** 0.5)  # 4 rings (rings - 2) faces
   sphere = trimesh.creation.uv_sphere(count=[rings, rings])
   for i in range(MODELS.value):
     waves = rng.normal(size=(5, 3)) * 3

@@ -7,14 +7,15 @@ for it with the command (once to compile, then cold: a new process that finds
 compiled programs in the cache), and then in a process that goes on: reading the
 file, embedding it and searching, the median of ten. The stages of a cold start
 are those of the library in a new process, one after the other; the command
-reads the mesh meanwhile in a child. Seconds of the clock, and of CPU time where
-the stage is in one process: on a machine that has other work, only the latter
+reads the mesh meanwhile in a child. Seconds of the clock and of CPU time, of
+the command with its child: on a machine that has other work, only the latter
 tells.
 """
 
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ FACES = flags.DEFINE_integer("faces", 10_000, "Of the mesh, about.")
 VIEWS = flags.DEFINE_integer("views", 12, "N.")
 STAGES = flags.DEFINE_list("stages", None, "Database and mesh: measure here.")
 
+CHARGED = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
 
 def main(argv: list[str]) -> None:
   del argv
@@ -41,7 +44,7 @@ def main(argv: list[str]) -> None:
     root = pathlib.Path(temporary)
     environment = {**os.environ, "DR3D_CACHE": str(root / "cache")}
     fill(root / "db")
-    rings = round((FACES.value / 2) ** 0.5)
+    rings = 1 + round((1 + FACES.value / 4) ** 0.5)  # 4 rings (rings - 2) faces
     mesh = trimesh.creation.uv_sphere(count=[rings, rings])
     mesh.vertices *= [1, 2, 3] + 0.2 * np.sin(5 * mesh.vertices)
     mesh.export(root / "query.stl")
@@ -49,9 +52,9 @@ def main(argv: list[str]) -> None:
     command += [str(root / "query.stl"), "--json"]
     cold = []
     for _ in range(4):
-      begin = time.perf_counter()
+      begin = read_clocks()
       subprocess.run(command, env=environment, check=True, capture_output=True)
-      cold.append(time.perf_counter() - begin)
+      cold.append(read_clocks() - begin)
     child = [sys.executable, "-m", "experiments.benchmark_query"]
     child += [f"--stages={root / 'db'},{root / 'query.stl'}"]
     output = [
@@ -61,11 +64,12 @@ def main(argv: list[str]) -> None:
       for _ in range(2)
     ][-1]
     stages = json.loads(output.splitlines()[-1])
+  stages = {
+    "dr3d query, compiling": cold[0],
+    "dr3d query, cold": np.median(cold[1:], axis=0),
+    **stages,
+  }
   rows = [
-    ("dr3d query, compiling", f"{cold[0]:.3f}", ""),
-    ("dr3d query, cold", f"{np.median(cold[1:]):.3f}", ""),
-  ]
-  rows += [
     (name, f"{clock:.3f}", f"{cpu:.3f}")
     for name, (clock, cpu) in stages.items()
   ]
@@ -153,8 +157,10 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
 
 
 def read_clocks() -> np.ndarray:
-  """Seconds of the clock and of this process's CPU time."""
-  return np.array([time.perf_counter(), time.process_time()])
+  """Seconds of the clock, and of CPU time of this process and its children."""
+  spent = [resource.getrusage(who) for who in CHARGED]
+  cpu = sum(usage.ru_utime + usage.ru_stime for usage in spent)
+  return np.array([time.perf_counter(), cpu])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,20 @@
-"""Fixtures that several test modules ask for by name."""
+"""Fixtures and profiles that several test modules ask for by name."""
 
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
+
+_COMMON = {
+  "deadline": None,  # the machine may have other work
+  "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
+}
+settings.register_profile(
+  "few", max_examples=30, stateful_step_count=15, derandomize=True, **_COMMON
+)
+settings.register_profile(
+  "thorough", max_examples=1000, stateful_step_count=40, **_COMMON
+)
+settings.load_profile("few")
 
 
 @pytest.fixture

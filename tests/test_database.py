@@ -86,8 +86,10 @@ def open_database(directory, **options):
 
 
 def rows(directory):
+  """All rows but for the slot of the vectors, which stands last."""
   with sqlite3.connect(directory / "catalogue.sqlite") as connection:
-    return connection.execute("SELECT * FROM model ORDER BY name").fetchall()
+    found = connection.execute("SELECT * FROM model ORDER BY name")
+    return [row[:-1] for row in found]
 
 
 def states(database):
@@ -433,8 +435,8 @@ def test_a_directory_without_a_database_is_named(tmp_path):
 
 def test_a_newer_database_is_not_opened(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("PRAGMA user_version = 3")
-  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 3, this one"):
+    connection.execute("PRAGMA user_version = 4")
+  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 4, this one"):
     open_database(database.directory)
 
 
@@ -479,20 +481,33 @@ def test_a_damaged_catalogue_is_an_error_that_says_so(database, damage):
 
 
 @pytest.mark.parametrize(
-  ("change", "message"),
+  ("damage", "message"),
   [
-    ("UPDATE model SET views = 4 WHERE name LIKE '%010%'", "another shape"),
-    ("UPDATE model SET vectors = x'00' WHERE rowid = 9", "another shape"),
+    (lambda content: None, "cannot be read .No such file"),
+    (lambda content: content[:-4], "cannot be read .it is too short"),
+    (lambda content: b"", "cannot be read .it is too short"),
     (
-      "UPDATE model SET vectors = zeroblob(192) WHERE rowid = 9",
-      r"must be finite and of length 1, row 24 has length 0.0",
+      lambda content: content[:300] + b"\0" + content[301:],
+      "is damaged: the vectors of 'kind0/007.stl' are not what was written",
     ),
   ],
 )
-def test_damaged_vectors_are_an_error_that_says_so(database, change, message):
+def test_damaged_vectors_are_an_error_that_says_so(database, damage, message):
+  path = database.directory / "vectors-0.f32"
+  content = damage(path.read_bytes())
+  path.unlink()
+  if content is not None:
+    path.write_bytes(content)
+  with pytest.raises(DatabaseError, match=rf"vectors-0\.f32 {message}"):
+    open_database(database.directory).query(Thing("kind0", 0))
+  with pytest.raises(DatabaseError, match=rf"vectors-0\.f32 {message}"):
+    open_database(database.directory).rebuild()
+
+
+def test_a_row_that_names_a_slot_which_is_not_there_is_damage(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute(change)
-  with pytest.raises(DatabaseError, match=message):
+    connection.execute("UPDATE model SET slot = 40 WHERE rowid = 9")
+  with pytest.raises(DatabaseError, match="is damaged: it has no vectors of"):
     open_database(database.directory).query(Thing("kind0", 0))
 
 

@@ -273,9 +273,8 @@ def test_symmetric_shapes_fit_in_every_pose_and_are_not_mirrored(solid):
 
 
 def test_the_report_is_table_json_and_page(matrix, tmp_path, monkeypatch):
-  from dr3d import page
   from dr3d.cli import duplicates
-  from dr3d.search import duplicate
+  from dr3d.search import page
 
   _, models, meshes = matrix
   groups = find_groups(models, meshes.get)
@@ -290,4 +289,3 @@ def test_the_report_is_table_json_and_page(matrix, tmp_path, monkeypatch):
   assert len(rows) == sum(len(group.members) for group in groups)
   assert rows[0]["model"] == "0.stl"
   assert json.loads(json.dumps(list(map(dataclasses.asdict, groups))))
-  assert duplicates.RELATIONS == duplicate.RELATIONS

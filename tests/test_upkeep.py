@@ -1,6 +1,7 @@
 """Models come and go one by one, and a database lives through it."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import dr3d
 from dr3d import cli
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import pack_mesh, unpack_mesh
-from dr3d.search import catalogue
+from dr3d.search import catalogue, refinement
 from dr3d.search.database import Database
 from dr3d.search.reader import Reader
 from dr3d.search.specimen import hash_geometry, read_specimen
@@ -383,8 +384,38 @@ def test_a_query_in_commands(command, models, tmp_path, monkeypatch):
   for flag in ("--label=y", "--where=no=8"):
     status, _, err = command("query", asked, flag)
     assert (status, "no indexed model has" in err) == (1, True)
-  for flag in ("--where=no", "--same-size=3", "--csv"):
+  for flag in ("--where=no", "--same-size=3", "--refine=0", "--csv"):
     assert command("query", asked, flag, "--json")[0] == 2
+
+
+@pytest.mark.parametrize("flag", ["--refine", "--refine=3"])
+def test_refined_matches_come_from_further_down_than_those_shown(
+  command, models, tmp_path, monkeypatch, flag
+):
+  calls = []
+
+  def turn_round(mesh, matches, meshes, *, pipeline, same_size):
+    calls.append((len(matches), sorted(meshes), same_size))
+    assert mesh.radius > 0
+    assert pipeline.fingerprint
+    turned = zip(range(1, 99), matches[::-1], strict=False)
+    return tuple(dataclasses.replace(m, rank=rank) for rank, m in turned)
+
+  monkeypatch.setattr(refinement, "refine_matches", turn_round)
+  command("index", f"--models={models}", "--jobs=0")
+  asked = write_box(tmp_path / "asked.stl", 1, 2, 4)
+
+  def names(*flags):
+    _, out, _ = command("query", asked, "--csv", *flags)
+    return [row["model"] for row in csv.DictReader(io.StringIO(out))]
+
+  plain = names("--k=9")
+  count = min(len(plain), 3 if "=" in flag else 20)
+  assert names("--k=1", flag) == plain[count - 1 : count]
+  assert names("--k=9", flag) == plain[:count][::-1] + plain[count:]
+  assert calls == [(count, sorted(plain[:count]), False)] * 2
+  names("--same-size", flag)
+  assert calls[2][2] is True
 
 
 def test_duplicates_in_commands(command, models, tmp_path):

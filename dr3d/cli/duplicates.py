@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.search.relation import RELATIONS
 
 if TYPE_CHECKING:
   from dr3d.search.duplicate import Group
-
-RELATIONS = ("identical", "same", "scaled", "mirrored", "similar")
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -22,7 +21,7 @@ def run(flags: Any, files: list[str]) -> int:
   del files
   if flags.json and flags.csv:
     raise UsageError("duplicates: --json and --csv exclude each other.")
-  from dr3d import page
+  from dr3d.search import page
   from dr3d.search.database import Database
   from dr3d.staging import staged_file
 

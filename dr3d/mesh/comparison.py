@@ -10,7 +10,7 @@ to the triangles of the other.
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.spatial
@@ -46,6 +46,22 @@ class Fit:
   mean: float
   far: float
   mirrored: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pose:
+  """How one shape is laid upon another: `p ↦ turn @ p + shift`.
+
+  Attributes:
+    turn: float64 [3, 3], from the principal pose of the one to that of the
+      other; mirrored where the fit is.
+    shift: float64 [3], radii of the smallest enclosing sphere.
+    fit: how well it covers the other then.
+  """
+
+  turn: np.ndarray
+  shift: np.ndarray
+  fit: Fit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,35 +107,52 @@ def compare(one: Cloud, two: Cloud) -> Fit:
   A shape that is its own mirror image, or nearly, fits both ways; it is not
   called mirrored.
   """
-  plain = _fit(one, two, mirrored=False)
+  plain = find_pose(one, two).fit
   if plain.mean <= _GOOD:
     return plain
-  mirror = _fit(one, two, mirrored=True)
+  mirror = find_pose(one, two, mirrored=True).fit
   better = mirror.mean < min(_BETTER * plain.mean, plain.mean - _GOOD)
   return mirror if better else plain
 
 
-def _fit(one: Cloud, two: Cloud, *, mirrored: bool) -> Fit:
-  """Returns the best fit of one, mirrored or not, and two.
+def find_pose(
+  one: Cloud,
+  two: Cloud,
+  *,
+  mirrored: bool = False,
+  turns: Sequence[np.ndarray] = (),
+) -> Pose:
+  """Returns how one shape, mirrored or not, is best laid upon another.
 
   Shapes that are far apart after the first steps are left at that: their
   distance is then that of the points, an upper bound.
+
+  Args:
+    one: a shape.
+    two: another one.
+    mirrored: whether the mirror image of one is laid upon two.
+    turns: rotations [3, 3] of the principal pose of one that are tried beside
+      those that the principal axes leave open.
   """
-  turns = _candidates(one.moments, two.moments, mirrored=mirrored)
+  tried = _candidates(one.moments, two.moments, mirrored=mirrored)
+  if len(turns):
+    tried = np.concatenate([tried, turns])
   sparse = one.points[:: max(1, len(one.points) // _COARSE)]
-  error = _distances(two, np.einsum("tij,pj->tpi", turns, sparse))
-  if error.min() > _HOPELESS:
-    return Fit(float(error.min()), float(error.min()), mirrored)
-  tried = [
-    _refine(one, two, turns[i], np.zeros(3), target=_nearest_point)
+  error = _distances(two, np.einsum("tij,pj->tpi", tried, sparse))
+  least = float(error.min())
+  if least > _HOPELESS:
+    fit = Fit(least, least, mirrored)
+    return Pose(tried[int(error.argmin())], np.zeros(3), fit)
+  moves = [
+    _refine(one, two, tried[i], np.zeros(3), target=_nearest_point)
     for i in np.argsort(error, kind="stable")[:_TRIED]
   ]
-  error = _distances(two, np.array([_move(sparse, *move) for move in tried]))
-  if error.min() > _POOR:
-    return Fit(float(error.min()), float(error.min()), mirrored)
-  move = tried[np.argmin(error)]
+  error = _distances(two, np.array([_move(sparse, *move) for move in moves]))
+  least, move = float(error.min()), moves[int(error.argmin())]
+  if least > _POOR:
+    return Pose(*move, Fit(least, least, mirrored))
   move = _refine(one, two, *move, target=_nearest, steps=3)
-  return Fit(*_measure(one, two, *move), mirrored)
+  return Pose(*move, Fit(*_measure(one, two, *move), mirrored))
 
 
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 
 from dr3d.mesh.repair import drop_rubble
 from dr3d.mesh.surface import (
+  MIX,
   compact,
   cross,
   cross_products,
@@ -26,10 +27,10 @@ from dr3d.mesh.surface import (
   half_edges,
   normalize,
   open_half_edges,
+  unique_rows,
 )
 
 _ROW, _COLUMN = np.triu_indices(4)
-_TWICE = np.where(_ROW == _COLUMN, 1.0, 2.0)
 _SHARE = 0.2  # of the edges, the cheapest, may collapse in one round
 _FOLD = 0.2  # cosine by which a face may turn in one round
 _SLIVER = 1e-8  # squared sine of an angle; flatter, and rounding turns normals
@@ -104,7 +105,7 @@ def _collapse(
     if not len(left):  # the last bodies would vanish
       break
     vertices, faces = result[0], left
-    quadrics[keep] += quadrics[gone]
+    quadrics[:, keep] += quadrics[:, gone]
     collapsed += len(keep)
   return vertices, faces
 
@@ -128,11 +129,12 @@ def _intact(faces: np.ndarray) -> np.ndarray:
   """Returns the faces with three different vertices, doubles dropped."""
   a, b, c = faces.T
   faces = faces[(a != b) & (b != c) & (c != a)]
-  ring = np.sort(faces, axis=1)
-  order = np.lexsort(ring.T)
-  ring = ring[order]
-  double = order[1:][(ring[1:] == ring[:-1]).all(axis=1)]
-  return np.delete(faces, double, axis=0) if len(double) else faces
+  a, b, c = np.sort(faces, axis=1).astype(np.uint64).T
+  codes = np.sort((a * MIX + b) * MIX + c)  # wraps, as a hash should
+  if (codes[1:] != codes[:-1]).all():  # nearly always, and a sort tells
+    return faces
+  first, _ = unique_rows(np.sort(faces, axis=1))
+  return faces[first]
 
 
 def _folds(
@@ -144,8 +146,11 @@ def _folds(
   gone: np.ndarray,
 ) -> np.ndarray:
   """Returns for each collapse whether a face at it turns over or flattens."""
-  a, b, c = new_faces.T
-  alive = (a != b) & (b != c) & (c != a)
+  moved = np.zeros(len(vertices), bool)
+  moved[keep] = moved[gone] = True
+  near = np.flatnonzero(moved[faces].any(axis=1))
+  a, b, c = new_faces[near].T
+  alive = near[(a != b) & (b != c) & (c != a)]
   old = cross_products(vertices, faces[alive])
   corners = new_vertices[new_faces[alive]]
   one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -163,8 +168,11 @@ def _cheapest_apart(
 ) -> np.ndarray:
   """Returns edges that are the cheapest at both ends, in order of cost."""
   blur = (first * 40503 + second * 30011) % 65521 / 65521
-  order = np.argsort(cost * (1 + _SPREAD * blur), kind="stable")
-  order = order[: max(16, int(_SHARE * len(order)))]
+  cost = cost * (1 + _SPREAD * blur)
+  wanted = min(len(cost), max(16, int(_SHARE * len(cost))))
+  limit = np.partition(cost, wanted - 1)[wanted - 1]
+  cheap = np.flatnonzero(cost <= limit)
+  order = cheap[np.argsort(cost[cheap], kind="stable")[:wanted]]
   one, two = first[order], second[order]
   rank = np.arange(len(order))
   best = np.full(count, len(order))
@@ -182,45 +190,49 @@ def _costs(
   second: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the cost of each edge and the point it would collapse to."""
-  total = quadrics[first] + quadrics[second]
-  one, two = vertices[first], vertices[second]
-  square = _dot(one - two, one - two)
-  candidates = np.stack([one, two, _optimum(total, (one + two) / 2, square)])
-  errors = np.stack([_dot(total, _products(p)) for p in candidates])
+  total = quadrics[:, first] + quadrics[:, second]
+  one, two = vertices[first].T, vertices[second].T
+  square = ((one - two) ** 2).sum(axis=0)
+  middle = _optimum(total, (one + two) / 2, square)
+  candidates = np.stack([one, two, middle])
+  errors = np.stack([_errors(total, point) for point in candidates])
   best = errors.argmin(axis=0)
   index = np.arange(len(best))
   cost = np.abs(errors[best, index]) + _SHORT * square
-  return cost, candidates[best, index]
+  return cost, candidates[best, :, index]
+
+
+def _errors(quadrics: np.ndarray, point: np.ndarray) -> np.ndarray:
+  """Returns the squared errors of points [3, n] from quadrics [10, n]."""
+  a, b, c, x, d, e, y, f, z, rest = quadrics
+  p, q, r = point
+  error = p * (a * p + 2 * (b * q + c * r + x))
+  error += q * (d * q + 2 * (e * r + y))
+  error += r * (f * r + 2 * z)
+  return error + rest
 
 
 def _optimum(
   quadrics: np.ndarray, middle: np.ndarray, square: np.ndarray
 ) -> np.ndarray:
   """Returns where quadrics are least; the middle where that is far or vague."""
-  a, b, c, x, d, e, y, f, z, _ = quadrics.T
+  a, b, c, x, d, e, y, f, z, _ = quadrics
   A, B, C = d * f - e * e, c * e - b * f, b * e - c * d
   D, E, F = a * f - c * c, b * c - a * e, a * d - b * b
   determinant = a * A + b * B + c * C
   clear = determinant > 1e-4 * ((a + d + f) / 3) ** 3
   scale = -1 / np.where(clear, determinant, 1.0)
   point = np.stack(
-    [A * x + B * y + C * z, B * x + D * y + E * z, C * x + E * y + F * z],
-    axis=1,
+    [A * x + B * y + C * z, B * x + D * y + E * z, C * x + E * y + F * z]
   )
-  point *= scale[:, None]
-  clear &= _dot(point - middle, point - middle) < 4 * square
-  return np.where(clear[:, None], point, middle)
+  point *= scale
+  clear &= ((point - middle) ** 2).sum(axis=0) < 4 * square
+  return np.where(clear, point, middle)
 
 
 def _dot(one: np.ndarray, two: np.ndarray) -> np.ndarray:
   """Returns the dot products of rows."""
   return np.einsum("ij,ij->i", one, two)
-
-
-def _products(points: np.ndarray) -> np.ndarray:
-  """Returns [n, 10]: its dot product with a quadric is the squared error."""
-  full = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-  return full[:, _ROW] * full[:, _COLUMN] * _TWICE
 
 
 def _plane_quadrics(
@@ -233,7 +245,7 @@ def _plane_quadrics(
 
 
 def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-  """Returns the quadric of each vertex, [V, 10]."""
+  """Returns the quadric of each vertex, [10, V]."""
   product = cross_products(vertices, faces)
   normal = normalize(product)
   area = np.linalg.norm(product, axis=1) / 2
@@ -247,7 +259,7 @@ def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
   owner = np.concatenate([faces.reshape(-1), tail, head])
   parts = np.concatenate([np.repeat(of_face, 3, axis=0), of_rim, of_rim])
   return np.stack(
-    [np.bincount(owner, column, len(vertices)) for column in parts.T], axis=1
+    [np.bincount(owner, column, len(vertices)) for column in parts.T]
   )
 
 

@@ -104,9 +104,11 @@ def _third_moments(corners: np.ndarray, area: np.ndarray) -> np.ndarray:
   products of three of its corners' coordinates a, b, c.
   """
   a, b, c = corners.transpose(1, 0, 2)
-  cube = a**3 + b**3 + c**3 + a * b * c
-  cube += a * a * (b + c) + b * b * (c + a) + c * c * (a + b)
-  return area @ cube / 10
+  # Sums of powers make h₃ by Newton's identities: ((e² + 3 p₂) e + 2 p₃) / 6.
+  square = a * a + b * b + c * c
+  total = a + b + c
+  cube = a * a * a + b * b * b + c * c * c
+  return area @ ((total * total + 3 * square) * total + 2 * cube) / 60
 
 
 def _convex_hull(points: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ and half-edge have the same number.
 
 import numpy as np
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well spread: 2⁶⁴ / φ
+MIX = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ / φ, odd and its bits well spread: for hashes that wrap."""
 
 
 def cross_products(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -70,7 +71,7 @@ def unique_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   rows = np.ascontiguousarray(rows).view(np.uint64)
   code = np.zeros(len(rows), np.uint64)
   for column in rows.T:
-    code = (code ^ column) * _MIX  # wraps, as a hash should
+    code = (code ^ column) * MIX  # wraps, as a hash should
     code ^= code >> np.uint64(29)
   _, first, label = np.unique(code, return_index=True, return_inverse=True)
   if not np.array_equal(rows[first[label]], rows):  # two rows, one code

@@ -16,10 +16,11 @@ import numpy as np
 
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue, indexfile, query, storage
+from dr3d.search import catalogue, indexfile, query, slot, storage
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
+from dr3d.search.relation import IDENTICAL
 
 if TYPE_CHECKING:
   from dr3d.search import duplicate
@@ -55,10 +56,17 @@ LoadPipeline = Callable[[pathlib.Path], Embedder]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-  """A state of the database, read at once: what is searched, and all rows."""
+  """A state of the database, read at once.
+
+  Attributes:
+    gallery: what is searched.
+    models: all rows, by name.
+    keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
+  """
 
   gallery: query.Gallery
   models: dict[str, catalogue.Model]
+  keys: np.ndarray
 
 
 class Archive:
@@ -140,24 +148,34 @@ class Archive:
 
   @functools.cached_property
   def _snapshot(self) -> Snapshot:
-    with (
-      catalogue.open_catalogue(self.directory) as connection,
-      storage.transaction(connection, kind="DEFERRED"),  # one state of it
-    ):
-      names, labels, features = catalogue.read_features(connection)
-      models = catalogue.read_models(connection)
+    try:
+      found, models = self._read_state()
+    except DatabaseError:  # a rebuild that came between has moved the vectors
+      found, models = self._read_state()
+    names, features = found.names, found.features
     if not names:
       raise DatabaseError(
         f"{self.directory} holds no indexed model: index a folder of models."
       )
+    keys = indexfile.spread_keys(found.keys, features.shape[1])
     try:
-      index = self._make_index(features.reshape(-1, features.shape[2]))
+      index = self._make_index(features.reshape(-1, features.shape[2]), keys)
     except ValueError as error:
       raise DatabaseError(
         f"{self.directory} is damaged ({error}): restore it from a copy."
       ) from error
-    gallery = query.Gallery(tuple(names), tuple(labels), features, index)
-    return Snapshot(gallery, {model.name: model for model in models})
+    gallery = query.Gallery(names, found.labels, features, index)
+    return Snapshot(gallery, {model.name: model for model in models}, keys)
+
+  def _read_state(self) -> tuple[slot.Searched, list[catalogue.Model]]:
+    with (
+      catalogue.open_catalogue(self.directory) as connection,
+      storage.transaction(connection, kind="DEFERRED"),  # one state of it
+    ):
+      return (
+        slot.read_features(connection),
+        catalogue.read_models(connection),
+      )
 
   @property
   def face_budget(self) -> int | None:
@@ -243,6 +261,7 @@ class Archive:
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
+    refine: int = 0,
     compare: int = 0,
   ) -> query.Answer:
     """Answers which models a mesh looks like.
@@ -255,6 +274,10 @@ class Archive:
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.
+      refine: how many of the first matches the query is laid upon and put in
+        the order of how well it fits, the best of them by their pictures; see
+        `refinement`. Where the condition asks for the same size, size counts
+        there too. The prediction stays that of the votes.
       compare: how many of the first matches are laid upon the query, so that
         `distance` and `mirrored` are known of them.
 
@@ -274,7 +297,7 @@ class Archive:
     answer = query.find_matches(
       features,
       snapshot.gallery,
-      k=k,
+      k=max(k, refine),
       threshold=threshold,
       exclude=exclude,
       only=only,
@@ -284,6 +307,11 @@ class Archive:
       _give_size(match, snapshot.models[match.model], mesh)
       for match in answer.matches
     ]
+    if refine and matches:
+      is_sized = condition is not None and condition.same_size is not None
+      first = self._refine(mesh, matches[:refine], same_size=is_sized)
+      matches = [*first, *matches[refine:]]
+    matches = matches[:k]
     if compare:
       matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
     return dataclasses.replace(answer, matches=tuple(matches))
@@ -313,7 +341,7 @@ class Archive:
     snapshot = self._snapshot
     names = snapshot.gallery.names
     proposals = {}
-    if weakest != duplicate.IDENTICAL:
+    if weakest != IDENTICAL:
       proposals = dict(
         zip(names, query.find_neighbours(snapshot.gallery), strict=True)
       )
@@ -330,6 +358,21 @@ class Archive:
         weakest=weakest,
         progress=progress,
       )
+
+  def _refine(
+    self, mesh: Any, matches: Sequence[Match], *, same_size: bool
+  ) -> tuple[Match, ...]:
+    """Orders matches by how well they fit."""
+    from dr3d.search.refinement import refine_matches
+
+    shapes = self.load_shapes([match.model for match in matches])
+    return refine_matches(
+      mesh,
+      matches,
+      {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()},
+      pipeline=self.pipeline,
+      same_size=same_size,
+    )
 
   def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
     """Lays matches upon the query, shape by shape."""
@@ -351,14 +394,16 @@ class Archive:
   def _backend(self, vectors: np.ndarray) -> str:
     return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
 
-  def _make_index(self, vectors: np.ndarray) -> index_lib.Index:
+  def _make_index(
+    self, vectors: np.ndarray, keys: np.ndarray
+  ) -> index_lib.Index:
     """The stored index where it fits; else exact search, which is never wrong.
 
     Exact search answers in a fraction of the time that ScaNN takes to train.
     """
     index = None
     if self._backend(vectors) == "scann":
-      index = indexfile.load_index(self.directory, vectors)
+      index = indexfile.load_index(self.directory, vectors, keys=keys)
     return index or index_lib.build_index(vectors, backend="exact")
 
 

@@ -1,8 +1,9 @@
-"""The catalogue of a database: one SQLite file with models and vectors.
+"""The catalogue of a database: one SQLite file that says what holds.
 
-A model's vectors stand in the same row as its state, so the two can never
-disagree, whenever the process is killed. The file is in write-ahead mode:
-readers go on, with the state before, while a writer writes.
+A model's row names the slot of its vectors, which stand in a file beside; that
+was written before, so the two never disagree, whenever the process is killed.
+The catalogue is in write-ahead mode: readers go on, with the state before,
+while a writer writes.
 """
 
 import contextlib
@@ -15,10 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from dr3d.error import DatabaseError
+from dr3d.search import slot
 from dr3d.search.storage import connect, reading_mode, transaction
 
 FILE = "catalogue.sqlite"
-FORMAT = 2
+FORMAT = 3
 """Version of the tables; another one is not opened."""
 
 INDEXED = "indexed"
@@ -54,8 +56,8 @@ _COLUMNS = (
   "extent_a",
   "extent_b",
   "extent_c",
-  "views",
-  "vectors",  # last, so that reading the others does not touch it
+  "checksum",
+  "slot",
 )
 _SCHEMA = """
 CREATE TABLE setting (
@@ -82,9 +84,9 @@ CREATE TABLE model (
   extent_a REAL,
   extent_b REAL,
   extent_c REAL,
-  views INTEGER,
-  vectors BLOB,
-  CHECK (state <> 'indexed' OR vectors IS NOT NULL)
+  checksum INTEGER,
+  slot INTEGER,
+  CHECK (state <> 'indexed' OR (slot IS NOT NULL AND checksum IS NOT NULL))
 );
 CREATE TABLE shape (
   name TEXT PRIMARY KEY,
@@ -266,50 +268,21 @@ def read_shapes(
   return found
 
 
-def read_features(
-  connection: sqlite3.Connection,
-) -> tuple[list[str], list[str], np.ndarray]:
-  """Reads what is searched: the indexed models.
-
-  Returns:
-    B names, ascending; B labels; float32 [B, N, D] vectors, with B = 0 and
-    N = D = 0 where nothing is indexed.
-
-  Raises:
-    DatabaseError: the vectors of a model have another shape than those of
-      the first.
-  """
-  names, labels, blobs = [], [], []
-  shape = None
-  rows = connection.execute(
-    "SELECT name, label, views, vectors FROM model WHERE state = ? "
-    "ORDER BY name",
-    (INDEXED,),
-  )
-  for name, label, views, blob in rows:
-    shape = shape or (views, len(blob) // 4 // max(1, views))
-    if views != shape[0] or len(blob) != 4 * views * shape[1]:
-      raise DatabaseError(
-        f"The catalogue is damaged: the vectors of {name!r} have another "
-        "shape than those of the models before; restore it from a copy."
-      )
-    names.append(name)
-    labels.append(label)
-    blobs.append(blob)
-  features = np.frombuffer(b"".join(blobs), "<f4").astype(np.float32)
-  return names, labels, features.reshape(len(names), *(shape or (0, 0)))
-
-
 def write_models(
   connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
   """Adds rows or replaces those of the same name, all or none of them."""
+  models = list(models)
   places = ", ".join("?" * len(_COLUMNS))
   with transaction(connection):
+    stored = slot.store(
+      connection,
+      {m.name: m.features for m in models if m.features is not None},
+    )
     for model in models:
       connection.execute(
         f"REPLACE INTO model ({', '.join(_COLUMNS)}) VALUES ({places})",
-        _to_row(model),
+        _to_row(model, stored.get(model.name, (None, None))),
       )
       connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
       if model.shape is not None:
@@ -328,11 +301,11 @@ def write_vectors(
   """Makes models indexed with new vectors [N, D], all or none of them."""
   with transaction(connection):
     connection.executemany(
-      "UPDATE model SET state = 'indexed', fingerprint = ?, views = ?, "
-      "vectors = ? WHERE name = ?",
+      "UPDATE model SET state = 'indexed', fingerprint = ?, checksum = ?, "
+      "slot = ? WHERE name = ?",
       [
-        (fingerprint, len(vectors), _to_blob(vectors), name)
-        for name, vectors in features.items()
+        (fingerprint, checksum, number, name)
+        for name, (checksum, number) in slot.store(connection, features).items()
       ],
     )
 
@@ -374,6 +347,8 @@ def change_pipeline(
 ) -> None:
   """Writes settings and makes all that was indexed outdated, in one step.
 
+  The vectors, which nothing compares with any more, are given up.
+
   Args:
     connection: the catalogue.
     settings: that name the new pipeline.
@@ -382,18 +357,23 @@ def change_pipeline(
   with transaction(connection):
     for name, value in settings.items():
       write_setting(connection, name, value)
+    slot.begin_anew(connection)
     connection.execute(
       "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
     if not keep_shapes:
       connection.execute("DELETE FROM shape")
+  slot.sweep(connection)
 
 
 def compact(connection: sqlite3.Connection) -> None:
-  """Checks every page of the file and gives free space back to the disk.
+  """Checks every page and every vector, and gives free space back to the disk.
+
+  The vectors are written anew in the order of the names, so that they can be
+  mapped as they stand.
 
   Raises:
-    DatabaseError: the file is damaged.
+    DatabaseError: a file is damaged.
   """
   (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
   if verdict != "ok":
@@ -401,24 +381,21 @@ def compact(connection: sqlite3.Connection) -> None:
       f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
       "a copy, or index the models into a new database."
     )
+  with transaction(connection):
+    slot.sort(connection)
+  slot.sweep(connection)
   connection.execute("VACUUM")
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _to_row(model: Model) -> tuple:
-  features = model.features
+def _to_row(model: Model, place: tuple[int | None, int | None]) -> tuple:
   return (
     *(getattr(model, column) for column in _PLAIN),
     _to_json(model.metadata),
     *(model.extent or (None, None, None)),
-    None if features is None else len(features),
-    None if features is None else _to_blob(features),
+    *place,
   )
 
 
 def _to_json(metadata: Mapping[str, str]) -> str:
   return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
-
-
-def _to_blob(features: np.ndarray) -> bytes:
-  return features.astype("<f4").tobytes()

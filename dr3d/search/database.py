@@ -1,6 +1,7 @@
 """A directory of models that can be searched: catalogue, pipeline, index.
 
-    DIR/catalogue.sqlite   models, labels, states, vectors: the one truth
+    DIR/catalogue.sqlite   models, labels, states: the one truth
+    DIR/vectors-G.f32      vectors, each where its row of the catalogue says
     DIR/pipeline/          what made the vectors and embeds the queries
     DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
     DIR/writer.lock        one writer at a time
@@ -334,7 +335,7 @@ class Database(Archive):
       return
     index = index_lib.build_index(index.vectors, backend="scann")
     try:
-      indexfile.save_index(index, self.directory)
+      indexfile.save_index(index, self.directory, keys=self._snapshot.keys)
     except OSError as error:
       raise DatabaseError(
         f"The index of {self.directory} cannot be written ({error.strerror}): "

@@ -1,10 +1,11 @@
 """ScaNN's index on disk: derived from vectors, checked against them.
 
 The vectors are kept elsewhere; whoever loads an index has them. Beside ScaNN's
-files stands a key of each vector, a hash of its bits, so that an index can be
-used on when a few vectors have come or gone or all stand in another order. One
-that shares too little with the vectors, or is not byte for byte what was
-written, is as good as none.
+files stands a key of each vector, so that an index can be used on when a few
+vectors have come or gone or all stand in another order. A key is a hash: of the
+vector's bits, or of what its owner knows about them. An index that shares too
+little with the vectors, or is not byte for byte what was written, is as good as
+none.
 """
 
 import hashlib
@@ -18,10 +19,11 @@ import shutil
 import numpy as np
 
 from dr3d import staging
+from dr3d.mesh.surface import MIX
 from dr3d.search.index import Index, check_vectors
 from dr3d.silence import quiet
 
-_FORMAT = 2
+_FORMAT = 3
 _PREFIX = "index-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
 _MANIFEST = "manifest.json"
@@ -37,7 +39,9 @@ def fingerprint(vectors: np.ndarray) -> str:
   return digest.hexdigest()
 
 
-def save_index(index: Index, parent: pathlib.Path) -> None:
+def save_index(
+  index: Index, parent: pathlib.Path, *, keys: np.ndarray | None = None
+) -> None:
   """Writes ScaNN's part of an index to `parent`, whole or not at all.
 
   It becomes a directory named by the fingerprint of the vectors; those of
@@ -47,6 +51,7 @@ def save_index(index: Index, parent: pathlib.Path) -> None:
   Args:
     index: an index with backend "scann", as it was built.
     parent: a directory that exists.
+    keys: uint64 [M], see `load_index`.
 
   Raises:
     ValueError: the index is exact, so there is nothing to write, or its
@@ -61,7 +66,8 @@ def save_index(index: Index, parent: pathlib.Path) -> None:
   with staging.staged(_directory(parent, name)) as partial:
     with quiet():
       index.searcher.serialize(str(partial), relative_path=True)
-    np.save(partial / _KEYS, _row_keys(index.vectors), allow_pickle=False)
+    keys = _number(_hash_rows(index.vectors) if keys is None else keys)
+    np.save(partial / _KEYS, keys, allow_pickle=False)
     manifest = {
       "origin": _origin(),
       "fingerprint": name,
@@ -77,7 +83,9 @@ def remove_indices(parent: pathlib.Path) -> None:
       shutil.rmtree(path)
 
 
-def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
+def load_index(
+  parent: pathlib.Path, vectors: np.ndarray, *, keys: np.ndarray | None = None
+) -> Index | None:
   """Reads what `save_index` wrote for these vectors, or for nearly these.
 
   Nothing is handed to ScaNN before its checksum has been compared.
@@ -85,6 +93,9 @@ def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
   Args:
     parent: where the index was saved.
     vectors: [M, D] what is to be searched.
+    keys: uint64 [M], equal for equal vectors and different for others, the
+      same as when the index was saved; made of the vectors where None, which
+      for a million takes seconds.
 
   Returns:
     The index over these vectors, or None where there is none, or it is
@@ -92,9 +103,10 @@ def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
     ScaNN or on another kind of machine.
   """
   vectors = check_vectors(vectors, "vectors")
+  names = _number(_hash_rows(vectors) if keys is None else keys)
   for directory in sorted(parent.glob(f"{_PREFIX}*")):
     try:
-      index = _load(directory, vectors)
+      index = _load(directory, vectors, names)
     except (OSError, ValueError, RuntimeError, ImportError, LookupError):
       continue
     if index is not None:
@@ -102,7 +114,9 @@ def load_index(parent: pathlib.Path, vectors: np.ndarray) -> Index | None:
   return None
 
 
-def _load(directory: pathlib.Path, vectors: np.ndarray) -> Index | None:
+def _load(
+  directory: pathlib.Path, vectors: np.ndarray, names: np.ndarray
+) -> Index | None:
   manifest = json.loads((directory / _MANIFEST).read_text())
   files = {
     path.name: _digest(path)
@@ -115,7 +129,7 @@ def _load(directory: pathlib.Path, vectors: np.ndarray) -> Index | None:
   if directory != _directory(directory.parent, name) or _PICKLED_IDS in files:
     return None
   keys = np.load(directory / _KEYS, allow_pickle=False)
-  rows = _match(keys, _row_keys(vectors))
+  rows = _match(keys, names)
   if (rows >= 0).sum() < _SHARED * max(len(rows), len(vectors)):
     return None
   import scann
@@ -128,8 +142,13 @@ def _load(directory: pathlib.Path, vectors: np.ndarray) -> Index | None:
   return Index(vectors, searcher, None if same else rows)
 
 
-def _row_keys(vectors: np.ndarray) -> np.ndarray:
-  """Returns uint64 [M]: hashes of the rows; equal rows are told by number.
+def spread_keys(keys: np.ndarray, count: int) -> np.ndarray:
+  """Keys of `count` views each, uint64 [B · count], of keys of models [B]."""
+  return (keys[:, None] * MIX + np.arange(count, dtype=np.uint64)).reshape(-1)
+
+
+def _hash_rows(vectors: np.ndarray) -> np.ndarray:
+  """Returns uint64 [M]: hashes of the bits of each vector.
 
   Two rows of one key would cost recall, nothing else: similarities are those
   of the vectors themselves.
@@ -137,14 +156,19 @@ def _row_keys(vectors: np.ndarray) -> np.ndarray:
   bits = np.ascontiguousarray(vectors, "<f4").view("<u4").astype(np.uint64)
   rng = np.random.default_rng(0)
   odd = rng.integers(2**63, size=bits.shape[1], dtype=np.uint64) * 2 + 1
-  keys = bits @ odd  # wraps, as a hash should
+  return bits @ odd  # wraps, as a hash should
+
+
+def _number(keys: np.ndarray) -> np.ndarray:
+  """Tells equal keys apart by their number, in the order they stand in."""
   order = np.argsort(keys, kind="stable")
   ranked = keys[order]
   begins = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
   lengths = np.diff(np.append(begins, len(ranked)))
   number = np.arange(len(ranked)) - np.repeat(begins, lengths)
-  keys[order] += number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-  return keys
+  result = keys.copy()
+  result[order] += number.astype(np.uint64) * MIX
+  return result
 
 
 def _match(before: np.ndarray, now: np.ndarray) -> np.ndarray:

@@ -65,6 +65,8 @@ class Match:
       enclosing sphere; None where they were not compared.
     mirrored: whether the query had to be mirrored to be laid upon the model,
       likewise.
+    difference: of the pictures of the query, laid upon the model, and of the
+      model; see `alignment.Alignment`; None where they were not compared.
   """
 
   rank: int
@@ -78,6 +80,7 @@ class Match:
   scale: float | None = None
   distance: float | None = None
   mirrored: bool | None = None
+  difference: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,15 @@
+"""How two models of a database may be related: names and one measure.
+
+Of its own, so that the help of the command, which tells them, loads no more.
+"""
+
+IDENTICAL = "identical"
+SAME = "same"
+SCALED = "scaled"
+MIRRORED = "mirrored"
+SIMILAR = "similar"
+RELATIONS = (IDENTICAL, SAME, SCALED, MIRRORED, SIMILAR)
+"""From the strongest to the weakest; `dr3d.search.duplicate` says what is."""
+
+NEAR = 0.005
+"""Mean distance up to which surfaces are one, radii of the sphere."""

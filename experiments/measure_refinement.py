@@ -1,0 +1,109 @@
+r"""Measures how often the very model comes first, before and after refinement.
+
+    python -m experiments.measure_refinement --db=all.db --data=parts \
+      --split=test --count=100 --scan
+
+The database holds the models that are asked for and many that are nearly alike.
+Each is turned at random, or imitated as a scan, and asked for; a row of the
+table is an order of the first matches: that of the votes and scores; that of
+the distance of the surfaces, laid upon each other by points; that of the
+pictures among the few that are drawn, aligned by gradient; and the product of
+both, which is what `refine` answers. "Gain" counts queries whose model came
+first only after, and only before. Models whose geometry is that of the one
+asked for count as right. Seconds of CPU time of one query are the median.
+"""
+
+import functools
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.alignment import AlignConfig
+from dr3d.evaluation.protocol import Protocol, make_query
+from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.search.database import Database
+from dr3d.search.query import Match
+from dr3d.search.refinement import refine_matches
+from dr3d.table import format_table
+from experiments.partition import read_splits
+
+DB = flags.DEFINE_string("db", None, "Database.", required=True)
+DATA = flags.DEFINE_string("data", None, "Folder of the parts.", required=True)
+PREFIX = flags.DEFINE_string("prefix", "", "Of their names in the database.")
+SPLIT = flags.DEFINE_string("split", "test", "Of the parts that are asked for.")
+COUNT = flags.DEFINE_integer("count", 100, "Queries.", lower_bound=1)
+SCAN = flags.DEFINE_bool("scan", False, "Imitate scans.")
+REFINE = flags.DEFINE_integer("refine", 20, "First matches.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", AlignConfig().steps, "Of the descent.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the choice, turns and scans.")
+
+ORDERS: dict[str, Callable[[Match], float]] = {
+  "surfaces": lambda m: np.inf if m.distance is None else m.distance,
+  "pictures": lambda m: np.inf if m.difference is None else m.difference,
+  "both (refine)": lambda m: m.rank,
+}
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  database = Database.open(DB.value)
+  geometry = {model.name: model.geometry for model in database.models()}
+  files = read_splits(DATA.value)[SPLIT.value]
+  rng = np.random.default_rng(SEED.value)
+  chosen = rng.permutation(len(files))[: COUNT.value]
+  protocol = Protocol(rotation="so3", scan=SCAN.value, seed=SEED.value)
+  config = AlignConfig(steps=STEPS.value)
+  right = []
+  seconds = []
+  for i in np.sort(chosen):
+    name = PREFIX.value + files[i].name
+    mesh = make_query(
+      *read_geometry(pathlib.Path(files[i].path)),
+      name=files[i].name,
+      protocol=protocol,
+      face_budget=database.face_budget,
+    )
+    matches = database.query(mesh, k=REFINE.value).matches
+    shapes = database.load_shapes([match.model for match in matches])
+    begin = time.process_time()
+    meshes = {key: unpack_mesh(shape.mesh) for key, shape in shapes.items()}
+    refined = refine_matches(
+      mesh, matches, meshes, pipeline=database.pipeline, config=config
+    )
+    seconds.append(time.process_time() - begin)
+    same = functools.partial(is_same, geometry, name)
+    right.append(
+      [same(matches[0])]
+      + [same(min(refined, key=key)) for key in ORDERS.values()]
+      + [any(map(same, matches))]
+    )
+  table = np.array(right)
+  first = table[:, 0]
+  rows = [
+    (
+      what,
+      f"{table[:, k].mean():.3f}",
+      f"{(table[:, k] & ~first).sum()} / {(first & ~table[:, k]).sum()}",
+    )
+    for k, what in enumerate(
+      ["votes and scores", *ORDERS, f"within the first {REFINE.value}"]
+    )
+  ]
+  print(
+    f"{len(table)} queries of {SPLIT.value}, {protocol}, {STEPS.value} steps"
+  )
+  print(format_table(("order", "model first", "gain"), rows, right=(1, 2)))
+  print(f"{np.median(seconds):.2f} s of CPU time to refine one")
+
+
+def is_same(geometry: dict[str, str], name: str, match: Match) -> bool:
+  """Whether a match is the model asked for, or the very same triangles."""
+  return match.model == name or geometry[match.model] == geometry[name]
+
+
+if __name__ == "__main__":
+  app.run(main)
