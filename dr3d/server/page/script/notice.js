@@ -19,12 +19,13 @@ export function tell(text) {
  * @param {...HTMLElement} actions
  */
 export function notice(kind, title, text, ...actions) {
+  const buttons = actions.filter(Boolean);
   return h(
     "div",
     { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null },
     h("p", { class: "notice-title" }, title),
     text && h("p", {}, text),
-    actions.length > 0 && h("p", { class: "actions" }, actions),
+    buttons.length > 0 && h("p", { class: "actions" }, buttons),
   );
 }
 

@@ -10,7 +10,6 @@ const GLIDE = 350; // milliseconds from one view to another
  * @typedef {Object} Pose
  * @property {number[]} turn quaternion of the object.
  * @property {number} zoom 1 shows the whole enclosing sphere.
- * @property {number} view number of the learned view it is, or 0.
  */
 
 /** Makes a pose. */
@@ -18,11 +17,11 @@ export function createPose() {
   const watchers = new Set();
   let turn = START;
   let zoom = 1;
-  let view = 0;
   let glide = 0;
 
   const change = () => watchers.forEach((watch) => watch());
 
+  /** Turns to a goal, in a moment or at once. */
   function glideTo(goal) {
     cancelAnimationFrame(glide);
     const from = turn;
@@ -44,29 +43,19 @@ export function createPose() {
     get zoom() {
       return zoom;
     },
-    get view() {
-      return view;
-    },
     /** Turns by angles in radians: to the right, down, and in the screen. */
     rotate(about, up, roll) {
       cancelAnimationFrame(glide);
       turn = multiply(turnOnScreen(about, up, roll), turn);
-      view = 0;
       change();
     },
+    glideTo,
     magnify(factor) {
       zoom = Math.min(ZOOM[1], Math.max(ZOOM[0], zoom * factor));
       change();
     },
-    /** Turns to a learned view. */
-    show(number, quaternion) {
-      view = number;
-      if (quaternion) glideTo(quaternion);
-      else change();
-    },
     reset() {
       zoom = 1;
-      view = 0;
       glideTo(START);
     },
     /** Calls back after each change; returns what ends it. */

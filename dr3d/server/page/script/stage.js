@@ -7,13 +7,15 @@ import { createStrip } from "./strip.js";
 import { createViewer } from "./viewer.js";
 
 /**
+ * One side: a `viewer.Subject` with words.
+ *
  * @typedef {Object} Side
  * @property {string} role "Query", "Match 2", …
  * @property {string} name
  * @property {string} title
  * @property {string[]} facts
- * @property {string} glb address of the model.
- * @property {string[]} pictures addresses of its learned views.
+ * @property {string} glb
+ * @property {string[]} pictures
  * @property {HTMLElement[]} actions
  */
 
@@ -27,8 +29,7 @@ import { createViewer } from "./viewer.js";
  */
 export function createStage(query, viewpoints) {
   const pose = createPose();
-  const leaf = (number) => pose.show(number, viewpoints?.[number - 1]);
-  const main = createPane(query, pose, leaf, () => weigh());
+  const main = createPane(query, { pose, viewpoints, weigh: () => weigh() });
   const tools = h("div", { class: "stage-tools" });
   const element = h(
     "section",
@@ -42,27 +43,13 @@ export function createStage(query, viewpoints) {
 
   /** Gives both models their sizes: as large as the pane, or as they are. */
   function weigh() {
-    const radii = [main.viewer.radius, other?.viewer.radius ?? 0];
+    const panes = other ? [main, other] : [main];
+    const radii = panes.map((pane) => pane.viewer.radius);
     const known = trueSize && radii.every((radius) => radius > 0);
-    [main, other].forEach((pane, k) => {
-      if (!pane) return;
-      pane.viewer.size = known ? radii[k] / Math.max(...radii) : 1;
-      pane.viewer.draw();
+    panes.forEach(({ viewer }, k) => {
+      viewer.size = known ? radii[k] / Math.max(...radii) : 1;
+      viewer.draw();
     });
-  }
-
-  function toggle(text, pressed, change, title) {
-    const button = h(
-      "button",
-      { type: "button", title, "aria-pressed": String(pressed) },
-      text,
-    );
-    button.addEventListener("click", () => {
-      const now = button.getAttribute("aria-pressed") !== "true";
-      button.setAttribute("aria-pressed", String(now));
-      change(now);
-    });
-    return button;
   }
 
   function reset() {
@@ -71,28 +58,19 @@ export function createStage(query, viewpoints) {
   }
 
   function fillTools(actions) {
+    const turning = toggle("Turn together", together, (now) => {
+      together = now;
+      other.viewer.alone = !now;
+    });
+    turning.title = "Off: the match is turned alone";
+    const sizing = toggle("True sizes", trueSize, (now) => {
+      trueSize = now;
+      weigh();
+    });
+    sizing.title = "Draw both in one scale";
     refill(
       tools,
-      other && [
-        toggle(
-          "Turn together",
-          together,
-          (now) => {
-            together = now;
-            other.viewer.alone = !now;
-          },
-          "Off: the match is turned alone, to lay it as the query lies",
-        ),
-        toggle(
-          "True sizes",
-          trueSize,
-          (now) => {
-            trueSize = now;
-            weigh();
-          },
-          "Draw both in one scale",
-        ),
-      ],
+      other && [turning, sizing],
       h("button", { type: "button", onclick: reset }, "Reset view"),
       actions,
     );
@@ -106,17 +84,20 @@ export function createStage(query, viewpoints) {
       other?.element.remove();
       other = null;
       element.classList.toggle("alone", !match);
-      main.strip.pair(match ? pair.query : 0);
+      main.strip.pair(pair?.query ?? 0);
       if (match) {
-        other = createPane(match, pose, leaf, () => weigh());
-        other.strip.pair(pair.match);
+        other = createPane(
+          { ...match, first: pair?.match },
+          { pose, viewpoints, weigh },
+        );
+        other.strip.pair(pair?.match ?? 0);
         other.viewer.alone = !together;
         other.viewer.offset = align(viewpoints, pair);
         main.element.after(other.element);
       }
       fillTools(actions);
       weigh();
-      if (match && pair.query) leaf(pair.query);
+      if (pair) main.viewer.show(pair.query);
     },
     free() {
       main.free();
@@ -127,14 +108,25 @@ export function createStage(query, viewpoints) {
 
 /** Turns a match so that its view of the pair lies as that of the query. */
 function align(viewpoints, pair) {
-  const one = viewpoints?.[pair.query - 1];
-  const two = viewpoints?.[pair.match - 1];
+  const one = viewpoints?.[pair?.query - 1];
+  const two = viewpoints?.[pair?.match - 1];
   return one && two ? multiply(invert(one), two) : NONE;
 }
 
-function createPane(side, pose, leaf, loaded) {
-  const viewer = createViewer(pose, { ...side, loaded }, leaf);
-  const strip = createStrip(pose, side.pictures, leaf);
+function createPane(side, { pose, viewpoints, weigh }) {
+  let radius = 0;
+  const viewer = createViewer(side, {
+    pose,
+    viewpoints,
+    changed() {
+      strip.mark(viewer.view);
+      if (radius !== viewer.radius) {
+        radius = viewer.radius;
+        weigh();
+      }
+    },
+  });
+  const strip = createStrip(side.pictures, (number) => viewer.show(number));
   const element = h(
     "div",
     { class: "pane" },
@@ -151,16 +143,21 @@ function createPane(side, pose, leaf, loaded) {
     ),
     viewer.element,
     strip.element,
-    side.actions && h("div", { class: "actions" }, side.actions),
+    side.actions?.length > 0 && h("div", { class: "actions" }, side.actions),
   );
-  return {
-    element,
-    viewer,
-    strip,
-    free() {
-      viewer.gone = true;
-      viewer.free();
-      strip.free();
-    },
-  };
+  return { element, viewer, strip, free: () => viewer.free() };
+}
+
+/** A button that stays pressed. */
+function toggle(text, pressed, change) {
+  const button = h("button", {
+    type: "button",
+    "aria-pressed": String(pressed),
+  }, text);
+  button.addEventListener("click", () => {
+    const now = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(now));
+    change(now);
+  });
+  return button;
 }

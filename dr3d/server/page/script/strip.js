@@ -1,17 +1,16 @@
-/** The learned views of a model, in a row; one of them can be chosen. */
+/** The learned views of a model, in a row; each can be turned to. */
 
 import { h, picture } from "./element.js";
 
 /**
  * Makes a strip.
  *
- * @param {import("./pose.js").Pose} pose whose view is marked.
  * @param {string[]} pictures addresses of the N views.
- * @param {function(number)} leaf goes to a view by its number.
- * @returns {Object} `element`; `pair(number)` marks the view that matched, 0
- *   for none; `free()`.
+ * @param {function(number)} show turns to a view by its number.
+ * @returns {Object} `element`; `mark(number)` tells which view is seen, 0 for
+ *   none; `pair(number)` which one matched.
  */
-export function createStrip(pose, pictures, leaf) {
+export function createStrip(pictures, show) {
   const buttons = pictures.map((source, k) =>
     h(
       "button",
@@ -19,33 +18,31 @@ export function createStrip(pose, pictures, leaf) {
         type: "button",
         class: "view",
         "aria-label": `Learned view ${k + 1}`,
-        onclick: () => leaf(k + 1),
+        "aria-pressed": "false",
+        onclick: () => show(k + 1),
       },
       picture(source, { size: 128 }),
       h("span", { class: "view-number", "aria-hidden": "true" }, k + 1),
     ),
   );
-  const draw = () =>
-    buttons.forEach((button, k) =>
-      button.setAttribute("aria-pressed", String(pose.view === k + 1)),
-    );
-  draw();
   return {
     element: h(
       "div",
       { class: "views", role: "group", "aria-label": "Learned views" },
       buttons,
     ),
+    mark(number) {
+      buttons.forEach((button, k) =>
+        button.setAttribute("aria-pressed", String(number === k + 1)),
+      );
+    },
     pair(number) {
       buttons.forEach((button, k) => {
         const paired = number === k + 1;
+        const words = paired ? ", of the matching pair" : "";
         button.classList.toggle("paired", paired);
-        button.setAttribute(
-          "aria-label",
-          `Learned view ${k + 1}${paired ? ", of the matching pair" : ""}`,
-        );
+        button.setAttribute("aria-label", `Learned view ${k + 1}${words}`);
       });
     },
-    free: pose.watch(draw),
   };
 }

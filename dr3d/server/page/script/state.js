@@ -1,0 +1,50 @@
+/** What the service is: asked once, and again until it is ready. */
+
+import { getInfo, isReady } from "./api.js";
+import { plural } from "./format.js";
+import { tell } from "./notice.js";
+
+const PATIENCE = 1000; // milliseconds between two questions
+const LONGEST = 10000;
+
+let known = null;
+
+/** What the service knows of itself, with N views once it is ready. */
+export async function info() {
+  if (known?.views) return known;
+  known = await getInfo();
+  return known;
+}
+
+/** Lets the next question go to the service again. */
+export function forget() {
+  known = null;
+}
+
+/** Shows in the head of the page whether the service answers. */
+export async function watch() {
+  let before = "";
+  for (let wait = PATIENCE; ; wait = Math.min(LONGEST, wait * 1.5)) {
+    let now = "silent";
+    let text = "No answer";
+    try {
+      now = (await isReady()) ? "ready" : "warming";
+      text = "Warming up";
+      if (now === "ready") {
+        text = plural((await info()).counts.indexed, "model");
+      }
+    } catch {
+      now = "silent";
+      text = "No answer";
+    }
+    const place = document.getElementById("state");
+    place.dataset.state = now;
+    document.getElementById("state-text").textContent = text;
+    if (before && now !== before) {
+      tell(now === "ready" ? "The service is ready." : `Service: ${text}.`);
+    }
+    before = now;
+    if (now === "ready") wait = LONGEST;
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
