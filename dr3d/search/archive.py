@@ -4,6 +4,7 @@ Any number of processes may read while one writes; each answers from the state
 that it has read at once, catalogue and vectors together.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from dr3d.error import DatabaseError
+from dr3d import folder
+from dr3d.error import DatabaseError, EmptyError
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.search import catalogue, indexfile, query, storage
 from dr3d.search import index as index_lib
@@ -136,10 +138,16 @@ class Archive:
     Raises:
       DatabaseError: no model is indexed, or the catalogue is damaged.
     """
-    return self._snapshot.gallery
+    return self.snapshot.gallery
 
   @functools.cached_property
-  def _snapshot(self) -> Snapshot:
+  def snapshot(self) -> Snapshot:
+    """The state that is searched, read when it is first asked for.
+
+    Raises:
+      EmptyError: no model is indexed.
+      DatabaseError: the catalogue is damaged.
+    """
     with (
       catalogue.open_catalogue(self.directory) as connection,
       storage.transaction(connection, kind="DEFERRED"),  # one state of it
@@ -147,7 +155,7 @@ class Archive:
       names, labels, features = catalogue.read_features(connection)
       models = catalogue.read_models(connection)
     if not names:
-      raise DatabaseError(
+      raise EmptyError(
         f"{self.directory} holds no indexed model: index a folder of models."
       )
     try:
@@ -173,7 +181,7 @@ class Archive:
     """Lets the next query see what other processes have written since."""
     before = self.fingerprint
     self._read_settings()
-    self.__dict__.pop("_snapshot", None)
+    self.__dict__.pop("snapshot", None)
     if self.fingerprint != before:
       self.__dict__.pop("pipeline", None)
 
@@ -234,6 +242,55 @@ class Archive:
       return "none"
     return self.gallery.index.backend
 
+  def answer(
+    self,
+    features: np.ndarray,
+    mesh: Any,
+    *,
+    k: int = 10,
+    threshold: float = query.RELIABLE,
+    exclude: Collection[str] = (),
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    compare: int = 0,
+  ) -> query.Answer:
+    """Answers as `query` does, from vectors that are known already.
+
+    Args:
+      features: [N, D], what the pipeline made of the mesh.
+      mesh: see `query`; for what follows as well.
+      k: matches wanted.
+      threshold: from which a prediction is reliable.
+      exclude: names of models.
+      condition: which models are searched.
+      min_score: of a match.
+      compare: matches that are laid upon the query.
+
+    Raises:
+      DatabaseError: see `query`.
+    """
+    snapshot = self.snapshot
+    only = None
+    if condition is not None:
+      rows = [snapshot.models[name] for name in snapshot.gallery.names]
+      only = condition.choose(rows, extent=mesh.extent)
+    answer = query.find_matches(
+      features,
+      snapshot.gallery,
+      k=k,
+      threshold=threshold,
+      exclude=exclude,
+      only=only,
+      min_score=min_score,
+    )
+    matches = [
+      _give_size(match, snapshot.models[match.model], mesh)
+      for match in answer.matches
+    ]
+    if compare:
+      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
+    return dataclasses.replace(answer, matches=tuple(matches))
+
   def query(
     self,
     mesh: Any,
@@ -262,36 +319,39 @@ class Archive:
       The predicted label and at most k models, best first.
 
     Raises:
-      DatabaseError: no model is indexed, the condition names a label or a key
-        that none has, or the directory is damaged.
+      EmptyError: no model is indexed.
+      ConditionError: the condition names a label or a key that none has.
+      DatabaseError: the directory is damaged.
     """
-    snapshot = self._snapshot
-    only = None
-    if condition is not None:
-      rows = [snapshot.models[name] for name in snapshot.gallery.names]
-      only = condition.choose(rows, extent=mesh.extent)
+    self.gallery  # noqa: B018  what is wrong with it is told first
     (features,) = np.asarray(self.pipeline.embed([mesh]))
-    answer = query.find_matches(
+    return self.answer(
       features,
-      snapshot.gallery,
+      mesh,
       k=k,
       threshold=threshold,
       exclude=exclude,
-      only=only,
+      condition=condition,
       min_score=min_score,
+      compare=compare,
     )
-    matches = [
-      _give_size(match, snapshot.models[match.model], mesh)
-      for match in answer.matches
-    ]
-    if compare:
-      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
-    return dataclasses.replace(answer, matches=tuple(matches))
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
     """Meshes and pictures of models, by name, where they are stored."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_shapes(connection, names)
+
+  def find_file(self, model: catalogue.Model) -> pathlib.Path | None:
+    """Where the file of a model is; None where it is gone or has changed."""
+    root = self.settings.get(MODELS)
+    places = [pathlib.Path(model.name)]
+    if model.source == catalogue.FOLDER:
+      places = [pathlib.Path(root) / model.name] if root else []
+    for path in places:
+      with contextlib.suppress(OSError, ValueError):
+        if path.is_absolute() and folder.hash_file(path) == model.hash:
+          return path
+    return None
 
   def find_duplicates(
     self,
@@ -310,7 +370,7 @@ class Archive:
     """
     from dr3d.search import duplicate
 
-    snapshot = self._snapshot
+    snapshot = self.snapshot
     names = snapshot.gallery.names
     proposals = {}
     if weakest != duplicate.IDENTICAL:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from dr3d.error import DatabaseError
+from dr3d.error import ConditionError
 from dr3d.search.catalogue import Model
 
 TOLERANCE = 0.05  # of the longest side, in which sizes count as the same
@@ -34,7 +34,7 @@ class Condition:
       extent: of the query along its principal axes, millimetres.
 
     Raises:
-      DatabaseError: no model at all has such a label, key or value, which is
+      ConditionError: no model at all has such a label, key or value, which is
         most likely misspelt.
     """
     self._check(models)
@@ -50,18 +50,18 @@ class Condition:
     known = {model.label for model in models}
     for label in self.labels:
       if label not in known:
-        raise DatabaseError(f"no indexed model has the label {label!r}.")
+        raise ConditionError(f"no indexed model has the label {label!r}.")
     for key, values in self.where.items():
       found = {model.metadata.get(key) for model in models} - {None}
       if not found:
         keys = sorted({key for model in models for key in model.metadata})
-        raise DatabaseError(
+        raise ConditionError(
           f"no indexed model has metadata {key!r}; known are "
           f"{', '.join(keys) or 'none'}."
         )
       for value in values:
         if value not in found:
-          raise DatabaseError(f"no indexed model has {key}={value}.")
+          raise ConditionError(f"no indexed model has {key}={value}.")
 
   def _fits(self, model: Model, extent: Sequence[float]) -> bool:
     assert self.same_size is not None

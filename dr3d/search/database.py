@@ -341,7 +341,7 @@ class Database(Archive):
         "all models are stored and will be searched, more slowly."
       ) from error
     gallery = dataclasses.replace(gallery, index=index)
-    self._snapshot = dataclasses.replace(self._snapshot, gallery=gallery)
+    self.snapshot = dataclasses.replace(self.snapshot, gallery=gallery)
 
 
 def _describe(pipeline: Embedder) -> dict[str, str]:

@@ -1,0 +1,42 @@
+"""A request that is not answered: a status of HTTP and a sentence."""
+
+from dr3d.error import (
+  ConditionError,
+  Dr3dError,
+  EmptyError,
+  LockError,
+  MeshError,
+)
+
+
+class Refusal(Dr3dError):
+  """A request that is refused.
+
+  Attributes:
+    status: of HTTP.
+    wait: seconds after which to ask again; None where that is of no use.
+  """
+
+  def __init__(self, status: int, message: str, *, wait: int | None = None):
+    super().__init__(message)
+    self.status = status
+    self.wait = wait
+
+
+def refuse(error: Dr3dError) -> Refusal:
+  """The refusal that an error of the library amounts to."""
+  if isinstance(error, Refusal):
+    return error
+  if isinstance(error, LockError):
+    return Refusal(
+      503, "another process is writing to the database: try again.", wait=5
+    )
+  if isinstance(error, EmptyError):
+    return Refusal(
+      409, "the database holds no indexed model yet: add models first."
+    )
+  if isinstance(error, ConditionError):
+    return Refusal(400, str(error))
+  if isinstance(error, MeshError):
+    return Refusal(422, str(error))
+  return Refusal(500, str(error))
