@@ -10,7 +10,7 @@ import { failure, notice, tell, waiting } from "./notice.js";
 import { createProgress } from "./progress.js";
 import { change, format, go } from "./route.js";
 import { createStage } from "./stage.js";
-import { info } from "./state.js";
+import { info, untilReady } from "./state.js";
 import { createVerdict, summarize } from "./verdict.js";
 
 const KEPT = 12; // answers that are shown again at once
@@ -88,7 +88,14 @@ async function getAnswer(page, place) {
 
 async function askService({ route, file, stop }, place) {
   const conditions = readConditions(route.parameters);
-  if (!file) return findSimilar(route.name, conditions, stop.signal);
+  if (!file) {
+    await untilReady(stop.signal, () => {
+      const words = "The service is warming up: this goes on by itself";
+      refill(place, waiting(words));
+      tell(words);
+    });
+    return findSimilar(route.name, conditions, stop.signal);
+  }
   const progress = createProgress(file, () => {
     stop.abort();
     go("#/");
@@ -96,6 +103,7 @@ async function askService({ route, file, stop }, place) {
   refill(place, progress.element);
   tell(`Sending ${file.name}`);
   try {
+    await untilReady(stop.signal, progress.warms);
     return await query(file, conditions, {
       signal: stop.signal,
       progress: progress.sent,
@@ -272,7 +280,7 @@ function describeQuery(page) {
     title: splitName(name)[1],
     facts: [
       extent(shape.extent),
-      page.file && /assumed/.test(shape.unit) ? shape.unit : "",
+      page.file && /assumed/.test(shape.unit) ? `unit: ${shape.unit}` : "",
       shape.face_count ? `${count(shape.face_count)} faces drawn` : "",
     ].filter(Boolean),
     glb: answer.shape?.glb ?? address.glb(route.name),

@@ -34,15 +34,6 @@ export const getModel = (name) => ask(model(name));
 export const getFailures = () => ask("api/failures");
 export const getDuplicates = () => ask("api/duplicates");
 
-/** Whether the service answers queries yet. */
-export async function isReady() {
-  try {
-    return (await fetch("api/ready", { cache: "no-store" })).ok;
-  } catch {
-    throw silence();
-  }
-}
-
 /** One page of the catalogue. @param {Object} conditions by name. */
 export function listModels(conditions, signal) {
   return ask(`api/models${search(conditions)}`, signal);

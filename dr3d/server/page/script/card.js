@@ -1,7 +1,7 @@
 /** A match as a card, and a model as a tile. */
 
 import { address } from "./api.js";
-import { h, picture } from "./element.js";
+import { breakable, h, picture } from "./element.js";
 import { describeFit, extent, splitName } from "./format.js";
 import { change, format } from "./route.js";
 
@@ -36,12 +36,12 @@ export function createCard(match, { route, pictures, open }) {
     h(
       "div",
       { class: "card-text" },
-      h("p", { class: "label" }, match.label || "no label"),
+      h("p", { class: "label" }, breakable(match.label || "no label")),
       h(
         "h3",
         {},
-        h("a", { href: format("model", match.model) }, file),
-        folder && h("span", { class: "folder" }, folder),
+        h("a", { href: format("model", match.model) }, breakable(file)),
+        folder && h("span", { class: "folder" }, breakable(folder)),
       ),
       h("p", { class: "size" }, extent(match.extent)),
       fit && h("p", { class: "fit" }, fit),
@@ -111,9 +111,9 @@ export function createTile(model, ...words) {
       failed
         ? h("span", { class: "no-picture" }, "failed")
         : picture(address.thumbnail(model.model), { size: 96 }),
-      h("span", { class: "label" }, model.label || "no label"),
-      h("span", { class: "tile-name" }, file),
-      folder && h("span", { class: "folder" }, folder),
+      h("span", { class: "label" }, breakable(model.label || "no label")),
+      h("span", { class: "tile-name" }, breakable(file)),
+      folder && h("span", { class: "folder" }, breakable(folder)),
     ),
     words,
   );

@@ -37,6 +37,13 @@ export function refill(element, ...children) {
   return put(element, ...children);
 }
 
+/** Text that may be broken after each of the signs that names are made of. */
+export function breakable(text) {
+  return text
+    .split(/(?<=[_\-./])/)
+    .flatMap((part, k) => (k ? [document.createElement("wbr"), part] : part));
+}
+
 /** A picture that takes its place before it is loaded. */
 export function picture(source, { alt = "", size = 96, lazy = true } = {}) {
   const image = h("img", {

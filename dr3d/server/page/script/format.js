@@ -1,6 +1,6 @@
 /** Numbers and names as a person reads them. */
 
-const KIND = { b: 1, kB: 1e3, MB: 1e6, GB: 1e9 };
+const UNITS = ["byte", "KiB", "MiB", "GiB"];
 
 /** 1234567 → "1 234 567", with narrow spaces that do not break. */
 export function count(number) {
@@ -32,15 +32,11 @@ export function percent(share) {
   return `${Math.round(share * 100)}\u202f%`;
 }
 
-/** 5300000 → "5.3 MB". */
+/** 5300000 → "5.05 MiB". */
 export function bytes(number) {
-  let unit = "b";
-  for (const [name, size] of Object.entries(KIND)) {
-    if (number >= size) unit = name;
-  }
-  return unit === "b"
-    ? plural(number, "byte")
-    : `${measure(number / KIND[unit])} ${unit}`;
+  if (number < 1024) return plural(number, "byte");
+  const power = Math.min(3, Math.floor(Math.log2(number) / 10));
+  return `${measure(number / 1024 ** power)} ${UNITS[power]}`;
 }
 
 /** "a/b/part.stl" → ["a/b/", "part.stl"]. */

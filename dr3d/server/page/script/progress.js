@@ -50,6 +50,10 @@ export function createProgress(file, stop) {
         say("Reading it, drawing its views, looking them up", true);
       }
     },
+    warms() {
+      bar.removeAttribute("value");
+      say("The service is warming up: this goes on by itself", true);
+    },
     waits(seconds) {
       handled = false;
       bar.removeAttribute("value");

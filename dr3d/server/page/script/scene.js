@@ -6,7 +6,8 @@ import { GLTFLoader } from "../three/examples/jsm/loaders/GLTFLoader.js";
 const FIELD = 28; // degrees, of the camera
 const MARGIN = 1.06; // of the enclosing sphere
 const CREASE = 30; // degrees between faces, from which an edge is drawn
-const MOST_EDGES = 60000; // faces, above which edges are only noise
+const PLAIN = 400; // faces, below which all edges are drawn
+const NOISY = 0.25; // edges a face, from which they are those of a scan
 const SURFACE = 0xa9bcd2;
 const EDGE = 0x16263a;
 
@@ -84,18 +85,16 @@ function dress(loaded) {
       polygonOffsetUnits: 1,
     });
     model.add(new three.Mesh(geometry, surface));
-    const corners = geometry.index ?? geometry.attributes.position;
-    if (corners.count / 3 <= MOST_EDGES) {
-      const edges = new three.LineSegments(
-        new three.EdgesGeometry(geometry, CREASE),
-        new three.LineBasicMaterial({
-          color: EDGE,
-          transparent: true,
-          opacity: 0.45,
-        }),
-      );
-      model.add(edges);
-    }
+    const edges = new three.EdgesGeometry(geometry, CREASE);
+    const faces = (geometry.index ?? geometry.attributes.position).count / 3;
+    const share = edges.attributes.position.count / 2 / faces;
+    if (faces > PLAIN && share > NOISY) return edges.dispose();
+    const ink = new three.LineBasicMaterial({
+      color: EDGE,
+      transparent: true,
+      opacity: 0.45,
+    });
+    model.add(new three.LineSegments(edges, ink));
   });
   return model;
 }

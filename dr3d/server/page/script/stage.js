@@ -1,6 +1,6 @@
 /** The query in a viewer, beside its learned views or beside a match. */
 
-import { h, refill } from "./element.js";
+import { breakable, h, refill } from "./element.js";
 import { createPose } from "./pose.js";
 import { invert, multiply, NONE } from "./quaternion.js";
 import { createStrip } from "./strip.js";
@@ -134,7 +134,7 @@ function createPane(side, { pose, viewpoints, weigh }) {
       "div",
       { class: "pane-head" },
       h("span", { class: "role" }, side.role),
-      h("h2", { title: side.name }, side.title),
+      h("h2", { title: side.name }, breakable(side.title)),
       h(
         "p",
         { class: "facts" },
@@ -142,7 +142,12 @@ function createPane(side, { pose, viewpoints, weigh }) {
       ),
     ),
     viewer.element,
-    strip.element,
+    h(
+      "div",
+      { class: "strip" },
+      h("p", { class: "faint" }, `Its ${side.pictures.length} learned views`),
+      strip.element,
+    ),
     side.actions?.length > 0 && h("div", { class: "actions" }, side.actions),
   );
   return { element, viewer, strip, free: () => viewer.free() };

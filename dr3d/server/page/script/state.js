@@ -1,6 +1,6 @@
 /** What the service is: asked once, and again until it is ready. */
 
-import { getInfo, isReady } from "./api.js";
+import { getInfo } from "./api.js";
 import { plural } from "./format.js";
 import { tell } from "./notice.js";
 
@@ -21,6 +21,15 @@ export function forget() {
   known = null;
 }
 
+/** Waits until queries are answered; `warming` is called when they are not. */
+export async function untilReady(signal, warming) {
+  for (let told = false; !(await info()).views; told = true) {
+    if (!told) warming();
+    await rest(PATIENCE);
+    signal.throwIfAborted();
+  }
+}
+
 /** Shows in the head of the page whether the service answers. */
 export async function watch() {
   let before = "";
@@ -28,14 +37,11 @@ export async function watch() {
     let now = "silent";
     let text = "No answer";
     try {
-      now = (await isReady()) ? "ready" : "warming";
-      text = "Warming up";
-      if (now === "ready") {
-        text = plural((await info()).counts.indexed, "model");
-      }
+      known = await getInfo();
+      now = known.views ? "ready" : "warming";
+      text = known.views ? plural(known.counts.indexed, "model") : "Warming up";
     } catch {
-      now = "silent";
-      text = "No answer";
+      known = null;
     }
     const place = document.getElementById("state");
     place.dataset.state = now;
@@ -45,6 +51,10 @@ export async function watch() {
     }
     before = now;
     if (now === "ready") wait = LONGEST;
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    await rest(wait);
   }
+}
+
+function rest(time) {
+  return new Promise((resolve) => setTimeout(resolve, time));
 }

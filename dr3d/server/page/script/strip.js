@@ -25,12 +25,16 @@ export function createStrip(pictures, show) {
       h("span", { class: "view-number", "aria-hidden": "true" }, k + 1),
     ),
   );
+  const element = h(
+    "div",
+    { class: "views", role: "group", "aria-label": "Learned views" },
+    buttons,
+  );
+  // Where they stand beside a viewer they fill a place of its shape.
+  const columns = Math.ceil(Math.sqrt(1.4 * pictures.length)) || 1;
+  element.style.setProperty("--columns", columns);
   return {
-    element: h(
-      "div",
-      { class: "views", role: "group", "aria-label": "Learned views" },
-      buttons,
-    ),
+    element,
     mark(number) {
       buttons.forEach((button, k) =>
         button.setAttribute("aria-pressed", String(number === k + 1)),
