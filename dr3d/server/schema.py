@@ -71,6 +71,7 @@ class Prediction(BaseModel):
   label: str = Field(description="with most votes; empty for none")
   confidence: float = Field(description="its share of the votes, 0 to 1")
   reliable: bool
+  threshold: float = Field(description="confidence from which it is reliable")
 
 
 class Match(BaseModel):
@@ -174,6 +175,9 @@ class Info(BaseModel):
     description="values of each key, the first hundred"
   )
   views: int | None = Field(description="of a model; null while warming")
+  viewpoints: list[tuple[float, float, float, float]] | None = Field(
+    description="of the views: quaternions w, x, y, z, in the axes of a GLB"
+  )
   image_size: int | None = Field(description="pixels that the network sees")
   unit: str = Field(description="that is assumed of files that state none")
   units: list[str]
@@ -217,7 +221,9 @@ def make_answer(name: str, shape: Shape, answer: query.Answer) -> Answer:
   return Answer(
     query=name,
     shape=shape,
-    prediction=Prediction(**_fields(answer.prediction)),
+    prediction=Prediction(
+      **_fields(answer.prediction), threshold=query.RELIABLE
+    ),
     matches=matches,
   )
 

@@ -211,8 +211,11 @@ class Service:
       model.state for model in state.models.values()
     )
     config: Any = None
+    viewpoints = None
     if self.status == "ready":
-      config = state.archive.pipeline.config  # type: ignore[attr-defined]
+      pipeline: Any = state.archive.pipeline
+      config = pipeline.config
+      viewpoints = pipeline.views.quaternion.tolist()
     return schema.Info(
       name=self.directory.name,
       counts={name: states[name] for name in catalogue.STATES},
@@ -223,6 +226,7 @@ class Service:
       ],
       metadata={key: sorted(values[key])[:_VALUES] for key in sorted(values)},
       views=config and config.view_count,
+      viewpoints=viewpoints,
       image_size=config and config.render.size,
       unit=state.archive.unit,
       units=list(UNITS),

@@ -105,7 +105,15 @@ function draw({ route, groups }, body) {
         return number > 0 && chip(one, one, number);
       }),
     ),
-    shown.map(createGroup),
+    h(
+      "p",
+      { class: "faint legend" },
+      Object.entries(MEANINGS)
+        .filter(([one]) => groups.some((group) => group.relation === one))
+        .map(([one, meaning]) => `${one}: ${meaning}`)
+        .join("; "),
+    ),
+    h("div", { class: "groups" }, shown.map(createGroup)),
     found.length > shown.length &&
       h(
         "a",
@@ -123,7 +131,7 @@ function createGroup({ relation, members }) {
       "h2",
       {},
       relation,
-      h("span", { class: "faint" }, MEANINGS[relation]),
+      h("span", { class: "faint" }, plural(members.length, "model")),
     ),
     h("ul", { class: "tiles" }, members.map((one) => createMember(one))),
   );

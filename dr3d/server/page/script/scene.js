@@ -5,11 +5,7 @@ import { GLTFLoader } from "../three/examples/jsm/loaders/GLTFLoader.js";
 
 const FIELD = 28; // degrees, of the camera
 const MARGIN = 1.06; // of the enclosing sphere
-const CREASE = 30; // degrees between faces, from which an edge is drawn
-const PLAIN = 400; // faces, below which all edges are drawn
-const NOISY = 0.25; // edges a face, from which they are those of a scan
 const SURFACE = 0xa9bcd2;
-const EDGE = 0x16263a;
 
 /**
  * Makes a scene.
@@ -27,10 +23,11 @@ export function createScene(canvas) {
   const scene = new three.Scene();
   const camera = new three.PerspectiveCamera(FIELD, 1, 0.1, 50);
   camera.position.z = MARGIN / Math.sin((FIELD * Math.PI) / 360);
-  scene.add(new three.HemisphereLight(0xffffff, 0x53657c, 1.5));
+  scene.add(new three.HemisphereLight(0xffffff, 0x3d4c60, 1.1));
   for (const [x, y, z, power] of [
-    [2, 4, 5, 2.0],
-    [-4, 1, 2, 0.6],
+    [2, 4, 4, 2.4],
+    [-5, 1, 2, 0.7],
+    [1, -4, 1, 0.35],
   ]) {
     const light = new three.DirectionalLight(0xffffff, power);
     light.position.set(x, y, z);
@@ -67,7 +64,7 @@ export function createScene(canvas) {
   };
 }
 
-/** Gives a model our material and edges. */
+/** Gives the bodies of a GLB one material, and takes their places in. */
 function dress(loaded) {
   const model = new three.Group();
   loaded.updateMatrixWorld(true);
@@ -80,21 +77,8 @@ function dress(loaded) {
       metalness: 0.08,
       side: three.DoubleSide, // scans have no inside
       flatShading: !geometry.attributes.normal,
-      polygonOffset: true,
-      polygonOffsetFactor: 1,
-      polygonOffsetUnits: 1,
     });
     model.add(new three.Mesh(geometry, surface));
-    const edges = new three.EdgesGeometry(geometry, CREASE);
-    const faces = (geometry.index ?? geometry.attributes.position).count / 3;
-    const share = edges.attributes.position.count / 2 / faces;
-    if (faces > PLAIN && share > NOISY) return edges.dispose();
-    const ink = new three.LineBasicMaterial({
-      color: EDGE,
-      transparent: true,
-      opacity: 0.45,
-    });
-    model.add(new three.LineSegments(edges, ink));
   });
   return model;
 }

@@ -145,7 +145,12 @@ function createPane(side, { pose, viewpoints, weigh }) {
     h(
       "div",
       { class: "strip" },
-      h("p", { class: "faint" }, `Its ${side.pictures.length} learned views`),
+      h(
+        "p",
+        { class: "faint" },
+        `Its ${side.pictures.length} learned views; the model turns to the ` +
+          "one you choose",
+      ),
       strip.element,
     ),
     side.actions?.length > 0 && h("div", { class: "actions" }, side.actions),

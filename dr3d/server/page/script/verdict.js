@@ -5,8 +5,6 @@ import { percent, plural } from "./format.js";
 import { notice } from "./notice.js";
 import { isNarrow, widen } from "./condition.js";
 
-const WANTED = 0.67; // share of the votes, where the service does not say
-
 /** The verdict in one sentence, to be heard. */
 export function summarize({ prediction, matches }) {
   if (!matches.length) return "No model meets the filters.";
@@ -34,7 +32,7 @@ export function createVerdict({ prediction, matches }, route, views) {
   }
   const share = percent(prediction.confidence);
   if (!prediction.reliable) {
-    const wanted = percent(prediction.threshold ?? WANTED);
+    const wanted = percent(prediction.threshold);
     return notice(
       "doubt",
       "No reliable match",
