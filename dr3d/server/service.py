@@ -215,7 +215,8 @@ class Service:
     if self.status == "ready":
       pipeline: Any = state.archive.pipeline
       config = pipeline.config
-      viewpoints = pipeline.views.quaternion.tolist()
+      if config.pose == "principal":  # in which a GLB lies
+        viewpoints = pipeline.views.quaternion.tolist()
     return schema.Info(
       name=self.directory.name,
       counts={name: states[name] for name in catalogue.STATES},

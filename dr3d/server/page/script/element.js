@@ -1,5 +1,8 @@
 /** Elements of the page, made from plain text only: no HTML is ever parsed. */
 
+const TRIES = 3; // of a picture, while the service is busy
+const PAUSE = 1500; // milliseconds before the next
+
 /**
  * Makes an element.
  *
@@ -54,7 +57,13 @@ export function picture(source, { alt = "", size = 96, lazy = true } = {}) {
     decoding: "async",
     src: source,
   });
-  // What cannot be drawn leaves an empty tile, not a broken sign.
-  image.addEventListener("error", () => image.classList.add("absent"));
+  let tries = 0;
+  image.addEventListener("error", () => {
+    // What cannot be drawn leaves an empty tile, not a broken sign.
+    image.classList.add("absent");
+    if (++tries > TRIES || !image.isConnected) return;
+    setTimeout(() => (image.src = source), PAUSE * tries * (1 + Math.random()));
+  });
+  image.addEventListener("load", () => image.classList.remove("absent"));
   return image;
 }

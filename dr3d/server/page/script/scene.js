@@ -23,11 +23,11 @@ export function createScene(canvas) {
   const scene = new three.Scene();
   const camera = new three.PerspectiveCamera(FIELD, 1, 0.1, 50);
   camera.position.z = MARGIN / Math.sin((FIELD * Math.PI) / 360);
-  scene.add(new three.HemisphereLight(0xffffff, 0x3d4c60, 1.1));
+  scene.add(new three.HemisphereLight(0xffffff, 0x4a5a70, 1.3));
   for (const [x, y, z, power] of [
     [2, 4, 4, 2.4],
-    [-5, 1, 2, 0.7],
-    [1, -4, 1, 0.35],
+    [-5, 0, 2, 0.9],
+    [1, -5, 3, 0.5],
   ]) {
     const light = new three.DirectionalLight(0xffffff, power);
     light.position.set(x, y, z);

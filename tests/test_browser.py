@@ -1,0 +1,506 @@
+"""The page in a real browser, on a small database, by mouse and by keys."""
+
+import base64
+import re
+import shutil
+import socket
+import threading
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+import dr3d
+from dr3d.embed import EmbedConfig
+from dr3d.render import RenderConfig
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+if CHROMIUM is None:
+  pytest.skip("no Chromium is installed", allow_module_level=True)
+pytest.importorskip("uvicorn")
+
+TINY = dr3d.PipelineConfig(
+  view_count=4,
+  face_budget=200,
+  render=RenderConfig(size=32),
+  embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+)
+VIEWER = ".viewer[data-drawn=model]"
+SECOND = f".pane + .pane {VIEWER}"
+SLOW = 120_000  # milliseconds; a busy machine compiles for long
+
+
+def make_shapes():
+  """Fifty models: ten of each label, of other proportions each."""
+  rng = np.random.default_rng(0)
+  for number in range(10):
+    a, b, c = rng.uniform(0.8, 1.25, 3)
+    shapes = {
+      "plate": trimesh.creation.box((40 * a, 25 * b, 4 * c)),
+      "rod": trimesh.creation.cylinder(4 * a, 50 * b, sections=16),
+      "ring": trimesh.creation.annulus(9 * a, 16 * b, 6 * c, sections=20),
+      "cone": trimesh.creation.cone(12 * a, 30 * b, sections=16),
+      "ball": trimesh.creation.capsule(6 * b, 12 * a, count=(8, 8)),
+    }
+    for label, shape in shapes.items():
+      yield label, f"{label}/{label}-{number}.stl", shape
+
+
+def turn(mesh):
+  """The mesh in another place and pose."""
+  place = np.eye(4)
+  place[:3, :3] = Rotation.from_rotvec([1, 2, 0.5]).as_matrix()
+  place[:3, 3] = 5, 3, 1
+  return mesh.copy().apply_transform(place)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A database of 51 models, one of them twice as large, and query files."""
+  folder = tmp_path_factory.mktemp("browser")
+  shapes = {name: shape for _, name, shape in make_shapes()}
+  shapes["ring/large.stl"] = turn(shapes["ring/ring-3.stl"]).apply_scale(2)
+  for name, shape in shapes.items():
+    path = folder / "models" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape.export(path)
+  (folder / "models" / "broken.stl").write_text("no mesh")
+  pipeline = dr3d.Pipeline.create(TINY)
+  database = dr3d.Database.create(folder / "parts.db", pipeline)
+  database.update(folder / "models", load=load)
+  turn(shapes["ring/ring-3.stl"]).export(folder / "found.stl")
+  (folder / "wedge.obj").write_text(
+    "v 0 0 0\nv 30 0 0\nv 0 17 0\nv 4 2 10\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4"
+  )
+  (folder / "bad.stl").write_text("solid nothing\nendsolid nothing\n")
+  (folder / "notes.txt").write_text("not a model")
+  return folder
+
+
+def load(path):
+  return dr3d.load_mesh(path, face_budget=TINY.face_budget)
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+  """Where the service answers."""
+  import uvicorn
+
+  from dr3d.server.app import make_app
+  from dr3d.server.config import ServerConfig
+  from dr3d.server.service import Service
+
+  service = Service(folder / "parts.db", ServerConfig(readers=1))
+  listener = socket.create_server(("127.0.0.1", 0))
+  server = uvicorn.Server(
+    uvicorn.Config(make_app(service), log_config=None, access_log=False)
+  )
+  thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+  thread.start()
+  address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+  end = time.monotonic() + 120
+  while time.monotonic() < end:
+    try:
+      urllib.request.urlopen(f"{address}api/ready", timeout=10)
+      break
+    except OSError:
+      time.sleep(0.1)
+  yield address
+  server.should_exit = True
+  thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+  with playwright.sync_playwright() as play:
+    browser = play.chromium.launch(
+      executable_path=CHROMIUM,
+      args=["--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+  """Opens pages; none of them may complain or ask another host."""
+  contexts, complaints, hosts = [], [], set()
+
+  def visit(hash="", *, script="", forgive="", **options):
+    context = browser.new_context(**options)
+    context.set_default_timeout(SLOW)
+    contexts.append(context)
+    if script:
+      context.add_init_script(script)
+    page = context.new_page()
+
+    def complain(text):
+      if not (forgive and re.search(forgive, text)):
+        complaints.append(text)
+
+    page.on("pageerror", lambda error: complain(str(error)))
+    page.on(
+      "console",
+      lambda message: message.type == "error" and complain(message.text),
+    )
+    page.on("request", lambda request: hosts.add(request.url))
+    page.goto(f"{address}{hash}")
+    return page
+
+  yield visit
+  for context in contexts:
+    context.close()
+  assert complaints == []
+  strange = [
+    url for url in hosts if not url.startswith((address, "data:", "blob:"))
+  ]
+  assert strange == []
+
+
+def drop(page, path):
+  """Lets a file fall on the page, as the system does."""
+  page.wait_for_selector(".drop")
+  page.evaluate(
+    """([name, data]) => {
+      const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], name));
+      for (const kind of ["dragenter", "dragover", "drop"]) {
+        document.body.dispatchEvent(new DragEvent(kind, {
+          dataTransfer, bubbles: true, cancelable: true,
+        }));
+      }
+    }""",
+    [path.name, base64.b64encode(path.read_bytes()).decode()],
+  )
+
+
+def ask(page, path):
+  """Drops a file and waits for the answer."""
+  drop(page, path)
+  page.wait_for_selector(".card")
+
+
+def models(page, place=".card"):
+  return page.eval_on_selector_all(
+    place, "all => all.map(one => one.dataset.model)"
+  )
+
+
+def told(page):
+  return page.locator("#told").inner_text()
+
+
+# ----- asking ----------------------------------------------------------------
+
+
+def test_a_dropped_file_is_found_and_shown_with_its_views(visit, folder):
+  page = visit()
+  ask(page, folder / "found.stl")
+  assert {"ring/ring-3.stl", "ring/large.stl"} == set(models(page)[:2])
+  assert page.locator(".verdict .notice-title").inner_text() == "ring"
+  assert len(models(page)) == 10
+  first = page.locator(".card[data-model='ring/ring-3.stl']")
+  assert "Same shape" in first.inner_text()
+  large = page.locator(".card[data-model='ring/large.stl']").inner_text()
+  assert "2 times as large" in large
+  assert re.search(r"Score\s+1.000\s+Votes\s+\d of 4", first.inner_text())
+  assert page.locator(".pair img").count() == 20
+  page.wait_for_selector(VIEWER)
+  assert page.locator(".view img").count() == 4
+  page.wait_for_function(
+    "[...document.querySelectorAll('.view img')].every(i => i.naturalWidth)"
+  )
+  page.wait_for_function("told.textContent.includes('ring')")
+  assert "found.stl" in page.title()
+
+
+def test_a_match_opens_beside_the_query_and_turns_with_it(visit, folder):
+  page = visit()
+  ask(page, folder / "found.stl")
+  page.click(".card >> nth=1 >> [data-do=compare]")
+  page.wait_for_selector(SECOND)
+  opened = models(page)[1]
+  assert page.locator(".pane + .pane h2").get_attribute("title") == opened
+  assert page.locator(".view.paired").count() == 2
+  page.wait_for_timeout(600)  # it glides to the view of the pair
+  viewers = [page.locator(VIEWER).nth(k) for k in (0, 1)]
+  before = [viewer.screenshot() for viewer in viewers]
+  viewers[0].press("ArrowRight")
+  page.wait_for_timeout(200)
+  together = [viewer.screenshot() for viewer in viewers]
+  assert before[0] != together[0]
+  assert before[1] != together[1]
+  page.click("text=Turn together")
+  viewers[1].press("ArrowUp")
+  page.wait_for_timeout(200)
+  alone = [viewer.screenshot() for viewer in viewers]
+  assert alone[0] == together[0]
+  assert alone[1] != together[1]
+
+
+def test_back_and_reload_lead_to_the_same_place(visit, folder):
+  page = visit()
+  ask(page, folder / "found.stl")
+  page.click(".card >> nth=1 >> [data-do=compare]")
+  page.wait_for_selector(SECOND)
+  here = page.url
+  page.reload()
+  page.wait_for_selector(SECOND)
+  assert page.url == here
+  page.go_back()
+  page.wait_for_selector(".stage.alone")
+  assert page.locator(".card").count() == 10
+  page.go_forward()
+  page.wait_for_selector(SECOND)
+
+
+def test_filters_narrow_the_answer_down_to_no_match(visit, folder):
+  page = visit()
+  ask(page, folder / "found.stl")
+  page.select_option("select[aria-label='Another label']", "cone")
+  page.wait_for_function(
+    "document.querySelector('.card').dataset.model.startsWith('cone/')"
+  )
+  assert {name.split("/")[0] for name in models(page)} == {"cone"}
+  assert "label=cone" in page.url
+  page.select_option("select[aria-label=Size]", "0.02")
+  page.wait_for_selector("text=No model meets these filters")
+  assert models(page) == []
+  page.click(".notice >> text=Clear filters")
+  page.wait_for_selector(".card[data-model='ring/ring-3.stl']")
+  page.select_option("select[aria-label=Size]", "0.02")
+  page.wait_for_selector(".card[data-model='ring/large.stl']", state="detached")
+  assert models(page)[0] == "ring/ring-3.stl"
+
+
+def test_views_that_disagree_make_no_reliable_match(visit, folder):
+  page = visit()
+  ask(page, folder / "wedge.obj")
+  text = page.locator(".notice.doubt").inner_text()
+  assert "No reliable match" in text
+  assert "67" in text
+  page.wait_for_function("told.textContent.includes('No reliable match')")
+
+
+def test_a_search_goes_on_from_a_match(visit, folder):
+  page = visit()
+  ask(page, folder / "found.stl")
+  page.click(".card[data-model='ring/ring-3.stl'] [data-do=search]")
+  page.wait_for_selector(".card[data-model='ring/large.stl']")
+  page.wait_for_selector(VIEWER)
+  assert "#/like/ring%2Fring-3.stl" in page.url
+  assert models(page)[0] == "ring/large.stl"
+  assert "ring/ring-3.stl" not in models(page)
+
+
+# ----- what goes wrong -------------------------------------------------------
+
+
+def test_a_bad_file_is_named_with_what_to_do(visit, folder):
+  page = visit(forgive="status of 422")
+  drop(page, folder / "bad.stl")
+  alert = page.wait_for_selector("[role=alert]").inner_text()
+  assert "This file cannot be used" in alert
+  assert "bad.stl" in alert
+  page.click("text=Choose another file")
+  page.wait_for_selector(".drop")
+
+
+def test_other_files_are_refused_before_they_are_sent(visit, folder):
+  page = visit()
+  sent = []
+  page.on("request", lambda request: sent.append(request.method))
+  drop(page, folder / "notes.txt")
+  alert = page.wait_for_selector("[role=alert]").inner_text()
+  assert "notes.txt is no model file" in alert
+  assert ".stl" in alert
+  assert "POST" not in sent
+
+
+def test_a_busy_service_is_asked_again(visit, folder):
+  page = visit(forgive="status of 503")
+  refusals = []
+
+  def refuse_once(route):
+    if refusals:
+      return route.continue_()
+    refusals.append(route.request.url)
+    route.fulfill(
+      status=503, headers={"Retry-After": "1"}, json={"error": "Busy."}
+    )
+
+  page.route("**/api/query*", refuse_once)
+  drop(page, folder / "found.stl")
+  page.wait_for_selector("text=The service is busy")
+  page.wait_for_selector(".card")
+  assert len(refusals) == 1
+
+
+def test_a_silent_service_is_told_and_can_be_tried_again(visit, folder):
+  page = visit(forgive="ERR_FAILED")
+  page.wait_for_selector(".drop")
+  page.route("**/api/query*", lambda route: route.abort())
+  drop(page, folder / "found.stl")
+  alert = page.wait_for_selector("[role=alert]").inner_text()
+  assert "check that dr3d serve is running" in alert
+  page.unroute("**/api/query*")
+  page.click("text=Try again")
+  page.wait_for_selector(".card")
+
+
+def test_a_slow_upload_shows_how_far_it_is_and_can_be_stopped(visit, folder):
+  page = visit()
+  page.wait_for_selector(".drop")
+  # Only large bodies come in pieces whose number can be told.
+  large = np.random.default_rng(0).bytes(600_000)
+  network = page.context.new_cdp_session(page)
+  network.send(
+    "Network.emulateNetworkConditions",
+    {
+      "offline": False,
+      "latency": 0,
+      "downloadThroughput": -1,
+      "uploadThroughput": 100_000,
+    },
+  )
+  page.set_input_files(
+    "#file",
+    {"name": "large.stl", "mimeType": "model/stl", "buffer": large},
+  )
+  page.wait_for_function(
+    "/Sending the file: [1-9]/.test("
+    "document.querySelector('.progress-text')?.textContent)"
+  )
+  share = page.eval_on_selector("progress", "bar => bar.value")
+  assert 0 < share < 1
+  page.click("text=Cancel")
+  page.wait_for_selector(".drop")
+  assert page.url.endswith("#/")
+
+
+# ----- the other pages -------------------------------------------------------
+
+
+def test_the_catalogue_is_leafed_and_filtered(visit):
+  page = visit("#/models")
+  page.wait_for_selector("text=52 models")
+  assert page.locator(".tile").count() == 48
+  page.click("[aria-label='Next page']")
+  page.wait_for_function("document.querySelectorAll('.tile').length === 4")
+  page.go_back()
+  page.wait_for_function("document.querySelectorAll('.tile').length === 48")
+  page.fill("input[name=text]", "CONE-1")
+  page.wait_for_function("document.querySelectorAll('.tile').length === 1")
+  assert models(page, ".tile") == ["cone/cone-1.stl"]
+  page.click(".tile a")
+  page.wait_for_selector(VIEWER)
+  assert "True size" in page.locator(".facts-table").inner_text()
+  with page.expect_download() as download:
+    page.click("text=Original file")
+  assert download.value.suggested_filename == "cone-1.stl"
+
+
+def test_duplicates_lead_to_a_comparison(visit):
+  page = visit("#/duplicates")
+  group = page.wait_for_selector(".group[data-relation=scaled]")
+  assert "2 times as large" in group.inner_text().replace("0.5", "2")
+  page.click(".group[data-relation=scaled] >> text=Compare")
+  page.wait_for_selector(SECOND)
+  titles = page.locator(".pane h2").all_inner_texts()
+  assert set(titles) == {"ring-3.stl", "large.stl"}
+
+
+def test_the_state_of_the_database_lists_what_failed(visit):
+  page = visit("#/database")
+  text = page.wait_for_selector(".failures").inner_text()
+  assert "broken.stl" in text
+  assert page.locator(".counts .figure").all_inner_texts()[:2] == ["51", "1"]
+  page.click(".failures a")
+  alert = page.wait_for_selector("[role=alert]").inner_text()
+  assert "This file failed" in alert
+  assert "Mend the file" in alert
+
+
+# ----- for everybody ---------------------------------------------------------
+
+
+def test_all_can_be_done_by_keys(visit):
+  page = visit()
+  page.wait_for_selector(".drop")
+  page.keyboard.press("Tab")
+  assert page.evaluate("document.activeElement.id") == "skip"
+  page.keyboard.press("Enter")
+  page.keyboard.press("Tab")
+  assert page.evaluate("document.activeElement.id") == "file"
+  frame = page.eval_on_selector(
+    ".drop-label", "label => getComputedStyle(label).outlineStyle"
+  )
+  assert frame == "solid"
+  page.keyboard.press("Tab")
+  page.keyboard.type("ring-3")
+  page.wait_for_selector("[role=option][aria-selected=true]")
+  page.keyboard.press("Enter")
+  page.wait_for_selector(".card")
+  page.focus(".card >> nth=0 >> [data-do=compare]")
+  page.keyboard.press("Enter")
+  page.wait_for_selector(SECOND)
+  page.wait_for_function("document.activeElement.tagName === 'H2'")
+  page.keyboard.press("Escape")
+  page.wait_for_selector(".stage.alone")
+  assert page.evaluate("document.activeElement.dataset.do") == "compare"
+
+
+def test_a_browser_without_3d_shows_the_views(visit, folder):
+  page = visit(
+    script="""
+      const get = HTMLCanvasElement.prototype.getContext;
+      HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+        return kind.startsWith("webgl") ? null : get.call(this, kind, ...rest);
+      };
+    """
+  )
+  ask(page, folder / "found.stl")
+  page.wait_for_selector(".viewer[data-drawn=pictures]")
+  page.wait_for_selector("text=View 1 of 4")
+  page.click("[aria-label='Next view']")
+  page.wait_for_selector("text=View 2 of 4")
+  assert page.locator(".view[aria-pressed=true]").count() == 1
+  page.click(".card >> nth=0 >> [data-do=compare]")
+  page.wait_for_selector(".pane + .pane .viewer[data-drawn=pictures]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_without_scrolling_sideways(visit, folder, scheme):
+  size = {"width": 360, "height": 740}
+  page = visit(viewport=size, color_scheme=scheme)
+  ask(page, folder / "found.stl")
+  page.click(".card >> nth=0 >> [data-do=compare]")
+  page.wait_for_selector(SECOND)
+  paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+  light = sum(map(int, re.findall(r"\d+", paper)[:3])) > 382
+  assert light == (scheme == "light")
+  for hash in ("", "#/models", "#/duplicates", "#/database"):
+    if hash:
+      page.evaluate(f"location.hash = '{hash}'")
+      page.wait_for_selector({
+        "#/models": ".tile", "#/duplicates": ".group", "#/database": ".counts"
+      }[hash])  # fmt: skip
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= size["width"], hash
+
+
+def test_the_theme_is_chosen_and_kept(visit):
+  page = visit(color_scheme="light")
+  paper = "getComputedStyle(document.body).backgroundColor"
+  before = page.evaluate(paper)
+  page.click("#theme")
+  page.click("#theme")
+  assert page.get_attribute("#theme", "aria-label") == "Theme: dark"
+  assert page.evaluate(paper) != before
+  page.reload()
+  assert page.evaluate(paper) != before
