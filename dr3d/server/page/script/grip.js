@@ -24,7 +24,7 @@ export function attach(element, { rotate, magnify, reset, show }) {
   const fingers = new Map();
 
   element.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || event.target.closest("button")) return;
     element.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, event);
     element.classList.add("held");
