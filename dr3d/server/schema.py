@@ -1,7 +1,9 @@
 """What the service answers, as JSON; names are those of `dr3d query --json`."""
 
+import base64
 import dataclasses
 import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -21,7 +23,7 @@ class Status(BaseModel):
   """Whether the service answers."""
 
   status: str = Field(description="ok, ready, warming or failed")
-  error: str = Field("", description="why it failed")
+  error: str = Field(default="", description="why it failed")
 
 
 class Model(BaseModel):
@@ -58,11 +60,16 @@ class Shape(BaseModel):
   unit: str
   face_count: int = Field(description="faces that were rendered")
   views: list[str] | None = Field(
-    None, description="N pictures as data URIs, with evidence"
+    default=None, description="N pictures as data URIs, with evidence"
   )
   glb: str | None = Field(
-    None, description="for a viewer, as a data URI, with evidence"
+    default=None, description="for a viewer, as a data URI, with evidence"
   )
+
+  def show(self, views: Sequence[bytes], glb: bytes) -> None:
+    """Gives pictures, PNG, and a GLB."""
+    self.views = [to_data_uri(view, "image/png") for view in views]
+    self.glb = to_data_uri(glb, "model/gltf-binary")
 
 
 class Prediction(BaseModel):
@@ -71,6 +78,7 @@ class Prediction(BaseModel):
   label: str = Field(description="with most votes; empty for none")
   confidence: float = Field(description="its share of the votes, 0 to 1")
   reliable: bool
+  threshold: float = Field(description="confidence from which it is reliable")
 
 
 class Match(BaseModel):
@@ -174,6 +182,9 @@ class Info(BaseModel):
     description="values of each key, the first hundred"
   )
   views: int | None = Field(description="of a model; null while warming")
+  viewpoints: list[tuple[float, float, float, float]] | None = Field(
+    description="of the views: quaternions w, x, y, z, in the axes of a GLB"
+  )
   image_size: int | None = Field(description="pixels that the network sees")
   unit: str = Field(description="that is assumed of files that state none")
   units: list[str]
@@ -187,6 +198,11 @@ class Info(BaseModel):
 def make_url(name: str) -> str:
   """Where a model is."""
   return f"/api/models/{urllib.parse.quote(name, safe='')}"
+
+
+def to_data_uri(data: bytes, media_type: str) -> str:
+  """A file as a URI (RFC 2397)."""
+  return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def make_model(row: catalogue.Model) -> Model:
@@ -217,7 +233,9 @@ def make_answer(name: str, shape: Shape, answer: query.Answer) -> Answer:
   return Answer(
     query=name,
     shape=shape,
-    prediction=Prediction(**_fields(answer.prediction)),
+    prediction=Prediction(
+      **_fields(answer.prediction), threshold=query.RELIABLE
+    ),
     matches=matches,
   )
 
