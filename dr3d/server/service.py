@@ -12,6 +12,7 @@ from dr3d.error import Dr3dError, LockError
 from dr3d.mesh.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.search import overlay
+from dr3d.search.archive import LoadPipeline
 from dr3d.search.condition import Condition
 from dr3d.search.database import Database
 from dr3d.server import picture, reading, schema
@@ -61,9 +62,18 @@ class Service:
   """
 
   def __init__(
-    self, directory: pathlib.Path, config: ServerConfig | None = None
+    self,
+    directory: pathlib.Path,
+    config: ServerConfig | None = None,
+    *,
+    load_pipeline: LoadPipeline | None = None,
   ):
     """Opens the database; `start` makes it ready.
+
+    Args:
+      directory: of the database.
+      config: its limits.
+      load_pipeline: see `Archive.open`.
 
     Raises:
       DatabaseError: the directory holds no database, or a damaged one.
@@ -71,7 +81,8 @@ class Service:
     self.directory = directory
     self.config = config or ServerConfig()
     self.metrics = Metrics()
-    self.state = read_state(directory)
+    self.state = read_state(directory, load_pipeline=load_pipeline)
+    self._load_pipeline = load_pipeline
     self.status, self.error = "warming", ""
     self.batcher = Batcher(
       bound=2 * self.config.queue, watch=self.metrics.batch.observe
@@ -305,7 +316,11 @@ class Service:
     """Reads the database anew; whoever calls it keeps changes out."""
     stamp = self._writer.stamp()
     before = self.state.archive
-    state = read_state(self.directory, pipeline=before.pipeline)
+    state = read_state(
+      self.directory,
+      pipeline=before.pipeline,
+      load_pipeline=self._load_pipeline,
+    )
     if state.archive.fingerprint != before.fingerprint:
       warm(state, self.batcher)
     self.state, self._stamp = state, stamp

@@ -14,7 +14,7 @@ import numpy as np
 
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.search import catalogue, duplicate
-from dr3d.search.archive import Archive, Embedder
+from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.server.refusal import RefusalError
 
 
@@ -124,7 +124,10 @@ class State:
 
 
 def read_state(
-  directory: pathlib.Path, *, pipeline: Embedder | None = None
+  directory: pathlib.Path,
+  *,
+  pipeline: Embedder | None = None,
+  load_pipeline: LoadPipeline | None = None,
 ) -> State:
   """Reads the database.
 
@@ -132,11 +135,12 @@ def read_state(
     directory: of the database.
     pipeline: is used, not loaded anew, where it still is the one that made the
       vectors.
+    load_pipeline: see `Archive.open`.
 
   Raises:
     DatabaseError: the directory holds no database, or a damaged one.
   """
-  archive = Archive.open(directory)
+  archive = Archive.open(directory, load_pipeline=load_pipeline)
   if pipeline is not None and pipeline.fingerprint == archive.fingerprint:
     archive.pipeline = pipeline
   try:
