@@ -1,8 +1,10 @@
 """`dr3d serve`: a database over HTTP, with a page to search it."""
 
+import contextlib
 import ipaddress
 import os
 import pathlib
+import signal
 import socket
 from typing import Any
 
@@ -58,7 +60,10 @@ def run(flags: Any, files: list[str]) -> int:
     f"{'changes need the token' if token else 'nothing can be changed'}.",
     flush=True,
   )
-  server.run(sockets=[listener])
+  # uvicorn gives the signal that ended it to whoever was there before.
+  signal.signal(signal.SIGTERM, lambda number, frame: None)
+  with contextlib.suppress(KeyboardInterrupt):
+    server.run(sockets=[listener])
   return 0
 
 

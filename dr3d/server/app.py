@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import pathlib
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 import dr3d
 from dr3d.error import Dr3dError
-from dr3d.server import metric, schema
+from dr3d.server import metric
 from dr3d.server.desk import Desk
 from dr3d.server.refusal import refuse
 from dr3d.server.route import change, model, query, status
@@ -21,11 +20,6 @@ from dr3d.server.security import Guard
 from dr3d.server.service import Service
 
 PAGE = pathlib.Path(__file__).with_name("page")
-
-_FAILURES: dict[int | str, dict[str, Any]] = {
-  "4XX": {"model": schema.Failed},
-  503: {"model": schema.Failed},
-}
 
 
 def make_app(service: Service) -> FastAPI:
@@ -60,7 +54,7 @@ def make_app(service: Service) -> FastAPI:
   app.add_exception_handler(Exception, _answer_defect)
   # More is said in the path of a model's pictures than of the model: first.
   for module in (status, query, model, change):
-    app.include_router(module.make_router(desk, _FAILURES))
+    app.include_router(module.make_router(desk))
 
   @app.get("/", include_in_schema=False)
   def page() -> FileResponse:

@@ -19,6 +19,16 @@ class Failed(BaseModel):
   error: str = Field(description="one sentence that says what to do")
 
 
+_FAILED = {
+  "description": "Refused",
+  "content": {
+    "application/json": {"schema": {"$ref": "#/components/schemas/Failed"}}
+  },
+}
+FAILURES: dict[int | str, dict[str, Any]] = {"4XX": _FAILED, 503: _FAILED}
+"""How every call may fail, whatever it answers otherwise."""
+
+
 class Status(BaseModel):
   """Whether the service answers."""
 

@@ -1,6 +1,6 @@
 """Calls that change the database; each needs the token."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -19,9 +19,11 @@ from dr3d.server.parameter import (
 Text = Annotated[str, Query(max_length=200)]
 
 
-def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
-  """Makes the calls; see `route.query`."""
-  router = APIRouter(prefix="/api/models", tags=["change"], responses=responses)
+def make_router(desk: Desk) -> APIRouter:
+  """Makes the calls, which a desk receives."""
+  router = APIRouter(
+    prefix="/api/models", tags=["change"], responses=schema.FAILURES
+  )
   service = desk.service
 
   @router.post("", status_code=201, openapi_extra=UPLOAD)

@@ -26,9 +26,9 @@ _PATIENCE = 5.0  # seconds that a call waits for the end of a search
 Millimetres = Annotated[float | None, Query(ge=0, description="mm")]
 
 
-def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
-  """Makes the calls; see `route.query`."""
-  router = APIRouter(prefix="/api", tags=["models"], responses=responses)
+def make_router(desk: Desk) -> APIRouter:
+  """Makes the calls, which a desk receives."""
+  router = APIRouter(prefix="/api", tags=["models"], responses=schema.FAILURES)
   service = desk.service
 
   @router.get("/models")
@@ -122,7 +122,9 @@ def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
   def file(model: ModelPath) -> FileResponse:
     """The file of a model, where it is still as it was when it was read."""
     path = service.find_file(model)
-    return Original(path, filename=model.rsplit("/", 1)[-1])
+    return Original(
+      path, media_type=Original.media_type, filename=model.rsplit("/", 1)[-1]
+    )
 
   @router.get("/models/{model:path}")
   def show(model: ModelPath) -> schema.Model:

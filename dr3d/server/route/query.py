@@ -1,6 +1,6 @@
 """Calls that search: by an upload, or by a model that is known."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
@@ -12,14 +12,9 @@ from dr3d.server.service import Ask
 Asked = Annotated[Ask, Depends(read_ask)]
 
 
-def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
-  """Makes the calls.
-
-  Args:
-    desk: of the application.
-    responses: of failures.
-  """
-  router = APIRouter(prefix="/api", tags=["query"], responses=responses)
+def make_router(desk: Desk) -> APIRouter:
+  """Makes the calls, which a desk receives."""
+  router = APIRouter(prefix="/api", tags=["query"], responses=schema.FAILURES)
 
   @router.post("/query", openapi_extra=UPLOAD)
   async def query(request: Request, ask: Asked) -> schema.Answer:

@@ -16,9 +16,9 @@ from dr3d.unit import UNITS
 _VALUES = 100  # of a key of the metadata that are told
 
 
-def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
-  """Makes the calls; see `route.query`."""
-  router = APIRouter(tags=["status"], responses=responses)
+def make_router(desk: Desk) -> APIRouter:
+  """Makes the calls, which a desk receives."""
+  router = APIRouter(tags=["status"], responses=schema.FAILURES)
   service = desk.service
 
   @router.get("/api/health")
@@ -32,7 +32,7 @@ def make_router(desk: Desk, responses: dict[Any, Any]) -> APIRouter:
     response.status_code = 200 if service.status == "ready" else 503
     return schema.Status(status=service.status, error=service.error)
 
-  @router.get("/api/info")
+  @router.get("/api/info", responses={"4XX": {"model": schema.Failed}})
   def info() -> schema.Info:
     """What the database holds and the service takes."""
     return make_info(service)
