@@ -24,6 +24,7 @@ from dr3d.search.query import Answer, Match, Prediction
 
 T = TypeVar("T")
 
+_JSON = "application/json"
 _LATER = (429, 503)  # statuses that tell when to come again
 _PAGE = 1000  # models of a list that are asked for at a time
 
@@ -127,6 +128,10 @@ class Client:
       if len(found) >= part["total"] or not part["models"]:
         return found
 
+  def read_file(self, model: str) -> bytes:
+    """The file of a model, as it was indexed."""
+    return self._call("GET", f"{_place(model)}/file")
+
   def inspect(self) -> dict[str, Any]:
     """What the service answers at /api/info: counts, labels, limits."""
     return self._call("GET", "/api/info")
@@ -211,7 +216,8 @@ class Client:
         break
       time.sleep(wait)
     if response.is_success:
-      return response.json() if response.content else None
+      kind = response.headers.get("Content-Type", "")
+      return response.json() if kind == _JSON else response.content
     try:
       message = response.json()["error"]
     except (ValueError, LookupError, TypeError):
