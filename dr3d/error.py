@@ -37,5 +37,17 @@ class ConditionError(DatabaseError):
   """A query asks for a label or a key that no model has."""
 
 
+class ServiceError(Dr3dError):
+  """A service refuses, or cannot be reached.
+
+  Attributes:
+    status: of HTTP; None where there was no answer.
+  """
+
+  def __init__(self, message: str, *, status: int | None = None):
+    super().__init__(message)
+    self.status = status
+
+
 class TrainingError(Dr3dError):
   """A training run cannot start or must not go on."""

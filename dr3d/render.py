@@ -316,7 +316,11 @@ def _soft_edges(triangles, p, views, camera):
 
 
 def fit_budget(
-  triangles: Triangles, views: Views, *, config: RenderConfig
+  triangles: Triangles,
+  views: Views,
+  *,
+  config: RenderConfig,
+  start: raster.Budget | None = None,
 ) -> raster.Budget:
   """A budget that just holds the drawing of these models.
 
@@ -324,11 +328,12 @@ def fit_budget(
     triangles: B models.
     views: θ_G.
     config: how they are drawn.
+    start: that the budget shall hold as well; None for the smallest.
 
   Returns:
     A budget for `render`; not to be called under jit.
   """
-  budget = raster.Budget(pairs=8, blocks=8)
+  budget = start or raster.Budget(pairs=8, blocks=8)
   while True:
     usage = _measure(triangles, views, config=config, budget=budget)
     if budget.holds(usage):

@@ -31,11 +31,11 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
   try:
     yield partial
     for path in [*partial.rglob("*"), partial]:
-      _sync(path)
+      sync(path)
     if directory.exists():
       directory.rename(former)
     partial.rename(directory)
-    _sync(directory.parent)
+    sync(directory.parent)
     shutil.rmtree(former, ignore_errors=True)
   except BaseException:
     _settle(directory)
@@ -87,7 +87,7 @@ def _set_aside(directory: pathlib.Path) -> pathlib.Path:
   return directory.with_name(directory.name + ".former")
 
 
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
   """Waits until a file or a directory is on the disk."""
   if path.is_dir() and os.name == "nt":  # Windows cannot open directories
     return

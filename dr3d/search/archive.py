@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from dr3d import folder
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue, indexfile, query, storage
+from dr3d.search import catalogue, deposit, indexfile, query, storage
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
@@ -283,13 +283,19 @@ class Archive:
       only=only,
       min_score=min_score,
     )
-    matches = [
+    matches = tuple(
       _give_size(match, snapshot.models[match.model], mesh)
       for match in answer.matches
-    ]
+    )
     if compare:
-      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
-    return dataclasses.replace(answer, matches=tuple(matches))
+      from dr3d.search import overlay
+
+      shapes = self.load_shapes([match.model for match in matches[:compare]])
+      fits = overlay.fit_meshes(
+        mesh, {name: shape.mesh for name, shape in shapes.items()}
+      )
+      matches = overlay.complete_matches(matches, fits)
+    return dataclasses.replace(answer, matches=matches)
 
   def query(
     self,
@@ -343,14 +349,17 @@ class Archive:
 
   def find_file(self, model: catalogue.Model) -> pathlib.Path | None:
     """Where the file of a model is; None where it is gone or has changed."""
-    root = self.settings.get(MODELS)
-    places = [pathlib.Path(model.name)]
-    if model.source == catalogue.FOLDER:
-      places = [pathlib.Path(root) / model.name] if root else []
-    for path in places:
-      with contextlib.suppress(OSError, ValueError):
-        if path.is_absolute() and folder.hash_file(path) == model.hash:
-          return path
+    root = self.settings.get(MODELS, "")
+    kept = deposit.find_file(self.directory, model.hash)
+    if kept is not None:
+      path = kept
+    elif model.source == catalogue.FOLDER:
+      path = pathlib.Path(root, model.name)
+    else:
+      path = pathlib.Path(model.name)
+    with contextlib.suppress(OSError, ValueError):
+      if path.is_absolute() or kept:
+        return path if folder.hash_file(path) == model.hash else None
     return None
 
   def find_duplicates(
@@ -390,23 +399,6 @@ class Archive:
         weakest=weakest,
         progress=progress,
       )
-
-  def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
-    """Lays matches upon the query, shape by shape."""
-    from dr3d.mesh import comparison
-
-    shapes = self.load_shapes([match.model for match in matches])
-    cloud = comparison.make_cloud(mesh)
-    result = []
-    for match in matches:
-      if match.model in shapes:
-        other = unpack_mesh(shapes[match.model].mesh)
-        fit = comparison.compare(cloud, comparison.make_cloud(other))
-        match = dataclasses.replace(
-          match, distance=round(fit.mean, 6), mirrored=fit.mirrored
-        )
-      result.append(match)
-    return result
 
   def _backend(self, vectors: np.ndarray) -> str:
     return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)

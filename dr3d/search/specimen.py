@@ -57,9 +57,7 @@ def read_specimen(
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
   """
-  return make_specimen(
-    read_raw(path), path, face_budget=face_budget, unit=unit
-  )
+  return make_specimen(read_raw(path), path, face_budget=face_budget, unit=unit)
 
 
 def make_specimen(

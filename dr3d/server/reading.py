@@ -6,11 +6,13 @@ Runs in the processes that read files, so it imports no jax.
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 from dr3d.error import MeshError
 from dr3d.mesh import build_mesh
 from dr3d.mesh.glb import write_glb
 from dr3d.mesh.meshfile import read_raw
+from dr3d.search import overlay
 from dr3d.search.specimen import Specimen, make_specimen
 from dr3d.unit import UNITS
 
@@ -32,6 +34,22 @@ class Upload:
 
   specimen: Specimen
   glb: bytes = b""
+
+
+def run(task: str, **arguments: Any) -> Any:
+  """What a child is asked to do: to read a file, or to compare meshes.
+
+  Args:
+    task: "read" or "fit".
+    arguments: of `read_upload` or `overlay.fit_meshes`.
+  """
+  match task:
+    case "read":
+      return read_upload(**arguments)
+    case "fit":
+      return overlay.fit_meshes(**arguments)
+    case _:
+      raise ValueError(f"task must be read or fit, got {task!r}")
 
 
 def read_upload(

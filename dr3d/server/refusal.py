@@ -9,7 +9,7 @@ from dr3d.error import (
 )
 
 
-class Refusal(Dr3dError):
+class RefusalError(Dr3dError):
   """A request that is refused.
 
   Attributes:
@@ -23,20 +23,20 @@ class Refusal(Dr3dError):
     self.wait = wait
 
 
-def refuse(error: Dr3dError) -> Refusal:
+def refuse(error: Dr3dError) -> RefusalError:
   """The refusal that an error of the library amounts to."""
-  if isinstance(error, Refusal):
+  if isinstance(error, RefusalError):
     return error
   if isinstance(error, LockError):
-    return Refusal(
+    return RefusalError(
       503, "another process is writing to the database: try again.", wait=5
     )
   if isinstance(error, EmptyError):
-    return Refusal(
+    return RefusalError(
       409, "the database holds no indexed model yet: add models first."
     )
   if isinstance(error, ConditionError):
-    return Refusal(400, str(error))
+    return RefusalError(400, str(error))
   if isinstance(error, MeshError):
-    return Refusal(422, str(error))
-  return Refusal(500, str(error))
+    return RefusalError(422, str(error))
+  return RefusalError(500, str(error))

@@ -1,7 +1,9 @@
 """What the service answers, as JSON; names are those of `dr3d query --json`."""
 
+import base64
 import dataclasses
 import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -17,11 +19,21 @@ class Failed(BaseModel):
   error: str = Field(description="one sentence that says what to do")
 
 
+_FAILED = {
+  "description": "Refused",
+  "content": {
+    "application/json": {"schema": {"$ref": "#/components/schemas/Failed"}}
+  },
+}
+FAILURES: dict[int | str, dict[str, Any]] = {"4XX": _FAILED, 503: _FAILED}
+"""How every call may fail, whatever it answers otherwise."""
+
+
 class Status(BaseModel):
   """Whether the service answers."""
 
   status: str = Field(description="ok, ready, warming or failed")
-  error: str = Field("", description="why it failed")
+  error: str = Field(default="", description="why it failed")
 
 
 class Model(BaseModel):
@@ -58,11 +70,16 @@ class Shape(BaseModel):
   unit: str
   face_count: int = Field(description="faces that were rendered")
   views: list[str] | None = Field(
-    None, description="N pictures as data URIs, with evidence"
+    default=None, description="N pictures as data URIs, with evidence"
   )
   glb: str | None = Field(
-    None, description="for a viewer, as a data URI, with evidence"
+    default=None, description="for a viewer, as a data URI, with evidence"
   )
+
+  def show(self, views: Sequence[bytes], glb: bytes) -> None:
+    """Gives pictures, PNG, and a GLB."""
+    self.views = [to_data_uri(view, "image/png") for view in views]
+    self.glb = to_data_uri(glb, "model/gltf-binary")
 
 
 class Prediction(BaseModel):
@@ -191,6 +208,11 @@ class Info(BaseModel):
 def make_url(name: str) -> str:
   """Where a model is."""
   return f"/api/models/{urllib.parse.quote(name, safe='')}"
+
+
+def to_data_uri(data: bytes, media_type: str) -> str:
+  """A file as a URI (RFC 2397)."""
+  return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def make_model(row: catalogue.Model) -> Model:

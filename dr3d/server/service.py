@@ -1,33 +1,34 @@
-"""The service without HTTP: queries, pictures and files of one database."""
+"""The service without HTTP: queries, pictures and changes of one database."""
 
-import collections
 import dataclasses
-import functools
 import pathlib
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import dr3d
 from dr3d import folder
-from dr3d.error import Dr3dError
+from dr3d.error import Dr3dError, LockError
 from dr3d.mesh.glb import write_glb
-from dr3d.mesh.meshfile import FORMATS
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue
+from dr3d.search import overlay
+from dr3d.search.archive import LoadPipeline
 from dr3d.search.condition import Condition
+from dr3d.search.database import Database
 from dr3d.server import picture, reading, schema
-from dr3d.server.batch import LARGEST, Batcher
+from dr3d.server.batch import Batcher
 from dr3d.server.config import ServerConfig
-from dr3d.server.refusal import Refusal
+from dr3d.server.metric import Metrics
+from dr3d.server.refusal import RefusalError
 from dr3d.server.state import State, read_state
-from dr3d.unit import UNITS
+from dr3d.server.warmth import warm
+from dr3d.server.writer import SharedPipeline, Writer
 from dr3d.worker import Pool, WorkerError
 
-_READ = "dr3d.server.reading:read_upload"
-_VALUES = 100  # of a key of the metadata that are told
-_PICTURED = 256  # models whose views are kept ready
-_WARM = 48  # models that are embedded before the service is ready
+T = TypeVar("T")
+
+_TASKS = "dr3d.server.reading:run"
+_LOOK = 2.0  # seconds between looks for changes by other processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,34 +53,70 @@ class Ask:
 
 
 class Service:
-  """Answers from a database; its methods may be called by many threads."""
+  """Answers from a database; its methods may be called by many threads.
 
-  def __init__(self, directory: pathlib.Path, config: ServerConfig):
+  Attributes:
+    state: of the database, from which requests are answered.
+    status: "warming", "ready" or "failed".
+    error: why it failed.
+  """
+
+  def __init__(
+    self,
+    directory: pathlib.Path,
+    config: ServerConfig | None = None,
+    *,
+    load_pipeline: LoadPipeline | None = None,
+  ):
     """Opens the database; `start` makes it ready.
+
+    Args:
+      directory: of the database.
+      config: its limits.
+      load_pipeline: see `Archive.open`.
 
     Raises:
       DatabaseError: the directory holds no database, or a damaged one.
     """
     self.directory = directory
-    self.config = config
-    self.state = read_state(directory)
-    self.status = "warming"
-    self.error = ""
-    self.batcher = Batcher(bound=2 * config.queue)
-    self.pool = Pool(_READ, limits=config.reading, count=config.readers)
-    self._pictures: collections.OrderedDict[tuple, tuple[bytes, ...]] = (
-      collections.OrderedDict()
+    self.config = config or ServerConfig()
+    self.metrics = Metrics()
+    self.state = read_state(directory, load_pipeline=load_pipeline)
+    self._load_pipeline = load_pipeline
+    self.status, self.error = "warming", ""
+    self.batcher = Batcher(
+      bound=2 * self.config.queue, watch=self.metrics.batch.observe
     )
-    self._whitened: dict[str, Any] = {}
+    self.album = picture.Album(self.batcher, patience=self.config.patience)
+    self._pool = Pool(
+      _TASKS, limits=self.config.reading, count=self.config.readers
+    )
+    self._writer = Writer(directory, patience=self.config.patience)
+    self._stamp: tuple = ()
+    self._ending = threading.Event()
+    self._watcher = threading.Thread(target=self._live, daemon=True)
 
   def start(self) -> None:
     """Begins to load and compile what queries need, in a thread."""
-    threading.Thread(target=self._warm, daemon=True).start()
+    self._watcher.start()
 
   def close(self) -> None:
     """Ends threads and processes."""
+    self._ending.set()
     self.batcher.close()
-    self.pool.close()
+    self._pool.close()
+
+  def ready(self) -> State:
+    """The state to answer from.
+
+    Raises:
+      RefusalError: the service is not ready.
+    """
+    if self.status == "warming":
+      raise RefusalError(503, "the service is warming up: try again.", wait=5)
+    if self.status == "failed":
+      raise RefusalError(503, f"the service could not start: {self.error}")
+    return self.state
 
   def query(self, path: pathlib.Path, name: str, ask: Ask) -> schema.Answer:
     """Answers which models an uploaded file looks like.
@@ -92,16 +129,16 @@ class Service:
     Raises:
       Dr3dError: the file cannot be read, or it is not answered.
     """
-    state = self._ready()
-    upload = self.read(path, name, unit=ask.unit, viewer=ask.evidence)
+    state = self.ready()
+    upload = self._read(path, name, unit=ask.unit, viewer=ask.evidence)
     mesh = upload.specimen.mesh
     features = self.batcher.embed(
       state.archive.pipeline, mesh, patience=self.config.patience
     )
-    return self._answer(
-      state, name, mesh, features, ask, unit=upload.specimen.unit,
-      glb=upload.glb,
-    )  # fmt: skip
+    shape = _describe(mesh, upload.specimen.unit)
+    if ask.evidence:
+      shape.show(self.album.draw(state, mesh), upload.glb)
+    return self._answer(state, name, mesh, features, ask, shape=shape)
 
   def query_similar(self, name: str, ask: Ask) -> schema.Answer:
     """Answers which other models a known one looks like.
@@ -109,7 +146,7 @@ class Service:
     Raises:
       Dr3dError: there is no such model, or it has no mesh.
     """
-    state = self._ready()
+    state = self.ready()
     row = state.find(name)
     mesh = unpack_mesh(state.find_shape(name).mesh)
     features = state.find_features(name)
@@ -117,142 +154,98 @@ class Service:
       features = self.batcher.embed(
         state.archive.pipeline, mesh, patience=self.config.patience
       )
-    glb = write_glb(mesh) if ask.evidence else b""
+    shape = _describe(mesh, row.unit)
+    if ask.evidence:
+      shape.show(self.album.find(state, name), write_glb(mesh))
     return self._answer(
-      state, name, mesh, features, ask, unit=row.unit, glb=glb, known=True
+      state, name, mesh, features, ask, shape=shape, exclude=(name,)
     )
 
-  def read(
-    self, path: pathlib.Path, name: str, *, unit: str | None, viewer: bool
-  ) -> reading.Upload:
-    """Reads an uploaded file in a child process.
+  def add(
+    self,
+    path: pathlib.Path,
+    name: str,
+    *,
+    label: str,
+    metadata: dict[str, str],
+    unit: str | None,
+  ) -> schema.Model:
+    """Adds a model; the database keeps a copy of its file.
+
+    Adding the very same file under the same name once more changes nothing.
 
     Args:
-      path: of the file.
-      name: what messages call it.
+      path: of the file; its ending tells the format.
+      name: of the model.
+      label: of the model.
+      metadata: of the model.
       unit: of a file that states none; None for that of the database.
-      viewer: whether a GLB is wanted.
 
     Raises:
-      Dr3dError: the file cannot be read.
+      Dr3dError: the file cannot be read, another model has this name, or the
+        database cannot be written.
     """
-    archive = self.state.archive
-    try:
-      result = self.pool.call(
-        {
-          "path": path,
-          "face_budget": archive.face_budget,
-          "unit": unit or archive.unit,
-          "face_limit": self.config.face_limit,
-          "viewer": viewer,
-        },
-        patience=self.config.patience,
+    self.ready()
+    upload = self._read(path, name, unit=unit, viewer=False)
+    digest = folder.hash_file(path)
+
+    def store(database: Database) -> bool:
+      known = {model.name: model for model in database.models()}
+      if name in known:
+        return known[name].hash == digest
+      report = database.store(
+        path,
+        name=name,
+        label=label,
+        metadata=metadata,
+        unit=unit,
+        specimen=upload.specimen,
       )
-    except TimeoutError:
-      raise Refusal(
-        503, "too many files are being read: try again in a moment.", wait=5
-      ) from None
-    if isinstance(result, WorkerError):
-      raise Refusal(422, f"{name} {result}.")
-    if isinstance(result, Dr3dError):
-      status = 413 if isinstance(result, reading.FaceLimitError) else 422
-      raise Refusal(status, str(result).replace(str(path), name))
-    return result
+      if report.failures:  # it gave no usable vectors
+        database.remove([name])
+        raise RefusalError(422, report.failures[0].reason)
+      return True
 
-  def draw_views(self, name: str) -> tuple[bytes, ...]:
-    """Returns the N views of a model as PNG.
+    if not self._change(store):
+      raise RefusalError(
+        409,
+        f"the database has another model {name!r}: choose another name, or "
+        "remove that one.",
+      )
+    return schema.make_model(self.state.find(name))
+
+  def label(self, name: str, label: str) -> schema.Model:
+    """Gives a model another label.
 
     Raises:
-      Dr3dError: there is no such model, or it has no mesh.
+      Dr3dError: there is no such model, or the database cannot be written.
     """
-    state = self._ready()
-    model = state.find(name)
-    key = (state.archive.fingerprint, model.hash, model.unit, name)
-    if key not in self._pictures:
-      mesh = unpack_mesh(state.find_shape(name).mesh)
-      self._pictures[key] = self._portray(state, mesh)
-      while len(self._pictures) > _PICTURED:
-        self._pictures.popitem(last=False)
-    return self._pictures[key]
+    self.ready().find(name)
+    self._change(lambda database: database.label(name, label))
+    return schema.make_model(self.state.find(name))
 
-  def write_glb(self, name: str) -> bytes:
-    """Returns the stored mesh of a model for a viewer."""
-    return write_glb(unpack_mesh(self.state.find_shape(name).mesh))
+  def remove(self, name: str) -> None:
+    """Removes a model, and the copy of its file that the database has.
+
+    Raises:
+      Dr3dError: there is no such model, or the database cannot be written.
+    """
+    self.ready().find(name)
+    self._change(lambda database: database.remove([name]))
 
   def find_file(self, name: str) -> pathlib.Path:
     """Returns where the file of a model is, unchanged since it was indexed.
 
     Raises:
-      Refusal: there is no such model, or its file is gone or has changed.
+      RefusalError: there is no such model, or its file is gone or has changed.
     """
     state = self.state
-    model = state.find(name)
-    path = state.archive.find_file(model)
+    path = state.archive.find_file(state.find(name))
     if path is None:
-      raise Refusal(
+      raise RefusalError(
         404, f"the file of {name!r} is gone or has changed since it was read."
       )
     return path
-
-  def inspect(self) -> schema.Info:
-    """What the database holds and the service takes."""
-    state = self.state
-    indexed = [
-      model
-      for model in state.models.values()
-      if model.state == catalogue.INDEXED
-    ]
-    labels = collections.Counter(model.label for model in indexed)
-    values: dict[str, set[str]] = {}
-    for model in indexed:
-      for key, value in model.metadata.items():
-        values.setdefault(key, set()).add(value)
-    states = collections.Counter(
-      model.state for model in state.models.values()
-    )
-    config: Any = None
-    viewpoints = None
-    if self.status == "ready":
-      pipeline: Any = state.archive.pipeline
-      config = pipeline.config
-      if config.pose == "principal":  # in which a GLB lies
-        viewpoints = pipeline.views.quaternion.tolist()
-    return schema.Info(
-      name=self.directory.name,
-      counts={name: states[name] for name in catalogue.STATES},
-      labels=[
-        schema.LabelCount(label=label, count=count)
-        for label, count in sorted(labels.items())
-        if label
-      ],
-      metadata={key: sorted(values[key])[:_VALUES] for key in sorted(values)},
-      views=config and config.view_count,
-      viewpoints=viewpoints,
-      image_size=config and config.render.size,
-      unit=state.archive.unit,
-      units=list(UNITS),
-      formats=[f".{name}" for name in FORMATS],
-      limits=schema.Limits(
-        bytes=self.config.byte_limit,
-        faces=self.config.face_limit,
-        seconds=self.config.reading.seconds,
-      ),
-      writable=self.config.token is not None,
-      version=dr3d.__version__,
-      pipeline=state.archive.fingerprint,
-    )
-
-  def _ready(self) -> State:
-    """The state to answer from.
-
-    Raises:
-      Refusal: the service is not ready.
-    """
-    if self.status == "warming":
-      raise Refusal(503, "the service is warming up: try again.", wait=5)
-    if self.status == "failed":
-      raise Refusal(503, f"the service could not start: {self.error}")
-    return self.state
 
   def _answer(
     self,
@@ -262,69 +255,110 @@ class Service:
     features: Any,
     ask: Ask,
     *,
-    unit: str,
-    glb: bytes,
-    known: bool = False,
+    shape: schema.Shape,
+    exclude: tuple[str, ...] = (),
   ) -> schema.Answer:
     answer = state.archive.answer(
       features,
       mesh,
       k=ask.k,
-      exclude=[name] if known else (),
+      exclude=exclude,
       condition=ask.condition,
       min_score=ask.min_score,
-      compare=ask.compare,
     )
-    a, b, c = map(float, mesh.extent)
-    shape = schema.Shape(
-      extent=(a, b, c), unit=unit, face_count=len(mesh.faces)
-    )
-    if ask.evidence:
-      views = self.draw_views(name) if known else self._portray(state, mesh)
-      shape.views = [
-        picture.to_data_uri(view, "image/png") for view in views
-      ]
-      shape.glb = picture.to_data_uri(glb, "model/gltf-binary")
+    best = [match.model for match in answer.matches[: ask.compare]]
+    if best:
+      shapes = state.archive.load_shapes(best)
+      packed = {model: shapes[model].mesh for model in shapes}
+      fits = self._call("fit", mesh=mesh, packed=packed)
+      if not isinstance(fits, WorkerError):  # then distances are not known
+        matches = overlay.complete_matches(answer.matches, fits)
+        answer = dataclasses.replace(answer, matches=matches)
     return schema.make_answer(name, shape, answer)
 
-  def _portray(self, state: State, mesh: Any) -> tuple[bytes, ...]:
-    from dr3d import sheet
-
-    pipeline: Any = state.archive.pipeline
-    white = self._whitened.get(pipeline.fingerprint)
-    if white is None:
-      white = sheet.whiten(pipeline)
-      self._whitened = {pipeline.fingerprint: white}
-    return self.batcher.call(
-      functools.partial(picture.draw_views, white, mesh),
-      patience=self.config.patience,
-    )
-
-  def _warm(self) -> None:
-    """Loads the pipeline and compiles what queries will need."""
-    try:
-      self.batcher.call(
-        functools.partial(self._compile, self.state), patience=3600
+  def _read(
+    self, path: pathlib.Path, name: str, *, unit: str | None, viewer: bool
+  ) -> reading.Upload:
+    """Reads an uploaded file in a child process; messages call it `name`."""
+    archive = self.state.archive
+    with self.metrics.reading.time():
+      result = self._call(
+        "read",
+        path=path,
+        face_budget=archive.face_budget,
+        unit=unit or archive.unit,
+        face_limit=self.config.face_limit,
+        viewer=viewer,
       )
+    if isinstance(result, WorkerError):
+      raise RefusalError(422, f"{name} {result}.")
+    if isinstance(result, Dr3dError):
+      status = 413 if isinstance(result, reading.FaceLimitError) else 422
+      raise RefusalError(status, str(result).replace(str(path), name))
+    return result
+
+  def _call(self, task: str, **arguments: Any) -> Any:
+    try:
+      return self._pool.call(
+        {"task": task, **arguments}, patience=self.config.patience
+      )
+    except TimeoutError:
+      raise RefusalError(
+        503, "too many files are being read: try again in a moment.", wait=5
+      ) from None
+
+  def _change(self, function: Callable[[Database], T]) -> T:
+    pipeline = self.state.archive.pipeline
+    shared = SharedPipeline(pipeline, self.batcher, self.config.patience)
+    return self._writer.change(function, shared, then=self._refresh)
+
+  def _refresh(self) -> None:
+    """Reads the database anew; whoever calls it keeps changes out."""
+    stamp = self._writer.stamp()
+    before = self.state.archive
+    state = read_state(
+      self.directory,
+      pipeline=before.pipeline,
+      load_pipeline=self._load_pipeline,
+    )
+    if state.archive.fingerprint != before.fingerprint:
+      warm(state, self.batcher)
+    self.state, self._stamp = state, stamp
+
+  def _live(self) -> None:
+    """Warms up; then sees to what other processes write, until the end."""
+    try:
+      warm(self.state, self.batcher)
+      with self._writer.hold():
+        self._settle()
+        self._refresh()
       self.status = "ready"
     except Exception as error:
       self.status, self.error = "failed", folder.to_text(str(error))
+      return
+    while not self._ending.wait(_LOOK):
+      if self._writer.stamp() != self._stamp:
+        try:
+          with self._writer.hold():
+            self._refresh()
+        except Dr3dError:  # the state before answers; the next look may do
+          self.metrics.refreshes_failed.inc()
 
-  def _compile(self, state: State) -> None:
-    """Embeds and draws models of each size, alone and together."""
-    pipeline: Any = state.archive.pipeline
-    names = [
-      model.name
-      for model in state.models.values()
-      if model.face_count is not None
-    ]
-    chosen = names[:: max(1, len(names) // _WARM)]
-    shapes = state.archive.load_shapes(chosen)
-    meshes = [unpack_mesh(shape.mesh) for shape in shapes.values()]
-    for start in range(0, len(meshes), LARGEST):
-      pipeline.embed(meshes[start : start + LARGEST])
-    for mesh in meshes[:2]:
-      pipeline.embed([mesh])
+  def _settle(self) -> None:
+    """Completes what a service that was killed had accepted."""
+    database = Database.open(self.directory)
+    database.pipeline = SharedPipeline(
+      self.state.archive.pipeline, self.batcher, self.config.patience
+    )
+    try:
+      database.settle()
+    except LockError:  # whoever writes now settles, or the next start does
+      return
+
+
+def _describe(mesh: Any, unit: str) -> schema.Shape:
+  a, b, c = map(float, mesh.extent)
+  return schema.Shape(extent=(a, b, c), unit=unit, face_count=len(mesh.faces))
 
 
 def wait_until_ready(service: Service, *, seconds: float) -> None:

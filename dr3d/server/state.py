@@ -14,8 +14,8 @@ import numpy as np
 
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.search import catalogue, duplicate
-from dr3d.search.archive import Archive, Embedder
-from dr3d.server.refusal import Refusal
+from dr3d.search.archive import Archive, Embedder, LoadPipeline
+from dr3d.server.refusal import RefusalError
 
 
 @dataclasses.dataclass(eq=False)
@@ -55,11 +55,11 @@ class State:
     """Returns a model.
 
     Raises:
-      Refusal: there is none of this name.
+      RefusalError: there is none of this name.
     """
     model = self.models.get(name)
     if model is None:
-      raise Refusal(404, f"the database has no model {name!r}.")
+      raise RefusalError(404, f"the database has no model {name!r}.")
     return model
 
   def find_features(self, name: str) -> np.ndarray | None:
@@ -77,13 +77,13 @@ class State:
     """Mesh and thumbnail of a model.
 
     Raises:
-      Refusal: there is no such model, or none of them is stored.
+      RefusalError: there is no such model, or none of them is stored.
     """
     model = self.find(name)
     shape = self.archive.load_shapes([name]).get(name)
     if shape is None:
       why = model.reason or "no mesh of it is stored."
-      raise Refusal(404, f"the model {name!r} cannot be shown: {why}")
+      raise RefusalError(404, f"the model {name!r} cannot be shown: {why}")
     return shape
 
   def search_duplicates(self, weakest: str, *, patience: float) -> Search:
@@ -124,7 +124,10 @@ class State:
 
 
 def read_state(
-  directory: pathlib.Path, *, pipeline: Embedder | None = None
+  directory: pathlib.Path,
+  *,
+  pipeline: Embedder | None = None,
+  load_pipeline: LoadPipeline | None = None,
 ) -> State:
   """Reads the database.
 
@@ -132,11 +135,12 @@ def read_state(
     directory: of the database.
     pipeline: is used, not loaded anew, where it still is the one that made the
       vectors.
+    load_pipeline: see `Archive.open`.
 
   Raises:
     DatabaseError: the directory holds no database, or a damaged one.
   """
-  archive = Archive.open(directory)
+  archive = Archive.open(directory, load_pipeline=load_pipeline)
   if pipeline is not None and pipeline.fingerprint == archive.fingerprint:
     archive.pipeline = pipeline
   try:

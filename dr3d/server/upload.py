@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from dr3d.mesh.meshfile import FORMATS
-from dr3d.server.refusal import Refusal
+from dr3d.server.refusal import RefusalError
 
 FIELD = "file"
 
@@ -57,40 +57,30 @@ async def receive(
     patience: seconds that the body may take.
 
   Raises:
-    Refusal: the body is too large, too slow, no multipart form, or without a
-      file; or nobody could read the file.
+    RefusalError: the body is too large, too slow, no multipart form, or
+      without a file; or nobody could read the file.
   """
   length = request.headers.get("content-length", "")
   if length.isdigit() and int(length) > byte_limit + _SLACK:
     raise _too_large(byte_limit)
   kind, options = parse_options_header(request.headers.get("content-type"))
   if kind != b"multipart/form-data" or not options.get(b"boundary"):
-    raise Refusal(
+    raise RefusalError(
       415, f"send the file as the field {FIELD!r} of multipart/form-data."
     )
   with tempfile.TemporaryDirectory(dir=directory) as folder:
     path = pathlib.Path(folder) / "upload"
     with path.open("wb") as file:
       form = _Form(file, byte_limit)
-      try:
-        async with asyncio.timeout(patience):
-          await _parse(request, options[b"boundary"], form, byte_limit)
-      except TimeoutError:
-        raise Refusal(408, "the upload took too long: try again.") from None
-      except ClientDisconnect:
-        raise Refusal(400, "the upload was cut off.") from None
-      except (FormParserError, ValueError) as error:
-        raise Refusal(400, f"the form cannot be read ({error}).") from error
-    if form.size == 0:
-      raise Refusal(
-        422, f"{form.name} is empty."
-      ) if form.found else Refusal(
-        400, f"the form has no field {FIELD!r} with a file."
-      )
+      await _parse(request, options[b"boundary"], form, patience)
+    if not form.found:
+      raise RefusalError(400, f"the form has no field {FIELD!r} with a file.")
+    if not form.size:
+      raise RefusalError(422, f"{form.name} is empty.")
     suffix = recognize(path, form.name)
     if suffix is None:
       known = ", ".join(f".{name}" for name in FORMATS)
-      raise Refusal(
+      raise RefusalError(
         415,
         f"{form.name} is of no format that can be read ({known}): export it "
         "as STL or 3MF.",
@@ -151,7 +141,7 @@ class _Form:
     self.size = 0
     self.found = False
     self._file = file
-    self._byte_limit = byte_limit
+    self.byte_limit = byte_limit
     self._writing = False
     self._field = b""
     self._value = b""
@@ -181,14 +171,27 @@ class _Form:
   def take_data(self, data: bytes, start: int, end: int) -> None:
     if self._writing:
       self.size += end - start
-      if self.size > self._byte_limit:
-        raise _too_large(self._byte_limit)
+      if self.size > self.byte_limit:
+        raise _too_large(self.byte_limit)
       self._file.write(data[start:end])
 
 
 async def _parse(
-  request: Request, boundary: bytes, form: _Form, byte_limit: int
+  request: Request, boundary: bytes, form: _Form, patience: float
 ) -> None:
+  """Feeds a form with the body of a request."""
+  try:
+    async with asyncio.timeout(patience):
+      await _feed(request, boundary, form)
+  except TimeoutError:
+    raise RefusalError(408, "the upload took too long: try again.") from None
+  except ClientDisconnect:
+    raise RefusalError(400, "the upload was cut off.") from None
+  except (FormParserError, ValueError) as error:
+    raise RefusalError(400, f"the form cannot be read ({error}).") from error
+
+
+async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
   ended = []
   parser = python_multipart.MultipartParser(
     boundary,
@@ -205,15 +208,15 @@ async def _parse(
   total = 0
   async for chunk in request.stream():
     total += len(chunk)
-    if total > byte_limit + _SLACK:
-      raise _too_large(byte_limit)
+    if total > form.byte_limit + _SLACK:
+      raise _too_large(form.byte_limit)
     parser.write(chunk)
   if not ended:
-    raise Refusal(400, "the form is cut off: send it again.")
+    raise RefusalError(400, "the form is cut off: send it again.")
 
 
-def _too_large(byte_limit: int) -> Refusal:
-  return Refusal(
+def _too_large(byte_limit: int) -> RefusalError:
+  return RefusalError(
     413,
     f"the file has more than the {byte_limit >> 20} MiB that this service "
     "takes: simplify it, or save it as binary.",
