@@ -12,19 +12,22 @@ import urllib.request
 import numpy as np
 import pytest
 import trimesh
+import uvicorn
 from PIL import Image
+from playwright import sync_api as playwright
 from scipy.spatial.transform import Rotation
 
 import dr3d
 from dr3d.embed import EmbedConfig
 from dr3d.render import RenderConfig
 from dr3d.search.reader import Reader
+from dr3d.server.app import make_app
+from dr3d.server.config import ServerConfig
+from dr3d.server.service import Service
 
-playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
   pytest.skip("no Chromium is installed", allow_module_level=True)
-pytest.importorskip("uvicorn")
 
 TINY = dr3d.PipelineConfig(
   view_count=4,
@@ -87,12 +90,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folder):
   """Where the service answers."""
-  import uvicorn
-
-  from dr3d.server.app import make_app
-  from dr3d.server.config import ServerConfig
-  from dr3d.server.service import Service
-
   service = Service(folder / "parts.db", ServerConfig(readers=1))
   listener = socket.create_server(("127.0.0.1", 0))
   server = uvicorn.Server(

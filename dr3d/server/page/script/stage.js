@@ -90,10 +90,10 @@ export function createStage(query, viewpoints) {
           { ...match, first: pair?.match },
           { pose, viewpoints, weigh },
         );
-        other.strip.pair(pair?.match ?? 0);
         other.viewer.alone = !together;
         other.viewer.offset = align(viewpoints, pair);
         main.element.after(other.element);
+        other.strip.pair(pair?.match ?? 0);
       }
       fillTools(actions);
       weigh();
@@ -148,8 +148,8 @@ function createPane(side, { pose, viewpoints, weigh }) {
       h(
         "p",
         { class: "faint" },
-        `Its ${side.pictures.length} learned views; the model turns to the ` +
-          "one you choose",
+        `${side.pictures.length} learned views`,
+        h("span", { class: "more" }, "; the model turns to the one you choose"),
       ),
       strip.element,
     ),

@@ -46,6 +46,9 @@ export function createStrip(pictures, show) {
         const words = paired ? ", of the matching pair" : "";
         button.classList.toggle("paired", paired);
         button.setAttribute("aria-label", `Learned view ${k + 1}${words}`);
+        if (!paired) return;
+        const middle = button.offsetLeft + button.offsetWidth / 2;
+        element.scrollLeft = middle - element.clientWidth / 2;
       });
     },
   };
