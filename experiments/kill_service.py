@@ -8,6 +8,7 @@ random moment. The next service must have each model that was answered with
 service must answer queries as the one before. Prints one line a kill.
 """
 
+import logging
 import pathlib
 import random
 import re
@@ -37,6 +38,7 @@ TOKEN = "a token for this test alone"
 def main(argv: list[str]) -> None:
   del argv
   environment.set_cache()
+  logging.getLogger("httpx").setLevel(logging.WARNING)
   chance = random.Random(SEED.value)
   lost = 0
   with tempfile.TemporaryDirectory() as temporary:

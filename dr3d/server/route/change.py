@@ -13,7 +13,7 @@ from dr3d.server.parameter import (
   UnitQuery,
   check_name,
   check_text,
-  split_pairs,
+  read_pairs,
 )
 
 Text = Annotated[str, Query(max_length=200)]
@@ -42,7 +42,7 @@ def make_router(desk: Desk) -> APIRouter:
     The database keeps a copy of the file. Once this is answered, the model
     survives a crash.
     """
-    pairs = split_pairs("set", set)
+    pairs = read_pairs("set", set)
     metadata = {key: values[-1] for key, values in pairs.items()}
     check_text("label", label)
     async with (

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
+from dr3d.error import EmptyError
 from dr3d.mesh.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.search.catalogue import Model
@@ -17,7 +18,7 @@ from dr3d.server.parameter import (
   Relation,
   State,
   Where,
-  split_pairs,
+  read_pairs,
 )
 from dr3d.server.refusal import RefusalError
 
@@ -45,7 +46,7 @@ def make_router(desk: Desk) -> APIRouter:
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
   ) -> schema.Models:
     """List models by name; smallest and largest are of the longest side."""
-    wanted = split_pairs("where", where)
+    wanted = read_pairs("where", where)
     low = 0 if smallest is None else smallest
     high = math.inf if largest is None else largest
     found = [
@@ -71,14 +72,15 @@ def make_router(desk: Desk) -> APIRouter:
     The first call after a change begins a search; status 202 tells how far
     it is.
     """
-    search = service.ready().search_duplicates(weakest, patience=_PATIENCE)
-    if search.error is not None:
+    state = service.ready()
+    search = service.twins.find(state, weakest, patience=_PATIENCE)
+    if search.error is not None and not isinstance(search.error, EmptyError):
       raise search.error
     ended = search.ended.is_set()
     response.status_code = 200 if ended else 202
     return schema.Duplicates(
       ready=ended,
-      done=search.done,
+      done=search.count_done(),
       total=search.total,
       groups=[schema.make_group(group) for group in search.groups or ()],
     )
