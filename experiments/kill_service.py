@@ -63,23 +63,26 @@ def main(argv: list[str]) -> None:
       ]
       for adder in adders:
         adder.start()
-      moment = chance.uniform(0.2, 4.0)
+      before = len(accepted)
+      while len(accepted) < before + CLIENTS:
+        time.sleep(0.01)
+      moment = chance.uniform(0.0, 3.0)
       time.sleep(moment)
       process.send_signal(signal.SIGKILL)
       process.wait()
       for adder in adders:
         adder.join()
       print(
-        f"{kill + 1}: after {moment:.1f} s, {len(accepted)} accepted",
+        f"{kill + 1}: after {moment:.2f} s, {len(accepted)} accepted",
         flush=True,
       )
     process, client = start(root)
     lost += check(client, accepted)
     queries = list(accepted.values())[::5]
-    before = [client.query(path, compare=2) for path in queries]
+    answers = [client.query(path, compare=2) for path in queries]
     stop(process)
     process, client = start(root)
-    same = before == [client.query(path, compare=2) for path in queries]
+    same = answers == [client.query(path, compare=2) for path in queries]
     more = len(client.models()) - len(accepted)
     stop(process)
   print(
