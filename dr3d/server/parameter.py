@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from fastapi import Header, Path, Query
+from fastapi import Path, Query
 
 from dr3d.search.condition import Condition, split_pairs
 from dr3d.server.refusal import RefusalError
@@ -29,9 +29,6 @@ UnitQuery = Annotated[
 ]
 ModelPath = Annotated[
   str, Path(description="name of a model; slashes may be written as %2F")
-]
-Authorization = Annotated[
-  str | None, Header(description="Bearer and the token")
 ]
 
 UPLOAD = {

@@ -266,7 +266,7 @@ class Service:
       mesh,
       k=ask.k,
       exclude=exclude,
-      condition=ask.condition,
+      condition=None if ask.condition == Condition() else ask.condition,
       min_score=ask.min_score,
     )
     best = [match.model for match in answer.matches[: ask.compare]]

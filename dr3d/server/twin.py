@@ -63,13 +63,12 @@ class Twins:
     self._searches: dict[str, Search] = {}
     self._pool: Pool | None = None
 
-  def find(self, state: State, weakest: str, *, patience: float) -> Search:
-    """Searches, or looks how far the search is.
+  def find(self, state: State, weakest: str) -> Search:
+    """Begins a search, or returns the one that was begun.
 
     Args:
       state: of the database.
       weakest: see `duplicate.find_groups`.
-      patience: seconds to wait for the end.
     """
     with self._lock:
       if self._state is not state:
@@ -85,7 +84,6 @@ class Twins:
         threading.Thread(
           target=self._search, args=(search, weakest, self._pool), daemon=True
         ).start()
-    search.ended.wait(patience)
     return search
 
   def close(self) -> None:

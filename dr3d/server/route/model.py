@@ -1,7 +1,8 @@
 """Calls about the models that are known, and their pictures."""
 
+import asyncio
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
@@ -22,7 +23,7 @@ from dr3d.server.parameter import (
 )
 from dr3d.server.refusal import RefusalError
 
-_PATIENCE = 5.0  # seconds that a call waits for the end of a search
+_LOOKS, _WAIT = 50, 0.1  # for the end of a search, and seconds between them
 
 Millimetres = Annotated[float | None, Query(ge=0, description="mm")]
 
@@ -64,7 +65,7 @@ def make_router(desk: Desk) -> APIRouter:
     )
 
   @router.get("/duplicates", responses={202: {"model": schema.Duplicates}})
-  def duplicates(
+  async def duplicates(
     response: Response, weakest: Relation = "similar"
   ) -> schema.Duplicates:
     """Find models that are one shape; nothing is changed.
@@ -73,7 +74,10 @@ def make_router(desk: Desk) -> APIRouter:
     it is.
     """
     state = service.ready()
-    search = service.twins.find(state, weakest, patience=_PATIENCE)
+    search = service.twins.find(state, weakest)
+    for _ in range(_LOOKS):
+      if not search.ended.is_set():
+        await asyncio.sleep(_WAIT)
     if search.error is not None and not isinstance(search.error, EmptyError):
       raise search.error
     ended = search.ended.is_set()
@@ -112,18 +116,18 @@ def make_router(desk: Desk) -> APIRouter:
     return Picture(views[number - 1])
 
   @router.get("/models/{model:path}/model.glb", response_class=Viewable)
-  def glb(model: ModelPath) -> Any:
+  async def glb(model: ModelPath) -> Response:
     """The simplified mesh of a model, in its principal pose, for a viewer."""
-    state = service.state
-    if model not in state.models and f"{model}/model.glb" in state.models:
-      return schema.make_model(state.models[f"{model}/model.glb"])
-    mesh = unpack_mesh(state.find_shape(model).mesh)
-    return Viewable(write_glb(mesh))
+    with desk.side.enter():
+      shape = service.state.find_shape(model)
+      mesh = await desk.draw(unpack_mesh, shape.mesh)
+      return Viewable(await desk.draw(write_glb, mesh))
 
   @router.get("/models/{model:path}/file", response_class=Original)
-  def file(model: ModelPath) -> FileResponse:
+  async def file(model: ModelPath) -> FileResponse:
     """The file of a model, where it is still as it was when it was read."""
-    path = service.find_file(model)
+    with desk.side.enter():
+      path = await desk.draw(service.find_file, model)
     return Original(
       path, media_type=Original.media_type, filename=model.rsplit("/", 1)[-1]
     )
