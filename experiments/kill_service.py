@@ -8,6 +8,7 @@ random moment. The next service must have each model that was answered with
 service must answer queries as the one before. Prints one line a kill.
 """
 
+import logging
 import pathlib
 import random
 import re
@@ -37,6 +38,7 @@ TOKEN = "a token for this test alone"
 def main(argv: list[str]) -> None:
   del argv
   environment.set_cache()
+  logging.getLogger("httpx").setLevel(logging.WARNING)
   chance = random.Random(SEED.value)
   lost = 0
   with tempfile.TemporaryDirectory() as temporary:
@@ -61,23 +63,26 @@ def main(argv: list[str]) -> None:
       ]
       for adder in adders:
         adder.start()
-      moment = chance.uniform(0.2, 4.0)
+      before = len(accepted)
+      while len(accepted) < before + CLIENTS:
+        time.sleep(0.01)
+      moment = chance.uniform(0.0, 3.0)
       time.sleep(moment)
       process.send_signal(signal.SIGKILL)
       process.wait()
       for adder in adders:
         adder.join()
       print(
-        f"{kill + 1}: after {moment:.1f} s, {len(accepted)} accepted",
+        f"{kill + 1}: after {moment:.2f} s, {len(accepted)} accepted",
         flush=True,
       )
     process, client = start(root)
     lost += check(client, accepted)
     queries = list(accepted.values())[::5]
-    before = [client.query(path, compare=2) for path in queries]
+    answers = [client.query(path, compare=2) for path in queries]
     stop(process)
     process, client = start(root)
-    same = before == [client.query(path, compare=2) for path in queries]
+    same = answers == [client.query(path, compare=2) for path in queries]
     more = len(client.models()) - len(accepted)
     stop(process)
   print(

@@ -30,7 +30,7 @@ class MeasuringPipeline(StoredPipeline):
 
   face_budget = 100
   config = types.SimpleNamespace(
-    view_count=2, render=types.SimpleNamespace(size=16)
+    view_count=2, pose="principal", render=types.SimpleNamespace(size=16)
   )
   views = types.SimpleNamespace(quaternion=np.eye(4)[:2])
 

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -32,6 +34,7 @@ from dr3d.server import picture, service, upload
 from dr3d.server.app import make_app
 from dr3d.server.batch import BATCH, Batcher
 from dr3d.server.config import ServerConfig
+from dr3d.server.desk import remove_leftovers
 from dr3d.server.limit import Gate, Rate
 from dr3d.server.refusal import RefusalError
 from dr3d.server.service import Service, wait_until_ready
@@ -262,6 +265,30 @@ def test_what_is_too_much_is_refused_with_413(served):
   fine = ask(client, stl(trimesh.creation.icosphere(4)))
   assert fine.status_code == 413
   assert "5120 faces" in fine.json()["error"]
+
+
+def test_a_body_that_is_kept_in_memory_is_small(served):
+  _, client, _ = served
+  place = "/api/models/box%2Fflat.stl"
+  response = client.patch(
+    place, content=b'{"label": "' + b"x" * 100_000, headers=WRITE
+  )
+  assert response.status_code == 413
+  assert response.json()["error"].endswith("bytes.")
+  assert client.get(place).json()["label"] == "box"
+
+
+def test_uploads_of_a_killed_service_are_removed(tmp_path):
+  ended = subprocess.Popen([sys.executable, "-c", ""])
+  ended.wait()
+  left = tmp_path / f"dr3d-uploads-{ended.pid}-x"
+  used = tmp_path / f"dr3d-uploads-{os.getpid()}-x"
+  other = tmp_path / "dr3d-uploads-x"
+  for path in (left, used, other):
+    path.mkdir()
+    (path / "upload").write_bytes(b"data")
+  remove_leftovers(tmp_path)
+  assert sorted(tmp_path.iterdir()) == sorted([used, other])
 
 
 def test_no_upload_reaches_other_files_or_unpacks_without_end(served):

@@ -14,6 +14,7 @@ from dr3d.error import Dr3dError
 TOKEN = "DR3D_TOKEN"
 
 _SHORTEST = 16  # characters of a token
+_CONNECTIONS = 1000  # beyond them status 503
 _PENDING = 60  # seconds that requests in flight have to end
 
 
@@ -50,6 +51,7 @@ def run(flags: Any, files: list[str]) -> int:
       server_header=False,
       proxy_headers=False,
       ws="none",
+      limit_concurrency=_CONNECTIONS,
       timeout_graceful_shutdown=_PENDING,
     )
   )

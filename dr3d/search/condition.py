@@ -9,6 +9,23 @@ from dr3d.search.catalogue import Model
 TOLERANCE = 0.05  # of the longest side, in which sizes count as the same
 
 
+def split_pairs(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """Reads `key=value` pairs; a key, in small letters, may come several times.
+
+  Raises:
+    ValueError: a pair has no equals sign or no key; the message is a
+      predicate.
+  """
+  found: dict[str, tuple[str, ...]] = {}
+  for pair in pairs:
+    key, sign, value = pair.partition("=")
+    key = key.strip().lower()
+    if not sign or not key:
+      raise ValueError(f"takes key=value, not {pair!r}")
+    found[key] = (*found.get(key, ()), value.strip())
+  return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Condition:
   """What a model must have to be searched.

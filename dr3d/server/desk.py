@@ -4,7 +4,9 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from dr3d.server.upload import Received, receive
 
 T = TypeVar("T")
 
+_UPLOADS = "dr3d-uploads-"  # and the number of the process
 _DRAWING = 64  # requests for pictures that may wait
 _DRAWERS = 2  # threads that wait for pictures
 
@@ -44,7 +47,10 @@ class Desk:
     self._drawers = concurrent.futures.ThreadPoolExecutor(
       _DRAWERS, thread_name_prefix="draw"
     )
-    self._directory = tempfile.TemporaryDirectory(prefix="dr3d-")
+    remove_leftovers(pathlib.Path(tempfile.gettempdir()))
+    self._directory = tempfile.TemporaryDirectory(
+      prefix=f"{_UPLOADS}{os.getpid()}-"
+    )
 
   def close(self) -> None:
     """Ends the threads and removes what is left of uploads."""
@@ -95,6 +101,24 @@ class Desk:
   async def draw(self, function: Callable[..., T], *values: Any) -> T:
     """Calls a function in a thread of pictures."""
     return await _call(self._drawers, function, *values)
+
+
+def remove_leftovers(directory: pathlib.Path) -> None:
+  """Removes uploads that services which were killed could not remove."""
+  for path in directory.glob(f"{_UPLOADS}*-*"):
+    number = path.name.removeprefix(_UPLOADS).split("-")[0]
+    if number.isdigit() and not _is_running(int(number)):
+      shutil.rmtree(path, ignore_errors=True)  # others' are left alone
+
+
+def _is_running(number: int) -> bool:
+  try:
+    os.kill(number, 0)
+  except ProcessLookupError:
+    return False
+  except (OSError, OverflowError):
+    return True
+  return True
 
 
 async def _call(

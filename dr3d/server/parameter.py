@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Literal
 
-from fastapi import Header, Path, Query
+from fastapi import Path, Query
 
-from dr3d.search.condition import Condition
+from dr3d.search.condition import Condition, split_pairs
 from dr3d.server.refusal import RefusalError
 from dr3d.server.service import Ask
 from dr3d.server.upload import FIELD
@@ -29,9 +29,6 @@ UnitQuery = Annotated[
 ]
 ModelPath = Annotated[
   str, Path(description="name of a model; slashes may be written as %2F")
-]
-Authorization = Annotated[
-  str | None, Header(description="Bearer and the token")
 ]
 
 UPLOAD = {
@@ -80,28 +77,25 @@ def read_ask(
 ) -> Ask:
   """What the parameters of a query ask for."""
   condition = Condition(
-    labels=label or (), where=split_pairs("where", where), same_size=same_size
+    labels=label or (), where=read_pairs("where", where), same_size=same_size
   )
   return Ask(k, condition, min_score, compare, evidence, unit)
 
 
-def split_pairs(
+def read_pairs(
   parameter: str, pairs: list[str] | None
 ) -> dict[str, tuple[str, ...]]:
-  """Reads `key=value` pairs; a key may come several times.
+  """Reads `key=value` pairs; see `condition.split_pairs`.
 
   Raises:
-    RefusalError: a pair has no equals sign or no key.
+    RefusalError: a pair is none, or cannot be stored.
   """
-  found: dict[str, tuple[str, ...]] = {}
   for pair in pairs or ():
-    key, sign, value = pair.partition("=")
-    key = key.strip().lower()
-    if not sign or not key:
-      raise RefusalError(422, f"{parameter} takes key=value, not {pair!r}.")
     check_text(parameter, pair)
-    found[key] = (*found.get(key, ()), value.strip())
-  return found
+  try:
+    return split_pairs(pairs or ())
+  except ValueError as error:
+    raise RefusalError(422, f"{parameter} {error}.") from error
 
 
 def check_name(name: str, suffix: str) -> str:

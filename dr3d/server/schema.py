@@ -193,7 +193,8 @@ class Info(BaseModel):
   )
   views: int | None = Field(description="of a model; null while warming")
   viewpoints: list[tuple[float, float, float, float]] | None = Field(
-    description="of the views: quaternions w, x, y, z, in the axes of a GLB"
+    description="of the views: quaternions w, x, y, z, in the axes of a GLB; "
+    "null while warming, and where views do not turn models to those axes"
   )
   image_size: int | None = Field(description="pixels that the network sees")
   unit: str = Field(description="that is assumed of files that state none")

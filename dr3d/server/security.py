@@ -12,11 +12,14 @@ import urllib.parse
 from collections.abc import Collection
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from dr3d.server.refusal import RefusalError
 
 _SCRIPT = re.compile(
   rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 )
+_BODY = 64 << 10  # bytes, but for forms
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -70,7 +73,10 @@ class Guard:
     elif scope["method"] not in _SAFE and not _is_own(origin, host):
       await _refuse(guard, 403, "pages of other sites may not ask.")
     else:
-      await self._app(scope, receive, guard)
+      bounded = receive
+      if not headers.get(b"content-type", b"").startswith(b"multipart/"):
+        bounded = _bound(receive)
+      await self._app(scope, bounded, guard)
 
   def _knows(self, host: str) -> bool:
     try:
@@ -105,6 +111,24 @@ def check_token(authorization: str | None, token: str | None) -> None:
     raise RefusalError(
       401, "changes need the token: send Authorization: Bearer TOKEN."
     )
+
+
+def _bound(receive: Any) -> Any:
+  """Receives a body that is kept in memory, and so must be small.
+
+  What a form brings goes to the disk and is bounded there.
+  """
+  total = 0
+
+  async def bounded() -> Any:
+    nonlocal total
+    message = await receive()
+    total += len(message.get("body", b""))
+    if total > _BODY:
+      raise HTTPException(413, f"a body here has at most {_BODY} bytes")
+    return message
+
+  return bounded
 
 
 def _is_own(origin: str, host: str) -> bool:

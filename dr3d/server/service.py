@@ -21,6 +21,7 @@ from dr3d.server.config import ServerConfig
 from dr3d.server.metric import Metrics
 from dr3d.server.refusal import RefusalError
 from dr3d.server.state import State, read_state
+from dr3d.server.twin import Twins
 from dr3d.server.warmth import warm
 from dr3d.server.writer import SharedPipeline, Writer
 from dr3d.worker import Pool, WorkerError
@@ -91,6 +92,7 @@ class Service:
     self._pool = Pool(
       _TASKS, limits=self.config.reading, count=self.config.readers
     )
+    self.twins = Twins(directory, memory=self.config.reading.memory)
     self._writer = Writer(directory, patience=self.config.patience)
     self._stamp: tuple = ()
     self._ending = threading.Event()
@@ -105,6 +107,7 @@ class Service:
     self._ending.set()
     self.batcher.close()
     self._pool.close()
+    self.twins.close()
 
   def ready(self) -> State:
     """The state to answer from.
@@ -263,7 +266,7 @@ class Service:
       mesh,
       k=ask.k,
       exclude=exclude,
-      condition=ask.condition,
+      condition=None if ask.condition == Condition() else ask.condition,
       min_score=ask.min_score,
     )
     best = [match.model for match in answer.matches[: ask.compare]]

@@ -92,10 +92,9 @@ class Writer:
       database = Database.open(self._directory)
       if database.fingerprint == pipeline.fingerprint:
         database.pipeline = pipeline
-      try:
-        return function(database)
-      finally:
-        then()
+      result = function(database)
+      then()
+      return result
 
   @contextlib.contextmanager
   def hold(self) -> Iterator[None]:

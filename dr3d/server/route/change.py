@@ -2,19 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response, Security
+from fastapi.security import HTTPBearer
 
 from dr3d.server import schema
 from dr3d.server.desk import Desk
 from dr3d.server.parameter import (
   UPLOAD,
-  Authorization,
   ModelPath,
   UnitQuery,
   check_name,
   check_text,
-  split_pairs,
+  read_pairs,
 )
+
+_TOKEN = HTTPBearer(auto_error=False, description="the service's token")
 
 Text = Annotated[str, Query(max_length=200)]
 
@@ -22,7 +24,10 @@ Text = Annotated[str, Query(max_length=200)]
 def make_router(desk: Desk) -> APIRouter:
   """Makes the calls, which a desk receives."""
   router = APIRouter(
-    prefix="/api/models", tags=["change"], responses=schema.FAILURES
+    prefix="/api/models",
+    tags=["change"],
+    responses=schema.FAILURES,
+    dependencies=[Security(_TOKEN)],  # tells of it: the desk checks it
   )
   service = desk.service
 
@@ -35,14 +40,13 @@ def make_router(desk: Desk) -> APIRouter:
       list[str] | None, Query(description="metadata, key=value")
     ] = None,
     unit: UnitQuery = None,
-    authorization: Authorization = None,
   ) -> schema.Model:
     """Add a model.
 
     The database keeps a copy of the file. Once this is answered, the model
     survives a crash.
     """
-    pairs = split_pairs("set", set)
+    pairs = read_pairs("set", set)
     metadata = {key: values[-1] for key, values in pairs.items()}
     check_text("label", label)
     async with (
@@ -63,7 +67,6 @@ def make_router(desk: Desk) -> APIRouter:
     request: Request,
     model: ModelPath,
     body: schema.Label,
-    authorization: Authorization = None,
   ) -> schema.Model:
     """Give a model another label."""
     check_text("label", body.label)
@@ -71,9 +74,7 @@ def make_router(desk: Desk) -> APIRouter:
       return await desk.work(service.label, model, body.label)
 
   @router.delete("/{model:path}", status_code=204)
-  async def remove(
-    request: Request, model: ModelPath, authorization: Authorization = None
-  ) -> Response:
+  async def remove(request: Request, model: ModelPath) -> Response:
     """Remove a model, and the copy of its file that the database has."""
     async with desk.admit(request, changes=True):
       await desk.work(service.remove, model)

@@ -1,11 +1,13 @@
 """Calls about the models that are known, and their pictures."""
 
+import asyncio
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
+from dr3d.error import EmptyError
 from dr3d.mesh.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.search.catalogue import Model
@@ -17,11 +19,11 @@ from dr3d.server.parameter import (
   Relation,
   State,
   Where,
-  split_pairs,
+  read_pairs,
 )
 from dr3d.server.refusal import RefusalError
 
-_PATIENCE = 5.0  # seconds that a call waits for the end of a search
+_LOOKS, _WAIT = 50, 0.1  # for the end of a search, and seconds between them
 
 Millimetres = Annotated[float | None, Query(ge=0, description="mm")]
 
@@ -45,7 +47,7 @@ def make_router(desk: Desk) -> APIRouter:
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
   ) -> schema.Models:
     """List models by name; smallest and largest are of the longest side."""
-    wanted = split_pairs("where", where)
+    wanted = read_pairs("where", where)
     low = 0 if smallest is None else smallest
     high = math.inf if largest is None else largest
     found = [
@@ -63,7 +65,7 @@ def make_router(desk: Desk) -> APIRouter:
     )
 
   @router.get("/duplicates", responses={202: {"model": schema.Duplicates}})
-  def duplicates(
+  async def duplicates(
     response: Response, weakest: Relation = "similar"
   ) -> schema.Duplicates:
     """Find models that are one shape; nothing is changed.
@@ -71,14 +73,18 @@ def make_router(desk: Desk) -> APIRouter:
     The first call after a change begins a search; status 202 tells how far
     it is.
     """
-    search = service.ready().search_duplicates(weakest, patience=_PATIENCE)
-    if search.error is not None:
+    state = service.ready()
+    search = service.twins.find(state, weakest)
+    for _ in range(_LOOKS):
+      if not search.ended.is_set():
+        await asyncio.sleep(_WAIT)
+    if search.error is not None and not isinstance(search.error, EmptyError):
       raise search.error
     ended = search.ended.is_set()
     response.status_code = 200 if ended else 202
     return schema.Duplicates(
       ready=ended,
-      done=search.done,
+      done=search.count_done(),
       total=search.total,
       groups=[schema.make_group(group) for group in search.groups or ()],
     )
@@ -110,18 +116,18 @@ def make_router(desk: Desk) -> APIRouter:
     return Picture(views[number - 1])
 
   @router.get("/models/{model:path}/model.glb", response_class=Viewable)
-  def glb(model: ModelPath) -> Any:
+  async def glb(model: ModelPath) -> Response:
     """The simplified mesh of a model, in its principal pose, for a viewer."""
-    state = service.state
-    if model not in state.models and f"{model}/model.glb" in state.models:
-      return schema.make_model(state.models[f"{model}/model.glb"])
-    mesh = unpack_mesh(state.find_shape(model).mesh)
-    return Viewable(write_glb(mesh))
+    with desk.side.enter():
+      shape = service.state.find_shape(model)
+      mesh = await desk.draw(unpack_mesh, shape.mesh)
+      return Viewable(await desk.draw(write_glb, mesh))
 
   @router.get("/models/{model:path}/file", response_class=Original)
-  def file(model: ModelPath) -> FileResponse:
+  async def file(model: ModelPath) -> FileResponse:
     """The file of a model, where it is still as it was when it was read."""
-    path = service.find_file(model)
+    with desk.side.enter():
+      path = await desk.draw(service.find_file, model)
     return Original(
       path, media_type=Original.media_type, filename=model.rsplit("/", 1)[-1]
     )

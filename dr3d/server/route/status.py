@@ -77,7 +77,8 @@ def make_info(service: Service) -> schema.Info:
   if service.status == "ready":
     pipeline: Any = state.archive.pipeline
     drawing = pipeline.config
-    viewpoints = pipeline.views.quaternion.tolist()
+    if drawing.pose == "principal":  # as a GLB lies
+      viewpoints = pipeline.views.quaternion.tolist()
   config = service.config
   return schema.Info(
     name=service.directory.name,
