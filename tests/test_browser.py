@@ -87,24 +87,33 @@ def browser():
   with playwright.sync_playwright() as play:
     browser = play.chromium.launch(
       executable_path=CHROMIUM,
-      args=["--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+      args=[
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--renderer-process-limit=1",
+      ],
     )
     yield browser
     browser.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+  """What most tests share: a window of a common size."""
+  return browser.new_context(viewport={"width": 1000, "height": 700})
+
+
 @pytest.fixture
-def visit(browser, address):
-  """Opens pages; none of them may complain or ask another host."""
-  contexts, complaints, hosts = [], [], set()
+def visit(browser, context, address):
+  """Opens a page, which may neither complain nor ask another host."""
+  opened, complaints, urls = [], [], []
 
   def visit(hash="", *, script="", forgive="", **options):
-    context = browser.new_context(**options)
-    context.set_default_timeout(SLOW)
-    contexts.append(context)
+    page = (browser.new_context(**options) if options else context).new_page()
+    page.set_default_timeout(SLOW)
+    opened.append(page)
     if script:
-      context.add_init_script(script)
-    page = context.new_page()
+      page.add_init_script(script)
 
     def complain(text):
       if not (forgive and re.search(forgive, text)):
@@ -115,18 +124,16 @@ def visit(browser, address):
       "console",
       lambda message: message.type == "error" and complain(message.text),
     )
-    page.on("request", lambda request: hosts.add(request.url))
+    page.on("request", lambda request: urls.append(request.url))
     page.goto(f"{address}{hash}")
     return page
 
   yield visit
-  for context in contexts:
-    context.close()
+  for page in opened:
+    page.close()
   assert complaints == []
-  strange = [
-    url for url in hosts if not url.startswith((address, "data:", "blob:"))
-  ]
-  assert strange == []
+  own = (address, "data:", "blob:")
+  assert [url for url in urls if not url.startswith(own)] == []
 
 
 def drop(page, path):
