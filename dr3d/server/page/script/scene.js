@@ -1,7 +1,7 @@
 /** One model drawn by WebGL, whenever something has changed and not oftener. */
 
-import * as three from "../three/build/three.module.min.js";
-import { GLTFLoader } from "../three/examples/jsm/loaders/GLTFLoader.js";
+import * as three from "../three/three.module.min.js";
+import { GLTFLoader } from "../three/GLTFLoader.js";
 
 const FIELD = 28; // degrees, of the camera
 const MARGIN = 1.06; // of the enclosing sphere

@@ -9,7 +9,7 @@ import {
 	TriangleStripDrawMode,
 	TrianglesDrawMode,
 	Vector3,
-} from '../../../build/three.module.min.js';
+} from './three.module.min.js';
 
 /**
  * @module BufferGeometryUtils

@@ -7,7 +7,7 @@ import {
 	SkeletonHelper,
 	Vector3,
 	VectorKeyframeTrack
-} from '../../../build/three.module.min.js';
+} from './three.module.min.js';
 
 /**
  * @module SkeletonUtils

@@ -64,9 +64,9 @@ import {
 	VectorKeyframeTrack,
 	SRGBColorSpace,
 	InstancedBufferAttribute
-} from '../../../build/three.module.min.js';
-import { toTrianglesDrawMode } from '../utils/BufferGeometryUtils.js';
-import { clone } from '../utils/SkeletonUtils.js';
+} from './three.module.min.js';
+import { toTrianglesDrawMode } from './BufferGeometryUtils.js';
+import { clone } from './SkeletonUtils.js';
 
 /**
  * A loader for the glTF 2.0 format.
