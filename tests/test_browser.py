@@ -90,6 +90,7 @@ def browser():
       args=[
         "--use-angle=swiftshader",
         "--enable-unsafe-swiftshader",
+        "--disable-gpu-rasterization",
         "--renderer-process-limit=1",
       ],
     )
@@ -100,7 +101,7 @@ def browser():
 @pytest.fixture(scope="module")
 def context(browser):
   """What most tests share: a window of a common size."""
-  return browser.new_context(viewport={"width": 1000, "height": 700})
+  return browser.new_context(viewport={"width": 900, "height": 640})
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 /** The answer to a dropped file, or to a known model. */
 
-import { address, findSimilar, getModel, query } from "./api.js";
+import { findSimilar, getModel, query } from "./api.js";
 import { createCard } from "./card.js";
 import { createFilters, readConditions } from "./condition.js";
 import { h, refill } from "./element.js";
-import { count, describeFit, extent, splitName } from "./format.js";
 import { find } from "./keep.js";
 import { failure, notice, tell, waiting } from "./notice.js";
 import { createProgress } from "./progress.js";
-import { change, format, go } from "./route.js";
+import { change, go } from "./route.js";
+import { describeMatch, describeQuery, listViews } from "./side.js";
 import { createStage } from "./stage.js";
 import { info, untilReady } from "./state.js";
 import { createVerdict, summarize } from "./verdict.js";
@@ -65,7 +65,6 @@ async function start(page) {
     document.title = `dr3d: ${page.file.name}`;
   } else {
     document.title = `dr3d: like ${route.name}`;
-    page.model = await getModel(route.name);
   }
   page.answer = await getAnswer(page, place);
   page.info = await info(); // N is known by now
@@ -120,7 +119,14 @@ function ask({ page, name, parameters }) {
 }
 
 function draw(page) {
-  page.stage = createStage(describeQuery(page), page.info.viewpoints);
+  page.stage = createStage(
+    describeQuery(page.answer.shape, {
+      name: nameOf(page),
+      uploaded: Boolean(page.file),
+      pictures: page.pictures,
+    }),
+    page.info.viewpoints,
+  );
   page.verdict = h("div", { class: "verdict-place" });
   page.filters = h("div", {});
   page.cards = h("ol", { class: "cards", "aria-label": "Matches" });
@@ -270,49 +276,6 @@ function focusCard(page, name) {
   card?.querySelector("[data-do=compare]").focus();
 }
 
-function describeQuery(page) {
-  const { answer, model, route } = page;
-  const shape = answer.shape ?? model;
-  const name = nameOf(page);
-  return {
-    role: "Query",
-    name,
-    title: splitName(name)[1],
-    facts: [
-      extent(shape.extent),
-      page.file && /assumed/.test(shape.unit) ? `unit: ${shape.unit}` : "",
-      shape.face_count ? `${count(shape.face_count)} faces drawn` : "",
-    ].filter(Boolean),
-    glb: answer.shape?.glb ?? address.glb(route.name),
-    pictures: page.pictures,
-  };
-}
-
-function describeMatch(match, views) {
-  return {
-    role: match.rank ? `Match ${match.rank}` : "Model",
-    name: match.model,
-    title: splitName(match.model)[1],
-    facts: [match.label, extent(match.extent), describeFit(match)].filter(
-      Boolean,
-    ),
-    glb: address.glb(match.model),
-    pictures: listViews(match.model, views),
-    actions: [
-      h("a", { class: "button", href: format("model", match.model) }, "Details"),
-      h(
-        "a",
-        { class: "button", href: format("like", match.model) },
-        "Search from it",
-      ),
-    ],
-  };
-}
-
-function listViews(name, views) {
-  return Array.from({ length: views ?? 0 }, (_, k) => address.view(name, k + 1));
-}
-
 function nameOf({ file, route }) {
   return file ? file.name : route.name;
 }
@@ -330,14 +293,14 @@ function showForgotten(place) {
   );
 }
 
-function fail({ place, gone }, error, again) {
+function fail({ place, gone, file }, error, again) {
   if (gone || error.name === "AbortError") return;
   refill(
     place,
     h("h1", { class: "unseen" }, "No answer"),
     failure(
       error,
-      error.status >= 400 && error.status < 429
+      file && error.status >= 400 && error.status < 429
         ? "This file cannot be used"
         : "No answer",
       again,

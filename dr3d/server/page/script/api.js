@@ -34,6 +34,14 @@ export const getModel = (name) => ask(model(name));
 export const getFailures = () => ask("api/failures");
 export const getDuplicates = () => ask("api/duplicates");
 
+/** Tells why the service cannot start, if so. @throws {ServiceError} */
+export async function checkStart() {
+  const { status, error } = await (await send("api/ready")).json();
+  if (status === "failed") {
+    throw new ServiceError(`The service could not start: ${error}`);
+  }
+}
+
 /** One page of the catalogue. @param {Object} conditions by name. */
 export function listModels(conditions, signal) {
   return ask(`api/models${search(conditions)}`, signal);

@@ -5,6 +5,7 @@ import { h, refill } from "./element.js";
 import { count, extent, measure, splitName } from "./format.js";
 import { failure, notice, waiting } from "./notice.js";
 import { format } from "./route.js";
+import { describeModel } from "./side.js";
 import { createStage } from "./stage.js";
 import { info } from "./state.js";
 
@@ -38,19 +39,8 @@ async function fill(page, place, name) {
   if (page.gone) return;
   const drawn = model.extent && model.state !== "failed";
   if (drawn) {
-    page.stage = createStage(
-      {
-        role: "Model",
-        name,
-        title: splitName(name)[1],
-        facts: [model.label, extent(model.extent)].filter(Boolean),
-        glb: address.glb(name),
-        pictures: Array.from({ length: known.views ?? 0 }, (_, k) =>
-          address.view(name, k + 1),
-        ),
-      },
-      known.viewpoints,
-    );
+    const side = describeModel(model, known.views);
+    page.stage = createStage(side, known.viewpoints);
   }
   refill(
     place,

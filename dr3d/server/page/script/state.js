@@ -1,11 +1,12 @@
 /** What the service is: asked once, and again until it is ready. */
 
-import { getInfo } from "./api.js";
+import { checkStart, getInfo } from "./api.js";
 import { plural } from "./format.js";
 import { tell } from "./notice.js";
 
 const PATIENCE = 1000; // milliseconds between two questions
 const LONGEST = 10000;
+const CHECK = 5; // questions, after which it is asked whether it has failed
 
 let known = null;
 
@@ -23,8 +24,9 @@ export function forget() {
 
 /** Waits until queries are answered; `warming` is called when they are not. */
 export async function untilReady(signal, warming) {
-  for (let told = false; !(await info()).views; told = true) {
-    if (!told) warming();
+  for (let asked = 0; !(await info()).views; asked++) {
+    if (!asked) warming();
+    if (asked % CHECK === CHECK - 1) await checkStart();
     await rest(PATIENCE);
     signal.throwIfAborted();
   }

@@ -26,7 +26,6 @@ export function attach(button) {
       // It lasts until the page is left.
     }
     describe();
-    window.dispatchEvent(new Event("themechange"));
   });
   describe();
 }
