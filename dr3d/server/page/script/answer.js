@@ -196,7 +196,11 @@ async function renew(page) {
     if (error.name === "AbortError") return;
     refill(
       page.cards,
-      h("li", { class: "whole" }, failure(error, "Not answered", () => renew(page))),
+      h(
+        "li",
+        { class: "whole" },
+        failure(error, "Not answered", () => renew(page)),
+      ),
     );
   } finally {
     page.cards.classList.remove("stale");

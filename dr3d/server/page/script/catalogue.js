@@ -61,11 +61,8 @@ async function fillForm(page) {
     return input;
   };
   const select = (name, label, first, options) => {
-    const list = choice(
-      label,
-      value(name),
-      [["", first], ...options],
-      (one) => set({ [name]: one }),
+    const list = choice(label, value(name), [["", first], ...options], (one) =>
+      set({ [name]: one }),
     );
     list.name = name;
     return list;
@@ -152,7 +149,10 @@ async function fillList(page) {
     drawList(page, models, total, number);
   } catch (error) {
     if (error.name === "AbortError") return;
-    refill(list, failure(error, "Not listed", () => fillList(page)));
+    refill(
+      list,
+      failure(error, "Not listed", () => fillList(page)),
+    );
   }
   list.classList.remove("stale");
   list.setAttribute("aria-busy", "false");

@@ -79,7 +79,10 @@ function draw({ route, groups }, body) {
     (group) => !relation || group.relation === relation,
   );
   if (!groups.length) {
-    refill(body, notice("good", "No duplicates", "Every model is a shape of its own."));
+    refill(
+      body,
+      notice("good", "No duplicates", "Every model is a shape of its own."),
+    );
     return;
   }
   const chip = (text, value, number) =>
@@ -133,12 +136,17 @@ function createGroup({ relation, members }) {
       relation,
       h("span", { class: "faint" }, plural(members.length, "model")),
     ),
-    h("ul", { class: "tiles" }, members.map((one) => createMember(one))),
+    h(
+      "ul",
+      { class: "tiles" },
+      members.map((one) => createMember(one)),
+    ),
   );
 }
 
 function createMember(member) {
-  if (!member.to) return createTile(member, h("span", { class: "mark" }, "first"));
+  if (!member.to)
+    return createTile(member, h("span", { class: "mark" }, "first"));
   const words = [member.relation];
   if (Math.abs(member.scale - 1) > 0.01) {
     words.push(`${measure(member.scale)} times as large`);

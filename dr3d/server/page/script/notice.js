@@ -35,8 +35,7 @@ export function failure(error, title, again, ...actions) {
     "bad",
     title,
     error.message,
-    again &&
-      h("button", { type: "button", onclick: again }, "Try again"),
+    again && h("button", { type: "button", onclick: again }, "Try again"),
     ...actions,
   );
 }

@@ -160,10 +160,14 @@ function createPane(side, { pose, viewpoints, weigh }) {
 
 /** A button that stays pressed. */
 function toggle(text, pressed, change) {
-  const button = h("button", {
-    type: "button",
-    "aria-pressed": String(pressed),
-  }, text);
+  const button = h(
+    "button",
+    {
+      type: "button",
+      "aria-pressed": String(pressed),
+    },
+    text,
+  );
   button.addEventListener("click", () => {
     const now = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(now));

@@ -135,7 +135,8 @@ function showPictures(viewer, model, changed, error) {
       { type: "button", "aria-label": label, onclick: () => step(by) },
       text,
     );
-  const step = (by) => viewer.show(((viewer.view - 1 + by + total) % total) + 1);
+  const step = (by) =>
+    viewer.show(((viewer.view - 1 + by + total) % total) + 1);
   let pulled = 0;
   viewer.show = (number) => {
     if (number > total) return;
