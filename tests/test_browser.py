@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
   database = Database.create(folder / "parts.db", MeasuringPipeline())
   database.update(folder / "models")
   turn(shapes["plate/plate-3.stl"]).export(folder / "found.stl")
-  trimesh.creation.cylinder(20, 5).export(folder / "disc.obj")
+  trimesh.creation.box((27, 22, 13)).export(folder / "block.obj")
   (folder / "bad.stl").write_text("solid nothing\nendsolid nothing\n")
   (folder / "notes.txt").write_text("not a model")
   return folder
@@ -257,7 +257,7 @@ def test_filters_narrow_the_answer_down_to_no_match(visit, folder):
 
 def test_views_that_disagree_make_no_reliable_match(visit, folder):
   page = visit()
-  ask(page, folder / "disc.obj")
+  ask(page, folder / "block.obj")
   text = page.locator(".notice.doubt").inner_text()
   assert "No reliable match" in text
   assert "67" in text

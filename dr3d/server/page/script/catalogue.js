@@ -25,9 +25,14 @@ export function showCatalogue(place, route) {
   return {
     update(next) {
       if (next.page !== "models") return false;
+      const leafed = number(next) !== number(page.route);
       page.route = next;
       fillList(page);
       syncForm(page);
+      if (leafed) {
+        window.scrollTo(0, 0);
+        place.focus({ preventScroll: true });
+      }
       return true;
     },
     leave: () => page.stop.abort(),
@@ -124,12 +129,17 @@ function syncForm({ form, route }) {
   }
 }
 
+/** Of the page that an address names, from 1. */
+function number({ parameters }) {
+  return Math.max(1, Number.parseInt(parameters.get("page"), 10) || 1);
+}
+
 async function fillList(page) {
   page.stop.abort();
   page.stop = new AbortController();
   const { list, route, stop } = page;
   const get = (name) => route.parameters.get(name) ?? "";
-  const number = Math.max(1, Number.parseInt(get("page"), 10) || 1);
+  const at = number(route);
   list.setAttribute("aria-busy", "true");
   list.classList.add("stale");
   if (!list.firstChild) refill(list, waiting("Reading the catalogue"));
@@ -141,12 +151,12 @@ async function fillList(page) {
         state: get("state"),
         smallest: get("smallest"),
         largest: get("largest"),
-        offset: (number - 1) * SIZE,
+        offset: (at - 1) * SIZE,
         limit: SIZE,
       },
       stop.signal,
     );
-    drawList(page, models, total, number);
+    drawList(page, models, total, at);
   } catch (error) {
     if (error.name === "AbortError") return;
     refill(
@@ -158,9 +168,9 @@ async function fillList(page) {
   list.setAttribute("aria-busy", "false");
 }
 
-function drawList({ list, route }, models, total, number) {
+function drawList({ list, route }, models, total, at) {
   const pages = Math.max(1, Math.ceil(total / SIZE));
-  tell(`${plural(total, "model")}, page ${number} of ${pages}`);
+  tell(`${plural(total, "model")}, page ${at} of ${pages}`);
   if (!models.length) {
     const narrow = [...route.parameters.keys()].length > 0;
     refill(
@@ -197,12 +207,12 @@ function drawList({ list, route }, models, total, number) {
         ),
       ),
     ),
-    pages > 1 && createPager(route, number, pages),
+    pages > 1 && createPager(route, at, pages),
   );
 }
 
-function createPager(route, number, pages) {
-  const near = [1, number - 1, number, number + 1, pages];
+function createPager(route, at, pages) {
+  const near = [1, at - 1, at, at + 1, pages];
   const shown = [...new Set(near)].filter((one) => one >= 1 && one <= pages);
   const link = (to, text, label) =>
     h(
@@ -211,18 +221,18 @@ function createPager(route, number, pages) {
         class: "button",
         href: change(route, { page: to === 1 ? "" : String(to) }),
         "aria-label": label ?? `Page ${to}`,
-        "aria-current": text === to && to === number ? "page" : null,
+        "aria-current": text === to && to === at ? "page" : null,
       },
       text,
     );
   return h(
     "nav",
     { class: "pager", "aria-label": "Pages of the catalogue" },
-    number > 1 && link(number - 1, "‹ Before", "Page before"),
+    at > 1 && link(at - 1, "‹ Before", "Page before"),
     shown.map((one, k) => [
       k > 0 && one - shown[k - 1] > 1 && h("span", {}, "…"),
       link(one, one),
     ]),
-    number < pages && link(number + 1, "Next ›", "Next page"),
+    at < pages && link(at + 1, "Next ›", "Next page"),
   );
 }

@@ -61,11 +61,12 @@ async function fill(page, place, name) {
           { class: "button main", href: format("like", name) },
           "Search from this model",
         ),
-      h(
-        "a",
-        { class: "button", href: address.file(name), download: "" },
-        "Original file",
-      ),
+      model.state !== "missing" &&
+        h(
+          "a",
+          { class: "button", href: address.file(name), download: "" },
+          "Original file",
+        ),
       drawn &&
         h(
           "a",
