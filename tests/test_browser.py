@@ -282,7 +282,7 @@ def test_a_search_goes_on_from_a_match(visit, folder):
 
 
 def test_a_bad_file_is_named_with_what_to_do(visit, folder):
-  page = visit(forgive="status of 222")
+  page = visit(forgive="status of 4")
   drop(page, folder / "bad.stl")
   alert = page.wait_for_selector("[role=alert]").inner_text()
   assert "This file cannot be used" in alert
