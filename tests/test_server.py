@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from standin import MeasuringPipeline
 from test_meshfile import BAD_FILES, export, wedge
 
 import dr3d
+from dr3d import cli
 from dr3d.cli import serve
 from dr3d.cli.verb import UsageError
 from dr3d.client import Client
@@ -706,6 +708,31 @@ def test_a_client_has_the_calls_of_the_database(tmp_path):
     assert refused.value.status == 404
     with pytest.raises(Dr3dError, match=r"gone\.stl cannot be read"):
       client.query(tmp_path / "gone.stl")
+
+
+def test_the_command_prints_what_a_service_answers(tmp_path, capsys):
+  database = make_database(tmp_path)
+  path, bad = tmp_path / "Keil.stl", tmp_path / "bad.stl"
+  path.write_bytes(stl(wedge()))
+  bad.write_bytes(b"solid")
+  with serving(database.directory) as (http, _):
+    server = f"--server={http.base_url}"
+    arguments = [os.fspath(path), os.fspath(bad), "--label=box", "--k=1"]
+    assert cli.main(["query", server, "--json", *arguments]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    mesh = load_mesh(path, face_budget=database.face_budget)
+    answer = database.query(
+      mesh, k=1, condition=Condition(labels=["box"]), compare=3
+    )
+    assert printed[0] == {
+      "query": os.fspath(path),
+      **json.loads(json.dumps(dataclasses.asdict(answer))),
+    }
+    assert printed[1]["error"].startswith(f"{bad} ")
+    assert cli.main(["query", server, "--label=box", *arguments[:1]]) == 0
+    assert "box/" in capsys.readouterr().out
+  assert cli.main(["query", server, os.fspath(path)]) == 1
+  assert "cannot be reached" in capsys.readouterr().err
 
 
 def test_a_client_says_that_no_service_is_there(tmp_path):
