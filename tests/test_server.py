@@ -32,6 +32,7 @@ from dr3d.mesh.glb import write_glb
 from dr3d.search import deposit, storage
 from dr3d.search.condition import Condition
 from dr3d.search.database import Database
+from dr3d.search.reader import Reader
 from dr3d.server import picture, service, upload
 from dr3d.server.app import make_app
 from dr3d.server.batch import BATCH, Batcher
@@ -67,7 +68,7 @@ def make_database(folder):
     MeasuringPipeline(),
     load_pipeline=MeasuringPipeline.load,
   )
-  database.update(folder / "models")
+  database.update(folder / "models", reader=Reader(jobs=0))
   return database
 
 
@@ -79,7 +80,7 @@ def make_service(directory, **options):
       "rate": 0,
       "byte_limit": 1 << 20,
       "face_limit": 3000,
-      "reading": Limits(seconds=20, memory=1 << 30),
+      "reading": Limits(seconds=60, memory=1 << 30),
       **options,
     }
   )
@@ -97,9 +98,9 @@ def serving(directory, **options):
   thread = threading.Thread(target=server.run, args=([listener],))
   thread.start()
   try:
-    wait_until_ready(running, seconds=60)
+    wait_until_ready(running, seconds=120)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=120) as client:
       client.stop = lambda: setattr(server, "should_exit", True)
       yield client, running
   finally:
@@ -446,6 +447,33 @@ def test_what_was_accepted_before_a_crash_is_there_afterwards(tmp_path):
     assert ask(client, stl(wedge())).json() == before
 
 
+def test_a_better_pipeline_reads_kept_files_again(tmp_path):
+  database = make_database(tmp_path)
+  path = tmp_path / "new.stl"
+  path.write_bytes(stl(wedge()))
+  database.store(path, name="in/new.stl", label="wedge", unit="cm")
+  (before,) = (m for m in database.models() if m.name == "in/new.stl")
+  path.unlink()
+  better = MeasuringPipeline("two")
+  better.face_budget = 50  # so that stored meshes are of no use
+  assert database.rebuild(better) == 1
+  assert database.count_states()["outdated"] == len(BODIES)
+  (model,) = (m for m in database.models() if m.name == "in/new.stl")
+  assert (model.state, model.fingerprint) == ("indexed", "two")
+  assert (model.unit, model.extent) == ("cm, assumed", before.extent)
+
+
+def test_a_reader_that_takes_too_long_is_ended(tmp_path):
+  database = make_database(tmp_path)
+  limits = Limits(seconds=0.001, memory=1 << 30)
+  with serving(database.directory, reading=limits) as (client, _):
+    response = ask(client, stl(wedge()), "slow.stl")
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert error.startswith("slow.stl is not done after 0.001 seconds")
+    assert client.get("/api/ready").status_code == 200
+
+
 def test_a_locked_database_refuses_changes_and_answers_queries(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
@@ -465,7 +493,7 @@ def test_what_another_process_writes_is_seen(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     database.remove(["box/flat.stl"])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while client.get("/api/models/box/flat.stl").status_code == 200:
       assert time.monotonic() < end
       time.sleep(0.05)
@@ -499,7 +527,7 @@ def test_queries_that_wait_go_into_one_call():
   results = {}
 
   def embed(number):
-    results[number] = batcher.embed(pipeline, meshes[number], patience=30)
+    results[number] = batcher.embed(pipeline, meshes[number], patience=90)
 
   threads = [
     threading.Thread(target=embed, args=(i,)) for i in range(len(meshes))
@@ -543,12 +571,12 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
 
   def embed(number, mesh):
     try:
-      outcome[number] = batcher.embed(pipeline, mesh, patience=30)
+      outcome[number] = batcher.embed(pipeline, mesh, patience=90)
     except ValueError as error:
       outcome[number] = str(error)
 
   first = threading.Thread(
-    target=batcher.call, args=(held.wait,), kwargs={"patience": 30}
+    target=batcher.call, args=(held.wait,), kwargs={"patience": 90}
   )
   first.start()
   threads = [
@@ -655,7 +683,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
   with caplog.at_level("INFO", logger="dr3d.server"):
     ask(client, stl(wedge()), "secret name.stl", label="box")
     client.get("/api/models/round/ball.stl")
-    end, text = time.monotonic() + 10, ""  # logged after it is answered
+    end, text = time.monotonic() + 60, ""  # logged after it is answered
     while "GET /api/models/{model:path} 200" not in text:
       assert time.monotonic() < end
       text = "\n".join(record.getMessage() for record in caplog.records)
@@ -666,7 +694,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
 def test_duplicates_are_found_once_for_each_state(tmp_path):
   database = make_database(tmp_path)
   (tmp_path / "models/box/copy.stl").write_bytes(stl(BODIES["box/flat.stl"]))
-  database.update(tmp_path / "models")
+  database.update(tmp_path / "models", reader=Reader(jobs=0))
   with serving(database.directory) as (client, _):
     found = client.get("/api/duplicates").json()
     assert found["ready"]
@@ -752,7 +780,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
 
   def pause():
     started.set()
-    held.wait(30)
+    held.wait(90)
 
   with serving(database.directory) as (http, running):
     running.state.archive.pipeline.pause = pause
@@ -760,7 +788,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(client.query(path)))
     asking.start()
-    assert started.wait(30)
+    assert started.wait(90)
     http.stop()
     time.sleep(0.2)
     assert not answers
