@@ -401,6 +401,16 @@ def test_a_model_is_added_labelled_and_removed(tmp_path):
     renamed = client.patch(place, json={"label": "Keil"}, headers=WRITE)
     assert renamed.json()["label"] == "Keil"
     assert ask(client, data).json()["prediction"]["label"] == "Keil"
+    named = client.post(
+      "/api/models",
+      files={"file": ("x.glb", export(wedge(), "glb"))},
+      params={"name": "a b/model.glb"},
+      headers=WRITE,
+    ).json()
+    assert client.get(named["url"]).json() == named
+    glb = client.get(f"{named['url']}/model.glb")
+    assert glb.content.startswith(b"glTF")
+    assert client.delete(named["url"], headers=WRITE).status_code == 204
     assert client.delete(place, headers=WRITE).status_code == 204
     assert client.get(place).status_code == 404
     assert client.delete(place, headers=WRITE).status_code == 404
@@ -554,6 +564,18 @@ def test_queries_that_wait_go_into_one_call():
 def load_mesh_of(name):
   body = BODIES[name]
   return dr3d.make_mesh(np.array(body.vertices), np.array(body.faces))
+
+
+def test_a_database_that_breaks_is_told_without_its_folders(tmp_path, caplog):
+  database = make_database(tmp_path)
+  with serving(database.directory) as (client, _):
+    place = client.get("/api/models").json()["models"][0]["url"]
+    (database.directory / "catalogue.sqlite").write_bytes(b"no database" * 99)
+    response = client.get(f"{place}/thumbnail.png")
+    assert response.status_code == 503
+    assert "log says why" in response.json()["error"]
+    assert str(tmp_path) not in response.text
+  assert "catalogue.sqlite is damaged" in caplog.text
 
 
 def test_one_bad_mesh_does_not_spoil_the_batch():
