@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from standin import MeasuringPipeline
 from test_meshfile import BAD_FILES, export, wedge
 
 import dr3d
+from dr3d import cli
 from dr3d.cli import serve
 from dr3d.cli.verb import UsageError
 from dr3d.client import Client
@@ -30,6 +32,7 @@ from dr3d.mesh.glb import write_glb
 from dr3d.search import deposit, storage
 from dr3d.search.condition import Condition
 from dr3d.search.database import Database
+from dr3d.search.reader import Reader
 from dr3d.server import picture, service, upload
 from dr3d.server.app import make_app
 from dr3d.server.batch import BATCH, Batcher
@@ -65,7 +68,7 @@ def make_database(folder):
     MeasuringPipeline(),
     load_pipeline=MeasuringPipeline.load,
   )
-  database.update(folder / "models")
+  database.update(folder / "models", reader=Reader(jobs=0))
   return database
 
 
@@ -77,7 +80,7 @@ def make_service(directory, **options):
       "rate": 0,
       "byte_limit": 1 << 20,
       "face_limit": 3000,
-      "reading": Limits(seconds=20, memory=1 << 30),
+      "reading": Limits(seconds=60, memory=1 << 30),
       **options,
     }
   )
@@ -95,9 +98,9 @@ def serving(directory, **options):
   thread = threading.Thread(target=server.run, args=([listener],))
   thread.start()
   try:
-    wait_until_ready(running, seconds=60)
+    wait_until_ready(running, seconds=120)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=120) as client:
       client.stop = lambda: setattr(server, "should_exit", True)
       yield client, running
   finally:
@@ -398,6 +401,16 @@ def test_a_model_is_added_labelled_and_removed(tmp_path):
     renamed = client.patch(place, json={"label": "Keil"}, headers=WRITE)
     assert renamed.json()["label"] == "Keil"
     assert ask(client, data).json()["prediction"]["label"] == "Keil"
+    named = client.post(
+      "/api/models",
+      files={"file": ("x.glb", export(wedge(), "glb"))},
+      params={"name": "a b/model.glb"},
+      headers=WRITE,
+    ).json()
+    assert client.get(named["url"]).json() == named
+    glb = client.get(f"{named['url']}/model.glb")
+    assert glb.content.startswith(b"glTF")
+    assert client.delete(named["url"], headers=WRITE).status_code == 204
     assert client.delete(place, headers=WRITE).status_code == 204
     assert client.get(place).status_code == 404
     assert client.delete(place, headers=WRITE).status_code == 404
@@ -444,6 +457,33 @@ def test_what_was_accepted_before_a_crash_is_there_afterwards(tmp_path):
     assert ask(client, stl(wedge())).json() == before
 
 
+def test_a_better_pipeline_reads_kept_files_again(tmp_path):
+  database = make_database(tmp_path)
+  path = tmp_path / "new.stl"
+  path.write_bytes(stl(wedge()))
+  database.store(path, name="in/new.stl", label="wedge", unit="cm")
+  (before,) = (m for m in database.models() if m.name == "in/new.stl")
+  path.unlink()
+  better = MeasuringPipeline("two")
+  better.face_budget = 50  # so that stored meshes are of no use
+  assert database.rebuild(better) == 1
+  assert database.count_states()["outdated"] == len(BODIES)
+  (model,) = (m for m in database.models() if m.name == "in/new.stl")
+  assert (model.state, model.fingerprint) == ("indexed", "two")
+  assert (model.unit, model.extent) == ("cm, assumed", before.extent)
+
+
+def test_a_reader_that_takes_too_long_is_ended(tmp_path):
+  database = make_database(tmp_path)
+  limits = Limits(seconds=0.001, memory=1 << 30)
+  with serving(database.directory, reading=limits) as (client, _):
+    response = ask(client, stl(wedge()), "slow.stl")
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert error.startswith("slow.stl is not done after 0.001 seconds")
+    assert client.get("/api/ready").status_code == 200
+
+
 def test_a_locked_database_refuses_changes_and_answers_queries(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
@@ -463,7 +503,7 @@ def test_what_another_process_writes_is_seen(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     database.remove(["box/flat.stl"])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while client.get("/api/models/box/flat.stl").status_code == 200:
       assert time.monotonic() < end
       time.sleep(0.05)
@@ -497,7 +537,7 @@ def test_queries_that_wait_go_into_one_call():
   results = {}
 
   def embed(number):
-    results[number] = batcher.embed(pipeline, meshes[number], patience=30)
+    results[number] = batcher.embed(pipeline, meshes[number], patience=90)
 
   threads = [
     threading.Thread(target=embed, args=(i,)) for i in range(len(meshes))
@@ -526,6 +566,18 @@ def load_mesh_of(name):
   return dr3d.make_mesh(np.array(body.vertices), np.array(body.faces))
 
 
+def test_a_database_that_breaks_is_told_without_its_folders(tmp_path, caplog):
+  database = make_database(tmp_path)
+  with serving(database.directory) as (client, _):
+    place = client.get("/api/models").json()["models"][0]["url"]
+    (database.directory / "catalogue.sqlite").write_bytes(b"no database" * 99)
+    response = client.get(f"{place}/thumbnail.png")
+    assert response.status_code == 503
+    assert "log says why" in response.json()["error"]
+    assert str(tmp_path) not in response.text
+  assert "catalogue.sqlite is damaged" in caplog.text
+
+
 def test_one_bad_mesh_does_not_spoil_the_batch():
   class Picky(MeasuringPipeline):
     def embed(self, meshes):
@@ -541,12 +593,12 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
 
   def embed(number, mesh):
     try:
-      outcome[number] = batcher.embed(pipeline, mesh, patience=30)
+      outcome[number] = batcher.embed(pipeline, mesh, patience=90)
     except ValueError as error:
       outcome[number] = str(error)
 
   first = threading.Thread(
-    target=batcher.call, args=(held.wait,), kwargs={"patience": 30}
+    target=batcher.call, args=(held.wait,), kwargs={"patience": 90}
   )
   first.start()
   threads = [
@@ -653,7 +705,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
   with caplog.at_level("INFO", logger="dr3d.server"):
     ask(client, stl(wedge()), "secret name.stl", label="box")
     client.get("/api/models/round/ball.stl")
-    end, text = time.monotonic() + 10, ""  # logged after it is answered
+    end, text = time.monotonic() + 60, ""  # logged after it is answered
     while "GET /api/models/{model:path} 200" not in text:
       assert time.monotonic() < end
       text = "\n".join(record.getMessage() for record in caplog.records)
@@ -664,7 +716,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
 def test_duplicates_are_found_once_for_each_state(tmp_path):
   database = make_database(tmp_path)
   (tmp_path / "models/box/copy.stl").write_bytes(stl(BODIES["box/flat.stl"]))
-  database.update(tmp_path / "models")
+  database.update(tmp_path / "models", reader=Reader(jobs=0))
   with serving(database.directory) as (client, _):
     found = client.get("/api/duplicates").json()
     assert found["ready"]
@@ -708,6 +760,31 @@ def test_a_client_has_the_calls_of_the_database(tmp_path):
       client.query(tmp_path / "gone.stl")
 
 
+def test_the_command_prints_what_a_service_answers(tmp_path, capsys):
+  database = make_database(tmp_path)
+  path, bad = tmp_path / "Keil.stl", tmp_path / "bad.stl"
+  path.write_bytes(stl(wedge()))
+  bad.write_bytes(b"solid")
+  with serving(database.directory) as (http, _):
+    server = f"--server={http.base_url}"
+    arguments = [os.fspath(path), os.fspath(bad), "--label=box", "--k=1"]
+    assert cli.main(["query", server, "--json", *arguments]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    mesh = load_mesh(path, face_budget=database.face_budget)
+    answer = database.query(
+      mesh, k=1, condition=Condition(labels=["box"]), compare=3
+    )
+    assert printed[0] == {
+      "query": os.fspath(path),
+      **json.loads(json.dumps(dataclasses.asdict(answer))),
+    }
+    assert printed[1]["error"].startswith(f"{bad} ")
+    assert cli.main(["query", server, "--label=box", *arguments[:1]]) == 0
+    assert "box/" in capsys.readouterr().out
+  assert cli.main(["query", server, os.fspath(path)]) == 1
+  assert "cannot be reached" in capsys.readouterr().err
+
+
 def test_a_client_says_that_no_service_is_there(tmp_path):
   path = tmp_path / "part.stl"
   path.write_bytes(b"")
@@ -725,7 +802,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
 
   def pause():
     started.set()
-    held.wait(30)
+    held.wait(90)
 
   with serving(database.directory) as (http, running):
     running.state.archive.pipeline.pause = pause
@@ -733,7 +810,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(client.query(path)))
     asking.start()
-    assert started.wait(30)
+    assert started.wait(90)
     http.stop()
     time.sleep(0.2)
     assert not answers

@@ -79,7 +79,8 @@ def read_token(path: str | None) -> str | None:
     try:
       token = pathlib.Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-      raise Dr3dError(f"{path} cannot be read as a token: {error}.") from error
+      reason = getattr(error, "strerror", None) or "it is no text"
+      raise Dr3dError(f"{path} cannot be read ({reason}).") from error
   else:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
@@ -126,7 +127,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener.close()
     reason = getattr(error, "strerror", None) or error
     raise Dr3dError(
-      f"{host}:{port} cannot be listened at ({reason}): choose another --port."
+      f"{host}:{port} cannot be listened at ({reason}): choose another --port "
+      "or --host."
     ) from error
   return listener
 

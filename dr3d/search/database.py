@@ -34,7 +34,7 @@ from dr3d.search import (
 from dr3d.search import index as index_lib
 from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.search.reader import Reader
-from dr3d.search.specimen import Specimen
+from dr3d.search.specimen import ASSUMED, Specimen
 from dr3d.unit import UNITS
 
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
@@ -305,7 +305,8 @@ class Database(Archive):
     Args:
       pipeline: takes the place of the one that the database has. Models that
         were simplified to as many faces as it wants are embedded anew at
-        once; the others stay outdated until `update` reads their files.
+        once, and so are those whose files the database keeps; the others
+        stay outdated until `update` reads their files.
       progress: see `update`.
 
     Returns:
@@ -319,7 +320,7 @@ class Database(Archive):
         catalogue.compact(connection)
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
         self._change_pipeline(pipeline)
-      count = self._embed_outdated(progress)
+      count = self._embed_outdated(progress) + self._read_kept()
       indexfile.remove_indices(self.directory)
       self.refresh()
       self._save_index()
@@ -448,6 +449,21 @@ class Database(Archive):
           done = min(start + _BATCH, len(outdated))
           progress(done, len(outdated), done - count)
     return count
+
+  def _read_kept(self) -> int:
+    """Reads the kept files of outdated models; returns how many."""
+    units: dict[str, list[folder.ModelFile]] = {}
+    for model in self.models():
+      path = deposit.find_file(self.directory, model.hash)
+      if model.state == catalogue.OUTDATED and path is not None:
+        file = folder.ModelFile(path, model.name, model.label, model.metadata)
+        unit = model.unit.removesuffix(ASSUMED)
+        units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
+    for unit, files in units.items():
+      self._write(
+        files, {}, unit=unit, reader=Reader(jobs=1), source=catalogue.ADDED
+      )
+    return sum(map(len, units.values()))
 
   def _save_index(self) -> None:
     """Builds and stores ScaNN's index where there is none that will do.

@@ -1,5 +1,7 @@
 """A request that is not answered: a status of HTTP and a sentence."""
 
+import logging
+
 from dr3d.error import (
   ConditionError,
   Dr3dError,
@@ -7,6 +9,8 @@ from dr3d.error import (
   LockError,
   MeshError,
 )
+
+_LOG = logging.getLogger("dr3d.server")
 
 
 class RefusalError(Dr3dError):
@@ -39,4 +43,7 @@ def refuse(error: Dr3dError) -> RefusalError:
     return RefusalError(400, str(error))
   if isinstance(error, MeshError):
     return RefusalError(422, str(error))
-  return RefusalError(500, str(error))
+  _LOG.error("%s", error)  # names folders, which are not for everyone
+  return RefusalError(
+    503, "the database cannot be used at present: the service's log says why."
+  )

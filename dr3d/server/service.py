@@ -1,6 +1,7 @@
 """The service without HTTP: queries, pictures and changes of one database."""
 
 import dataclasses
+import logging
 import pathlib
 import threading
 import time
@@ -28,6 +29,7 @@ from dr3d.worker import Pool, WorkerError
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger("dr3d.server")
 _TASKS = "dr3d.server.reading:run"
 _LOOK = 2.0  # seconds between looks for changes by other processes
 
@@ -337,7 +339,9 @@ class Service:
         self._refresh()
       self.status = "ready"
     except Exception as error:
-      self.status, self.error = "failed", folder.to_text(str(error))
+      reason = str(error).replace(str(self.directory), self.directory.name)
+      self.status, self.error = "failed", folder.to_text(reason)
+      _LOG.error("%s", reason)
       return
     while not self._ending.wait(_LOOK):
       if self._writer.stamp() != self._stamp:

@@ -112,9 +112,7 @@ def recognize(path: pathlib.Path, name: str) -> str | None:
     return "step"
   if text[:3] == b"ply":
     return "ply"
-  if text[:5].split(b"\n")[0].strip() in _OFF or text.split(None, 1)[:1] in [
-    [mark] for mark in _OFF
-  ]:
+  if text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in _OFF:
     return "off"
   if text[:1] == b"<" and b"COLLADA" in head:
     return "dae"

@@ -5,7 +5,7 @@ import math
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from dr3d.error import EmptyError
 from dr3d.mesh.glb import write_glb
@@ -118,8 +118,11 @@ def make_router(desk: Desk) -> APIRouter:
   @router.get("/models/{model:path}/model.glb", response_class=Viewable)
   async def glb(model: ModelPath) -> Response:
     """The simplified mesh of a model, in its principal pose, for a viewer."""
+    state, whole = service.state, f"{model}/model.glb"
+    if model not in state.models and whole in state.models:  # its own name
+      return JSONResponse(schema.make_model(state.models[whole]).model_dump())
     with desk.side.enter():
-      shape = service.state.find_shape(model)
+      shape = state.find_shape(model)
       mesh = await desk.draw(unpack_mesh, shape.mesh)
       return Viewable(await desk.draw(write_glb, mesh))
 
