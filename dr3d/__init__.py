@@ -19,6 +19,9 @@
     database.add(["new.stl"], label="bolt")
     database.find_duplicates()                     # groups
 
+    client = dr3d.Client("http://127.0.0.1:8000")   # dr3d serve
+    client.query("part.stl", k=10)                 # Answer
+
     views = dr3d.look_at(eye, target, up)           # Views
     camera = dr3d.to_opencv(views, size=64)         # R, t, K
     triangles = dr3d.stack_meshes([mesh], face_count=2048)
@@ -43,6 +46,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from dr3d.camera import fix_frame, look_at, project_points, quaternion_of
+  from dr3d.client import Client
   from dr3d.device import share_devices
   from dr3d.embed import EmbedConfig
   from dr3d.error import (
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     LabelError,
     MeshError,
     PipelineError,
+    ServiceError,
     TrainingError,
   )
   from dr3d.folder import ModelFile, find_models
@@ -100,6 +105,7 @@ __all__ = [
   "Answer",
   "AugmentConfig",
   "Budget",
+  "Client",
   "Condition",
   "Database",
   "DatabaseError",
@@ -125,6 +131,7 @@ __all__ = [
   "Reader",
   "RenderConfig",
   "Report",
+  "ServiceError",
   "TrainConfig",
   "TrainingError",
   "Triangles",
@@ -159,6 +166,7 @@ _HOME = {
   "Answer": "search.query",
   "AugmentConfig": "training.augment",
   "Budget": "raster",
+  "Client": "client",
   "Condition": "search.condition",
   "Database": "search.database",
   "DatabaseError": "error",
@@ -184,6 +192,7 @@ _HOME = {
   "Reader": "search.reader",
   "RenderConfig": "render",
   "Report": "search.intake",
+  "ServiceError": "error",
   "TrainConfig": "training.train",
   "TrainingError": "error",
   "Triangles": "render",

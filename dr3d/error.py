@@ -25,5 +25,29 @@ class DatabaseError(Dr3dError):
   """A database is missing, damaged, empty or of another version."""
 
 
+class LockError(DatabaseError):
+  """Another process is writing to the database."""
+
+
+class EmptyError(DatabaseError):
+  """A database holds nothing that could be searched."""
+
+
+class ConditionError(DatabaseError):
+  """A query asks for a label or a key that no model has."""
+
+
+class ServiceError(Dr3dError):
+  """A service refuses, or cannot be reached.
+
+  Attributes:
+    status: of HTTP; None where there was no answer.
+  """
+
+  def __init__(self, message: str, *, status: int | None = None):
+    super().__init__(message)
+    self.status = status
+
+
 class TrainingError(Dr3dError):
   """A training run cannot start or must not go on."""

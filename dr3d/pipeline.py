@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import dacite
@@ -35,6 +36,7 @@ FORMAT = 2  # of the saved files; raised when old ones can no longer be read
 CONFIG_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.msgpack"
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
+BATCH = 8  # models that are embedded by one call
 HEADROOM = 1.25  # of a budget over the first batch, so that few compile anew
 
 _UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
@@ -199,6 +201,38 @@ class Pipeline:
       features[chosen] = np.asarray(result)[: len(chosen)]
     return features
 
+  def reserve(self, meshes: Sequence[Mesh], *, size: int | None = None) -> None:
+    """Makes room for meshes like these, alone and in batches.
+
+    Room is fixed when a program is compiled; with enough of it, none is
+    compiled later than the first call of `embed` or `render`.
+
+    Args:
+      meshes: of the kinds that will come.
+      size: see `render`; that of the pipeline for `embed`.
+    """
+    size = self.config.render.size if size is None else size
+    drawing = dataclasses.replace(self.config.render, size=size)
+    worst: dict[int, raster.Budget] = {}
+    for mesh in sorted(meshes, key=lambda mesh: -len(mesh.faces)):
+      bucket = bucket_size(len(mesh.faces))
+      triangles = stack_meshes(
+        [mesh],
+        face_count=bucket,
+        pose=self.config.pose,
+        coverage=self.config.render.coverage,
+      )
+      worst[bucket] = fit_budget(
+        triangles, self.views, config=drawing, start=worst.get(bucket)
+      )
+    for bucket, budget in worst.items():
+      for count in (1, BATCH):
+        room = budget.multiplied(count).widened(HEADROOM)
+        before = self._budgets.get((count, bucket, size))
+        self._budgets[count, bucket, size] = (
+          room.joined(before) if before else room
+        )
+
   def render(self, mesh: Mesh, *, size: int | None = None) -> np.ndarray:
     """Draws a mesh as T sees it, or larger.
 
@@ -254,7 +288,7 @@ class Pipeline:
       budget = budget.grown_to(usage).widened(HEADROOM)
 
 
-def _batches(meshes, config, largest=8):
+def _batches(meshes, config, largest=BATCH):
   """Yields indices and triangles, the meshes of one bucket together.
 
   Every batch has the same number of models, the last one padded with empty

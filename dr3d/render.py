@@ -360,6 +360,7 @@ def fit_budget(
   *,
   config: RenderConfig,
   devices: DeviceMesh | None = None,
+  start: raster.Budget | None = None,
 ) -> raster.Budget:
   """A budget that just holds the drawing of these models.
 
@@ -368,11 +369,12 @@ def fit_budget(
     views: θ_G.
     config: how they are drawn.
     devices: as for `render`.
+    start: that the budget shall hold as well; None for the smallest.
 
   Returns:
     A budget for `render`; not to be called under jit.
   """
-  budget = raster.Budget(pairs=8, blocks=8)
+  budget = start or raster.Budget(pairs=8, blocks=8)
   while True:
     usage = _measure(
       triangles, views, config=config, budget=budget, devices=devices

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import pickle
+import queue
 import signal
 import struct
 import subprocess
@@ -90,33 +91,71 @@ def _call_each(
   count: int,
 ) -> Iterator[Any]:
   """Begins the first calls and yields None, then the results."""
-  children = [_Child(function, limits) for _ in range(count)]
-  free = list(children)
-
-  def call(keywords: dict[str, Any]) -> Any:
-    child = free.pop()
-    try:
-      return child.call(keywords)
-    finally:
-      free.append(child)
-
-  pool = concurrent.futures.ThreadPoolExecutor(count)
+  children = Pool(function, limits=limits, count=count)
+  threads = concurrent.futures.ThreadPoolExecutor(count)
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
   todo = iter(arguments)
   try:
     for keywords in itertools.islice(todo, _AHEAD * count):
-      waiting.append(pool.submit(call, keywords))
+      waiting.append(threads.submit(children.call, keywords))
     yield None
     while waiting:
       yield waiting.popleft().result()
       for keywords in itertools.islice(todo, 1):
-        waiting.append(pool.submit(call, keywords))
+        waiting.append(threads.submit(children.call, keywords))
   finally:
     for future in waiting:
       future.cancel()
-    for child in children:
+    children.close()
+    threads.shutdown()
+
+
+class Pool:
+  """Child processes that answer calls of many threads until it is closed."""
+
+  def __init__(self, function: str, *, limits: Limits, count: int):
+    """Makes a pool; a child is started by the first call that needs it.
+
+    Args:
+      function: see `call_each`.
+      limits: of each call.
+      count: children, at least 1.
+    """
+    self._children = [_Child(function, limits) for _ in range(count)]
+    self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
+    for child in self._children:
+      self._free.put(child)
+
+  def call(
+    self, keywords: dict[str, Any], *, patience: float | None = None
+  ) -> Any:
+    """Calls the function in a child, when one is free.
+
+    Args:
+      keywords: its arguments.
+      patience: seconds to wait for a child; without end where None.
+
+    Returns:
+      What it returned, or a Dr3dError: the one that it raised, or a
+      WorkerError.
+
+    Raises:
+      TimeoutError: no child became free.
+      Dr3dError: a child cannot be started.
+    """
+    try:
+      child = self._free.get(timeout=patience)
+    except queue.Empty:
+      raise TimeoutError("no child process is free") from None
+    try:
+      return child.call(keywords)
+    finally:
+      self._free.put(child)
+
+  def close(self) -> None:
+    """Ends all children, whatever they are at."""
+    for child in self._children:
       child.stop()
-    pool.shutdown()
 
 
 class _Child:

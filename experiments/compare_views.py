@@ -74,7 +74,7 @@ def main(_) -> None:
       for kind in KIND.value
     }
     for kind, values in found.items():
-      row = [count, kind, f"{100 * values.mean():.1f}"]
+      row = [str(count), kind, f"{100 * values.mean():.1f}"]
       if kind != "learned" and "learned" in found:
         gap = 100 * (values - found["learned"])
         low, high = np.percentile(draws @ gap, [2.5, 97.5])

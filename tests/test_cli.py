@@ -183,7 +183,7 @@ def test_a_verb_that_is_not_there_is_named_with_the_nearest(run):
 @pytest.mark.parametrize(
   ("argv", "message"),
   [
-    (["query", "a.stl"], "query: --db=DIR is missing"),
+    (["query", "a.stl"], "query: give --db=DIR or --server=URL"),
     (["query", "--db=d"], "query: FILE is missing"),
     (["query", "--db=d", "--kk=3", "a"], "no flag --kk (did you mean --k?)"),
     (["query", "--db=d", "--k=0", "a"], "--k=0: must be a whole number, at"),

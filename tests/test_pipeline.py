@@ -117,6 +117,27 @@ def test_in_the_pose_of_the_file_a_turned_mesh_is_another_one(pipeline):
   assert np.abs(here - there).max() > 1e-2
 
 
+def test_where_room_was_reserved_nothing_is_compiled_later(
+  pipeline, meshes, vectors
+):
+  wedges = meshes[:4] + meshes[5:]
+  fresh = Pipeline(pipeline.config, pipeline.views, pipeline.weights)
+  fresh.reserve(wedges)
+  for batch in (wedges[:1], wedges[:2]):  # alone, and in a padded batch
+    fresh.embed(batch)
+  compiled = []
+  jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **rest: (
+      compiled.append(event) if "backend_compile" in event else None
+    )
+  )
+  alone = [fresh.embed([mesh])[0] for mesh in wedges]
+  together = fresh.embed(wedges)
+  assert not compiled
+  np.testing.assert_allclose(alone, together, atol=1e-5)
+  np.testing.assert_allclose(together[:4], vectors[:4], atol=1e-5)
+
+
 def test_pictures_are_drawn_at_the_size_asked_for(pipeline, meshes):
   images = pipeline.render(meshes[0])
   assert images.shape == (3, 16, 16, 4)

@@ -25,6 +25,7 @@ VERBS = (
   "rebuild",
   "query",
   "duplicates",
+  "serve",
   "render",
   "evaluate",
 )

@@ -15,8 +15,11 @@ from dr3d.error import Dr3dError
 from dr3d.search.relation import NEAR
 
 if TYPE_CHECKING:
+  from collections.abc import Iterator
+
   from dr3d.search.condition import Condition
   from dr3d.search.database import Database
+  from dr3d.search.query import Answer
 
 COLUMNS = (
   "query",
@@ -46,49 +49,36 @@ def run(flags: Any, files: list[str]) -> int:
   """Answers for each file; one that fails does not stop the others."""
   if flags.json and flags.csv:
     raise UsageError("query: --json and --csv exclude each other.")
-  condition = make_condition(flags)
-  refined = read_refined(flags.refine)
+  if (flags.db is None) == (flags.server is None):
+    raise UsageError(
+      "query: give --db=DIR or --server=URL; see dr3d query --help."
+    )
+  if flags.server is not None and flags.pairs:
+    raise UsageError(
+      "query: --pairs needs --db; the page of the server shows the pairs."
+    )
+  if flags.server is not None and flags.refine is not None:
+    raise UsageError(
+      "query: --refine needs --db; a server does not lay parts upon each other."
+    )
   from dr3d.folder import to_text
-  from dr3d.search.database import Database
-  from dr3d.search.reader import Reader
-  from dr3d.worker import WorkerError
 
-  database = Database.open(flags.db)
-  # The first files are read while jax and the pipeline are loaded.
-  results = Reader(jobs=1).read(
-    [pathlib.Path(file) for file in files],
-    face_budget=database.face_budget,
-    unit=flags.unit or database.unit,
-  )
-  database.gallery  # noqa: B018  what is wrong with it is told once
-  database.pipeline  # noqa: B018
+  rows: list[Any] = []
+  if flags.server is not None:
+    answers = ask_server(flags, files)
+  else:
+    answers = ask_database(flags, files, rows)
   entries: list[dict[str, Any]] = []
-  rows = []
   with report.progress(len(files), "asking") as progress:
-    for done, (file, result) in enumerate(
-      zip(files, results, strict=True), start=1
+    for done, (file, answer) in enumerate(
+      zip(files, answers, strict=True), start=1
     ):
       entry: dict[str, Any] = {"query": to_text(file)}
-      try:
-        if isinstance(result, WorkerError):
-          raise Dr3dError(f"{file} {result}.")
-        if isinstance(result, Dr3dError):
-          raise result
-        answer = database.query(
-          result.mesh,
-          k=flags.k,
-          condition=condition,
-          min_score=flags.min_score,
-          refine=refined,
-          compare=flags.compare,
-        )
-      except Dr3dError as error:
-        entry["error"] = to_text(str(error))
+      if isinstance(answer, Dr3dError):
+        entry["error"] = to_text(str(answer))
         report.tell(f"dr3d: {entry['error']}")
       else:
         entry |= dataclasses.asdict(answer)
-        if flags.pairs:
-          rows.append(draw_row(database, result.mesh, file, answer))
       entries.append(entry)
       progress(done, len(files))
       if not flags.json and not flags.csv and "error" not in entry:
@@ -103,6 +93,88 @@ def run(flags: Any, files: list[str]) -> int:
 
     sheet.save(sheet.draw_answers(rows, views=3), pathlib.Path(flags.pairs))
   return int(any("error" in entry for entry in entries))
+
+
+def ask_database(
+  flags: Any, files: list[str], rows: list[Any]
+) -> "Iterator[Answer | Dr3dError]":
+  """Yields the answer to each file, or why there is none.
+
+  Args:
+    flags: of the verb.
+    files: the files.
+    rows: is given a row of pictures for each answer, if --pairs wants it.
+  """
+  condition = make_condition(flags)
+  refined = read_refined(flags.refine)
+  from dr3d.search.database import Database
+  from dr3d.search.reader import Reader
+  from dr3d.worker import WorkerError
+
+  database = Database.open(flags.db)
+  # The first files are read while jax and the pipeline are loaded.
+  results = Reader(jobs=1).read(
+    [pathlib.Path(file) for file in files],
+    face_budget=database.face_budget,
+    unit=flags.unit or database.unit,
+  )
+  database.gallery  # noqa: B018  what is wrong with it is told once
+  database.pipeline  # noqa: B018
+  for file, result in zip(files, results, strict=True):
+    if isinstance(result, WorkerError):
+      yield Dr3dError(f"{file} {result}.")
+    elif isinstance(result, Dr3dError):
+      yield result
+    else:
+      try:
+        answer = database.query(
+          result.mesh,
+          k=flags.k,
+          condition=condition,
+          min_score=flags.min_score,
+          refine=refined,
+          compare=flags.compare,
+        )
+      except Dr3dError as error:
+        yield error
+      else:
+        if flags.pairs:
+          rows.append(draw_row(database, result.mesh, file, answer))
+        yield answer
+
+
+def ask_server(flags: Any, files: list[str]) -> "Iterator[Answer | Dr3dError]":
+  """Yields the answer of a service to each file, or why there is none.
+
+  Raises:
+    ServiceError: the service cannot be reached.
+  """
+  condition = make_condition(flags)
+  from dr3d.client import Client
+  from dr3d.error import ServiceError
+
+  with Client(flags.server) as client:
+    for file in files:
+      try:
+        yield client.query(
+          file,
+          k=flags.k,
+          condition=condition,
+          min_score=flags.min_score,
+          compare=flags.compare,
+          unit=flags.unit,
+        )
+      except ServiceError as error:
+        if error.status is None:
+          raise  # the next file would fare no better
+        reason = str(error)
+        name = pathlib.Path(file).name
+        if reason.startswith(name):  # the service does not know its folder
+          yield Dr3dError(f"{file}{reason.removeprefix(name)}")
+        else:
+          yield Dr3dError(f"{file}: {reason}")
+      except Dr3dError as error:
+        yield error
 
 
 def make_condition(flags: Any) -> "Condition":
@@ -250,10 +322,17 @@ VERB = Verb(
     dr3d query --db=parts.db --k=3 --json *.stl > answers.json
     dr3d query --db=parts.db scan.stl --label=bolt,screw --same-size
     dr3d query --db=parts.db scan.stl --refine --k=3
+    dr3d query --server=http://127.0.0.1:8000 scan.stl
     dr3d query --db=parts.db scan.stl --where=material=steel --pairs=pairs.png
   """,
   flags=(
-    Flag("db", "Folder of the database.", "DIR", required=True),
+    Flag("db", "Folder of the database.", "DIR"),
+    Flag(
+      "server",
+      "Address of a dr3d serve that answers instead of a database here, such"
+      " as http://127.0.0.1:8000; neither jax nor the database is needed.",
+      "URL",
+    ),
     Flag("k", "Matches for each file.", "N", 10, "integer", least=1),
     Flag("label", "Search only models of these labels.", "L,...", kind="names"),
     Flag(

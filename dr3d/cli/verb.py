@@ -136,17 +136,14 @@ def read_pairs(
   Raises:
     UsageError: a pair has no equals sign or no key.
   """
-  found: dict[str, tuple[str, ...]] = {}
-  for pair in pairs or ():
-    key, sign, value = pair.partition("=")
-    key = key.strip().lower()
-    if not sign or not key:
-      raise UsageError(
-        f"{verb}: --{flag} takes key=value, not {pair!r}; see dr3d {verb}"
-        " --help."
-      )
-    found[key] = (*found.get(key, ()), value.strip())
-  return found
+  from dr3d.search.condition import split_pairs  # brings numpy
+
+  try:
+    return split_pairs(pairs or ())
+  except ValueError as error:
+    raise UsageError(
+      f"{verb}: --{flag} {error}; see dr3d {verb} --help."
+    ) from error
 
 
 def _complete(argv: Sequence[str], table: dict[str, Flag]) -> list[str]:

@@ -88,6 +88,10 @@ def read_raw(path: str | pathlib.Path) -> Raw:
       bodies, unit = _read_bodies(path, extension, data)
   except MeshError as error:
     raise MeshError(f"{path} {error}.") from error
+  except MemoryError as error:
+    raise MeshError(
+      f"{path} needs more memory than it may have; allow more, or simplify it."
+    ) from error
   except Exception as error:
     raise MeshError(
       f"{path} cannot be read as {extension.upper()}: it is damaged or of "

@@ -76,6 +76,15 @@ class Budget:
       edges=max(self.edges, other.edges),
     )
 
+  def multiplied(self, count: int) -> "Budget":
+    """Returns a budget for so many times the pictures."""
+    return Budget(
+      pairs=_round_up(self.pairs * count),
+      blocks=_round_up(self.blocks * count),
+      crossing=self.crossing,
+      edges=_round_some(self.edges * count),
+    )
+
   def widened(self, factor: float) -> "Budget":
     """Returns a budget with room to spare."""
     return Budget(

@@ -4,6 +4,7 @@ Any number of processes may read while one writes; each answers from the state
 that it has read at once, catalogue and vectors together.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from dr3d.error import DatabaseError
+from dr3d import folder
+from dr3d.error import DatabaseError, EmptyError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue, indexfile, query, slot, storage
+from dr3d.search import catalogue, deposit, indexfile, query, slot, storage
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
@@ -144,17 +146,23 @@ class Archive:
     Raises:
       DatabaseError: no model is indexed, or the catalogue is damaged.
     """
-    return self._snapshot.gallery
+    return self.snapshot.gallery
 
   @functools.cached_property
-  def _snapshot(self) -> Snapshot:
+  def snapshot(self) -> Snapshot:
+    """The state that is searched, read when it is first asked for.
+
+    Raises:
+      EmptyError: no model is indexed.
+      DatabaseError: the catalogue is damaged.
+    """
     try:
       found, models = self._read_state()
     except DatabaseError:  # a rebuild that came between has moved the vectors
       found, models = self._read_state()
     names, features = found.names, found.features
     if not names:
-      raise DatabaseError(
+      raise EmptyError(
         f"{self.directory} holds no indexed model: index a folder of models."
       )
     keys = indexfile.spread_keys(found.keys, features.shape[1])
@@ -191,7 +199,7 @@ class Archive:
     """Lets the next query see what other processes have written since."""
     before = self.fingerprint
     self._read_settings()
-    self.__dict__.pop("_snapshot", None)
+    self.__dict__.pop("snapshot", None)
     if self.fingerprint != before:
       self.__dict__.pop("pipeline", None)
 
@@ -252,6 +260,68 @@ class Archive:
       return "none"
     return self.gallery.index.backend
 
+  def answer(
+    self,
+    features: np.ndarray,
+    mesh: Any,
+    *,
+    k: int = 10,
+    threshold: float = query.RELIABLE,
+    exclude: Collection[str] = (),
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    refine: int = 0,
+    compare: int = 0,
+  ) -> query.Answer:
+    """Answers as `query` does, from vectors that are known already.
+
+    Args:
+      features: [N, D], what the pipeline made of the mesh.
+      mesh: see `query`; for what follows as well.
+      k: matches wanted.
+      threshold: from which a prediction is reliable.
+      exclude: names of models.
+      condition: which models are searched.
+      min_score: of a match.
+      refine: matches that are put in the order of how well they fit.
+      compare: matches that are laid upon the query.
+
+    Raises:
+      DatabaseError: see `query`.
+    """
+    snapshot = self.snapshot
+    only = None
+    if condition is not None:
+      rows = [snapshot.models[name] for name in snapshot.gallery.names]
+      only = condition.choose(rows, extent=mesh.extent)
+    answer = query.find_matches(
+      features,
+      snapshot.gallery,
+      k=max(k, refine),
+      threshold=threshold,
+      exclude=exclude,
+      only=only,
+      min_score=min_score,
+    )
+    matches = tuple(
+      _give_size(match, snapshot.models[match.model], mesh)
+      for match in answer.matches
+    )
+    if refine and matches:
+      is_sized = condition is not None and condition.same_size is not None
+      first = self._refine(mesh, matches[:refine], same_size=is_sized)
+      matches = (*first, *matches[refine:])
+    matches = matches[:k]
+    if compare:
+      from dr3d.search import overlay
+
+      shapes = self.load_shapes([match.model for match in matches[:compare]])
+      fits = overlay.fit_meshes(
+        mesh, {name: shape.mesh for name, shape in shapes.items()}
+      )
+      matches = overlay.complete_matches(matches, fits)
+    return dataclasses.replace(answer, matches=matches)
+
   def query(
     self,
     mesh: Any,
@@ -285,41 +355,43 @@ class Archive:
       The predicted label and at most k models, best first.
 
     Raises:
-      DatabaseError: no model is indexed, the condition names a label or a key
-        that none has, or the directory is damaged.
+      EmptyError: no model is indexed.
+      ConditionError: the condition names a label or a key that none has.
+      DatabaseError: the directory is damaged.
     """
-    snapshot = self._snapshot
-    only = None
-    if condition is not None:
-      rows = [snapshot.models[name] for name in snapshot.gallery.names]
-      only = condition.choose(rows, extent=mesh.extent)
+    self.gallery  # noqa: B018  what is wrong with it is told first
     (features,) = np.asarray(self.pipeline.embed([mesh]))
-    answer = query.find_matches(
+    return self.answer(
       features,
-      snapshot.gallery,
-      k=max(k, refine),
+      mesh,
+      k=k,
       threshold=threshold,
       exclude=exclude,
-      only=only,
+      condition=condition,
       min_score=min_score,
+      refine=refine,
+      compare=compare,
     )
-    matches = [
-      _give_size(match, snapshot.models[match.model], mesh)
-      for match in answer.matches
-    ]
-    if refine and matches:
-      is_sized = condition is not None and condition.same_size is not None
-      first = self._refine(mesh, matches[:refine], same_size=is_sized)
-      matches = [*first, *matches[refine:]]
-    matches = matches[:k]
-    if compare:
-      matches = self._lay_upon(mesh, matches[:compare]) + matches[compare:]
-    return dataclasses.replace(answer, matches=tuple(matches))
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
     """Meshes and pictures of models, by name, where they are stored."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_shapes(connection, names)
+
+  def find_file(self, model: catalogue.Model) -> pathlib.Path | None:
+    """Where the file of a model is; None where it is gone or has changed."""
+    root = self.settings.get(MODELS, "")
+    kept = deposit.find_file(self.directory, model.hash)
+    if kept is not None:
+      path = kept
+    elif model.source == catalogue.FOLDER:
+      path = pathlib.Path(root, model.name)
+    else:
+      path = pathlib.Path(model.name)
+    with contextlib.suppress(OSError, ValueError):
+      if path.is_absolute() or kept:
+        return path if folder.hash_file(path) == model.hash else None
+    return None
 
   def find_duplicates(
     self,
@@ -338,7 +410,7 @@ class Archive:
     """
     from dr3d.search import duplicate
 
-    snapshot = self._snapshot
+    snapshot = self.snapshot
     names = snapshot.gallery.names
     proposals = {}
     if weakest != IDENTICAL:
@@ -373,23 +445,6 @@ class Archive:
       pipeline=self.pipeline,
       same_size=same_size,
     )
-
-  def _lay_upon(self, mesh: Any, matches: Sequence[Match]) -> list[Match]:
-    """Lays matches upon the query, shape by shape."""
-    from dr3d.mesh import comparison
-
-    shapes = self.load_shapes([match.model for match in matches])
-    cloud = comparison.make_cloud(mesh)
-    result = []
-    for match in matches:
-      if match.model in shapes:
-        other = unpack_mesh(shapes[match.model].mesh)
-        fit = comparison.compare(cloud, comparison.make_cloud(other))
-        match = dataclasses.replace(
-          match, distance=round(fit.mean, 6), mirrored=fit.mirrored
-        )
-      result.append(match)
-    return result
 
   def _backend(self, vectors: np.ndarray) -> str:
     return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)

@@ -331,6 +331,11 @@ def write_remarks(
     )
 
 
+def write_label(connection: sqlite3.Connection, name: str, label: str) -> None:
+  """Gives a model another label; all else stays."""
+  connection.execute("UPDATE model SET label = ? WHERE name = ?", (label, name))
+
+
 def delete_models(connection: sqlite3.Connection, names: Iterable[str]) -> None:
   """Takes rows out with all that belongs to them, all or none."""
   rows = [(name,) for name in names]

@@ -3,10 +3,27 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from dr3d.error import DatabaseError
+from dr3d.error import ConditionError
 from dr3d.search.catalogue import Model
 
 TOLERANCE = 0.05  # of the longest side, in which sizes count as the same
+
+
+def split_pairs(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """Reads `key=value` pairs; a key, in small letters, may come several times.
+
+  Raises:
+    ValueError: a pair has no equals sign or no key; the message is a
+      predicate.
+  """
+  found: dict[str, tuple[str, ...]] = {}
+  for pair in pairs:
+    key, sign, value = pair.partition("=")
+    key = key.strip().lower()
+    if not sign or not key:
+      raise ValueError(f"takes key=value, not {pair!r}")
+    found[key] = (*found.get(key, ()), value.strip())
+  return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +51,7 @@ class Condition:
       extent: of the query along its principal axes, millimetres.
 
     Raises:
-      DatabaseError: no model at all has such a label, key or value, which is
+      ConditionError: no model at all has such a label, key or value, which is
         most likely misspelt.
     """
     self._check(models)
@@ -50,18 +67,18 @@ class Condition:
     known = {model.label for model in models}
     for label in self.labels:
       if label not in known:
-        raise DatabaseError(f"no indexed model has the label {label!r}.")
+        raise ConditionError(f"no indexed model has the label {label!r}.")
     for key, values in self.where.items():
       found = {model.metadata.get(key) for model in models} - {None}
       if not found:
         keys = sorted({key for model in models for key in model.metadata})
-        raise DatabaseError(
+        raise ConditionError(
           f"no indexed model has metadata {key!r}; known are "
           f"{', '.join(keys) or 'none'}."
         )
       for value in values:
         if value not in found:
-          raise DatabaseError(f"no indexed model has {key}={value}.")
+          raise ConditionError(f"no indexed model has {key}={value}.")
 
   def _fits(self, model: Model, extent: Sequence[float]) -> bool:
     assert self.same_size is not None

@@ -5,6 +5,7 @@
     DIR/pipeline/          what made the vectors and embeds the queries
     DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
     DIR/writer.lock        one writer at a time
+    DIR/files/, DIR/inbox/ files that it keeps a copy of; see `deposit`
 
 The directory needs nothing outside of it, so it can be moved or copied.
 Whatever moment a writer is killed at, the same command completes the work.
@@ -23,10 +24,18 @@ import numpy as np
 from dr3d import folder
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import archive, catalogue, indexfile, intake, storage
+from dr3d.search import (
+  archive,
+  catalogue,
+  deposit,
+  indexfile,
+  intake,
+  storage,
+)
 from dr3d.search import index as index_lib
 from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.search.reader import Reader
+from dr3d.search.specimen import ASSUMED, Specimen
 from dr3d.unit import UNITS
 
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
@@ -181,6 +190,90 @@ class Database(Archive):
       progress=progress,
     )
 
+  def store(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    label: str = "",
+    metadata: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    specimen: Specimen | None = None,
+    reader: Reader | None = None,
+  ) -> intake.Report:
+    """Adds a model whose file the database keeps a copy of.
+
+    Once file and name are on the disk the model is accepted: if the process
+    ends before it is indexed, `settle` completes the work.
+
+    Args:
+      path: the file; its ending tells the format.
+      name: what the model is called.
+      label: of the model.
+      metadata: of the model, text by name.
+      unit: see `update`.
+      specimen: what the file holds, where it was read before.
+      reader: see `update`.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      DatabaseError: another process writes, or the disk does not take it.
+    """
+    unit = self._check_unit(unit)
+    with storage.writer_lock(self.directory):
+      try:
+        note = deposit.accept(
+          self.directory,
+          pathlib.Path(path),
+          name=name,
+          label=label,
+          metadata=metadata or {},
+          unit=unit,
+        )
+      except OSError as error:
+        raise DatabaseError(
+          f"{name} cannot be stored ({error.strerror}): it is not accepted."
+        ) from error
+      if specimen is not None:
+        known = specimen  # what the type checker sees in the next line
+        reader = Reader(files=lambda paths: (known for _ in paths))
+      return self._take_note(note, reader or Reader(jobs=1))
+
+  def settle(self, *, reader: Reader | None = None) -> int:
+    """Takes in what was accepted by a process that ended before it did.
+
+    Returns:
+      How many models there were.
+
+    Raises:
+      DatabaseError: another process writes, or the disk does not take it.
+    """
+    if not deposit.read_notes(self.directory):
+      return 0
+    with storage.writer_lock(self.directory):
+      notes = deposit.read_notes(self.directory)
+      for note in notes:
+        self._take_note(note, reader or Reader(jobs=1))
+      self._sweep()
+    return len(notes)
+
+  def label(self, name: str, label: str) -> None:
+    """Gives a model another label.
+
+    `update` gives a model of its folder the label that the folder says.
+
+    Raises:
+      DatabaseError: there is no model of this name, or another process writes.
+    """
+    with storage.writer_lock(self.directory):
+      if name not in {model.name for model in self.models()}:
+        raise DatabaseError(f"{self.directory} has no model {name!r}.")
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.write_label(connection, name, label)
+      self.refresh()
+
   def remove(self, names: Collection[str]) -> None:
     """Takes models out, with their vectors and pictures, all or none.
 
@@ -198,6 +291,7 @@ class Database(Archive):
           raise DatabaseError(f"{self.directory} has no model {name!r}.")
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.delete_models(connection, names)
+      self._sweep()
       self.refresh()
       self._save_index()
 
@@ -212,7 +306,8 @@ class Database(Archive):
     Args:
       pipeline: takes the place of the one that the database has. Models that
         were simplified to as many faces as it wants are embedded anew at
-        once; the others stay outdated until `update` reads their files.
+        once, and so are those whose files the database keeps; the others
+        stay outdated until `update` reads their files.
       progress: see `update`.
 
     Returns:
@@ -226,7 +321,7 @@ class Database(Archive):
         catalogue.compact(connection)
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
         self._change_pipeline(pipeline)
-      count = self._embed_outdated(progress)
+      count = self._embed_outdated(progress) + self._read_kept()
       indexfile.remove_indices(self.directory)
       self.refresh()
       self._save_index()
@@ -243,29 +338,69 @@ class Database(Archive):
     progress: intake.Progress | None,
   ) -> intake.Report:
     """Writes what is new or changed, and sees to the index."""
+    unit = self._check_unit(unit)
+    with storage.writer_lock(self.directory):
+      return self._write(
+        files,
+        {**settings, archive.UNIT: unit},
+        unit=unit,
+        reader=reader,
+        source=source,
+        progress=progress,
+      )
+
+  def _take_note(self, note: deposit.Note, reader: Reader) -> intake.Report:
+    """Takes in what was accepted; the caller holds the writer's lock."""
+    report = self._write(
+      [note.to_model_file(self.directory)],
+      {},
+      unit=note.unit,
+      reader=reader,
+      source=catalogue.ADDED,
+    )
+    deposit.settle(self.directory, note)
+    return report
+
+  def _write(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: dict[str, str],
+    *,
+    unit: str,
+    reader: Reader,
+    source: str,
+    progress: intake.Progress | None = None,
+  ) -> intake.Report:
+    """Takes files in; the caller holds the writer's lock."""
+    self._read_settings()
+    with catalogue.open_catalogue(self.directory) as connection:
+      for name, value in settings.items():
+        catalogue.write_setting(connection, name, value)
+      report = intake.take_in(
+        connection,
+        files,
+        embed=lambda meshes: self.pipeline.embed(meshes),
+        fingerprint=self.fingerprint,
+        read=lambda paths: reader.read(
+          paths, face_budget=self.face_budget, unit=unit
+        ),
+        unit=unit,
+        source=source,
+        progress=progress,
+      )
+    self.refresh()
+    self._save_index()
+    return report
+
+  def _check_unit(self, unit: str | None) -> str:
     unit = unit or self.unit
     if unit not in UNITS:
       raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
-    with storage.writer_lock(self.directory):
-      self._read_settings()
-      with catalogue.open_catalogue(self.directory) as connection:
-        for name, value in {**settings, archive.UNIT: unit}.items():
-          catalogue.write_setting(connection, name, value)
-        report = intake.take_in(
-          connection,
-          files,
-          embed=lambda meshes: self.pipeline.embed(meshes),
-          fingerprint=self.fingerprint,
-          read=lambda paths: reader.read(
-            paths, face_budget=self.face_budget, unit=unit
-          ),
-          unit=unit,
-          source=source,
-          progress=progress,
-        )
-      self.refresh()
-      self._save_index()
-    return report
+    return unit
+
+  def _sweep(self) -> None:
+    """Removes kept files of models that are gone."""
+    deposit.sweep(self.directory, {model.hash for model in self.models()})
 
   def _name(self, path: pathlib.Path) -> str:
     """What a file that is added is called."""
@@ -316,6 +451,21 @@ class Database(Archive):
           progress(done, len(outdated), done - count)
     return count
 
+  def _read_kept(self) -> int:
+    """Reads the kept files of outdated models; returns how many."""
+    units: dict[str, list[folder.ModelFile]] = {}
+    for model in self.models():
+      path = deposit.find_file(self.directory, model.hash)
+      if model.state == catalogue.OUTDATED and path is not None:
+        file = folder.ModelFile(path, model.name, model.label, model.metadata)
+        unit = model.unit.removesuffix(ASSUMED)
+        units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
+    for unit, files in units.items():
+      self._write(
+        files, {}, unit=unit, reader=Reader(jobs=1), source=catalogue.ADDED
+      )
+    return sum(map(len, units.values()))
+
   def _save_index(self) -> None:
     """Builds and stores ScaNN's index where there is none that will do.
 
@@ -335,14 +485,14 @@ class Database(Archive):
       return
     index = index_lib.build_index(index.vectors, backend="scann")
     try:
-      indexfile.save_index(index, self.directory, keys=self._snapshot.keys)
+      indexfile.save_index(index, self.directory, keys=self.snapshot.keys)
     except OSError as error:
       raise DatabaseError(
         f"The index of {self.directory} cannot be written ({error.strerror}): "
         "all models are stored and will be searched, more slowly."
       ) from error
     gallery = dataclasses.replace(gallery, index=index)
-    self._snapshot = dataclasses.replace(self._snapshot, gallery=gallery)
+    self.snapshot = dataclasses.replace(self.snapshot, gallery=gallery)
 
 
 def _describe(pipeline: Embedder) -> dict[str, str]:

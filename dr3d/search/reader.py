@@ -22,11 +22,13 @@ class Reader:
       this process, where no limit holds.
     limits: of time and memory for one file.
     load: path → Mesh, called in this process instead of all else.
+    files: paths → what each of them holds, likewise.
   """
 
   jobs: int | None = None
   limits: worker.Limits = dataclasses.field(default_factory=worker.Limits)
   load: Callable[[pathlib.Path], Any] | None = None
+  files: Callable[[Iterable[pathlib.Path]], Iterator[Specimen]] | None = None
 
   def read(
     self,
@@ -46,6 +48,8 @@ class Reader:
       An iterator: for each file, in order, what it holds or why it cannot be
       read.
     """
+    if self.files is not None:
+      return self.files(paths)
     jobs = os.cpu_count() or 1 if self.jobs is None else self.jobs
     if self.load is None and jobs:
       options = {"face_budget": face_budget, "unit": unit}

@@ -11,7 +11,7 @@ import numpy as np
 
 from dr3d import thumbnail
 from dr3d.mesh import Mesh, build_mesh
-from dr3d.mesh.meshfile import read_raw
+from dr3d.mesh.meshfile import Raw, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.unit import UNITS, name_unit
 
@@ -57,7 +57,27 @@ def read_specimen(
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
   """
-  raw = read_raw(path)
+  return make_specimen(read_raw(path), path, face_budget=face_budget, unit=unit)
+
+
+def make_specimen(
+  raw: Raw,
+  path: str | pathlib.Path,
+  *,
+  face_budget: int | None,
+  unit: str = "mm",
+) -> Specimen:
+  """Makes what a database keeps of the triangles of a file.
+
+  Args:
+    raw: what the file holds.
+    path: what messages call it.
+    face_budget: see `read_specimen`.
+    unit: likewise.
+
+  Raises:
+    MeshError: the triangles cannot become a mesh.
+  """
   length = raw.unit or UNITS[unit]
   vertices = raw.vertices * length
   mesh = build_mesh(vertices, raw.faces, face_budget, str(path))

@@ -6,7 +6,7 @@ import pathlib
 import sqlite3
 from collections.abc import Iterator
 
-from dr3d.error import DatabaseError
+from dr3d.error import DatabaseError, LockError
 
 _LOCK = "writer.lock"
 _PATIENCE = 60.0
@@ -91,7 +91,7 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
   ends with the process, however that ends.
 
   Raises:
-    DatabaseError: another writer is at work.
+    LockError: another writer is at work.
   """
   with connect(directory / _LOCK, mode="rwc", patience=0) as connection:
     try:
@@ -99,7 +99,7 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
       if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         raise
-      raise DatabaseError(
+      raise LockError(
         f"{directory} is being written by another process: wait until it ends."
       ) from error
     yield

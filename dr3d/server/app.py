@@ -1,0 +1,99 @@
+"""The service over HTTP: routes, guards and the page, put together."""
+
+import asyncio
+import contextlib
+import pathlib
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import dr3d
+from dr3d.error import Dr3dError
+from dr3d.server import metric
+from dr3d.server.desk import Desk
+from dr3d.server.refusal import refuse
+from dr3d.server.route import change, model, query, status
+from dr3d.server.security import Guard
+from dr3d.server.service import Service
+
+PAGE = pathlib.Path(__file__).with_name("page")
+
+
+def make_app(service: Service) -> FastAPI:
+  """Makes the application (ASGI) of a service.
+
+  Args:
+    service: is started and closed with the application.
+  """
+  desk = Desk(service)
+
+  @contextlib.asynccontextmanager
+  async def live(app: FastAPI):
+    del app
+    metric.count_compiling()
+    service.start()
+    yield
+    await asyncio.to_thread(desk.close)
+    await asyncio.to_thread(service.close)
+
+  app = FastAPI(
+    title="dr3d",
+    version=dr3d.__version__,
+    summary="Find a 3D model in a database from whatever you have of it.",
+    openapi_url="/api/openapi.json",
+    docs_url=None,  # its page would load scripts from elsewhere
+    redoc_url=None,
+    lifespan=live,
+  )
+  app.add_exception_handler(Dr3dError, _answer_refusal)
+  app.add_exception_handler(RequestValidationError, _answer_invalid)
+  app.add_exception_handler(HTTPException, _answer_unknown)
+  app.add_exception_handler(Exception, _answer_defect)
+  # More is said in the path of a model's pictures than of the model: first.
+  for module in (status, query, model, change):
+    app.include_router(module.make_router(desk))
+
+  @app.get("/", include_in_schema=False)
+  def page() -> FileResponse:
+    return FileResponse(PAGE / "index.html")
+
+  app.mount("/static", StaticFiles(directory=PAGE), name="static")
+  app.add_middleware(
+    Guard, hosts=service.config.hosts, page=PAGE / "index.html"
+  )
+  app.add_middleware(metric.Watch, metrics=service.metrics)
+  return app
+
+
+async def _answer_refusal(request: Request, error: Exception) -> JSONResponse:
+  assert isinstance(error, Dr3dError)
+  refusal = refuse(error)
+  headers = {} if refusal.wait is None else {"Retry-After": f"{refusal.wait}"}
+  if refusal.status == 401:
+    headers["WWW-Authenticate"] = "Bearer"
+  return _fail(str(refusal), refusal.status, headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+  assert isinstance(error, RequestValidationError)
+  first = error.errors()[0]
+  where = ".".join(map(str, first["loc"][1:])) or "the request"
+  return _fail(f"{where}: {first['msg']}.", 422)
+
+
+async def _answer_unknown(request: Request, error: Exception) -> JSONResponse:
+  assert isinstance(error, HTTPException)
+  return _fail(f"{error.detail}.", error.status_code, dict(error.headers or {}))
+
+
+async def _answer_defect(request: Request, error: Exception) -> JSONResponse:
+  return _fail(f"this is a defect of dr3d ({type(error).__name__}).", 500)
+
+
+def _fail(
+  message: str, status: int, headers: dict[str, str] | None = None
+) -> JSONResponse:
+  return JSONResponse({"error": message}, status, headers)

@@ -1,0 +1,130 @@
+"""Measurements of the service, in the text format of Prometheus."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+import prometheus_client
+from prometheus_client import Counter, Gauge, Histogram
+
+MEDIA_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+
+_SECONDS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_BATCHES = (1, 2, 3, 4, 6, 8)
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # an event of jax
+_LOG = logging.getLogger("dr3d.server")
+
+
+class Metrics:
+  """What is measured; each service has its own."""
+
+  def __init__(self):
+    self.registry = registry = prometheus_client.CollectorRegistry()
+    self.requests = Counter(
+      "dr3d_requests",
+      "Requests that were answered.",
+      ("method", "route", "status"),
+      registry=registry,
+    )
+    self.seconds = Histogram(
+      "dr3d_request_seconds",
+      "Seconds from a request to the end of its answer.",
+      ("route",),
+      buckets=_SECONDS,
+      registry=registry,
+    )
+    self.reading = Histogram(
+      "dr3d_reading_seconds",
+      "Seconds to read an upload, with the wait for a process.",
+      buckets=_SECONDS,
+      registry=registry,
+    )
+    self.batch = Histogram(
+      "dr3d_batch_meshes",
+      "Meshes in one call of the pipeline.",
+      buckets=_BATCHES,
+      registry=registry,
+    )
+    self.compiled = Counter(
+      "dr3d_compiled_programs",
+      "Programs that were compiled or loaded; none after the start.",
+      registry=registry,
+    )
+    self.refreshes_failed = Counter(
+      "dr3d_refreshes_failed",
+      "Times that changes of the database could not be read.",
+      registry=registry,
+    )
+    self.inside = Gauge(
+      "dr3d_queries_inside", "Queries at work or waiting.", registry=registry
+    )
+    self.waiting = Gauge(
+      "dr3d_pipeline_waiting", "Calls of the pipeline that wait.",
+      registry=registry,
+    )  # fmt: skip
+    self.models = Gauge(
+      "dr3d_models", "Models of the database.", ("state",), registry=registry
+    )
+    self.ready = Gauge(
+      "dr3d_ready", "1 when queries are answered.", registry=registry
+    )
+    prometheus_client.ProcessCollector(registry=registry)
+    _listeners.append(self)
+
+  def write(self) -> bytes:
+    """All measurements as text."""
+    return prometheus_client.generate_latest(self.registry)
+
+
+class Watch:
+  """Counts, times and logs requests, without what they contain."""
+
+  def __init__(self, app: Any, metrics: Metrics):
+    self._app = app
+    self._metrics = metrics
+
+  async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    """Handles a request (ASGI)."""
+    if scope["type"] != "http":
+      await self._app(scope, receive, send)
+      return
+    start = time.perf_counter()
+    status = 500
+
+    async def watch(message: Any) -> None:
+      nonlocal status
+      if message["type"] == "http.response.start":
+        status = message["status"]
+      await send(message)
+
+    try:
+      await self._app(scope, receive, watch)
+    finally:
+      seconds = time.perf_counter() - start
+      route = getattr(scope.get("route"), "path", "other")
+      method = scope["method"] if scope["method"] in _METHODS else "other"
+      self._metrics.requests.labels(method, route, status).inc()
+      self._metrics.seconds.labels(route).observe(seconds)
+      _LOG.info("%s %s %d %.3f s", method, route, status, seconds)
+
+
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
+_listeners: list[Metrics] = []
+_started = threading.Event()
+
+
+def count_compiling() -> None:
+  """Counts programs that jax compiles from now on, in all metrics."""
+  if _started.is_set():
+    return
+  _started.set()
+  import jax
+
+  def listen(event: str, duration_secs: float, **details: Any) -> None:
+    del duration_secs, details
+    if event == _COMPILED:
+      for metrics in _listeners:
+        metrics.compiled.inc()
+
+  jax.monitoring.register_event_duration_secs_listener(listen)

@@ -1,0 +1,238 @@
+/** The catalogue: page by page, filtered by text, label, state and size. */
+
+import { listModels } from "./api.js";
+import { createTile } from "./card.js";
+import { choice } from "./condition.js";
+import { h, refill } from "./element.js";
+import { count, extent, plural } from "./format.js";
+import { failure, notice, tell, waiting } from "./notice.js";
+import { change, go, replace } from "./route.js";
+import { info } from "./state.js";
+
+const SIZE = 48; // models a page
+const PAUSE = 250; // milliseconds without a key, before the list follows
+const STATES = ["indexed", "failed", "missing", "outdated"];
+
+/** Shows the page; see `answer.showAnswer`. */
+export function showCatalogue(place, route) {
+  document.title = "dr3d: catalogue";
+  const page = { route, stop: new AbortController() };
+  page.form = h("div", {});
+  page.list = h("div", { "aria-busy": "true" });
+  refill(place, h("h1", {}, "Catalogue"), page.form, page.list);
+  fillForm(page);
+  fillList(page);
+  return {
+    update(next) {
+      if (next.page !== "models") return false;
+      const leafed = number(next) !== number(page.route);
+      page.route = next;
+      fillList(page);
+      syncForm(page);
+      if (leafed) {
+        window.scrollTo(0, 0);
+        place.focus({ preventScroll: true });
+      }
+      return true;
+    },
+    leave: () => page.stop.abort(),
+  };
+}
+
+async function fillForm(page) {
+  let known;
+  try {
+    known = await info();
+  } catch {
+    return; // the list tells what is wrong
+  }
+  const value = (name) => page.route.parameters.get(name) ?? "";
+  const set = (changes) => go(change(page.route, { ...changes, page: "" }));
+  let timer = 0;
+  const field = (name, attributes) => {
+    const input = h("input", {
+      name,
+      autocomplete: "off",
+      value: value(name),
+      ...attributes,
+    });
+    input.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const changes = { [name]: input.value.trim(), page: "" };
+        replace(change(page.route, changes));
+      }, PAUSE);
+    });
+    return input;
+  };
+  const select = (name, label, first, options) => {
+    const list = choice(label, value(name), [["", first], ...options], (one) =>
+      set({ [name]: one }),
+    );
+    list.name = name;
+    return list;
+  };
+  const form = h(
+    "form",
+    { class: "filters", role: "search", "aria-label": "Filter the models" },
+    field("text", {
+      type: "search",
+      placeholder: "Name or label",
+      "aria-label": "Name or label",
+    }),
+    select(
+      "label",
+      "Label",
+      "All labels",
+      known.labels.map(({ label, count: number }) => [
+        label,
+        `${label || "no label"} (${number})`,
+      ]),
+    ),
+    select(
+      "state",
+      "State",
+      "All states",
+      STATES.map((state) => [state, `${state} (${known.counts[state]})`]),
+    ),
+    h(
+      "span",
+      { class: "range" },
+      "Longest side",
+      field("smallest", {
+        type: "number",
+        min: "0",
+        step: "any",
+        placeholder: "from",
+        "aria-label": "Longest side from, in mm",
+      }),
+      field("largest", {
+        type: "number",
+        min: "0",
+        step: "any",
+        placeholder: "to",
+        "aria-label": "Longest side to, in mm",
+      }),
+      "mm",
+    ),
+  );
+  form.addEventListener("submit", (event) => event.preventDefault());
+  refill(page.form, form);
+}
+
+/** After a step back the fields show what the address says. */
+function syncForm({ form, route }) {
+  for (const field of form.querySelectorAll("input, select")) {
+    if (field !== document.activeElement) {
+      field.value = route.parameters.get(field.name) ?? "";
+    }
+  }
+}
+
+/** Of the page that an address names, from 1. */
+function number({ parameters }) {
+  return Math.max(1, Number.parseInt(parameters.get("page"), 10) || 1);
+}
+
+async function fillList(page) {
+  page.stop.abort();
+  page.stop = new AbortController();
+  const { list, route, stop } = page;
+  const get = (name) => route.parameters.get(name) ?? "";
+  const at = number(route);
+  list.setAttribute("aria-busy", "true");
+  list.classList.add("stale");
+  if (!list.firstChild) refill(list, waiting("Reading the catalogue"));
+  try {
+    const { total, models } = await listModels(
+      {
+        text: get("text"),
+        label: route.parameters.getAll("label"),
+        state: get("state"),
+        smallest: get("smallest"),
+        largest: get("largest"),
+        offset: (at - 1) * SIZE,
+        limit: SIZE,
+      },
+      stop.signal,
+    );
+    drawList(page, models, total, at);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    refill(
+      list,
+      failure(error, "Not listed", () => fillList(page)),
+    );
+  }
+  list.classList.remove("stale");
+  list.setAttribute("aria-busy", "false");
+}
+
+function drawList({ list, route }, models, total, at) {
+  const pages = Math.max(1, Math.ceil(total / SIZE));
+  tell(`${plural(total, "model")}, page ${at} of ${pages}`);
+  if (!models.length) {
+    const narrow = [...route.parameters.keys()].length > 0;
+    refill(
+      list,
+      notice(
+        "calm",
+        "No model here",
+        narrow
+          ? "Nothing meets these filters: clear them, or choose others."
+          : "The database is empty: add models with dr3d index or dr3d add.",
+        ...(narrow
+          ? [h("a", { class: "button", href: "#/models" }, "Clear filters")]
+          : []),
+      ),
+    );
+    return;
+  }
+  refill(
+    list,
+    h("p", { class: "faint total" }, `${count(total)} models`),
+    h(
+      "ul",
+      { class: "tiles" },
+      models.map((model) =>
+        createTile(
+          model,
+          h(
+            "span",
+            { class: "faint" },
+            model.state === "failed" ? model.reason : extent(model.extent),
+          ),
+          ["missing", "outdated"].includes(model.state) &&
+            h("span", { class: "mark" }, model.state),
+        ),
+      ),
+    ),
+    pages > 1 && createPager(route, at, pages),
+  );
+}
+
+function createPager(route, at, pages) {
+  const near = [1, at - 1, at, at + 1, pages];
+  const shown = [...new Set(near)].filter((one) => one >= 1 && one <= pages);
+  const link = (to, text, label) =>
+    h(
+      "a",
+      {
+        class: "button",
+        href: change(route, { page: to === 1 ? "" : String(to) }),
+        "aria-label": label ?? `Page ${to}`,
+        "aria-current": text === to && to === at ? "page" : null,
+      },
+      text,
+    );
+  return h(
+    "nav",
+    { class: "pager", "aria-label": "Pages of the catalogue" },
+    at > 1 && link(at - 1, "‹ Before", "Page before"),
+    shown.map((one, k) => [
+      k > 0 && one - shown[k - 1] > 1 && h("span", {}, "…"),
+      link(one, one),
+    ]),
+    at < pages && link(at + 1, "Next ›", "Next page"),
+  );
+}

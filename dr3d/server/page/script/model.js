@@ -1,0 +1,104 @@
+/** One model: to be turned, with all that the catalogue knows of it. */
+
+import { address, getModel } from "./api.js";
+import { h, refill } from "./element.js";
+import { count, extent, measure, splitName } from "./format.js";
+import { failure, notice, waiting } from "./notice.js";
+import { format } from "./route.js";
+import { describeModel } from "./side.js";
+import { createStage } from "./stage.js";
+import { info } from "./state.js";
+
+const ADVICE = {
+  failed: "Mend the file and index or add it again.",
+  missing: "Its file was gone when the folder was last indexed.",
+  outdated: "It was indexed for another pipeline: index the folder again.",
+};
+
+/** Shows the page; see `answer.showAnswer`. */
+export function showModel(place, route, { again }) {
+  const { name } = route;
+  const page = { gone: false, stage: null };
+  document.title = `dr3d: ${splitName(name)[1]}`;
+  refill(place, waiting("Reading the catalogue"));
+  fill(page, place, name).catch((error) => {
+    if (page.gone) return;
+    refill(place, h("h1", {}, name), failure(error, "Not shown", again));
+  });
+  return {
+    update: () => false,
+    leave() {
+      page.gone = true;
+      page.stage?.free();
+    },
+  };
+}
+
+async function fill(page, place, name) {
+  const [known, model] = await Promise.all([info(), getModel(name)]);
+  if (page.gone) return;
+  const drawn = model.extent && model.state !== "failed";
+  if (drawn) {
+    const side = describeModel(model, known.views);
+    page.stage = createStage(side, known.viewpoints);
+  }
+  refill(
+    place,
+    h("h1", { class: drawn ? "unseen" : "" }, name),
+    model.state !== "indexed" &&
+      notice(
+        model.state === "failed" ? "bad" : "doubt",
+        model.state === "failed" ? "This file failed" : `State: ${model.state}`,
+        [model.reason, ADVICE[model.state]].filter(Boolean).join(" "),
+      ),
+    page.stage?.element,
+    h(
+      "p",
+      { class: "actions wide" },
+      model.state === "indexed" &&
+        h(
+          "a",
+          { class: "button main", href: format("like", name) },
+          "Search from this model",
+        ),
+      model.state !== "missing" &&
+        h(
+          "a",
+          { class: "button", href: address.file(name), download: "" },
+          "Original file",
+        ),
+      drawn &&
+        h(
+          "a",
+          { class: "button", href: address.glb(name), download: "" },
+          "GLB",
+        ),
+    ),
+    createFacts(model),
+  );
+}
+
+function createFacts(model) {
+  const area = model.area && `${measure(model.area)} mm²`;
+  const volume = model.volume && `${measure(model.volume)} mm³`;
+  const rows = [
+    ["Name", model.model],
+    ["Label", model.label || "none"],
+    ["State", model.state],
+    ["True size", model.extent && extent(model.extent)],
+    ["Unit of the file", model.unit],
+    ["Surface", area],
+    ["Volume", volume],
+    ["Bodies", model.body_count],
+    ["Faces drawn", model.face_count && count(model.face_count)],
+    ["Came by", model.source],
+    ...Object.entries(model.metadata ?? {}),
+  ];
+  return h(
+    "dl",
+    { class: "facts-table" },
+    rows
+      .filter(([, value]) => value)
+      .map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]),
+  );
+}

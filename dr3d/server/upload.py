@@ -1,0 +1,221 @@
+"""The body of a request becomes a file of bounded size, as it arrives."""
+
+import asyncio
+import contextlib
+import dataclasses
+import pathlib
+import posixpath
+import tempfile
+from collections.abc import AsyncIterator
+from typing import IO
+
+import python_multipart
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from dr3d.mesh.meshfile import FORMATS
+from dr3d.server.refusal import RefusalError
+
+FIELD = "file"
+
+_HEAD = 4096  # bytes by which a format is recognised
+_SLACK = 64 << 10  # bytes of a body besides the file
+_NAME = 200  # characters of a name
+_OFF = (b"OFF", b"COFF", b"NOFF", b"CNOFF", b"STOFF", b"4OFF", b"NCOFF")
+
+
+@dataclasses.dataclass(frozen=True)
+class Received:
+  """An upload.
+
+  Attributes:
+    path: of the file; its ending is that of its content.
+    name: what the user calls it, without folders.
+  """
+
+  path: pathlib.Path
+  name: str
+
+
+@contextlib.asynccontextmanager
+async def receive(
+  request: Request,
+  directory: pathlib.Path,
+  *,
+  byte_limit: int,
+  patience: float,
+) -> AsyncIterator[Received]:
+  """Writes the field `file` of a multipart body to a file of its own.
+
+  The file is in a folder of its own, and gone when the block ends.
+
+  Args:
+    request: the body must not have been read yet.
+    directory: in which the folder is made.
+    byte_limit: of the file.
+    patience: seconds that the body may take.
+
+  Raises:
+    RefusalError: the body is too large, too slow, no multipart form, or
+      without a file; or nobody could read the file.
+  """
+  length = request.headers.get("content-length", "")
+  if length.isdigit() and int(length) > byte_limit + _SLACK:
+    raise _too_large(byte_limit)
+  kind, options = parse_options_header(request.headers.get("content-type"))
+  if kind != b"multipart/form-data" or not options.get(b"boundary"):
+    raise RefusalError(
+      415, f"send the file as the field {FIELD!r} of multipart/form-data."
+    )
+  with tempfile.TemporaryDirectory(dir=directory) as folder:
+    path = pathlib.Path(folder) / "upload"
+    with path.open("wb") as file:
+      form = _Form(file, byte_limit)
+      await _parse(request, options[b"boundary"], form, patience)
+    if not form.found:
+      raise RefusalError(400, f"the form has no field {FIELD!r} with a file.")
+    if not form.size:
+      raise RefusalError(422, f"{form.name} is empty.")
+    suffix = recognize(path, form.name)
+    if suffix is None:
+      known = ", ".join(f".{name}" for name in FORMATS)
+      raise RefusalError(
+        415,
+        f"{form.name} is of no format that can be read ({known}): export it "
+        "as STL or 3MF.",
+      )
+    yield Received(path.rename(path.with_name(f"upload.{suffix}")), form.name)
+
+
+def recognize(path: pathlib.Path, name: str) -> str | None:
+  """Tells the format of a file by its content.
+
+  Args:
+    path: of the file.
+    name: that decides where formats have no mark, such as OBJ.
+
+  Returns:
+    One of `meshfile.FORMATS`; None where it is none of them.
+  """
+  with path.open("rb") as file:
+    head = file.read(_HEAD)
+  size = path.stat().st_size
+  text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+  if head.startswith(b"glTF"):
+    return "glb"
+  if head.startswith(b"PK\3\4"):
+    return "3mf"
+  if size >= 84 and 84 + 50 * int.from_bytes(head[80:84], "little") == size:
+    return "stl"
+  if text[:12].upper() == b"ISO-10303-21":
+    return "step"
+  if text[:3] == b"ply":
+    return "ply"
+  if text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in _OFF:
+    return "off"
+  if text[:1] == b"<" and b"COLLADA" in head:
+    return "dae"
+  if text[:1] == b"{":
+    return "gltf"
+  if text[:5].lower() == b"solid":
+    return "stl"
+  extension = posixpath.splitext(name)[1].lower().lstrip(".")
+  return extension if extension in FORMATS else None
+
+
+def clean_name(name: str) -> str:
+  """The last part of a path, of any system, without control characters."""
+  name = name.replace("\\", "/").rsplit("/", 1)[-1]
+  name = "".join(c for c in name if c.isprintable()).strip()
+  return name[-_NAME:] or "upload"
+
+
+class _Form:
+  """Callbacks of the parser; writes the one file and drops all else."""
+
+  def __init__(self, file: IO[bytes], byte_limit: int):
+    self.name = "upload"
+    self.size = 0
+    self.found = False
+    self._file = file
+    self.byte_limit = byte_limit
+    self._writing = False
+    self._field = b""
+    self._value = b""
+    self._disposition = b""
+
+  def begin(self) -> None:
+    self._writing, self._disposition = False, b""
+
+  def take_field(self, data: bytes, start: int, end: int) -> None:
+    self._field += data[start:end]
+
+  def take_value(self, data: bytes, start: int, end: int) -> None:
+    self._value += data[start:end]
+
+  def end_header(self) -> None:
+    if self._field.lower() == b"content-disposition":
+      self._disposition = self._value
+    self._field = self._value = b""
+
+  def end_headers(self) -> None:
+    _, options = parse_options_header(self._disposition)
+    if options.get(b"name") == FIELD.encode() and not self.found:
+      self.found = self._writing = True
+      name = options.get(b"filename", b"").decode("utf-8", "replace")
+      self.name = clean_name(name)
+
+  def take_data(self, data: bytes, start: int, end: int) -> None:
+    if self._writing:
+      self.size += end - start
+      if self.size > self.byte_limit:
+        raise _too_large(self.byte_limit)
+      self._file.write(data[start:end])
+
+
+async def _parse(
+  request: Request, boundary: bytes, form: _Form, patience: float
+) -> None:
+  """Feeds a form with the body of a request."""
+  try:
+    async with asyncio.timeout(patience):
+      await _feed(request, boundary, form)
+  except TimeoutError:
+    raise RefusalError(408, "the upload took too long: try again.") from None
+  except ClientDisconnect:
+    raise RefusalError(400, "the upload was cut off.") from None
+  except (FormParserError, ValueError) as error:
+    raise RefusalError(400, f"the form cannot be read ({error}).") from error
+
+
+async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
+  ended = []
+  parser = python_multipart.MultipartParser(
+    boundary,
+    {
+      "on_part_begin": form.begin,
+      "on_header_field": form.take_field,
+      "on_header_value": form.take_value,
+      "on_header_end": form.end_header,
+      "on_headers_finished": form.end_headers,
+      "on_part_data": form.take_data,
+      "on_end": lambda: ended.append(True),
+    },
+  )
+  total = 0
+  async for chunk in request.stream():
+    total += len(chunk)
+    if total > form.byte_limit + _SLACK:
+      raise _too_large(form.byte_limit)
+    parser.write(chunk)
+  if not ended:
+    raise RefusalError(400, "the form is cut off: send it again.")
+
+
+def _too_large(byte_limit: int) -> RefusalError:
+  return RefusalError(
+    413,
+    f"the file has more than the {byte_limit >> 20} MiB that this service "
+    "takes: simplify it, or save it as binary.",
+  )

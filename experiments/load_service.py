@@ -1,0 +1,232 @@
+r"""How a service stands load: latency, throughput, overload, memory.
+
+Starts `dr3d serve` on a database and asks it with files, on loopback, by so
+many clients at once, each of which asks again when it is answered:
+
+    python -m experiments.load_service --db=quickstart/parts.db \
+      --files='quickstart/scanned/*/*.stl'
+
+Three tables: percentiles of the latency and queries a second for each number
+of clients; what was answered under ten times as many clients as may be inside;
+and the memory of the service and of its processes over many requests.
+"""
+
+import asyncio
+import collections
+import glob
+import logging
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import numpy as np
+from absl import app, flags
+
+from dr3d.table import format_table
+
+_DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
+_FILES = flags.DEFINE_string("files", None, "Pattern.", required=True)
+_CLIENTS = flags.DEFINE_list("clients", ["1", "8", "32"], "At once.")
+_REQUESTS = flags.DEFINE_integer("requests", 200, "Of each number of clients.")
+_MEMORY = flags.DEFINE_integer("memory_requests", 2000, "For the memory.")
+_OVERLOAD = flags.DEFINE_float("overload_seconds", 20, "Of overload.")
+_COMPARE = flags.DEFINE_integer("compare", 3, "Matches laid upon a query.")
+
+_QUEUE = 32  # queries that may be inside; as many clients must be answered
+
+
+def main(argv):
+  del argv
+  logging.getLogger("httpx").setLevel(logging.WARNING)
+  files = [
+    (pathlib.Path(name).name, pathlib.Path(name).read_bytes())
+    for name in sorted(glob.glob(_FILES.value))
+  ]
+  print(f"{len(files)} files, compare={_COMPARE.value}")
+  process, url = start(["--rate=0", f"--queue={_QUEUE}"])
+  try:
+    asyncio.run(wait_until_ready(url))
+    compiled = asyncio.run(read_metric(url, "dr3d_compiled_programs_total"))
+    asyncio.run(ask(url, files, clients=2, count=20))  # starts the processes
+    show_latency(url, files, process.pid)
+    show_overload(url, files)
+    show_memory(url, files, process.pid)
+    more = asyncio.run(read_metric(url, "dr3d_compiled_programs_total"))
+    print(f"programs compiled while serving: {more - compiled:.0f}")
+  finally:
+    process.send_signal(signal.SIGTERM)
+    print(f"exit status {process.wait(120)}")
+
+
+def start(arguments: list[str]) -> tuple[subprocess.Popen, str]:
+  """Starts the service; returns its process and its address."""
+  process = subprocess.Popen(
+    [
+      *(sys.executable, "-m", "dr3d", "serve"),
+      f"--db={_DB.value}",
+      "--port=0",
+      *arguments,
+    ],
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout is not None
+  line = process.stdout.readline()
+  found = re.search(r"http://[^;\s]+", line)
+  if found is None:
+    raise SystemExit(f"dr3d serve did not start: {line}")
+  return process, found.group()
+
+
+async def wait_until_ready(url: str) -> None:
+  start = time.monotonic()
+  async with httpx.AsyncClient() as client:
+    while (await client.get(f"{url}/api/ready")).status_code != 200:
+      await asyncio.sleep(0.2)
+  print(f"ready after {time.monotonic() - start:.1f} s")
+
+
+async def read_metric(url: str, name: str) -> float:
+  async with httpx.AsyncClient() as client:
+    text = (await client.get(f"{url}/metrics")).text
+  found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+  assert found is not None
+  return float(found.group(1))
+
+
+async def ask(
+  url: str,
+  files: list[tuple[str, bytes]],
+  *,
+  clients: int,
+  count: int | None = None,
+  seconds: float = float("inf"),
+) -> tuple[list[float], collections.Counter, float]:
+  """Asks until there are so many answers, or for so long.
+
+  Returns:
+    Seconds of each answer of status 200, answers by status, and all seconds.
+  """
+  latency: list[float] = []
+  status: collections.Counter = collections.Counter()
+  numbers = iter(range(count or 1 << 40))
+  start = time.perf_counter()
+
+  async def one(client: httpx.AsyncClient) -> None:
+    for number in numbers:
+      if time.perf_counter() - start > seconds:
+        return
+      begun = time.perf_counter()
+      try:
+        response = await client.post(
+          f"{url}/api/query?compare={_COMPARE.value}",
+          files={"file": files[number % len(files)]},
+        )
+      except httpx.HTTPError as error:
+        status[type(error).__name__] += 1
+        continue
+      status[response.status_code] += 1
+      if response.status_code == 200:
+        latency.append(time.perf_counter() - begun)
+      elif count is None:  # a client that is told to come again does so
+        await asyncio.sleep(0.2)
+
+  limits = httpx.Limits(max_connections=clients)
+  async with httpx.AsyncClient(timeout=120, limits=limits) as client:
+    await asyncio.gather(*(one(client) for _ in range(clients)))
+  return latency, status, time.perf_counter() - start
+
+
+def show_latency(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
+  rows = []
+  first = 0.0
+  for clients in map(int, _CLIENTS.value):
+    before = measure_cpu(pid)
+    latency, status, seconds = asyncio.run(
+      ask(url, files, clients=clients, count=_REQUESTS.value)
+    )
+    rate = len(latency) / seconds
+    first = first or rate
+    p50, p95 = np.percentile(latency, [50, 95])
+    rows.append(
+      (
+        str(clients),
+        f"{p50:.3f}",
+        f"{p95:.3f}",
+        f"{rate:.1f}",
+        f"{rate / first:.2f}",
+        f"{(measure_cpu(pid) - before) / len(latency):.3f}",
+        str(dict(status)),
+      )
+    )
+  header = (
+    "clients",
+    "p50, s",
+    "p95, s",
+    "queries/s",
+    "ratio",
+    "CPU s/query",
+    "answers",
+  )
+  print(format_table(header, rows, right=(0, 1, 2, 3, 4, 5)))
+
+
+def show_overload(url: str, files: list[tuple[str, bytes]]) -> None:
+  latency, status, seconds = asyncio.run(
+    ask(url, files, clients=10 * _QUEUE, seconds=_OVERLOAD.value)
+  )
+  print(
+    f"{10 * _QUEUE} clients for {seconds:.0f} s, {_QUEUE} may be inside: "
+    f"{dict(status)}, {len(latency) / seconds:.1f} answers a second, p95 "
+    f"{np.percentile(latency, 95):.2f} s"
+  )
+
+
+def show_memory(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
+  rows: list[tuple[str, str, str]] = []
+  for done in range(0, _MEMORY.value + 1, max(1, _MEMORY.value // 8)):
+    if rows:
+      asyncio.run(ask(url, files, clients=8, count=done - int(rows[-1][0])))
+    own, children = measure_memory(pid)
+    rows.append((str(done), f"{own:.0f}", f"{children:.0f}"))
+  header = ("requests", "service, MiB", "its processes, MiB")
+  print(format_table(header, rows, right=(0, 1, 2)))
+
+
+def measure_memory(pid: int) -> tuple[float, float]:
+  """Resident MiB of a process and of its children."""
+
+  def resident(number: str) -> float:
+    text = pathlib.Path(f"/proc/{number}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", text)
+    return int(found.group(1)) / 1024 if found else 0.0
+
+  return resident(str(pid)), sum(map(resident, list_children(pid)))
+
+
+def measure_cpu(pid: int) -> float:
+  """Seconds that the processors have spent on a process and its children."""
+  ticks = 0
+  for number in [str(pid), *list_children(pid)]:
+    text = pathlib.Path(f"/proc/{number}/stat").read_text()
+    fields = text.rpartition(")")[2].split()
+    ticks += int(fields[11]) + int(fields[12])  # in user and in system mode
+  return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def list_children(pid: int) -> list[str]:
+  task = pathlib.Path(f"/proc/{pid}/task")
+  return [
+    child
+    for thread in task.iterdir()
+    for child in (thread / "children").read_text().split()
+  ]
+
+
+if __name__ == "__main__":
+  app.run(main)
