@@ -22,6 +22,7 @@ from dr3d import raster
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.mesh.comparison import Pose
 from dr3d.raster import Budget
+from dr3d.render import Triangles, stack_meshes
 from dr3d.vector import Vector
 from dr3d.view import rotation_matrix
 
@@ -73,16 +74,6 @@ class Alignment:
   turn: np.ndarray
   shift: np.ndarray
   scale: np.ndarray
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class _Solid:
-  """Faces of several models: corners and normals [K, F, 3, 3], neighbours."""
-
-  corners: Array
-  normals: Array
-  opposite: Array
 
 
 @jax.tree_util.register_dataclass
@@ -170,13 +161,8 @@ def align(
       key=key,
     )
     after = judge(found)
-    better = after < before
-    best = np.where(better, after, before)
-    move = jax.tree.map(
-      lambda a, b: np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b),
-      found,
-      first,
-    )
+    best = np.minimum(after, before)
+    move = _choose(after < before, found, first)
   return Alignment(
     difference=best,
     first_difference=before,
@@ -188,7 +174,7 @@ def align(
 
 def _descend(
   first: _Move,
-  query: _Solid,
+  query: Triangles,
   turn: Array,
   target: Array,
   camera: _Camera,
@@ -214,19 +200,21 @@ def _descend(
 
     gradient, loss = _within_budget((*key, "slope"), call)
     loss = np.asarray(loss)
-    better = jnp.asarray(loss < least)
+    best = _choose(loss < least, move, best)
     least = np.minimum(loss, least)
-    best = jax.tree.map(
-      lambda a, b, mask=better: jnp.where(
-        mask.reshape(-1, *[1] * (a.ndim - 1)), a, b
-      ),
-      move,
-      best,
-    )
     move, state = _update(gradient, state, move, config)
     if is_sized:
       move = dataclasses.replace(move, scale=first.scale)
   return best
+
+
+def _choose(mask: np.ndarray, one: _Move, two: _Move) -> _Move:
+  """Of one where the mask [K] is true, otherwise of two."""
+  return jax.tree.map(
+    lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b),
+    one,
+    two,
+  )
 
 
 def _optimizer(config: AlignConfig) -> optax.GradientTransformation:
@@ -254,17 +242,17 @@ def _within_budget(key: tuple, call):
     budget = budget.grown_to(usage).widened(_HEADROOM)
 
 
-def _stack(meshes: Sequence[Mesh], count: int) -> _Solid:
+def _stack(meshes: Sequence[Mesh], count: int) -> Triangles:
   """Meshes in their principal poses, padded to one number of faces."""
-  corners = np.zeros((len(meshes), count, 3, 3), np.float32)
-  normals = np.zeros_like(corners)
-  opposite = np.full(corners.shape[:3], -1, np.int32)
-  for i, mesh in enumerate(meshes):
-    n = len(mesh.faces)
-    corners[i, :n] = (mesh.vertices @ mesh.frame.T)[mesh.faces]
-    normals[i, :n] = mesh.normals @ mesh.frame.T
-    opposite[i, :n] = raster.opposite_corners(mesh.vertices, mesh.faces)
-  return _Solid(*map(jnp.asarray, (corners, normals, opposite)))
+  triangles = stack_meshes(
+    list(meshes), face_count=count, pose="principal", coverage="mesh"
+  )
+  return jax.tree.map(jnp.asarray, triangles)
+
+
+def _neighbours(triangles: Triangles) -> Array:
+  assert triangles.opposite is not None, "coverage is that of the mesh"
+  return jnp.asarray(triangles.opposite)
 
 
 def _make_sides() -> np.ndarray:
@@ -298,7 +286,7 @@ def _fit_camera(corners: np.ndarray) -> _Camera:
 
 
 @functools.partial(jax.jit, static_argnames=("size", "budget"))
-def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
+def _draw(solid: Triangles, camera: _Camera, size: int, budget: Budget):
   """Pictures [K, V, H, W, C]: alpha, and multiplied by it height and normal."""
   K, V = camera.zoom.shape[:2]
   sides = jnp.asarray(_SIDES[:: 6 // V], jnp.float32)
@@ -312,9 +300,9 @@ def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
 
   x, y, z = (
     (a - camera.middle[:, :, k, None, None]) * camera.zoom[:, :, k, None, None]
-    for k, a in enumerate(see(solid.corners))
+    for k, a in enumerate(see(jnp.asarray(solid.corners)))
   )
-  normal = see(solid.normals)
+  normal = see(jnp.asarray(solid.normals))
   front = jnp.where(normal[2] < 0, -1.0, 1.0)
   height = (1 + z) / 2
 
@@ -323,7 +311,7 @@ def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
 
   soft = raster.soft_edges(
     join(x, y, z),
-    jnp.repeat(solid.opposite, V, axis=0),
+    jnp.repeat(_neighbours(solid), V, axis=0),
     towards=jnp.array([0.0, 0.0, 1.0]),
   )
   color, alpha, usage = raster.rasterize(
@@ -342,19 +330,19 @@ def _draw(solid: _Solid, camera: _Camera, size: int, budget: Budget):
 
 
 @jax.jit
-def _place(move: _Move, query: _Solid, turn: Array) -> _Solid:
+def _place(move: _Move, query: Triangles, turn: Array) -> Triangles:
   """The query, laid upon each candidate."""
   rotation = jnp.einsum(
     "kij,kjl->kil", _rotate(move.turn), turn, precision="highest"
   )
   corners, normals = (
     jnp.einsum("kij,fcj->kfci", rotation, vectors[0], precision="highest")
-    for vectors in (query.corners, query.normals)
+    for vectors in map(jnp.asarray, (query.corners, query.normals))
   )
   corners = corners * jnp.exp(move.scale)[:, None, None, None]
   corners = corners + move.shift[:, None, None]
-  opposite = jnp.broadcast_to(query.opposite, corners.shape[:3])
-  return _Solid(corners, normals, opposite)
+  opposite = jnp.broadcast_to(_neighbours(query), corners.shape[:3])
+  return Triangles(corners, normals, opposite=opposite)
 
 
 def _rotate(vector: Array) -> Array:

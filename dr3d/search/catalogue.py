@@ -362,10 +362,10 @@ def change_pipeline(
   with transaction(connection):
     for name, value in settings.items():
       write_setting(connection, name, value)
-    slot.begin_anew(connection)
     connection.execute(
       "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
+    slot.begin_anew(connection)
     if not keep_shapes:
       connection.execute("DELETE FROM shape")
   slot.sweep(connection)
