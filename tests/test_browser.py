@@ -23,7 +23,7 @@ if CHROMIUM is None:
 
 VIEWER = ".viewer[data-drawn=model]"
 SECOND = f".pane + .pane {VIEWER}"
-SLOW = 30_000  # milliseconds; other tests run beside
+SLOW = 60_000  # milliseconds; other tests run beside
 
 expect = playwright.expect
 expect.set_options(timeout=SLOW)

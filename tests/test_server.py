@@ -649,7 +649,10 @@ def test_a_gate_counts_those_inside_and_those_that_failed():
 
 def test_too_many_at_once_are_told_to_come_again(tmp_path):
   database = make_database(tmp_path)
-  with serving(database.directory, queue=2, burst=9, rate=1) as (client, own):
+  with serving(database.directory, queue=2, burst=9, rate=0.001) as (
+    client,
+    own,
+  ):
     held = threading.Event()
     own.state.archive.pipeline.pause = held.wait
     answers = []

@@ -68,6 +68,6 @@ def test_any_request_is_answered_as_described(described, call):
   )
   @hypothesis.given(case=described[call].as_strategy())
   def ask(case):
-    case.call_and_validate(checks=CHECKS, headers=WRITE)
+    case.call_and_validate(checks=CHECKS, headers=WRITE, timeout=300)
 
   ask()

@@ -1,6 +1,7 @@
 """What queries need is loaded and compiled before the first one comes."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ _PATIENCE = 3600.0  # seconds
 def warm(state: State, batcher: Batcher) -> None:
   """Loads the pipeline, compiles for meshes of all sizes, and measures.
 
+  Step by step, so that a service that is told to end need not wait for all.
+
   Args:
     state: of the database.
     batcher: the thread that will do the same work for queries.
@@ -27,20 +30,22 @@ def warm(state: State, batcher: Batcher) -> None:
   Raises:
     Dr3dError: the pipeline cannot be loaded.
   """
-  batcher.call(functools.partial(_compile, state, batcher), patience=_PATIENCE)
 
+  def call(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
+    step = functools.partial(function, *values, **options)
+    return batcher.call(step, patience=_PATIENCE)
 
-def _compile(state: State, batcher: Batcher) -> None:
-  pipeline: Any = state.archive.pipeline
-  white = picture.whiten(pipeline)
-  meshes = [*_sample(state), *make_balls(pipeline.face_budget)]
-  pipeline.reserve(meshes)
-  white.reserve(meshes, size=2 * picture.SIZE)
-  for mesh in make_balls(pipeline.face_budget):
-    pipeline.embed([mesh])
-    pipeline.embed([mesh] * BATCH)
-    picture.draw_views(white, mesh)
-  batcher.measure(pipeline, [mesh] * BATCH)
+  pipeline = call(getattr, state.archive, "pipeline")
+  white = call(picture.whiten, pipeline)
+  balls = make_balls(pipeline.face_budget)
+  meshes = [*_sample(state), *balls]
+  call(pipeline.reserve, meshes)
+  call(white.reserve, meshes, size=2 * picture.SIZE)
+  for ball in balls:
+    call(pipeline.embed, [ball])
+    call(pipeline.embed, [ball] * BATCH)
+    call(picture.draw_views, white, ball)
+  call(batcher.measure, pipeline, [balls[-1]] * BATCH)
 
 
 def _sample(state: State) -> list[Mesh]:
