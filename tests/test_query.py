@@ -364,6 +364,7 @@ def test_an_answer_is_ready_for_json(plane):
         "scale": None,
         "distance": None,
         "mirrored": None,
+        "difference": None,
       }
     ],
   }

@@ -325,11 +325,10 @@ def linear(state, metrics):
 
 def test_four_devices_give_the_numbers_of_one(stepped, tmp_path):
   tests = pathlib.Path(__file__).parent
-  flags = "--xla_force_host_platform_device_count=4"
   env = {
     **os.environ,
     "PYTHONPATH": str(tests.parent),
-    "XLA_FLAGS": flags,
+    "JAX_NUM_CPU_DEVICES": "4",
     "JAX_PLATFORMS": "cpu",
   }
   files = [tmp_path / "linear.npz", tmp_path / "second.npz"]
