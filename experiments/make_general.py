@@ -60,16 +60,21 @@ def _write_solids(out):
 
 
 def _link_parts(parts, out):
-  rows = []
+  """Links the parts of the classes that are wholly from these sources."""
   with (parts / "index.csv").open(newline="") as file:
-    for row in csv.DictReader(file):
-      if row["split"] != "train" or row["source_set"] not in SOURCE.value:
-        continue
-      link = out / row["file"]
-      link.parent.mkdir(parents=True, exist_ok=True)
-      if not link.is_symlink():
-        os.symlink((parts / row["file"]).resolve(), link)
-      rows.append((row["class"], row["file"], "train"))
+    known = list(csv.DictReader(file))
+  foreign = {
+    row["class"] for row in known if row["source_set"] not in SOURCE.value
+  }
+  rows = []
+  for row in known:
+    if row["split"] != "train" or row["class"] in foreign:
+      continue
+    link = out / row["file"]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+      os.symlink((parts / row["file"]).resolve(), link)
+    rows.append((row["class"], row["file"], "train"))
   return rows
 
 

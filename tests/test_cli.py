@@ -465,11 +465,13 @@ def test_index_lists_failures_and_fails_only_where_none_can_be_searched(
   assert "bad.stl" in err
 
 
-def test_a_new_database_needs_a_pipeline(run, models, tmp_path, monkeypatch):
-  status, _, err = run("index", f"--db={tmp_path / 'x'}", f"--models={models}")
-  assert status == 1
-  assert "train a pipeline with dr3d train" in err
-  assert not (tmp_path / "x").exists()
+def test_a_new_database_takes_the_pipeline_that_ships(run, models, tmp_path):
+  db = tmp_path / "db"
+  status, out, _ = run("index", f"--db={db}", f"--models={models}")
+  assert status == 0
+  assert "4 models to search" in out
+  fingerprint = dr3d.Database.open(db).fingerprint
+  assert fingerprint == dr3d.Pipeline.load().fingerprint
 
 
 def test_a_wrong_pipeline_or_folder_makes_no_database(
