@@ -215,8 +215,7 @@ class Archive:
 
   def count_states(self) -> dict[str, int]:
     """How many models are in each of `catalogue.STATES`."""
-    states = [model.state for model in self.models()]
-    return {state: states.count(state) for state in catalogue.STATES}
+    return _count_states(self.models())
 
   def inspect(self) -> dict[str, Any]:
     """What the database holds, ready for JSON.
@@ -235,10 +234,10 @@ class Archive:
     indexed = [model for model in models if model.state == catalogue.INDEXED]
     index = self.gallery.index if indexed else None
     return {
-      **self.count_states(),
+      **_count_states(models),
       "labels": len({model.label for model in indexed} - {""}),
       "vectors": 0 if index is None else len(index.vectors),
-      "index": self.describe_index(),
+      "index": "none" if index is None else index.backend,
       "recall": None if index is None else index_lib.measure_recall(index),
       "pipeline": self.fingerprint,
       "format": catalogue.FORMAT,
@@ -460,6 +459,11 @@ class Archive:
     if self._backend(vectors) == "scann":
       index = indexfile.load_index(self.directory, vectors, keys=keys)
     return index or index_lib.build_index(vectors, backend="exact")
+
+
+def _count_states(models: Sequence[catalogue.Model]) -> dict[str, int]:
+  states = [model.state for model in models]
+  return {state: states.count(state) for state in catalogue.STATES}
 
 
 def _give_size(match: Match, model: catalogue.Model, mesh: Any) -> Match:
