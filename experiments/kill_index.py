@@ -24,10 +24,10 @@ import trimesh
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.pipeline import EmbedConfig, Pipeline, PipelineConfig, RenderConfig
 from dr3d.search.catalogue import FILE, open_catalogue
 from dr3d.search.slot import read_features
 from dr3d.search.storage import transaction
+from experiments.tiny import make_tiny_pipeline
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs that are killed.")
 MODELS = flags.DEFINE_integer("models", 300, "Files in the folder.")
@@ -40,13 +40,7 @@ def main(argv: list[str]) -> None:
   chance = random.Random(SEED.value)
   with tempfile.TemporaryDirectory() as temporary:
     root = pathlib.Path(temporary)
-    config = PipelineConfig(
-      view_count=3,
-      face_budget=64,
-      render=RenderConfig(size=32),
-      embed=EmbedConfig(feature_size=16, widths=(8, 16)),
-    )
-    Pipeline.create(config).save(root / "pipeline")
+    make_tiny_pipeline().save(root / "pipeline")
     models = root / "models"
     for i in range(MODELS.value):
       write_model(models / f"{i % 7}" / f"{i:04d}.stl", chance)

@@ -25,8 +25,8 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.client import Client
 from dr3d.error import Dr3dError
-from dr3d.pipeline import EmbedConfig, Pipeline, PipelineConfig, RenderConfig
 from dr3d.search.database import Database
+from experiments.tiny import make_tiny_pipeline
 
 KILLS = flags.DEFINE_integer("kills", 10, "Services that are killed.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the moments and the models.")
@@ -43,13 +43,7 @@ def main(argv: list[str]) -> None:
   lost = 0
   with tempfile.TemporaryDirectory() as temporary:
     root = pathlib.Path(temporary)
-    config = PipelineConfig(
-      view_count=3,
-      face_budget=64,
-      render=RenderConfig(size=32),
-      embed=EmbedConfig(feature_size=16, widths=(8, 16)),
-    )
-    Database.create(root / "db", Pipeline.create(config))
+    Database.create(root / "db", make_tiny_pipeline())
     (root / "token").write_text(TOKEN)
     accepted: dict[str, pathlib.Path] = {}
     for kill in range(KILLS.value):

@@ -1,0 +1,17 @@
+"""A pipeline so small that what it is part of can be killed many times."""
+
+from dr3d.embed import EmbedConfig
+from dr3d.pipeline import Pipeline, PipelineConfig
+from dr3d.render import RenderConfig
+
+
+def make_tiny_pipeline() -> Pipeline:
+  """Returns an untrained pipeline of three views of 32 pixels."""
+  return Pipeline.create(
+    PipelineConfig(
+      view_count=3,
+      face_budget=64,
+      render=RenderConfig(size=32),
+      embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+    )
+  )
