@@ -281,7 +281,13 @@ def start(cache, workdir):
   tests = pathlib.Path(__file__).parent
   return subprocess.Popen(
     [sys.executable, "-c", SCRIPT, cache, tests, workdir],
-    env={**os.environ, "PYTHONPATH": str(tests.parent)},
+    # As many devices as here: they decide in what order floats are summed, and
+    # a command that another test called may have asked for more.
+    env={
+      **os.environ,
+      "PYTHONPATH": str(tests.parent),
+      "JAX_NUM_CPU_DEVICES": str(jax.local_device_count("cpu")),
+    },
     stderr=subprocess.PIPE,
     text=True,
   )
