@@ -145,10 +145,9 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   lists = []
   (outcome,) = run_trial(
     trial,
-    make_pipeline_method(Ruler(), kind="vote"),
+    make_pipeline_method(Ruler(), kind="posed"),
     vectors,
     vectors,
-    kind="vote",
     searches=("exact",),
     sink=lists.append,
   )
@@ -486,7 +485,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
     "Protocol: leave-one-out in boxes.db; 9 queries of"
   )
   assert "1 left out, without a label; 1 left out as queries" in lines[0]
-  assert "likeness best of 1 views" in lines[0]
+  assert "likeness posed of 1 views" in lines[0]
   assert lines[1].startswith("Leaks: none")
   assert lines[3].split() == (
     [

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import importlib.util
 import json
 import math
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from dr3d.search import query
+from dr3d.search.index import Index
 from dr3d.search.query import (
   Answer,
   Match,
@@ -40,33 +42,39 @@ def plane():
   return make_gallery(features, ["a", "b", "c"], ["nut", "bolt", "nut"])
 
 
-def vote_slowly(features, stored, names, labels, *, k, exclude=()):
+find_best = functools.partial(find_matches, kind="best")
+
+
+def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
   """Independent oracle: the rule in plain Python, pair by pair."""
   models = sorted(
     (name, label, [list(map(float, v)) for v in views])
     for name, label, views in zip(names, labels, stored, strict=True)
     if name not in exclude
   )
-  best = [
+  exact = [
     [
-      float(
-        np.float32(
-          max(sum(map(float.__mul__, map(float, q), v)) for v in views)
-        )
-      )
+      max(sum(map(float.__mul__, map(float, q), v)) for v in views)
       for q in features
     ]
     for _, _, views in models
   ]
+  best = [[float(np.float32(number)) for number in row] for row in exact]
   nearest = [
     min(range(len(models)), key=lambda m: (-best[m][q], models[m][0]))
     for q in range(len(features))
   ]
   votes = [nearest.count(m) for m in range(len(models))]
-  score = [round(sum(row) / len(row), 6) for row in best]
-  order = sorted(
-    range(len(models)), key=lambda m: (-votes[m], -score[m], models[m][0])
-  )
+  score = [sum(row) / len(row) for row in exact]
+  if kind == "posed":
+    for m, (_, _, views) in enumerate(models):
+      same = [
+        sum(map(float.__mul__, map(float, q), v))
+        for q, v in zip(features, views, strict=True)
+      ]
+      score[m] = (score[m] + sum(same) / len(same)) / 2
+  score = [round(number, 6) for number in score]
+  order = sorted(range(len(models)), key=lambda m: (-score[m], models[m][0]))
   ballots = {}
   for q, m in enumerate(nearest):
     if models[m][1]:
@@ -93,7 +101,7 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
   plane,
 ):
   # Nearest: 10° → a (0°), 55° → a (60°), 110° → b (100°).
-  answer = find_matches(at(10, 55, 110), plane)
+  answer = find_best(at(10, 55, 110), plane)
   assert answer.prediction == Prediction("nut", 2 / 3, False)
   assert [(m.rank, m.model, m.label, m.votes) for m in answer.matches] == [
     (1, "a", "nut", 2),
@@ -109,25 +117,25 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 
 def test_reliable_is_a_matter_of_the_threshold(plane):
   for threshold, reliable in ((0.67, False), (2 / 3, True), (0.5, True)):
-    answer = find_matches(at(10, 55, 110), plane, threshold=threshold)
+    answer = find_best(at(10, 55, 110), plane, threshold=threshold)
     assert answer.prediction.reliable is reliable
-  assert find_matches(at(1, 2, 61), plane).prediction == Prediction(
+  assert find_best(at(1, 2, 61), plane).prediction == Prediction(
     "nut", 1.0, True
   )
 
 
 def test_labels_are_voted_for_across_models(plane):
   # One vote for each model: the two nuts outvote the bolt, whatever its score.
-  answer = find_matches(at(5, 100, 205), plane)
+  answer = find_best(at(5, 100, 205), plane)
   assert answer.prediction.label == "nut"
   assert answer.prediction.confidence == 2 / 3
   assert [m.votes for m in answer.matches] == [1, 1, 1]
 
 
 def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
-  assert find_matches(at(100, 5), plane).prediction.label == "bolt"
-  assert find_matches(at(105, 0), plane).prediction.label == "nut"
-  assert find_matches(at(100, 0), plane).prediction == Prediction(
+  assert find_best(at(100, 5), plane).prediction.label == "bolt"
+  assert find_best(at(105, 0), plane).prediction.label == "nut"
+  assert find_best(at(100, 0), plane).prediction == Prediction(
     "bolt", 0.5, False
   )
 
@@ -135,10 +143,10 @@ def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
 def test_a_model_without_a_label_has_votes_but_predicts_nothing():
   features = np.stack([at(0, 10), at(90, 100)])
   gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
-  answer = find_matches(at(1, 9, 95), gallery)
+  answer = find_best(at(1, 9, 95), gallery)
   assert [(m.model, m.votes) for m in answer.matches] == [("a", 2), ("b", 1)]
   assert answer.prediction == Prediction("bolt", 1 / 3, False)
-  answer = find_matches(at(1, 9, 11), gallery, threshold=0)
+  answer = find_best(at(1, 9, 11), gallery, threshold=0)
   assert answer.prediction == Prediction("", 0.0, False)
 
 
@@ -159,16 +167,53 @@ def test_the_answer_is_that_of_the_rule_applied_to_every_pair(crowd, k):
   stored, names, labels, queries = crowd
   gallery = make_gallery(stored, names, labels)
   for features in queries[:4]:
-    answer = find_matches(features, gallery, k=k)
+    answer = find_best(features, gallery, k=k)
     expected = vote_slowly(features, stored, names, labels, k=k)
     assert as_oracle(answer) == expected
     assert [m.rank for m in answer.matches] == list(range(1, k + 1))
 
 
-def test_few_look_ups_find_what_scoring_every_model_finds(crowd, monkeypatch):
-  stored, names, labels, queries = crowd
+@pytest.mark.parametrize("k", [1, 9, 300])
+def test_posed_scores_add_the_cosines_of_the_same_views(crowd, k):
+  stored, names, labels, _ = crowd
+  rng = np.random.default_rng(7)
   gallery = make_gallery(stored, names, labels)
-  every = [find_matches(features, gallery, k=9) for features in queries]
+  for features in unit(stored[:4] + rng.normal(size=(4, 8, 8))):
+    posed = vote_slowly(features, stored, names, labels, k=k, kind="posed")
+    assert as_oracle(find_matches(features, gallery, k=k)) == posed
+    best = vote_slowly(features, stored, names, labels, k=k)
+    assert posed[:2] == best[:2]  # the label is voted for as ever
+    assert posed[2] != best[2]
+
+
+def test_many_models_are_searched_in_parts(crowd, monkeypatch):
+  stored, names, labels, _ = crowd
+  gallery = make_gallery(stored, names, labels)
+  whole = [find_matches(features, gallery, k=5) for features in stored[:5]]
+  monkeypatch.setattr(query, "_CHUNK", 7)
+  assert whole == [
+    find_matches(features, gallery, k=5) for features in stored[:5]
+  ]
+
+
+@pytest.fixture
+def _looks_up(monkeypatch):
+  """Treats an exact index as one that only proposes models."""
+  monkeypatch.setattr(Index, "backend", "scann")
+  monkeypatch.setattr(query, "_DENSE", 1.0)
+
+
+@pytest.mark.parametrize("kind", ["best", "posed"])
+def test_few_look_ups_find_what_scoring_every_model_finds(
+  crowd, monkeypatch, kind
+):
+  stored, names, labels, queries = crowd
+  if kind == "posed":
+    queries = unit(stored[:12] + np.random.default_rng(8).normal(size=(8, 8)))
+  find = functools.partial(find_matches, kind=kind, k=9)
+  gallery = make_gallery(stored, names, labels)
+  every = [find(features, gallery) for features in queries]
+  monkeypatch.setattr(Index, "backend", "scann")
   monkeypatch.setattr(query, "_DENSE", 1.0)
   monkeypatch.setattr(query, "_DEPTH", 1)
   monkeypatch.setattr(query, "_DEEPEN", 2)
@@ -179,22 +224,24 @@ def test_few_look_ups_find_what_scoring_every_model_finds(crowd, monkeypatch):
     "search",
     lambda self, q, k: depths.append(k) or search(self, q, k),
   )
-  assert every == [find_matches(features, gallery, k=9) for features in queries]
+  assert every == [find(features, gallery) for features in queries]
   assert max(depths) > min(depths) == 9
 
 
-def test_a_model_no_vector_is_nearest_to_can_still_come_first_of_the_rest(
-  monkeypatch,
-):
-  # `near` is the third best for both query vectors and second best in score;
-  # a look-up of two neighbours sees only the views of x and y.
+@pytest.mark.usefixtures("_looks_up")
+def test_a_model_no_vector_is_nearest_to_can_still_come_first(monkeypatch):
+  # `near` is the third best for both query vectors and the best in score; a
+  # look-up of two neighbours sees only the views of x and y.
   features = np.stack([at(0, 1), at(90, 91), at(5, 85), at(180, 270)])
   gallery = make_gallery(features, ["x", "y", "near", "far"], [""] * 4)
-  monkeypatch.setattr(query, "_DENSE", 1.0)
   monkeypatch.setattr(query, "_DEPTH", 2 / 3)
-  answer = find_matches(at(0, 90), gallery, k=3)
-  assert [m.model for m in answer.matches] == ["x", "y", "near"]
-  assert answer.matches[2].score == pytest.approx(cosine(5, 5), abs=1e-6)
+  answer = find_best(at(0, 90), gallery, k=3)
+  assert [(m.model, m.votes) for m in answer.matches] == [
+    ("near", 0),
+    ("x", 1),
+    ("y", 1),
+  ]
+  assert answer.matches[0].score == pytest.approx(cosine(5, 5), abs=1e-6)
 
 
 @pytest.mark.parametrize("excluded", [1, 60, 299])
@@ -204,41 +251,41 @@ def test_what_is_excluded_might_as_well_not_be_there(crowd, excluded):
   left_out = set(names[:excluded])
   rest = make_gallery(stored[excluded:], names[excluded:], labels[excluded:])
   for features in (*queries[:5], stored[0]):
-    assert find_matches(
-      features, gallery, k=2, exclude=left_out
-    ) == find_matches(features, rest, k=2)
+    assert find_best(features, gallery, k=2, exclude=left_out) == find_best(
+      features, rest, k=2
+    )
 
 
+@pytest.mark.usefixtures("_looks_up")
 def test_excluding_the_nearest_models_deepens_the_look_up(crowd, monkeypatch):
   stored, names, labels, _ = crowd
   stored = stored.copy()
   stored[1:6] = stored[0]  # they fill the first 48 places
   gallery = make_gallery(stored, names, labels)
-  monkeypatch.setattr(query, "_DENSE", 1.0)
   monkeypatch.setattr(query, "_DEPTH", 8)
   assert as_oracle(
-    find_matches(stored[0], gallery, k=1, exclude=names[:6])
+    find_best(stored[0], gallery, k=1, exclude=names[:6])
   ) == vote_slowly(stored[0], stored, names, labels, k=1, exclude=names[:6])
 
 
+@pytest.mark.usefixtures("_looks_up")
 def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
   # Both hits of 0° are views of x; leaving it at that, y would have all votes.
   features = np.stack([at(0, 1), at(89, 91), at(10, 200)])
   gallery = make_gallery(features, ["x", "y", "z"], [""] * 3)
-  monkeypatch.setattr(query, "_DENSE", 1.0)
   monkeypatch.setattr(query, "_DEPTH", 2)
-  answer = find_matches(at(0, 90), gallery, k=1, exclude=["x"])
+  answer = find_best(at(0, 90), gallery, k=1, exclude=["x"])
   assert (answer.matches[0].model, answer.matches[0].votes) == ("z", 1)
 
 
 def test_with_all_excluded_there_is_no_match_and_no_prediction(plane):
-  assert find_matches(at(3), plane, exclude=["a", "b", "c"]) == Answer(
+  assert find_best(at(3), plane, exclude=["a", "b", "c"]) == Answer(
     Prediction("", 0.0, False), ()
   )
 
 
 def test_names_that_are_not_there_can_be_excluded(plane):
-  assert find_matches(at(3), plane, exclude=["d"]) == find_matches(at(3), plane)
+  assert find_best(at(3), plane, exclude=["d"]) == find_best(at(3), plane)
 
 
 def test_the_order_in_which_models_came_does_not_show(crowd):
@@ -251,7 +298,7 @@ def test_the_order_in_which_models_came_does_not_show(crowd):
     stored[order], [names[i] for i in order], [labels[i] for i in order]
   )
   for features in (*queries, stored[7]):
-    assert find_matches(features, first) == find_matches(features, second)
+    assert find_best(features, first) == find_best(features, second)
 
 
 def test_equal_models_have_equal_scores_and_the_first_name_has_the_votes():
@@ -260,7 +307,7 @@ def test_equal_models_have_equal_scores_and_the_first_name_has_the_votes():
   other[[3, 77, 402]] = views
   names = [f"{i:03d}" for i in range(500)]
   gallery = make_gallery(other, names, [""] * 500)
-  answer = find_matches(views, gallery, k=3)
+  answer = find_best(views, gallery, k=3)
   assert [(m.model, m.score, m.votes) for m in answer.matches] == [
     ("003", 1.0, 12),
     ("077", 1.0, 0),
@@ -269,7 +316,7 @@ def test_equal_models_have_equal_scores_and_the_first_name_has_the_votes():
 
 
 def test_the_pair_of_views_is_the_one_with_the_smallest_angle(plane):
-  answer = find_matches(at(10, 58, 146), plane)
+  answer = find_best(at(10, 58, 146), plane)
   assert [(m.model, m.query_view, m.view) for m in answer.matches] == [
     ("a", 2, 2),
     ("b", 3, 2),
@@ -283,18 +330,18 @@ def test_only_what_is_chosen_is_searched(crowd):
   for count in (3, 250):  # compared at once, and looked up
     rest = make_gallery(stored[:count], names[:count], labels[:count])
     for features in queries[:4]:
-      assert find_matches(
-        features, gallery, k=2, only=names[:count]
-      ) == find_matches(features, rest, k=2)
-  assert find_matches(queries[0], gallery, only=()).matches == ()
+      assert find_best(features, gallery, k=2, only=names[:count]) == find_best(
+        features, rest, k=2
+      )
+  assert find_best(queries[0], gallery, only=()).matches == ()
 
 
 def test_matches_below_the_score_are_left_out_and_still_vote(crowd):
   stored, names, labels, queries = crowd
   gallery = make_gallery(stored, names, labels)
-  whole = find_matches(queries[0], gallery, k=9)
+  whole = find_best(queries[0], gallery, k=9)
   limit = whole.matches[4].score
-  cut = find_matches(queries[0], gallery, k=9, min_score=limit)
+  cut = find_best(queries[0], gallery, k=9, min_score=limit)
   assert cut.prediction == whole.prediction
   assert [m.model for m in cut.matches] == [
     m.model for m in whole.matches if m.score >= limit
@@ -304,8 +351,8 @@ def test_matches_below_the_score_are_left_out_and_still_vote(crowd):
 def test_turning_all_vectors_together_changes_nothing(crowd):
   stored, names, labels, queries = crowd
   turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(8, 8)))
-  first = find_matches(queries[0], make_gallery(stored, names, labels))
-  second = find_matches(
+  first = find_best(queries[0], make_gallery(stored, names, labels))
+  second = find_best(
     unit(queries[0] @ turn), make_gallery(unit(stored @ turn), names, labels)
   )
   assert [(m.model, m.votes) for m in first.matches] == [
@@ -335,8 +382,8 @@ def test_scann_gives_the_models_it_finds_the_exact_score_and_votes():
   assert scann.index.backend == "scann"
   shared = agree = 0
   for features in fresh:
-    truth = find_matches(features, exact, k=5)
-    found = find_matches(features, scann, k=5)
+    truth = find_best(features, exact, k=5)
+    found = find_best(features, scann, k=5)
     score = {m.model: m.score for m in truth.matches}
     for match in found.matches:
       if match.model in score:
@@ -348,7 +395,7 @@ def test_scann_gives_the_models_it_finds_the_exact_score_and_votes():
 
 
 def test_an_answer_is_ready_for_json(plane):
-  answer = find_matches(at(10, 55, 110), plane, k=1)
+  answer = find_best(at(10, 55, 110), plane, k=1)
   assert json.loads(json.dumps(dataclasses.asdict(answer))) == {
     "prediction": {"label": "nut", "confidence": 2 / 3, "reliable": False},
     "matches": [
@@ -372,20 +419,26 @@ def test_an_answer_is_ready_for_json(plane):
 
 def test_a_gallery_of_one_model_answers_with_it():
   gallery = make_gallery(at(30)[None], ["only"], ["pin"])
-  answer = find_matches(at(210), gallery, k=10)
+  answer = find_best(at(210), gallery, k=10)
   assert answer.matches == (Match(1, "only", "pin", -1.0, 1, 1, 1),)
   assert answer.prediction == Prediction("pin", 1.0, True)
 
 
 def test_what_does_not_fit_is_refused(plane):
   with pytest.raises(ValueError, match=r"2 numbers each .* got 3"):
-    find_matches(unit([[1, 1, 1]]), plane)
+    find_best(unit([[1, 1, 1]]), plane)
   with pytest.raises(ValueError, match="at least one vector"):
-    find_matches(np.zeros((0, 2)), plane)
+    find_best(np.zeros((0, 2)), plane)
   with pytest.raises(ValueError, match="row 1 has length nan"):
-    find_matches([[1, 0], [np.nan, 0]], plane)
+    find_best([[1, 0], [np.nan, 0]], plane)
   with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-    find_matches(at(3), plane, k=0)
+    find_best(at(3), plane, k=0)
+  with pytest.raises(
+    ValueError, match=r"2 vectors, of the same views .* got 1"
+  ):
+    find_matches(at(3), plane)
+  with pytest.raises(ValueError, match="kind must be one of"):
+    find_matches(at(3, 4), plane, kind="vote")
   with pytest.raises(ValueError, match="'a' twice"):
     make_gallery(np.stack([at(0), at(1)]), ["a", "a"], ["", ""])
   with pytest.raises(ValueError, match=r"shape \(1, 2\), 1 names"):

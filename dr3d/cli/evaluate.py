@@ -141,10 +141,10 @@ VERB = Verb(
       "How the vectors of two models are compared. best: mean over the"
       " query's views of the best cosine; symmetric: the mean of both"
       " directions; pooled: cosine of the sums; aligned: view by view; posed:"
-      " the mean of best and aligned; vote: by votes, then best, as dr3d query"
-      " ranks.",
+      " the mean of best and aligned, as dr3d query ranks; vote: by votes, then"
+      " best.",
       "NAME",
-      "best",
+      "posed",
       choices=("best", "symmetric", "pooled", "aligned", "posed", "vote"),
     ),
     Flag(

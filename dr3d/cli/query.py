@@ -299,10 +299,10 @@ VERB = Verb(
   summary="Tell which models of a database the given mesh files look like.",
   details="""
     Each picture of a file votes for the model with the picture most like it;
-    the label with most votes is the prediction. The score is the mean
-    likeness of the pictures, at most 1. The first matches are also laid upon
-    the file, as they are and mirrored: the remark tells where that shows the
-    same shape, and its scale.
+    the label with most votes is the prediction. Models are ranked by their
+    score, the mean likeness of the pictures, at most 1. The first matches are
+    also laid upon the file, as they are and mirrored: the remark tells where
+    that shows the same shape, and its scale.
 
     With --refine the first matches are put in another order: the file is laid
     upon each, and the three that fit best are drawn beside it from six sides,

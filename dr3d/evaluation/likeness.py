@@ -37,7 +37,8 @@ def compare_vectors(
       query and model exchanged; `"pooled"`: cosine of the sums of the
       vectors; `"aligned"`: mean cosine of the vectors of the same view;
       `"posed"`: mean of `"best"` and `"aligned"`, which trusts the pose by
-      half; `"vote"`: as `"best"`, to which `add_votes` adds the votes.
+      half, the score of `query.find_matches`; `"vote"`: as `"best"`, to which
+      `add_votes` adds the votes.
 
   Returns:
     The likeness; a part is a vector of the query, and its likeness to a model

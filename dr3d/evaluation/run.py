@@ -42,7 +42,7 @@ class EvaluateConfig:
 
   protocol: Protocol = dataclasses.field(default_factory=Protocol)
   methods: tuple[str, ...] = (method_lib.PIPELINE,)
-  likeness: str = "best"
+  likeness: str = "posed"
   views: int | None = None
   threshold: float = RELIABLE
   searches: tuple[str, ...] = SEARCHES

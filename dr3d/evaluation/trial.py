@@ -111,7 +111,7 @@ def run_trial(
   queries: np.ndarray,
   gallery: np.ndarray,
   *,
-  kind: str = "best",
+  kind: str = "posed",
   searches: Sequence[str] = SEARCHES,
   sink: Sink | None = None,
   progress: Callable[[int, int], None] | None = None,

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from manifold3d import CrossSection, FillRule, JoinType
+from manifold3d import CrossSection, FillRule, JoinType, OpType
 
 from experiments.synthesis.dice import Dice
 
@@ -156,16 +156,10 @@ def _steps(dice):
     CrossSection.square((b - a, h)).translate((a, 0))
     for a, b, h in zip(left, x, y, strict=True)
   ]
-  figure = CrossSection.batch_boolean(parts, _add())
+  figure = CrossSection.batch_boolean(parts, OpType.Add)
   if dice.chance(0.6):
     figure = figure + figure.mirror((0, 1))
   return figure.translate((-x[-1] / 2, 0))
-
-
-def _add():
-  from manifold3d import OpType
-
-  return OpType.Add
 
 
 def _draw_holes(dice):

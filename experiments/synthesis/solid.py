@@ -4,7 +4,7 @@ import itertools
 import math
 
 import numpy as np
-from manifold3d import Manifold
+from manifold3d import Manifold, OpType
 
 from experiments.synthesis.dice import Dice
 from experiments.synthesis.profile import ROUND, draw_profile, polygon
@@ -133,8 +133,6 @@ def _tube(dice):
 def sweep(ball: Manifold, line: np.ndarray) -> Manifold:
   """The union of the hulls of a body at neighbouring points of a line."""
   balls = [ball.translate(tuple(point)) for point in line]
-  from manifold3d import OpType
-
   return Manifold.batch_boolean(
     [Manifold.batch_hull([a, b]) for a, b in itertools.pairwise(balls)],
     OpType.Add,
