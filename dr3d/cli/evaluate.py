@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.search.query import RELIABLE
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline
@@ -151,7 +152,7 @@ VERB = Verb(
       "threshold",
       "Share of the votes from which a label is accepted.",
       "SHARE",
-      0.67,
+      RELIABLE,
       "number",
       least=0,
     ),

@@ -7,6 +7,8 @@ import dataclasses
 
 import numpy as np
 
+from dr3d.search.query import rate_models
+
 KINDS = ("best", "symmetric", "pooled", "aligned", "posed", "vote")
 
 
@@ -37,12 +39,13 @@ def compare_vectors(
       query and model exchanged; `"pooled"`: cosine of the sums of the
       vectors; `"aligned"`: mean cosine of the vectors of the same view;
       `"posed"`: mean of `"best"` and `"aligned"`, which trusts the pose by
-      half, the score of `query.find_matches`; `"vote"`: as `"best"`, to which
+      half, as `query.find_matches` does; `"vote"`: as `"best"`, to which
       `add_votes` adds the votes.
 
   Returns:
     The likeness; a part is a vector of the query, and its likeness to a model
-    the best cosine to any of the model's vectors.
+    the best cosine to any of the model's vectors, or, where posed, what
+    `query.rate_models` has it vote by.
 
   Raises:
     ValueError: the kind is unknown.
@@ -53,13 +56,17 @@ def compare_vectors(
   B = len(gallery)
   cosine = queries.reshape(-1, D) @ gallery.reshape(-1, D).T
   cosine = cosine.reshape(Q, N, B, -1)
+  if kind == "posed":
+    rated = [rate_models(c.transpose(1, 2, 0), kind=kind) for c in cosine]
+    return Likeness(
+      np.stack([likeness.T for likeness, _ in rated]),
+      np.stack([score for _, score in rated]),
+    )
   parts = cosine.max(axis=3)
   if kind == "pooled":
     whole = _pool(queries) @ _pool(gallery).T
-  elif kind in ("aligned", "posed"):
+  elif kind == "aligned":
     whole = np.einsum("qnbn->qb", cosine) / N
-    if kind == "posed":
-      whole = (whole + parts.mean(axis=1)) / 2
   else:
     whole = parts.mean(axis=1)
     if kind == "symmetric":
