@@ -31,6 +31,7 @@ from dr3d.render import (
 )
 from dr3d.staging import find_whole, staged
 from dr3d.view import Views, make_views, sphere_views
+from dr3d.whitening import Whitening, fit_whitening, whiten
 
 FORMAT = 2  # of the saved files; raised when old ones can no longer be read
 CONFIG_FILE = "pipeline.json"
@@ -72,13 +73,15 @@ class Pipeline:
     config: what was fixed before training.
     views: θ_G.
     weights: θ_T, Flax variables of the CNN.
+    whitening: what T's vectors are mapped by, None for nothing.
   """
 
   config: PipelineConfig
   views: Views
   weights: Any
+  whitening: Whitening | None = None
   _budgets: dict[tuple[int, int, int], raster.Budget] = dataclasses.field(
-    default_factory=dict, repr=False
+    default_factory=dict, init=False, repr=False
   )
 
   @classmethod
@@ -135,7 +138,10 @@ class Pipeline:
         f"{path / WEIGHTS_FILE} does not fit {CONFIG_FILE}: {error}."
       ) from error
     views = dacite.from_dict(Views, state["views"], _UNCHECKED)
-    return cls(config, views, state["weights"])
+    saved_map = state.get("whitening")
+    return cls(
+      config, views, state["weights"], saved_map and Whitening(**saved_map)
+    )
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the pipeline; the directory appears whole or not at all."""
@@ -151,17 +157,36 @@ class Pipeline:
       (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
       (partial / WEIGHTS_FILE).write_bytes(data)
 
+  def whitened(
+    self, meshes: Sequence[Mesh], *, power: float = 1.0
+  ) -> "Pipeline":
+    """The pipeline with the whitening that fits known models.
+
+    Args:
+      meshes: of many classes; those that T learned from, say.
+      power: see `whitening.fit_whitening`.
+    """
+    plain = dataclasses.replace(self, whitening=None)
+    whitening = fit_whitening(plain.embed(list(meshes)), power=power)
+    return dataclasses.replace(self, whitening=whitening)
+
+  @property
+  def _state(self) -> dict[str, Any]:
+    """All arrays, as nested dicts, which is what Flax serialises."""
+    state = {"views": dataclasses.asdict(self.views), "weights": self.weights}
+    if self.whitening is not None:
+      state["whitening"] = dataclasses.asdict(self.whitening)
+    return state
+
   def _bytes(self) -> bytes:
-    state = {"views": _plain(self.views), "weights": self.weights}
-    return serialization.to_bytes(jax.tree.map(np.asarray, state))
+    return serialization.to_bytes(jax.tree.map(np.asarray, self._state))
 
   @functools.cached_property
   def fingerprint(self) -> str:
     """Tells whether two pipelines give the same vectors (hexadecimal)."""
     config = json.dumps(dataclasses.asdict(self.config), sort_keys=True)
     digest = hashlib.sha256(config.encode())
-    state = {"views": _plain(self.views), "weights": self.weights}
-    for path, leaf in jax.tree.leaves_with_path(state):
+    for path, leaf in jax.tree.leaves_with_path(self._state):
       digest.update(jax.tree_util.keystr(path).encode())
       digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()[:16]
@@ -190,6 +215,7 @@ class Pipeline:
       def call(budget, triangles=triangles):
         return _embed(
           self.weights,
+          self.whitening,
           self.views,
           triangles,
           config=config,
@@ -331,8 +357,10 @@ def _render(views, triangles, *, config, size, budget, devices):
 
 
 @functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
-def _embed(weights, views, triangles, *, config, budget, devices):
-  embed = functools.partial(Embedder(config.embed).apply, weights)
+def _embed(weights, whitening, views, triangles, *, config, budget, devices):
+  def embed(images):
+    features: Any = Embedder(config.embed).apply(weights, images)
+    return features if whitening is None else whiten(features, whitening)
 
   def draw(triangles, views):
     return render(
@@ -348,11 +376,6 @@ def _embed(weights, views, triangles, *, config, budget, devices):
     images, usage = spread_views(draw, devices)(triangles, views)
     return embed(images), usage
   return spread_views(draw_and_embed, devices)(triangles, views)
-
-
-def _plain(views: Views) -> dict:
-  """Views as nested dicts, which is what Flax serialises."""
-  return dataclasses.asdict(views)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -371,9 +394,15 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
   state = serialization.msgpack_restore(data)
 
   def create():
-    pipeline = Pipeline.create(config)
-    views = _fill_none(_plain(pipeline.views), state["views"])
-    return {"views": views, "weights": pipeline.weights}
+    new = Pipeline.create(config)._state
+    new["views"] = _fill_none(new["views"], state["views"])
+    if "whitening" in state:
+      size = config.embed.feature_size
+      new["whitening"] = {
+        "mean": jnp.zeros(size),
+        "matrix": jnp.zeros((size, size)),
+      }
+    return new
 
   def check(path, expected, array):
     if array.shape != expected.shape:

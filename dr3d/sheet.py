@@ -171,7 +171,7 @@ def whiten(pipeline: "Pipeline") -> "Pipeline":
     ambient=white.light.ambient + 0.25,
   )
   views = dataclasses.replace(views, light=light, material=white.material)
-  return type(pipeline)(pipeline.config, views, pipeline.weights)
+  return dataclasses.replace(pipeline, views=views)
 
 
 def portray(pipeline: "Pipeline", mesh: "Mesh", *, size: int) -> np.ndarray:

@@ -127,7 +127,7 @@ def _measure(workdir, *, known, sides, kind, count, seed):
   pipeline = _train(workdir, known, kind=kind, count=count, seed=seed)
   queries, gallery, labels = sides
   likeness = compare_vectors(
-    pipeline.embed(queries), pipeline.embed(gallery), kind="best"
+    pipeline.embed(queries), pipeline.embed(gallery), kind="posed"
   )
   relevant = labels[:, None] == labels
   own = np.arange(len(labels))

@@ -21,6 +21,7 @@ from dr3d.pipeline import (
   PipelineConfig,
 )
 from dr3d.render import RenderConfig
+from dr3d.whitening import whiten
 
 CONFIG = PipelineConfig(
   view_count=3,
@@ -160,6 +161,27 @@ def test_what_was_saved_gives_the_same_vectors(
   assert loaded.fingerprint == pipeline.fingerprint
   np.testing.assert_array_equal(loaded.embed(meshes), vectors)
   assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
+
+
+def test_a_whitened_pipeline_maps_its_vectors_and_is_saved_with_its_map(
+  pipeline, meshes, vectors, tmp_path
+):
+  white = pipeline.whitened(meshes)
+  got = white.embed(meshes)
+  np.testing.assert_allclose(
+    got, np.asarray(whiten(vectors, white.whitening)), atol=1e-5
+  )
+  assert np.abs(got - vectors).max() > 0.1
+  assert pipeline.whitening is None
+  assert white.fingerprint != pipeline.fingerprint
+  again = white.whitened(meshes)  # of T's own vectors, not of mapped ones
+  assert again.fingerprint == white.fingerprint
+  white.save(tmp_path / "white")
+  loaded = Pipeline.load(tmp_path / "white")
+  assert loaded.fingerprint == white.fingerprint
+  np.testing.assert_array_equal(
+    loaded.embed(meshes[:2]), white.embed(meshes[:2])
+  )
 
 
 def test_saving_again_replaces_the_old_one(saved):

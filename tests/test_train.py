@@ -29,6 +29,7 @@ from dr3d.training.state import OptimizerConfig
 from dr3d.training.step import LossConfig
 from dr3d.training.train import TrainConfig, train
 from dr3d.view import make_views, ring_views
+from dr3d.whitening import fit_whitening
 
 module = importlib.import_module(
   "dr3d.training.train"
@@ -44,6 +45,7 @@ CONFIG = TrainConfig(
     embed=EmbedConfig(feature_size=16, widths=(8, 16)),
   ),
   optimizer=OptimizerConfig(steps=STEPS, embed_rate=4e-3, render_every=1),
+  whitening=0.5,
 )
 
 
@@ -181,6 +183,15 @@ def test_models_of_one_class_end_nearer_to_each_other(run):
   same = np.array([[a == b for a in labels] for b in labels])
   other = ~np.eye(len(labels), dtype=bool)
   assert similarity[same & other].mean() > similarity[~same].mean() + 0.1
+
+
+def test_the_vectors_are_whitened_by_those_of_the_models(run):
+  meshes, _ = make_models()
+  plain = dataclasses.replace(run.pipeline, whitening=None)
+  expected = fit_whitening(plain.embed(meshes), power=0.5)
+  np.testing.assert_allclose(
+    run.pipeline.whitening.matrix, expected.matrix, rtol=1e-3, atol=1e-3
+  )
 
 
 def test_the_pipeline_that_is_saved_is_the_one_returned(run):

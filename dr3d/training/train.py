@@ -30,6 +30,7 @@ from dr3d.view import Views, take_views
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
+WHITENED = 2048  # models at most that the whitening is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,9 @@ class TrainConfig:
     loss: what they minimise.
     optimizer: how they move, and how many steps.
     augmentation: what is done to the models; None for nothing.
+    whitening: power of the whitening of T's vectors at the end, see
+      `whitening.fit_whitening`; 0 for none. It tells apart models of classes
+      that T has not seen.
   """
 
   batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
@@ -57,6 +61,7 @@ class TrainConfig:
   augmentation: AugmentConfig | None = dataclasses.field(
     default_factory=AugmentConfig
   )
+  whitening: float = 0.0
 
 
 def train(
@@ -167,6 +172,12 @@ def train(
           force=step + 1 == steps,
         )
   pipeline = Pipeline(config.pipeline, state.mean_views, state.mean_weights)
+  if config.whitening:
+    rng = np.random.default_rng(config.seed)
+    some = rng.permutation(len(meshes))[:WHITENED]
+    pipeline = pipeline.whitened(
+      [meshes[i] for i in some], power=config.whitening
+    )
   pipeline.save(workdir / "pipeline")
   return pipeline
 

@@ -26,4 +26,5 @@ def get_config() -> ConfigDict:
   config.batch.balance = 1.0
   config.optimizer.steps = 3500
   config.optimizer.render_every = 8
+  config.whitening = 1.0
   return config
