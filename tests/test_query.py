@@ -202,9 +202,10 @@ def _looks_up(monkeypatch):
   monkeypatch.setattr(query, "_DENSE", 1.0)
 
 
+@pytest.mark.parametrize("depth", [1, 250])
 @pytest.mark.parametrize("kind", ["best", "posed"])
-def test_few_look_ups_find_what_scoring_every_model_finds(
-  crowd, monkeypatch, kind
+def test_a_look_up_finds_what_scoring_every_model_finds(
+  crowd, monkeypatch, kind, depth
 ):
   stored, names, labels, queries = crowd
   if kind == "posed":
@@ -214,17 +215,16 @@ def test_few_look_ups_find_what_scoring_every_model_finds(
   every = [find(features, gallery) for features in queries]
   monkeypatch.setattr(Index, "backend", "scann")
   monkeypatch.setattr(query, "_DENSE", 1.0)
-  monkeypatch.setattr(query, "_DEPTH", 1)
-  monkeypatch.setattr(query, "_DEEPEN", 2)
-  depths = []
-  search = type(gallery.index).search
+  monkeypatch.setattr(query, "_DEPTH", depth)
+  whole = []
+  screen = query._screen
   monkeypatch.setattr(
-    type(gallery.index),
-    "search",
-    lambda self, q, k: depths.append(k) or search(self, q, k),
+    query,
+    "_screen",
+    lambda *given, **rest: whole.append(1) or screen(*given, **rest),
   )
   assert every == [find(features, gallery) for features in queries]
-  assert max(depths) > min(depths) == 9
+  assert len(whole) == 12 if depth == 1 else len(whole) < 12
 
 
 @pytest.mark.usefixtures("_looks_up")
@@ -256,7 +256,9 @@ def test_what_is_excluded_might_as_well_not_be_there(crowd, excluded):
 
 
 @pytest.mark.usefixtures("_looks_up")
-def test_excluding_the_nearest_models_deepens_the_look_up(crowd, monkeypatch):
+def test_with_the_nearest_models_excluded_all_others_are_scored(
+  crowd, monkeypatch
+):
   stored, names, labels, _ = crowd
   stored = stored.copy()
   stored[1:6] = stored[0]  # they fill the first 48 places

@@ -32,9 +32,8 @@ RELIABLE = 0.83  # share of the votes; see `Prediction`
 
 KINDS = ("posed", "best")
 
-_DEPTH = 16  # neighbours looked up at first for each match wanted
-_DEEPEN = 8
-_DENSE = 1 / 32  # of the vectors: from there on, every model is scored
+_DEPTH = 16  # neighbours looked up for each match wanted
+_DENSE = 1 / 32  # of the vectors: for more, every model is scored
 _CHUNK = 4096  # models scored at a time
 _SLACK = 1e-4  # more than a cosine is off in single precision
 _WHOLE = 0.15  # of the score in what a vector votes by
@@ -186,8 +185,8 @@ def find_matches(
 
   Ranked by score, then name. With an exact index these are the first k of all
   models. With ScaNN, which proposes them, that holds but for the neighbours
-  that it misses: the look-up is deepened until no model outside it can score
-  higher.
+  that it misses: where a model outside the look-up could score higher, all are
+  scored.
 
   Args:
     features: [Q, D] unit vectors of the query, Q at least 1.
@@ -319,41 +318,50 @@ def _look_up(
   allowed: np.ndarray,
   kind: str,
 ) -> _Candidates:
-  """Finds candidates, through ScaNN where that is the index.
+  """Finds candidates: of what ScaNN proposes, where that will do, or of all."""
+  if gallery.index.backend == "scann":
+    found = _propose(features, gallery, k=k, allowed=allowed, kind=kind)
+    if found is not None:
+      return found
+  models = _screen(
+    features, gallery.features, np.flatnonzero(allowed), k=k, kind=kind
+  )
+  return _compare(features, gallery.features, models, kind=kind)
+
+
+def _propose(
+  features: np.ndarray,
+  gallery: Gallery,
+  *,
+  k: int,
+  allowed: np.ndarray,
+  kind: str,
+) -> _Candidates | None:
+  """The models of the nearest vectors; None where others may be candidates.
 
   A model outside the look-up has, for each query vector, no cosine above that
   of the last neighbour found, so it is alike at most as a model whose cosines
   are all these.
   """
   views = gallery.features.shape[1]
-  count = len(gallery.index.vectors)
   depth = _DEPTH * k
-  if (
-    gallery.index.backend == "exact"
-    or views * allowed.sum() < _DENSE * count  # few are left to choose from
-  ):
-    depth = count
-  while depth < _DENSE * count:
-    hits = gallery.index.search(features, depth)
-    owner = hits.ids // views
-    inside = allowed[owner]
-    models = np.unique(owner[inside])
-    if len(models) >= k and inside.any(axis=1).all():
-      found = _compare(features, gallery.features, models, kind=kind)
-      last = hits.similarity[:, -1].astype(np.float64)
-      reach, limit = rate_models(
-        np.broadcast_to(last, (1, views, len(last))), kind=kind
-      )
-      if (
-        found.score[_order(found.score)[k - 1]] > _round(limit[0])
-        and (found.likeness.max(axis=0) >= reach[0].astype(np.float32)).all()
-      ):
-        return found
-    depth *= _DEEPEN
-  models = _screen(
-    features, gallery.features, np.flatnonzero(allowed), k=k, kind=kind
+  if depth > _DENSE * len(gallery.index.vectors):
+    return None
+  hits = gallery.index.search(features, depth)
+  owner = hits.ids // views
+  inside = allowed[owner]
+  models = np.unique(owner[inside])
+  if len(models) < k:
+    return None
+  found = _compare(features, gallery.features, models, kind=kind)
+  last = hits.similarity[:, -1].astype(np.float64)
+  reach, limit = rate_models(
+    np.broadcast_to(last, (1, views, len(last))), kind=kind
   )
-  return _compare(features, gallery.features, models, kind=kind)
+  is_first = found.score[_order(found.score)[k - 1]] > _round(limit[0])
+  # The last neighbour itself may be what is voted for.
+  is_voted = found.likeness.max(axis=0) >= reach[0].astype(np.float32)
+  return found if is_first and is_voted.all() else None
 
 
 def _screen(
