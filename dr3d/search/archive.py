@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from dr3d import folder
-from dr3d.error import DatabaseError, EmptyError
+from dr3d.error import DatabaseError
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import catalogue, deposit, indexfile, query, slot, storage
+from dr3d.search import catalogue, deposit, query
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
 from dr3d.search.relation import IDENTICAL
+from dr3d.search.snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
   from dr3d.search import duplicate
@@ -54,21 +55,6 @@ class Embedder(Protocol):
 
 
 LoadPipeline = Callable[[pathlib.Path], Embedder]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Snapshot:
-  """A state of the database, read at once.
-
-  Attributes:
-    gallery: what is searched.
-    models: all rows, by name.
-    keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
-  """
-
-  gallery: query.Gallery
-  models: dict[str, catalogue.Model]
-  keys: np.ndarray
 
 
 class Archive:
@@ -156,34 +142,7 @@ class Archive:
       EmptyError: no model is indexed.
       DatabaseError: the catalogue is damaged.
     """
-    try:
-      found, models = self._read_state()
-    except DatabaseError:  # a rebuild that came between has moved the vectors
-      found, models = self._read_state()
-    names, features = found.names, found.features
-    if not names:
-      raise EmptyError(
-        f"{self.directory} holds no indexed model: index a folder of models."
-      )
-    keys = indexfile.spread_keys(found.keys, features.shape[1])
-    try:
-      index = self._make_index(features.reshape(-1, features.shape[2]), keys)
-    except ValueError as error:
-      raise DatabaseError(
-        f"{self.directory} is damaged ({error}): restore it from a copy."
-      ) from error
-    gallery = query.Gallery(names, found.labels, features, index)
-    return Snapshot(gallery, {model.name: model for model in models}, keys)
-
-  def _read_state(self) -> tuple[slot.Searched, list[catalogue.Model]]:
-    with (
-      catalogue.open_catalogue(self.directory) as connection,
-      storage.transaction(connection, kind="DEFERRED"),  # one state of it
-    ):
-      return (
-        slot.read_features(connection),
-        catalogue.read_models(connection),
-      )
+    return read_snapshot(self.directory, exact_below=self._exact_below)
 
   @property
   def face_budget(self) -> int | None:
@@ -444,21 +403,6 @@ class Archive:
       pipeline=self.pipeline,
       same_size=same_size,
     )
-
-  def _backend(self, vectors: np.ndarray) -> str:
-    return index_lib.choose_backend(len(vectors), exact_below=self._exact_below)
-
-  def _make_index(
-    self, vectors: np.ndarray, keys: np.ndarray
-  ) -> index_lib.Index:
-    """The stored index where it fits; else exact search, which is never wrong.
-
-    Exact search answers in a fraction of the time that ScaNN takes to train.
-    """
-    index = None
-    if self._backend(vectors) == "scann":
-      index = indexfile.load_index(self.directory, vectors, keys=keys)
-    return index or index_lib.build_index(vectors, backend="exact")
 
 
 def _count_states(models: Sequence[catalogue.Model]) -> dict[str, int]:

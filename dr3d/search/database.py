@@ -476,7 +476,10 @@ class Database(Archive):
       return
     gallery = self.gallery
     index = gallery.index
-    if self._backend(index.vectors) == "exact":
+    backend = index_lib.choose_backend(
+      len(index.vectors), exact_below=self._exact_below
+    )
+    if backend == "exact":
       return
     if index.backend == "scann" and (
       not index.drift

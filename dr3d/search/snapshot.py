@@ -1,0 +1,83 @@
+"""A state of a database: its catalogue, vectors and index, read at once."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from dr3d.error import DatabaseError, EmptyError
+from dr3d.search import catalogue, indexfile, query, slot, storage
+from dr3d.search import index as index_lib
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot:
+  """A state of the database.
+
+  Attributes:
+    gallery: what is searched.
+    models: all rows, by name.
+    keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
+  """
+
+  gallery: query.Gallery
+  models: dict[str, catalogue.Model]
+  keys: np.ndarray
+
+
+def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
+  """Reads the state that a database is in now.
+
+  Args:
+    directory: of the database.
+    exact_below: number of vectors from which ScaNN is used.
+
+  Raises:
+    EmptyError: no model is indexed.
+    DatabaseError: the catalogue or the vectors are damaged.
+  """
+  try:
+    found, models = _read_state(directory)
+  except DatabaseError:  # a rebuild that came between has moved the vectors
+    found, models = _read_state(directory)
+  names, features = found.names, found.features
+  if not names:
+    raise EmptyError(
+      f"{directory} holds no indexed model: index a folder of models."
+    )
+  keys = indexfile.spread_keys(found.keys, features.shape[1])
+  vectors = features.reshape(-1, features.shape[2])
+  try:
+    index = _find_index(directory, vectors, keys, exact_below)
+  except ValueError as error:
+    raise DatabaseError(
+      f"{directory} is damaged ({error}): restore it from a copy."
+    ) from error
+  gallery = query.Gallery(names, found.labels, features, index)
+  return Snapshot(gallery, {model.name: model for model in models}, keys)
+
+
+def _read_state(
+  directory: pathlib.Path,
+) -> tuple[slot.Searched, list[catalogue.Model]]:
+  with (
+    catalogue.open_catalogue(directory) as connection,
+    storage.transaction(connection, kind="DEFERRED"),  # one state of it
+  ):
+    return slot.read_features(connection), catalogue.read_models(connection)
+
+
+def _find_index(
+  directory: pathlib.Path,
+  vectors: np.ndarray,
+  keys: np.ndarray,
+  exact_below: int,
+) -> index_lib.Index:
+  """The stored index where it fits; else exact search, which is never wrong.
+
+  Exact search answers in a fraction of the time that ScaNN takes to train.
+  """
+  index = None
+  if index_lib.choose_backend(len(vectors), exact_below=exact_below) == "scann":
+    index = indexfile.load_index(directory, vectors, keys=keys)
+  return index or index_lib.build_index(vectors, backend="exact")
