@@ -259,6 +259,7 @@ BAD_FILES = [
   ("points.obj", TRIANGLE, "has no faces"),
   ("range.obj", TRIANGLE + "f 1 2 9\n", "out of bounds"),
   ("zero.obj", TRIANGLE + "f 0 1 2\n", "counts from 1"),
+  ("flat.obj", "v 3\n" * 3 + "f 1 2 3\n", "without three coordinates"),
   ("back.obj", TRIANGLE + "f -1 -2 -9\n", "only 3 came before"),
   ("line.obj", TRIANGLE + "f 1 2 2\n", "no face with an area"),
   ("point.obj", "v 1 1 1\n" * 3 + "f 1 2 3\n", "no size"),

@@ -229,6 +229,8 @@ def _place(
 ) -> _Geometry:
   """Applies a 4×4 transform; a mirror turns the faces round as well."""
   vertices, faces = np.array(vertices, np.float64), np.array(faces, np.int64)
+  if vertices.shape[1:] != (3,):
+    raise MeshError("has vertices without three coordinates; export it again")
   if not np.array_equal(transform, np.eye(4)):
     vertices = vertices @ transform[:3, :3].T + transform[:3, 3]
     if np.linalg.det(transform[:3, :3]) < 0:
