@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dr3d.search import query
+from dr3d.search import candidate
 from dr3d.search.index import Index
 from dr3d.search.query import (
   Answer,
@@ -189,7 +189,7 @@ def test_many_models_are_searched_in_parts(crowd, monkeypatch):
   stored, names, labels, _ = crowd
   gallery = make_gallery(stored, names, labels)
   whole = [find_matches(features, gallery, k=5) for features in stored[:5]]
-  monkeypatch.setattr(query, "_CHUNK", 7)
+  monkeypatch.setattr(candidate, "_CHUNK", 7)
   assert whole == [
     find_matches(features, gallery, k=5) for features in stored[:5]
   ]
@@ -199,7 +199,7 @@ def test_many_models_are_searched_in_parts(crowd, monkeypatch):
 def _looks_up(monkeypatch):
   """Treats an exact index as one that only proposes models."""
   monkeypatch.setattr(Index, "backend", "scann")
-  monkeypatch.setattr(query, "_DENSE", 1.0)
+  monkeypatch.setattr(candidate, "_DENSE", 1.0)
 
 
 @pytest.mark.parametrize("depth", [1, 250])
@@ -214,12 +214,12 @@ def test_a_look_up_finds_what_scoring_every_model_finds(
   gallery = make_gallery(stored, names, labels)
   every = [find(features, gallery) for features in queries]
   monkeypatch.setattr(Index, "backend", "scann")
-  monkeypatch.setattr(query, "_DENSE", 1.0)
-  monkeypatch.setattr(query, "_DEPTH", depth)
+  monkeypatch.setattr(candidate, "_DENSE", 1.0)
+  monkeypatch.setattr(candidate, "_DEPTH", depth)
   whole = []
-  screen = query._screen
+  screen = candidate._screen
   monkeypatch.setattr(
-    query,
+    candidate,
     "_screen",
     lambda *given, **rest: whole.append(1) or screen(*given, **rest),
   )
@@ -233,7 +233,7 @@ def test_a_model_no_vector_is_nearest_to_can_still_come_first(monkeypatch):
   # look-up of two neighbours sees only the views of x and y.
   features = np.stack([at(0, 1), at(90, 91), at(5, 85), at(180, 270)])
   gallery = make_gallery(features, ["x", "y", "near", "far"], [""] * 4)
-  monkeypatch.setattr(query, "_DEPTH", 2 / 3)
+  monkeypatch.setattr(candidate, "_DEPTH", 2 / 3)
   answer = find_best(at(0, 90), gallery, k=3)
   assert [(m.model, m.votes) for m in answer.matches] == [
     ("near", 0),
@@ -263,7 +263,7 @@ def test_with_the_nearest_models_excluded_all_others_are_scored(
   stored = stored.copy()
   stored[1:6] = stored[0]  # they fill the first 48 places
   gallery = make_gallery(stored, names, labels)
-  monkeypatch.setattr(query, "_DEPTH", 8)
+  monkeypatch.setattr(candidate, "_DEPTH", 8)
   assert as_oracle(
     find_best(stored[0], gallery, k=1, exclude=names[:6])
   ) == vote_slowly(stored[0], stored, names, labels, k=1, exclude=names[:6])
@@ -274,7 +274,7 @@ def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
   # Both hits of 0° are views of x; leaving it at that, y would have all votes.
   features = np.stack([at(0, 1), at(89, 91), at(10, 200)])
   gallery = make_gallery(features, ["x", "y", "z"], [""] * 3)
-  monkeypatch.setattr(query, "_DEPTH", 2)
+  monkeypatch.setattr(candidate, "_DEPTH", 2)
   answer = find_best(at(0, 90), gallery, k=1, exclude=["x"])
   assert (answer.matches[0].model, answer.matches[0].votes) == ("z", 1)
 

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from dr3d.search.query import rate_models
+from dr3d.search.candidate import rate_models
 
 KINDS = ("best", "symmetric", "pooled", "aligned", "posed", "vote")
 
@@ -45,7 +45,7 @@ def compare_vectors(
   Returns:
     The likeness; a part is a vector of the query, and its likeness to a model
     the best cosine to any of the model's vectors, or, where posed, what
-    `query.rate_models` has it vote by.
+    `candidate.rate_models` has it vote by.
 
   Raises:
     ValueError: the kind is unknown.

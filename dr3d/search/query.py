@@ -5,19 +5,11 @@ N views), D numbers a vector; C candidate models; K matches.
 
 Patent WO 2021/178001 [0032]: each vector of the query looks up its nearest
 stored vector, and the label that is named most often is the prediction. That is
-`kind="best"`. The patent does not tell how models are ranked: most get no vote
-at all, and to put those with votes first makes the order worse (by seven points
-of nearest neighbour and ten of average precision on 904 models of unseen
-classes). They are ranked by a score.
-
-`kind="posed"` knows that vectors are of the same views. The likeness of a model
-to vector n of the query is the mean of the highest cosine to any vector of the
-model and of that to its vector n, and its score the mean of these over n. So it
-trusts the pose by half: in its own axes a model shows view n what its like
-shows it, but where axes are undecided, another view shows it. A vector votes by
-its own likeness and by a share of the score, since a single picture is easily
-mistaken: of held-out training parts that told the label of .91 instead of .84
-as filed, and of .82 instead of .75 as imitated scans.
+`kind="best"`; by default a vector votes by more than its nearest one, see
+`candidate`. The patent does not tell how models are ranked. Most get no vote at
+all, and to put those with votes first makes the order worse (by seven points of
+nearest neighbour and ten of average precision on 904 models of unseen classes),
+so they are ranked by a score.
 """
 
 import dataclasses
@@ -27,17 +19,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from dr3d.search import index as index_lib
+from dr3d.search.candidate import DECIMALS, KINDS, find_candidates
 
 RELIABLE = 0.83  # share of the votes; see `Prediction`
-
-KINDS = ("posed", "best")
-
-_DEPTH = 16  # neighbours looked up for each match wanted
-_DENSE = 1 / 32  # of the vectors: for more, every model is scored
-_CHUNK = 4096  # models scored at a time
-_SLACK = 1e-4  # more than a cosine is off in single precision
-_WHOLE = 0.15  # of the score in what a vector votes by
-_DECIMALS = 6  # of a score: rounding errors do not decide the order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +185,7 @@ def find_matches(
     kind: of likeness. `"best"`: of each of the query's vectors the highest
       cosine to any vector of the model. `"posed"`: the mean of that and of
       the cosine of vector n of the query to vector n of the model, for
-      vectors of the same N views; see above.
+      vectors of the same N views; see `candidate`.
 
   Returns:
     min(k, B less the excluded) matches and the prediction. Votes for models
@@ -239,11 +223,13 @@ def find_matches(
   k = min(k, int(allowed.sum()))
   if not k:
     return Answer(Prediction("", 0.0, False), ())
-  found = _look_up(features, gallery, k=k, allowed=allowed, kind=kind)
+  found = find_candidates(
+    features, gallery.features, gallery.index, k=k, allowed=allowed, kind=kind
+  )
   models, likeness, score = found.models, found.likeness, found.score
   nearest = likeness.argmax(axis=0)  # of equally near models the first
   votes = np.bincount(nearest, minlength=len(models))
-  order = _order(score)[:k]
+  order = found.order[:k]
   order = order[score[order] >= min_score]
   labels = [gallery.labels[model] for model in models[nearest]]
   matches = []
@@ -295,156 +281,6 @@ def find_neighbours(
   return found
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Candidates:
-  """Models that are certain to hold the first k and all that are voted for.
-
-  Attributes:
-    models: int [C], ascending.
-    likeness: float32 [C, Q], what each query vector votes by.
-    score: float64 [C].
-  """
-
-  models: np.ndarray
-  likeness: np.ndarray
-  score: np.ndarray
-
-
-def _look_up(
-  features: np.ndarray,
-  gallery: Gallery,
-  *,
-  k: int,
-  allowed: np.ndarray,
-  kind: str,
-) -> _Candidates:
-  """Finds candidates: of what ScaNN proposes, where that will do, or of all."""
-  if gallery.index.backend == "scann":
-    found = _propose(features, gallery, k=k, allowed=allowed, kind=kind)
-    if found is not None:
-      return found
-  models = _screen(
-    features, gallery.features, np.flatnonzero(allowed), k=k, kind=kind
-  )
-  return _compare(features, gallery.features, models, kind=kind)
-
-
-def _propose(
-  features: np.ndarray,
-  gallery: Gallery,
-  *,
-  k: int,
-  allowed: np.ndarray,
-  kind: str,
-) -> _Candidates | None:
-  """The models of the nearest vectors; None where others may be candidates.
-
-  A model outside the look-up has, for each query vector, no cosine above that
-  of the last neighbour found, so it is alike at most as a model whose cosines
-  are all these.
-  """
-  views = gallery.features.shape[1]
-  depth = _DEPTH * k
-  if depth > _DENSE * len(gallery.index.vectors):
-    return None
-  hits = gallery.index.search(features, depth)
-  owner = hits.ids // views
-  inside = allowed[owner]
-  models = np.unique(owner[inside])
-  if len(models) < k:
-    return None
-  found = _compare(features, gallery.features, models, kind=kind)
-  last = hits.similarity[:, -1].astype(np.float64)
-  reach, limit = rate_models(
-    np.broadcast_to(last, (1, views, len(last))), kind=kind
-  )
-  is_first = found.score[_order(found.score)[k - 1]] > _round(limit[0])
-  # The last neighbour itself may be what is voted for.
-  is_voted = found.likeness.max(axis=0) >= reach[0].astype(np.float32)
-  return found if is_first and is_voted.all() else None
-
-
-def _screen(
-  features: np.ndarray,
-  stored: np.ndarray,
-  models: np.ndarray,
-  *,
-  k: int,
-  kind: str,
-) -> np.ndarray:
-  """Leaves out what is neither among the first k nor voted for.
-
-  In single precision, which is fast, and with room for its errors.
-
-  Returns:
-    int [C], of the given models.
-  """
-  likeness = np.empty((len(models), len(features)), np.float32)
-  score = np.empty(len(models), np.float32)
-  for start in range(0, len(models), _CHUNK):
-    chunk = slice(start, start + _CHUNK)
-    whole = len(models) == len(stored)
-    part = stored[chunk if whole else models[chunk]]
-    likeness[chunk], score[chunk] = _measure(features, part, kind=kind)
-  least = np.partition(score, len(score) - k)[len(score) - k]
-  voted = (likeness >= likeness.max(axis=0) - _SLACK).any(axis=1)
-  return models[voted | (score >= least - _SLACK)]
-
-
-def _compare(
-  features: np.ndarray, stored: np.ndarray, models: np.ndarray, *, kind: str
-) -> _Candidates:
-  """Scores models in float64.
-
-  So equal vectors give equal numbers wherever they stand.
-  """
-  query = features.astype(np.float64)
-  likeness = np.empty((len(models), len(features)), np.float32)
-  score = np.empty(len(models))
-  for start in range(0, len(models), _CHUNK):
-    chunk = slice(start, start + _CHUNK)
-    part = stored[models[chunk]].astype(np.float64)
-    likeness[chunk], score[chunk] = _measure(query, part, kind=kind)
-  return _Candidates(models, likeness, _round(score))
-
-
-def _measure(
-  features: np.ndarray, stored: np.ndarray, *, kind: str
-) -> tuple[np.ndarray, np.ndarray]:
-  cosine = stored.reshape(-1, stored.shape[2]) @ features.T
-  cosine = cosine.reshape(len(stored), -1, len(features))
-  return rate_models(cosine, kind=kind)
-
-
-def rate_models(
-  cosine: np.ndarray, *, kind: str
-) -> tuple[np.ndarray, np.ndarray]:
-  """Tells how alike models are to a query.
-
-  Args:
-    cosine: [C, N, Q], of N vectors of C models to Q of the query.
-    kind: one of `KINDS`; Q is N for `"posed"`.
-
-  Returns:
-    What each of the query's vectors votes by [C, Q], and the scores [C].
-  """
-  likeness = cosine.max(axis=1)
-  if kind == "best":
-    return likeness, likeness.mean(axis=1)
-  likeness = (likeness + np.einsum("cnn->cn", cosine)) / 2
-  score = likeness.mean(axis=1)
-  return likeness + _WHOLE * score[:, None], score
-
-
-def _order(score: np.ndarray) -> np.ndarray:
-  """Places of the models by score, then the order they are in."""
-  return np.argsort(-score, kind="stable")
-
-
-def _round(score: np.ndarray) -> np.ndarray:
-  return np.round(score, _DECIMALS) + 0.0  # no negative zero
-
-
 def predict(
   labels: Sequence[str], similarity: np.ndarray, *, threshold: float
 ) -> Prediction:
@@ -467,7 +303,7 @@ def predict(
     ballots,
     key=lambda name: (
       -len(ballots[name]),
-      -round(sum(ballots[name]), _DECIMALS),
+      -round(sum(ballots[name]), DECIMALS),
       name,
     ),
   )
