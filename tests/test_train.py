@@ -455,6 +455,8 @@ def test_a_run_that_cannot_start_says_why(tmp_path):
     call(tmp_path, with_batch(sampling="triple"))
   with pytest.raises(ValueError, match="model_count = 2, got 3"):
     call(tmp_path, with_batch(model_count=2, models_per_class=3))
+  with pytest.raises(ValueError, match="whitening must be between 0 and 1"):
+    call(tmp_path, dataclasses.replace(CONFIG, whitening=2.0))
   odd = dataclasses.replace(CONFIG.optimizer, trainable=("weather",))
   with pytest.raises(ValueError, match="weather"):
     call(tmp_path / "odd", dataclasses.replace(CONFIG, optimizer=odd))

@@ -101,6 +101,10 @@ def train(
       "attention goes over all views: batch.view_count must be None, got"
       f" {config.batch.view_count}."
     )
+  if not 0 <= config.whitening <= 1:
+    raise ValueError(
+      f"whitening must be between 0 and 1, got {config.whitening}."
+    )
   if init is not None and init.config != config.pipeline:
     raise ValueError(
       "a training that starts from a pipeline keeps its configuration:"
