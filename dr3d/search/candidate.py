@@ -71,48 +71,34 @@ def find_candidates(
     allowed: bool [B], which models are searched.
     kind: one of `KINDS`.
   """
-  if index.backend == "scann":
-    found = _propose(features, stored, index, k=k, allowed=allowed, kind=kind)
-    if found is not None:
-      return found
+  depth = _DEPTH * k
+  if index.backend == "scann" and depth <= _DENSE * len(index.vectors):
+    hits = index.search(features, depth)
+    owner = hits.ids // stored.shape[1]
+    models = np.unique(owner[allowed[owner]])
+    if len(models) >= k:
+      found = _compare(features, stored, models, kind=kind)
+      if _are_certain(found, hits.similarity[:, -1], k=k, kind=kind):
+        return found
   models = _screen(features, stored, np.flatnonzero(allowed), k=k, kind=kind)
   return _compare(features, stored, models, kind=kind)
 
 
-def _propose(
-  features: np.ndarray,
-  stored: np.ndarray,
-  index: Index,
-  *,
-  k: int,
-  allowed: np.ndarray,
-  kind: str,
-) -> Candidates | None:
-  """The models of the nearest vectors; None where others may be candidates.
+def _are_certain(
+  found: Candidates, last: np.ndarray, *, k: int, kind: str
+) -> bool:
+  """Whether no model outside a look-up is among the first k or voted for.
 
-  A model outside the look-up has, for each query vector, no cosine above that
-  of the last neighbour found, so it is alike at most as a model whose cosines
-  are all these.
+  Such a model has, for each query vector, no cosine above that of the last
+  neighbour found, [Q], so it is alike at most as one whose cosines are these.
   """
-  views = stored.shape[1]
-  depth = _DEPTH * k
-  if depth > _DENSE * len(index.vectors):
-    return None
-  hits = index.search(features, depth)
-  owner = hits.ids // views
-  inside = allowed[owner]
-  models = np.unique(owner[inside])
-  if len(models) < k:
-    return None
-  found = _compare(features, stored, models, kind=kind)
-  last = hits.similarity[:, -1].astype(np.float64)
-  reach, limit = rate_models(
-    np.broadcast_to(last, (1, views, len(last))), kind=kind
-  )
+  count = len(last)
+  highest = np.broadcast_to(last.astype(np.float64), (1, count, count))
+  reach, limit = rate_models(highest, kind=kind)
   is_first = found.score[found.order[k - 1]] > _round(limit[0])
   # The last neighbour itself may be what is voted for.
   is_voted = found.likeness.max(axis=0) >= reach[0].astype(np.float32)
-  return found if is_first and is_voted.all() else None
+  return bool(is_first and is_voted.all())
 
 
 def _screen(

@@ -11,7 +11,6 @@ The directory needs nothing outside of it, so it can be moved or copied.
 Whatever moment a writer is killed at, the same command completes the work.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -35,11 +34,10 @@ from dr3d.search import (
 from dr3d.search import index as index_lib
 from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.search.reader import Reader
+from dr3d.search.snapshot import keep_index
 from dr3d.search.specimen import ASSUMED, Specimen
 from dr3d.unit import UNITS
 
-_DRIFT = 0.1  # share of vectors that came and went, that an index bears
-_RECALL = 0.95  # of probes, below which an index that drifted is built anew
 _BATCH = 16  # models embedded anew at a time
 
 
@@ -467,35 +465,11 @@ class Database(Archive):
     return sum(map(len, units.values()))
 
   def _save_index(self) -> None:
-    """Builds and stores ScaNN's index where there is none that will do.
-
-    One that was built from other vectors will do as long as few have come and
-    gone since and it still finds the neighbours of probes.
-    """
-    if not self.count_states()[catalogue.INDEXED]:
-      return
-    gallery = self.gallery
-    index = gallery.index
-    backend = index_lib.choose_backend(
-      len(index.vectors), exact_below=self._exact_below
-    )
-    if backend == "exact":
-      return
-    if index.backend == "scann" and (
-      not index.drift
-      or (index.drift <= _DRIFT and index_lib.measure_recall(index) >= _RECALL)
-    ):
-      return
-    index = index_lib.build_index(index.vectors, backend="scann")
-    try:
-      indexfile.save_index(index, self.directory, keys=self.snapshot.keys)
-    except OSError as error:
-      raise DatabaseError(
-        f"The index of {self.directory} cannot be written ({error.strerror}): "
-        "all models are stored and will be searched, more slowly."
-      ) from error
-    gallery = dataclasses.replace(gallery, index=index)
-    self.snapshot = dataclasses.replace(self.snapshot, gallery=gallery)
+    """Sees to the index of what is searched now."""
+    if self.count_states()[catalogue.INDEXED]:
+      self.snapshot = keep_index(
+        self.snapshot, self.directory, exact_below=self._exact_below
+      )
 
 
 def _describe(pipeline: Embedder) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A state of a database: its catalogue, vectors and index, read at once."""
+"""A state of a database, read at once: its catalogue, vectors and index."""
 
 import dataclasses
 import pathlib
@@ -8,6 +8,9 @@ import numpy as np
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.search import catalogue, indexfile, query, slot, storage
 from dr3d.search import index as index_lib
+
+_DRIFT = 0.1  # share of vectors that came and went, that an index bears
+_RECALL = 0.95  # of probes, below which an index that drifted is built anew
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +60,45 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
   return Snapshot(gallery, {model.name: model for model in models}, keys)
 
 
+def keep_index(
+  snapshot: Snapshot, directory: pathlib.Path, *, exact_below: int
+) -> Snapshot:
+  """Builds and stores ScaNN's index where there is none that will do.
+
+  One that was built from other vectors will do as long as few have come and
+  gone since and it still finds the neighbours of probes.
+
+  Args:
+    snapshot: the state that is to be searched.
+    directory: of the database, whose writer's lock is held.
+    exact_below: number of vectors from which ScaNN is used.
+
+  Returns:
+    The state with its index.
+
+  Raises:
+    DatabaseError: the index cannot be written.
+  """
+  index = snapshot.gallery.index
+  if _backend(index.vectors, exact_below) == "exact":
+    return snapshot
+  if index.backend == "scann" and (
+    not index.drift
+    or (index.drift <= _DRIFT and index_lib.measure_recall(index) >= _RECALL)
+  ):
+    return snapshot
+  index = index_lib.build_index(index.vectors, backend="scann")
+  try:
+    indexfile.save_index(index, directory, keys=snapshot.keys)
+  except OSError as error:
+    raise DatabaseError(
+      f"The index of {directory} cannot be written ({error.strerror}): "
+      "all models are stored and will be searched, more slowly."
+    ) from error
+  gallery = dataclasses.replace(snapshot.gallery, index=index)
+  return dataclasses.replace(snapshot, gallery=gallery)
+
+
 def _read_state(
   directory: pathlib.Path,
 ) -> tuple[slot.Searched, list[catalogue.Model]]:
@@ -78,6 +120,10 @@ def _find_index(
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
   index = None
-  if index_lib.choose_backend(len(vectors), exact_below=exact_below) == "scann":
+  if _backend(vectors, exact_below) == "scann":
     index = indexfile.load_index(directory, vectors, keys=keys)
   return index or index_lib.build_index(vectors, backend="exact")
+
+
+def _backend(vectors: np.ndarray, exact_below: int) -> str:
+  return index_lib.choose_backend(len(vectors), exact_below=exact_below)
