@@ -1,5 +1,7 @@
 """Fixtures and profiles that several test modules ask for by name."""
 
+import gc
+
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +17,18 @@ settings.register_profile(
   "thorough", max_examples=1000, stateful_step_count=40, **_COMMON
 )
 settings.load_profile("few")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+  """Drops what a module has compiled, or a process runs out of memory maps.
+
+  Each compiled program holds some; Linux grants a process 65 530, and the
+  compiler dies where it gets no more.
+  """
+  yield
+  jax.clear_caches()
+  gc.collect()
 
 
 @pytest.fixture
