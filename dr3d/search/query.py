@@ -21,7 +21,9 @@ import numpy as np
 from dr3d.search import index as index_lib
 from dr3d.search.candidate import DECIMALS, KINDS, find_candidates
 
-RELIABLE = 0.83  # share of the votes; see `Prediction`
+# Share of the votes from which a prediction is called reliable: of held-out
+# parts, as filed and as scans, 99 % of such answers were right.
+RELIABLE = 0.91
 
 
 @dataclasses.dataclass(frozen=True)
