@@ -4,20 +4,23 @@ r"""Learned viewpoints beside viewpoints that are not, on classes not seen.
 
 Every second class of the table is trained on, the others are searched: each of
 their models, turned at random, among all the others as filed (leave-one-out).
-For each number of views and each seed, T is trained from scratch under
-viewpoints that are
+For each seed T learns from scratch under viewpoints that are drawn anew at each
+step. From there it goes on, for each number of views, under viewpoints that are
 
 * `sphere`, `ring`, `random`: fixed;
-* `task`: moved by the loss of T (MVTN);
-* `learned`: moved by L_G as it is meant;
-* `literal`: moved by L_G as it is printed;
+* `task`: moved by the loss of T (MVTN), from those of the sphere;
+* `literal`: moved by L_G as it is printed, from those of the sphere;
+* `images`: moved by L_G as it is meant, image by image, from the same;
+* `models`: chosen by L_G between models, then moved by it;
+* `learned`: chosen by the contrast between models, then moved by it.
 
-the last three from those of the sphere. Lights, cameras and material stay.
-Prints mAP, the mean over queries and seeds, and how far each is behind or ahead
-of `learned`, with the interval of 95 % of that difference over queries.
+Lights, cameras and material stay. Prints mAP, the mean over queries and seeds,
+and how far each is behind or ahead of `learned`, with the interval of 95 % of
+that difference over queries.
 
 The same command goes on where an interrupted one stopped: what is done is kept
-in OUT, a folder for each training.
+in OUT, a folder for each training. What several of it do side by side must not
+be the same trainings.
 """
 
 import csv
@@ -30,7 +33,19 @@ from absl import app, flags
 from dr3d.cli import environment, report
 from dr3d.table import format_table
 
-KINDS = ("sphere", "ring", "random", "task", "learned", "literal")
+# What moves each, and nothing where it is fixed.
+OBJECTIVES = {
+  "sphere": None,
+  "ring": None,
+  "random": None,
+  "task": "task",
+  "literal": "literal",
+  "images": "intent",
+  "models": "models",
+  "learned": "contrast",
+}
+
+MOST = 12  # viewpoints that L_G chooses; for fewer the first of them are taken
 
 DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
 INDEX = flags.DEFINE_string(
@@ -38,9 +53,10 @@ INDEX = flags.DEFINE_string(
 )
 OUT = flags.DEFINE_string("out", None, "Folder of the runs.", required=True)
 VIEWS = flags.DEFINE_list("views", ["1", "2", "3", "6", "12"], "Numbers N.")
-KIND = flags.DEFINE_list("kinds", list(KINDS), "Viewpoints to compare.")
+KIND = flags.DEFINE_list("kinds", list(OBJECTIVES), "Viewpoints to compare.")
 SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each.")
-STEPS = flags.DEFINE_integer("steps", 300, "Of a training.")
+STEPS = flags.DEFINE_integer("steps", 300, "From all sides.")
+FURTHER = flags.DEFINE_integer("further", 60, "Steps under viewpoints of each.")
 RATE = flags.DEFINE_float("render_rate", 1e-2, "Of the viewpoints that move.")
 
 
@@ -142,36 +158,94 @@ def _measure(workdir, *, known, sides, kind, count, seed):
 def _train(workdir, known, *, kind, count, seed):
   import jax
 
-  from dr3d.pipeline import Pipeline
-  from dr3d.training.train import TrainConfig, train
-  from dr3d.view import make_views, random_views, ring_views
+  from dr3d.training.train import train
+  from dr3d.view import make_views, random_views, ring_views, sphere_views
 
-  base = TrainConfig()
   replace = dataclasses.replace
-  moves = kind in ("task", "learned", "literal")
-  objective = {"task": "task", "literal": "literal"}.get(kind, "intent")
+  around = _train_around(workdir.parent / f"around_{seed}", known, seed)
+  match kind:
+    case "learned":
+      quaternion = around.views.quaternion[:count]
+    case "models":
+      path = workdir.parent / f"models_{seed}.npy"
+      quaternion = _choose(around, known, path, seed)[:count]
+    case "ring":
+      quaternion = ring_views(count)
+    case "random":
+      key = jax.random.fold_in(jax.random.key(seed), count)
+      quaternion = random_views(key, count=count)
+    case _:
+      quaternion = sphere_views(count)
+  init = replace(
+    around,
+    config=replace(around.config, view_count=count),
+    views=make_views(quaternion),
+  )
+  objective = OBJECTIVES[kind]
+  config = _configure(seed, objective=objective or "intent")
   config = replace(
-    base,
-    seed=seed,
-    pipeline=replace(base.pipeline, view_count=count),
-    loss=replace(base.loss, objective=objective),
+    config,
+    pipeline=init.config,
     optimizer=replace(
-      base.optimizer,
-      steps=STEPS.value,
+      config.optimizer,
+      steps=FURTHER.value,
       render_rate=RATE.value,
-      trainable=("viewpoint",) if moves else (),
+      trainable=("viewpoint",) if objective else (),
     ),
   )
-  init = Pipeline.create(config.pipeline, seed=seed)
-  if kind in ("ring", "random"):
-    quaternion = (
-      ring_views(count)
-      if kind == "ring"
-      else random_views(jax.random.key(seed), count=count)
-    )
-    init = replace(init, views=make_views(quaternion))
   return train(
     *known, config=config, workdir=workdir, init=init, progress=False
+  )
+
+
+def _train_around(workdir, known, seed):
+  """T that has seen models from everywhere, and what L_G then chooses."""
+  from dr3d.training.train import train
+
+  config = _configure(seed, objective="contrast")
+  config = dataclasses.replace(
+    config,
+    pipeline=dataclasses.replace(
+      config.pipeline, view_count=max(MOST, *map(int, VIEWS.value))
+    ),
+    optimizer=dataclasses.replace(
+      config.optimizer, steps=STEPS.value, explore=STEPS.value, trainable=()
+    ),
+  )
+  return train(*known, config=config, workdir=workdir, progress=False)
+
+
+def _choose(around, known, path, seed):
+  """What L_G between models chooses, kept at a path."""
+  from dr3d.training.batch import number_classes
+  from dr3d.training.explore import find_viewpoints
+  from dr3d.training.train import EXPLORED
+
+  if path.exists():
+    return np.load(path)
+  meshes, labels = known
+  some = np.random.default_rng(seed).permutation(len(meshes))[:EXPLORED]
+  quaternion = find_viewpoints(
+    around,
+    [meshes[i] for i in some],
+    number_classes(labels)[some],
+    count=around.views.count,
+    objective="models",
+    seed=seed,
+  )
+  np.save(path, quaternion)
+  return quaternion
+
+
+def _configure(seed, *, objective):
+  from dr3d.training.train import TrainConfig
+
+  base = TrainConfig(seed=seed)
+  return dataclasses.replace(
+    base,
+    # The contrast of models wants two of a class.
+    batch=dataclasses.replace(base.batch, models_per_class=2),
+    loss=dataclasses.replace(base.loss, objective=objective),
   )
 
 

@@ -11,17 +11,21 @@ import pytest
 
 from dr3d.training import loss as loss_module
 from dr3d.training import pair as pair_module
+from dr3d.training import separation as separation_module
 from dr3d.training.loss import (
-  batch_separation_loss,
   batch_triplet_loss,
   contrastive_loss,
-  pair_separation_loss,
   pair_triplet_loss,
   prototype_loss,
   triplet_ratio,
 )
 from dr3d.training.margin import Margin, make_margin
 from dr3d.training.pair import relate_images
+from dr3d.training.separation import (
+  OBJECTIVES,
+  batch_separation_loss,
+  pair_separation_loss,
+)
 
 # Compiled once for each shape, which takes less time than step by step.
 pair_triplet = jax.jit(pair_triplet_loss)
@@ -32,7 +36,6 @@ pair_separation = jax.jit(pair_separation_loss, static_argnames="objective")
 separation = jax.jit(batch_separation_loss, static_argnames="objective")
 
 MININGS = ("all", "hard", "semihard")
-OBJECTIVES = ("intent", "literal")
 # Two of a class, one alone in its class, two without a label.
 LABELS = np.array([3, 3, 0, -1, -1])
 
@@ -151,7 +154,9 @@ def separation_pairs(features, labels):
 # ----- masks and single terms ------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [loss_module, pair_module])
+@pytest.mark.parametrize(
+  "module", [loss_module, pair_module, separation_module]
+)
 def test_the_examples_are_true(module):
   assert doctest.testmod(module).failed == 0
 
@@ -406,6 +411,57 @@ def test_the_intended_separation_is_the_mean_of_the_bounded_kernel(scale):
     np.testing.assert_allclose(
       value, np.mean(delta / (np.array(d) + delta)), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("scale", [0.3, None])
+def test_models_are_as_far_apart_as_their_views_on_the_mean(scale):
+  features = random_features(40, 5, 3, 4)
+  far = {
+    (a, b): np.mean([square(*pair) for pair in zip(A, B, strict=True)])
+    for a, A in enumerate(features)
+    for b, B in enumerate(features)
+    if a < b and not alike(LABELS, a, b)
+  }
+  _, within = separation_pairs(features, LABELS)
+  got = separation(
+    jnp.float32(features), labels=LABELS, objective="models", scale=scale
+  )
+  d = np.array(list(far.values()))
+  delta = 0.05 * (scale or np.mean(d))
+  np.testing.assert_allclose(
+    got.between, np.mean(delta / (d + delta)), rtol=1e-5
+  )
+  d = np.array(within)
+  np.testing.assert_allclose(
+    got.within, np.mean(delta / (d + delta)), rtol=1e-5
+  )
+
+
+def test_models_are_contrasted_by_their_views_on_the_mean():
+  features = random_features(41, 5, 3, 4)
+  labels = np.array([3, 3, 0, 0, -1])
+  got = separation(
+    jnp.float32(features), labels=labels, objective="contrast"
+  ).between
+  nearness = np.einsum("avd,bvd->ab", features, features) / 3 / 0.1
+  terms = []
+  for a, other in ((0, 1), (1, 0), (2, 3), (3, 2)):
+    rest = np.delete(nearness[a], a)
+    terms.append(np.log(np.exp(rest).sum()) - nearness[a, other])
+  np.testing.assert_allclose(got, np.mean(terms), rtol=1e-5)
+
+
+def test_only_whole_models_want_views_that_see_what_others_do_not():
+  """Of four models each view parts two halves, twice the same or crosswise."""
+  same = jnp.eye(2)[jnp.array([[0, 0], [0, 0], [1, 1], [1, 1]])]
+  cross = jnp.eye(2)[jnp.array([[0, 0], [0, 1], [1, 0], [1, 1]])]
+  for objective in ("intent", "models"):
+    parted = separation(cross, objective=objective, scale=0.02).between
+    alike = separation(same, objective=objective, scale=0.02).between
+    if objective == "models":  # two halves each way are four models
+      assert parted < 0.01 < 0.33 < alike
+    else:
+      assert alike < 0.34 < 0.41 < parted
 
 
 @pytest.mark.usefixtures("_x64")

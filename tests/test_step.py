@@ -20,7 +20,8 @@ from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import RenderConfig, Triangles, render
 from dr3d.training.guard import coverage_guard, variance_floor, view_repulsion
-from dr3d.training.loss import batch_separation_loss, prototype_loss
+from dr3d.training.loss import prototype_loss
+from dr3d.training.separation import batch_separation_loss
 from dr3d.training.state import PARTS, OptimizerConfig, make_state, select_parts
 from dr3d.training.step import LossConfig, train_step
 from dr3d.view import make_views

@@ -237,6 +237,62 @@ def test_views_move_in_one_of_so_many_steps(
   assert seen == moves
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+  """A run that explores, the viewpoints of its steps, and those chosen."""
+  workdir = tmp_path_factory.mktemp("explored")
+  step, find = module.train_step, module.find_viewpoints
+  seen, found = [], []
+
+  def train_step(state, *args, moves_views, **how):
+    seen.append((np.asarray(state.views.quaternion), moves_views))
+    return step(state, *args, moves_views=moves_views, **how)
+
+  def find_viewpoints(*args, **how):
+    found.append(find(*args, **how))
+    return found[-1]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(module, "train_step", train_step)
+    patch.setattr(module, "find_viewpoints", find_viewpoints)
+    pipeline = call(workdir, EXPLORING)
+  return workdir, pipeline, seen, found
+
+
+EXPLORING = dataclasses.replace(
+  CONFIG,
+  checkpoint_every=2,
+  # G all but stays where it begins.
+  optimizer=dataclasses.replace(
+    CONFIG.optimizer, steps=6, explore=4, render_rate=1e-9
+  ),
+)
+
+
+def test_a_run_that_explores_looks_from_everywhere_and_then_chooses(explored):
+  _, pipeline, seen, (chosen,) = explored
+  quaternions = {tuple(quaternion.ravel()): moves for quaternion, moves in seen}
+  # A step that overflowed is made again; four explore, and G moves in two.
+  assert sorted(quaternions.values()) == [False] * 4 + [True] * 2
+  np.testing.assert_array_equal(
+    next(quaternion for quaternion, moves in seen if moves), chosen
+  )
+  np.testing.assert_allclose(pipeline.views.quaternion, chosen, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [4, 5])
+def test_a_run_cut_short_about_its_choice_makes_the_same(
+  explored, step, tmp_path, monkeypatch
+):
+  workdir, pipeline, *_ = explored
+  with monkeypatch.context() as patch:
+    interrupt_at(patch, step)
+    with pytest.raises(KeyboardInterrupt):
+      call(tmp_path, EXPLORING)
+  assert_same_pipeline(call(tmp_path, EXPLORING), pipeline)
+  assert read_log(tmp_path) == read_log(workdir)
+
+
 # ----- resuming --------------------------------------------------------------
 
 
@@ -457,6 +513,9 @@ def test_a_run_that_cannot_start_says_why(tmp_path):
     call(tmp_path, with_batch(model_count=2, models_per_class=3))
   with pytest.raises(ValueError, match="whitening must be between 0 and 1"):
     call(tmp_path, dataclasses.replace(CONFIG, whitening=2.0))
+  task = dataclasses.replace(EXPLORING, loss=LossConfig(objective="task"))
+  with pytest.raises(ValueError, match=r"explore .* by L_G"):
+    call(tmp_path, task)
   odd = dataclasses.replace(CONFIG.optimizer, trainable=("weather",))
   with pytest.raises(ValueError, match="weather"):
     call(tmp_path / "odd", dataclasses.replace(CONFIG, optimizer=odd))

@@ -1,13 +1,13 @@
-"""What T and G learn from: Eq. 1 to 3b of WO 2021/178001, and beside them.
+"""What T learns from: Eq. 1 and 2 of WO 2021/178001, and beside them.
 
 `B` models, `N` views of a model, `D` feature size, `M = B·N` images in a
 batch, `K` classes. T minimises a task loss: the triplet ratio (Eq. 1 and 2),
-the supervised contrastive loss, or that of class prototypes; G minimises the
-separation loss (Eq. 3, 3a, 3b) on the features of a frozen T. In the formulas
+the supervised contrastive loss, or that of class prototypes. In the formulas
 a, p, n are the features of anchor, positive and negative, d² is a squared
 distance, ε a margin.
 
 Which images are positives and negatives of each other: `dr3d.training.pair`.
+What G learns from: `dr3d.training.separation`.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from dr3d.distance import squared_distance, to_unit
 from dr3d.training.margin import Margin, expand_margin
 from dr3d.training.pair import relate_images, stack_pair
 
-_SMALLEST = 1e-6  # the constant in Eq. 3a and 3b
+_SMALLEST = 1e-6  # of a denominator
 _ANCHORS_AT_ONCE = 8  # bounds the triplets in memory to 8·M²
 
 
@@ -40,25 +40,6 @@ class TaskLoss:
   loss: jax.Array
   active: jax.Array
   count: jax.Array
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class SeparationLoss:
-  """What G minimises, with its two terms and a measurement.
-
-  Attributes:
-    loss: scalar: `between + within` (Eq. 3).
-    between: scalar: over pairs of images of unlike models (Eq. 3a).
-    within: scalar: over pairs of images of one model (Eq. 3b).
-    distance: scalar without gradient: mean squared distance of all those
-      pairs; its running mean is the `scale` of the next steps.
-  """
-
-  loss: jax.Array
-  between: jax.Array
-  within: jax.Array
-  distance: jax.Array
 
 
 def triplet_ratio(
@@ -292,102 +273,6 @@ def prototype_loss(
     jnp.sum(wrong & images) / divisor,
     count,
   )
-
-
-def pair_separation_loss(
-  features_a: jax.Array,
-  features_b: jax.Array,
-  *,
-  objective: Literal["intent", "literal"] = "intent",
-  scale: float | jax.Array = 2.0,
-) -> SeparationLoss:
-  """Eq. 3 for two models: images that look alike to a frozen T.
-
-  Args:
-    features_a: [N, D]: features of model A's images.
-    features_b: [N, D]: of model B's.
-    objective: as in `batch_separation_loss`.
-    scale: the same.
-
-  Returns:
-    The loss and its terms: `between` over the N² pairs of an image of A and
-    one of B, `within` over the pairs inside A and inside B.
-
-  Raises:
-    ValueError: shapes do not fit, or `objective` is unknown.
-
-  References:
-    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029].
-  """
-  features = stack_pair(features_a, features_b)
-  return batch_separation_loss(features, objective=objective, scale=scale)
-
-
-def batch_separation_loss(
-  features: jax.Array,
-  *,
-  labels: jax.Array | None = None,
-  objective: Literal["intent", "literal"] = "intent",
-  scale: float | jax.Array = 2.0,
-) -> SeparationLoss:
-  """Eq. 3 over a batch: images that look alike to a frozen T.
-
-  "intent" is the mean of δ/(d² + δ), δ = 0.05·`scale`, for each term: in
-  [0, 1], 1 where images are alike, and no slope steeper than 0.65/√δ. "literal"
-  is the sum of 1 − 1/(d² + 1e-6). Every pair of images counts once. A pair
-  of unlike models enters `between`, one of a single model `within`, one of
-  two models of one class neither.
-
-  Args:
-    features: [B, N, D]: features of rendered images; the gradient goes to the
-      renderer, T's parameters are the caller's to freeze.
-    labels: int [B], or None, as in `batch_triplet_loss`.
-    objective: "intent" or "literal".
-    scale: scalar: running mean of `distance`, without gradient. 2 is the
-      expectation for unit vectors that have nothing in common.
-
-  Returns:
-    The loss and its terms; a term without a pair is 0.
-
-  Raises:
-    ValueError: shapes do not fit, or `objective` is unknown.
-
-  References:
-    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029]. Printed is "literal", whose
-    minimum is d = 0, images alike, and where one near-equal pair outweighs
-    all others by 1e6. "intent" does what the text says; for δ = 1e-6 it is
-    the mean of 1e-6·(1 − printed term). Counting a pair twice, or one term
-    more than the other, would be a weight: the caller's, on the two terms.
-
-  Example:
-    >>> features = jnp.eye(2)[:, None, :]  # two models, one view: d² = 2
-    >>> print(batch_separation_loss(features, scale=10.0).between)
-    0.2
-  """
-  if objective not in ("intent", "literal"):
-    raise ValueError(
-      f"objective must be 'intent' or 'literal', got {objective!r}"
-    )
-  pairs = relate_images(features, labels)
-  images = features.reshape(-1, features.shape[-1])
-  square = squared_distance(images, images)
-  if objective == "intent":
-    delta = jnp.maximum(0.05 * jax.lax.stop_gradient(scale), _SMALLEST)
-    kernel = delta / (square + delta)
-    between = _average(kernel, pairs.negative)
-    within = _average(kernel, pairs.within)
-  else:
-    kernel = 1 - 1 / (square + _SMALLEST)
-    between = jnp.sum(kernel, where=pairs.negative) / 2  # a pair stands twice
-    within = jnp.sum(kernel, where=pairs.within) / 2
-  distance = _average(square, pairs.negative | pairs.within)
-  distance = jax.lax.stop_gradient(distance)
-  return SeparationLoss(between + within, between, within, distance)
-
-
-def _average(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Mean of the values under the mask, 0 where it is empty."""
-  return jnp.sum(values, where=mask) / jnp.maximum(jnp.sum(mask), 1)
 
 
 def _mine_anchor(

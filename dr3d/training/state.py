@@ -25,6 +25,9 @@ class OptimizerConfig:
     trainable: the parts of θ_G that move, of `PARTS`; the others are frozen.
     render_every: G moves in one of so many steps; 1 is the patent's way. G has
       few parameters, and its gradient costs as much as the rest of a step.
+    explore: steps at the start under viewpoints drawn at random, after which G
+      goes on from those that L_G chooses, see `explore.find_viewpoints`; with
+      0 it begins where the pipeline has them.
     average: decay of the running means of θ_T and θ_G that are kept.
     steps: length of the schedule.
   """
@@ -34,6 +37,7 @@ class OptimizerConfig:
   render_rate: float = 1e-3
   trainable: tuple[str, ...] = PARTS
   render_every: int = 4
+  explore: int = 0
   average: float = 0.99
   steps: int = 600
 

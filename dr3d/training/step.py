@@ -29,12 +29,12 @@ from dr3d.training.guard import (
   view_repulsion,
 )
 from dr3d.training.loss import (
-  batch_separation_loss,
   batch_triplet_loss,
   contrastive_loss,
   prototype_loss,
 )
 from dr3d.training.margin import make_margin
+from dr3d.training.separation import Objective, batch_separation_loss
 from dr3d.training.state import OptimizerConfig, State, move, select_parts
 from dr3d.view import take_views
 
@@ -67,7 +67,7 @@ class LossConfig:
   margin: Literal["unit", "patent"] = "unit"
   temperature: float = 0.1
   smoothing: float = 0.1
-  objective: Literal["intent", "literal", "task"] = "intent"
+  objective: Objective | Literal["task"] = "intent"
   within: float = 0.0
   spread: float = 0.5
   repulsion: float = 1.0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tqdm
@@ -23,14 +24,16 @@ from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.augment import AugmentConfig
 from dr3d.training.batch import BatchConfig, Sampler, number_classes
+from dr3d.training.explore import find_viewpoints
 from dr3d.training.state import OptimizerConfig, State, make_state
 from dr3d.training.step import LossConfig, train_step
 from dr3d.training.workdir import Log, claim
-from dr3d.view import Views, take_views
+from dr3d.view import Views, random_views, take_views
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
 WHITENED = 2048  # models at most that the whitening is fitted to
+EXPLORED = 256  # models at most that viewpoints are chosen for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,11 @@ def train(
     raise ValueError(
       f"whitening must be between 0 and 1, got {config.whitening}."
     )
+  if config.optimizer.explore and config.loss.objective == "task":
+    raise ValueError(
+      "optimizer.explore chooses viewpoints by L_G, and loss.objective is"
+      ' "task".'
+    )
   if init is not None and init.config != config.pipeline:
     raise ValueError(
       "a training that starts from a pipeline keeps its configuration:"
@@ -153,16 +161,23 @@ def train(
       collapsed = _count_collapsed(log.rows)
       for step in range(done, steps):
         begin = time.perf_counter()
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
+        explores = step < config.optimizer.explore
+        if explores:
+          state = _turn_views(state, random_views(key, count=state.views.count))
         state, metrics, budget = _step_in_budget(
           state,
           models.take(sampler(step)),
           sampler.draw_views(step, state.views.count),
-          jax.random.fold_in(jax.random.key(config.seed), step),
+          key,
           config=config,
           budget=budget,
           devices=devices,
-          moves_views=_moves_views(step, config.optimizer),
+          moves_views=not explores and _moves_views(step, config.optimizer),
         )
+        if step + 1 == config.optimizer.explore:
+          chosen = _choose_viewpoints(state, meshes, classes, sampler, config)
+          state = _turn_views(state, chosen)
         row = {name: float(value) for name, value in metrics.items()}
         _check_finite(row, step + 1)
         collapsed = collapsed + 1 if row["spread"] < COLLAPSED else 0
@@ -263,6 +278,34 @@ def _restore(checkpoints: ocp.CheckpointManager, state: State) -> State:
 
 def _moves_views(step: int, config: OptimizerConfig) -> bool:
   return bool(config.trainable) and step % config.render_every == 0
+
+
+def _turn_views(state: State, quaternion: jax.Array | np.ndarray) -> State:
+  """The state with other viewpoints, which are the mean of those so far."""
+  views = dataclasses.replace(state.views, quaternion=jnp.asarray(quaternion))
+  mean = dataclasses.replace(state.mean_views, quaternion=views.quaternion)
+  return dataclasses.replace(state, views=views, mean_views=mean)
+
+
+def _choose_viewpoints(
+  state: State,
+  meshes: Sequence[Mesh],
+  classes: np.ndarray,
+  sampler: Sampler,
+  config: TrainConfig,
+) -> np.ndarray:
+  """Where G is to begin, by the models of some batches."""
+  batches = [sampler(step) for step in range(-(-EXPLORED // sampler.size))]
+  some = np.unique(np.concatenate(batches))
+  assert config.loss.objective != "task"  # refused before the first step
+  return find_viewpoints(
+    Pipeline(config.pipeline, state.views, state.mean_weights),
+    [meshes[i] for i in some],
+    classes[some],
+    count=state.views.count,
+    objective=config.loss.objective,
+    seed=config.seed,
+  )
 
 
 def _step_in_budget(
