@@ -271,12 +271,14 @@ EXPLORING = dataclasses.replace(
 
 def test_a_run_that_explores_looks_from_everywhere_and_then_chooses(explored):
   _, pipeline, seen, (chosen,) = explored
-  quaternions = {tuple(quaternion.ravel()): moves for quaternion, moves in seen}
-  # A step that overflowed is made again; four explore, and G moves in two.
-  assert sorted(quaternions.values()) == [False] * 4 + [True] * 2
-  np.testing.assert_array_equal(
-    next(quaternion for quaternion, moves in seen if moves), chosen
-  )
+  # A step that overflowed is made again.
+  around = [places for places, moves in seen if not moves]
+  settled = [places for places, moves in seen if moves]
+  assert len({places.tobytes() for places in around}) == 4
+  assert [moves for _, moves in seen] == sorted(moves for _, moves in seen)
+  assert len(settled) >= 2
+  for places in settled:
+    np.testing.assert_allclose(places, chosen, atol=1e-6)
   np.testing.assert_allclose(pipeline.views.quaternion, chosen, atol=1e-4)
 
 
