@@ -11,8 +11,7 @@ step. From there it goes on, for each number of views, under viewpoints that are
 * `task`: moved by the loss of T (MVTN), from those of the sphere;
 * `literal`: moved by L_G as it is printed, from those of the sphere;
 * `images`: moved by L_G as it is meant, image by image, from the same;
-* `models`: chosen by L_G between models, then moved by it;
-* `learned`: chosen by the contrast between models, then moved by it.
+* `learned`: chosen by L_G between models, then moved by it.
 
 Lights, cameras and material stay. Prints mAP, the mean over queries and seeds,
 and how far each is behind or ahead of `learned`, with the interval of 95 % of
@@ -41,8 +40,7 @@ OBJECTIVES = {
   "task": "task",
   "literal": "literal",
   "images": "intent",
-  "models": "models",
-  "learned": "contrast",
+  "learned": "models",
 }
 
 MOST = 12  # viewpoints that L_G chooses; for fewer the first of them are taken
@@ -166,9 +164,6 @@ def _train(workdir, known, *, kind, count, seed):
   match kind:
     case "learned":
       quaternion = around.views.quaternion[:count]
-    case "models":
-      path = workdir.parent / f"models_{seed}.npy"
-      quaternion = _choose(around, known, path, seed)[:count]
     case "ring":
       quaternion = ring_views(count)
     case "random":
@@ -202,7 +197,7 @@ def _train_around(workdir, known, seed):
   """T that has seen models from everywhere, and what L_G then chooses."""
   from dr3d.training.train import train
 
-  config = _configure(seed, objective="contrast")
+  config = _configure(seed, objective="models")
   config = dataclasses.replace(
     config,
     pipeline=dataclasses.replace(
@@ -215,35 +210,12 @@ def _train_around(workdir, known, seed):
   return train(*known, config=config, workdir=workdir, progress=False)
 
 
-def _choose(around, known, path, seed):
-  """What L_G between models chooses, kept at a path."""
-  from dr3d.training.batch import number_classes
-  from dr3d.training.explore import find_viewpoints
-  from dr3d.training.train import EXPLORED
-
-  if path.exists():
-    return np.load(path)
-  meshes, labels = known
-  some = np.random.default_rng(seed).permutation(len(meshes))[:EXPLORED]
-  quaternion = find_viewpoints(
-    around,
-    [meshes[i] for i in some],
-    number_classes(labels)[some],
-    count=around.views.count,
-    objective="models",
-    seed=seed,
-  )
-  np.save(path, quaternion)
-  return quaternion
-
-
 def _configure(seed, *, objective):
   from dr3d.training.train import TrainConfig
 
   base = TrainConfig(seed=seed)
   return dataclasses.replace(
     base,
-    # The contrast of models wants two of a class.
     batch=dataclasses.replace(base.batch, models_per_class=2),
     loss=dataclasses.replace(base.loss, objective=objective),
   )

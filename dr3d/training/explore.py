@@ -1,9 +1,7 @@
 """Where G begins: of many viewpoints those that tell the models apart.
 
-The gradient of L_G leads no farther than to the next hollow, and at views along
-a model's axes, about which most parts are symmetric, it all but vanishes. Where
-T has seen models from everywhere, L_G can be read off at as many viewpoints as
-one likes.
+The gradient of L_G leads no farther than to the next hollow. Where T has seen
+models from everywhere, L_G can be read off at as many viewpoints as one likes.
 """
 
 import dataclasses
@@ -16,7 +14,7 @@ import numpy as np
 from dr3d.mesh import Mesh
 from dr3d.pipeline import Pipeline
 from dr3d.training.separation import Objective, batch_separation_loss
-from dr3d.view import make_views, random_views
+from dr3d.view import random_views, take_views
 
 Array = jax.Array
 
@@ -37,8 +35,8 @@ def find_viewpoints(
   the least L_G, whose δ follows the mean distance under the very views.
 
   Args:
-    pipeline: its T, which should have seen models from everywhere; its lights
-      and cameras are those to begin with.
+    pipeline: its T, which should have seen models from everywhere, sees each
+      candidate by the camera and lights of its first view.
     meshes: models to tell apart.
     classes: int `[B]`, class of each model.
     count: N, viewpoints to find; at most `candidates`.
@@ -62,12 +60,11 @@ def find_viewpoints(
       f"count must be between 1 and candidates = {candidates}, got {count}."
     )
   quaternion = random_views(jax.random.key(seed), count=candidates)
+  first = take_views(pipeline.views, np.zeros(candidates, int))
   everywhere = dataclasses.replace(
     pipeline,
     config=dataclasses.replace(pipeline.config, view_count=candidates),
-    views=make_views(
-      quaternion, colored=pipeline.views.light.intensity.shape[1] == 3
-    ),
+    views=dataclasses.replace(first, quaternion=quaternion),
   )
   features = jnp.asarray(everywhere.embed(list(meshes)))
   chosen = choose_views(

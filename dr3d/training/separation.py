@@ -1,4 +1,4 @@
-"""What G learns from: Eq. 3, 3a, 3b of WO 2021/178001, and beside them.
+"""What G learns from: Eq. 3 of WO 2021/178001, as printed and as meant.
 
 `B` models, `N` views of a model, `D` feature size, `M = B·N` images. G
 minimises the separation loss on the features of a frozen T: images, or whole
@@ -12,12 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from dr3d.distance import squared_distance
-from dr3d.training.loss import contrastive_loss
 from dr3d.training.pair import relate_images, stack_pair
 
-Objective = Literal["intent", "models", "contrast", "literal"]
+Objective = Literal["intent", "models", "literal"]
 
-OBJECTIVES: tuple[Objective, ...] = ("intent", "models", "contrast", "literal")
+OBJECTIVES: tuple[Objective, ...] = ("intent", "models", "literal")
 
 _SMALLEST = 1e-6  # the constant in Eq. 3a and 3b
 
@@ -127,9 +126,9 @@ def batch_separation_loss(
   pairs = relate_images(features, labels)
   images = features.reshape(-1, features.shape[-1])
   square = squared_distance(images, images)
-  count = features.shape[1]
-  models = features.reshape(len(features), -1)
-  if objective in ("models", "contrast"):
+  if objective == "models":
+    count = features.shape[1]
+    models = features.reshape(len(features), -1)
     apart = squared_distance(models, models) / count
     unlike = pairs.negative[::count, ::count]
     distance = _average(apart, unlike)
@@ -144,12 +143,8 @@ def batch_separation_loss(
   else:
     scale = distance if scale is None else jax.lax.stop_gradient(scale)
     delta = jnp.maximum(0.05 * scale, _SMALLEST)
+    between = _average(delta / (apart + delta), unlike)
     within = _average(delta / (square + delta), pairs.within)
-    if objective == "contrast":
-      whole = models[:, None] / count**0.5
-      between = contrastive_loss(whole, labels=labels).loss
-    else:
-      between = _average(delta / (apart + delta), unlike)
   return SeparationLoss(between + within, between, within, distance)
 
 
