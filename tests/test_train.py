@@ -393,6 +393,41 @@ def test_a_run_that_is_killed_at_random_moments_ends_the_same(run, tmp_path):
       np.testing.assert_allclose(got[name], true[name], rtol=1e-4, atol=1e-5)
 
 
+EIGHT_MODELS_THREE_VIEWS = """
+import dataclasses, sys, jax
+sys.path.insert(0, sys.argv[1])
+import test_train as t
+assert len(jax.devices()) == 4
+optimizer = dataclasses.replace(t.CONFIG.optimizer, steps=1, trainable=())
+pipeline = dataclasses.replace(t.CONFIG.pipeline, view_count=3)
+config = dataclasses.replace(
+  t.CONFIG,
+  optimizer=optimizer,
+  pipeline=pipeline,
+  augmentation=None,
+  whitening=0.0,
+)
+meshes, _ = t.make_models()
+trained = t.call(sys.argv[2], config)
+assert trained.embed(meshes[:1]).shape == (1, 3, 16)
+"""
+
+
+def test_what_is_trained_on_four_devices_embeds_on_three(tmp_path):
+  tests = pathlib.Path(__file__).parent
+  done = subprocess.run(
+    [sys.executable, "-c", EIGHT_MODELS_THREE_VIEWS, tests, tmp_path],
+    env={
+      **os.environ,
+      "PYTHONPATH": str(tests.parent),
+      "JAX_NUM_CPU_DEVICES": "4",
+    },
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+
+
 def test_another_run_does_not_get_the_directory(run, monkeypatch):
   workdir = run.workdir
   monkeypatch.setattr(module, "train_step", None)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tqdm
@@ -164,7 +163,10 @@ def train(
         key = jax.random.fold_in(jax.random.key(config.seed), step)
         explores = step < config.optimizer.explore
         if explores:
-          state = _turn_views(state, random_views(key, count=state.views.count))
+          turn = jax.random.fold_in(key, step)
+          state = _turn_views(
+            state, random_views(turn, count=state.views.count)
+          )
         state, metrics, budget = _step_in_budget(
           state,
           models.take(sampler(step)),
@@ -190,7 +192,7 @@ def train(
           args=ocp.args.StandardSave(state),
           force=step + 1 == steps,
         )
-  pipeline = Pipeline(config.pipeline, state.mean_views, state.mean_weights)
+  pipeline = _take_pipeline(state, config)
   if config.whitening:
     rng = np.random.default_rng(config.seed)
     some = rng.permutation(len(meshes))[:WHITENED]
@@ -282,9 +284,16 @@ def _moves_views(step: int, config: OptimizerConfig) -> bool:
 
 def _turn_views(state: State, quaternion: jax.Array | np.ndarray) -> State:
   """The state with other viewpoints, which are the mean of those so far."""
-  views = dataclasses.replace(state.views, quaternion=jnp.asarray(quaternion))
-  mean = dataclasses.replace(state.mean_views, quaternion=views.quaternion)
+  quaternion = jax.device_put(quaternion, state.views.quaternion.sharding)
+  views = dataclasses.replace(state.views, quaternion=quaternion)
+  mean = dataclasses.replace(state.mean_views, quaternion=quaternion)
   return dataclasses.replace(state, views=views, mean_views=mean)
+
+
+def _take_pipeline(state: State, config: TrainConfig) -> Pipeline:
+  """The running means, off the devices: a pipeline picks devices of its own."""
+  views, weights = jax.device_get((state.mean_views, state.mean_weights))
+  return Pipeline(config.pipeline, views, weights)
 
 
 def _choose_viewpoints(
@@ -299,7 +308,7 @@ def _choose_viewpoints(
   some = np.unique(np.concatenate(batches))
   assert config.loss.objective != "task"  # refused before the first step
   return find_viewpoints(
-    Pipeline(config.pipeline, state.views, state.mean_weights),
+    _take_pipeline(state, config),
     [meshes[i] for i in some],
     classes[some],
     count=state.views.count,
