@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import tqdm
@@ -284,9 +285,10 @@ def _moves_views(step: int, config: OptimizerConfig) -> bool:
 
 def _turn_views(state: State, quaternion: jax.Array | np.ndarray) -> State:
   """The state with other viewpoints, which are the mean of those so far."""
-  quaternion = jax.device_put(quaternion, state.views.quaternion.sharding)
-  views = dataclasses.replace(state.views, quaternion=quaternion)
-  mean = dataclasses.replace(state.mean_views, quaternion=quaternion)
+  place = state.views.quaternion.sharding
+  turned = jax.device_put(jnp.asarray(quaternion), place)
+  views = dataclasses.replace(state.views, quaternion=turned)
+  mean = dataclasses.replace(state.mean_views, quaternion=turned)
   return dataclasses.replace(state, views=views, mean_views=mean)
 
 
