@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import trimesh
+from test_loss import random_features
 
 from dr3d.embed import EmbedConfig
 from dr3d.mesh import make_mesh
@@ -13,11 +14,6 @@ from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.render import RenderConfig
 from dr3d.training.explore import choose_views, find_viewpoints
 from dr3d.training.separation import OBJECTIVES, batch_separation_loss
-
-
-def random_features(*shape):
-  z = np.random.default_rng(3).normal(size=shape)
-  return jnp.float32(z / np.linalg.norm(z, axis=-1, keepdims=True))
 
 
 def loss(features, classes, views, objective):
@@ -31,7 +27,7 @@ def loss(features, classes, views, objective):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_each_view_is_the_best_beside_those_before_it(objective):
-  features = random_features(6, 5, 3)
+  features = jnp.float32(random_features(3, 6, 5, 3))
   classes = jnp.array([0, 0, 1, 2, -1, -1])
   chosen = choose_views(features, classes, count=4, objective=objective)
   assert len(set(chosen)) == 4

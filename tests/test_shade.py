@@ -349,10 +349,8 @@ def test_an_orthographic_picture_in_float32_agrees_with_float64():
   assert np.abs(single - double).mean() < 1e-4
 
 
-@pytest.mark.parametrize(
-  ("camera", "framing"),
-  [("perspective", "sphere"), ("orthographic", "object")],
-)
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("framing", ["sphere", "object"])
 def test_singular_scenes_are_finite(camera, framing):
   views = make_views(np.zeros((2, 4)))
   light = dataclasses.replace(

@@ -343,25 +343,23 @@ def test_a_run_cut_short_before_its_pipeline_was_saved_saves_it(
   assert read_log(tmp_path) == read_log(run.workdir)
 
 
-SCRIPT = """
+CALL = """
 import sys, jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-sys.path.insert(0, sys.argv[2])
 import test_train
-test_train.call(sys.argv[3])
+test_train.call(sys.argv[2])
 """
 
 
-def start(cache, workdir):
+def start(script, *arguments, devices):
+  """A process of its own, to which the processor is so many devices."""
   tests = pathlib.Path(__file__).parent
   return subprocess.Popen(
-    [sys.executable, "-c", SCRIPT, cache, tests, workdir],
-    # As many devices as here: they decide in what order floats are summed, and
-    # a command that another test called may have asked for more.
+    [sys.executable, "-c", script, *arguments],
     env={
       **os.environ,
-      "PYTHONPATH": str(tests.parent),
-      "JAX_NUM_CPU_DEVICES": str(jax.local_device_count("cpu")),
+      "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}",
+      "JAX_NUM_CPU_DEVICES": str(devices),
     },
     stderr=subprocess.PIPE,
     text=True,
@@ -371,8 +369,11 @@ def start(cache, workdir):
 def test_a_run_that_is_killed_at_random_moments_ends_the_same(run, tmp_path):
   log = tmp_path / "run" / "log.jsonl"
   rng = np.random.default_rng(time.time_ns())
+  # As many devices as here: they decide in what order floats are summed, and
+  # a command that another test called may have asked for more.
+  devices = jax.local_device_count("cpu")
   for kill_after in np.sort(rng.integers(1, STEPS - 5, 2)):
-    process = start(run.cache, tmp_path / "run")
+    process = start(CALL, run.cache, tmp_path / "run", devices=devices)
     while process.poll() is None:
       if log.exists() and len(log.read_text().splitlines()) >= kill_after:
         time.sleep(rng.uniform(0, 0.1))
@@ -381,7 +382,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_the_same(run, tmp_path):
       time.sleep(0.005)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, f"after {kill_after}"
-  process = start(run.cache, tmp_path / "run")
+  process = start(CALL, run.cache, tmp_path / "run", devices=devices)
   _, errors = process.communicate()
   assert process.returncode == 0, errors
   expected = read_log(run.workdir)
@@ -395,37 +396,25 @@ def test_a_run_that_is_killed_at_random_moments_ends_the_same(run, tmp_path):
 
 EIGHT_MODELS_THREE_VIEWS = """
 import dataclasses, sys, jax
-sys.path.insert(0, sys.argv[1])
 import test_train as t
 assert len(jax.devices()) == 4
-optimizer = dataclasses.replace(t.CONFIG.optimizer, steps=1, trainable=())
-pipeline = dataclasses.replace(t.CONFIG.pipeline, view_count=3)
 config = dataclasses.replace(
   t.CONFIG,
-  optimizer=optimizer,
-  pipeline=pipeline,
+  optimizer=dataclasses.replace(t.CONFIG.optimizer, steps=1, trainable=()),
+  pipeline=dataclasses.replace(t.CONFIG.pipeline, view_count=3),
   augmentation=None,
   whitening=0.0,
 )
 meshes, _ = t.make_models()
-trained = t.call(sys.argv[2], config)
+trained = t.call(sys.argv[1], config)
 assert trained.embed(meshes[:1]).shape == (1, 3, 16)
 """
 
 
 def test_what_is_trained_on_four_devices_embeds_on_three(tmp_path):
-  tests = pathlib.Path(__file__).parent
-  done = subprocess.run(
-    [sys.executable, "-c", EIGHT_MODELS_THREE_VIEWS, tests, tmp_path],
-    env={
-      **os.environ,
-      "PYTHONPATH": str(tests.parent),
-      "JAX_NUM_CPU_DEVICES": "4",
-    },
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
+  process = start(EIGHT_MODELS_THREE_VIEWS, tmp_path, devices=4)
+  _, errors = process.communicate()
+  assert process.returncode == 0, errors
 
 
 def test_another_run_does_not_get_the_directory(run, monkeypatch):
@@ -559,6 +548,9 @@ def test_a_run_that_cannot_start_says_why(tmp_path):
   task = dataclasses.replace(EXPLORING, loss=LossConfig(objective="task"))
   with pytest.raises(ValueError, match=r"explore .* by L_G"):
     call(tmp_path, task)
+  longer = dataclasses.replace(EXPLORING.optimizer, explore=7)
+  with pytest.raises(ValueError, match=r"at most optimizer.steps = 6, got 7"):
+    call(tmp_path, dataclasses.replace(EXPLORING, optimizer=longer))
   odd = dataclasses.replace(CONFIG.optimizer, trainable=("weather",))
   with pytest.raises(ValueError, match="weather"):
     call(tmp_path / "odd", dataclasses.replace(CONFIG, optimizer=odd))

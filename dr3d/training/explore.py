@@ -18,6 +18,8 @@ from dr3d.view import random_views, take_views
 
 Array = jax.Array
 
+CANDIDATES = 64  # viewpoints drawn, if not more are to be found
+
 
 def find_viewpoints(
   pipeline: Pipeline,
@@ -25,7 +27,7 @@ def find_viewpoints(
   classes: np.ndarray,
   *,
   count: int,
-  candidates: int = 64,
+  candidates: int = CANDIDATES,
   objective: Objective = "models",
   seed: int = 0,
 ) -> np.ndarray:

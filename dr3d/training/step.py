@@ -73,6 +73,11 @@ class LossConfig:
   repulsion: float = 1.0
   coverage: float = 1.0
 
+  @property
+  def separation(self) -> Objective:
+    """The L_G that is measured, and moves G unless T's loss does."""
+    return "intent" if self.objective == "task" else self.objective
+
 
 @functools.partial(
   jax.jit,
@@ -215,7 +220,7 @@ def _gradients(
     terms = batch_separation_loss(
       features,
       labels=labels,
-      objective="intent" if is_task else loss.objective,
+      objective=loss.separation,
       scale=distance,
     )
     return terms.between + loss.within * terms.within, terms

@@ -24,7 +24,7 @@ from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.augment import AugmentConfig
 from dr3d.training.batch import BatchConfig, Sampler, number_classes
-from dr3d.training.explore import find_viewpoints
+from dr3d.training.explore import CANDIDATES, find_viewpoints
 from dr3d.training.state import OptimizerConfig, State, make_state
 from dr3d.training.step import LossConfig, train_step
 from dr3d.training.workdir import Log, claim
@@ -112,6 +112,11 @@ def train(
     raise ValueError(
       "optimizer.explore chooses viewpoints by L_G, and loss.objective is"
       ' "task".'
+    )
+  if config.optimizer.explore > config.optimizer.steps:
+    raise ValueError(
+      f"optimizer.explore must be at most optimizer.steps ="
+      f" {config.optimizer.steps}, got {config.optimizer.explore}."
     )
   if init is not None and init.config != config.pipeline:
     raise ValueError(
@@ -308,13 +313,13 @@ def _choose_viewpoints(
   """Where G is to begin, by the models of some batches."""
   batches = [sampler(step) for step in range(-(-EXPLORED // sampler.size))]
   some = np.unique(np.concatenate(batches))
-  assert config.loss.objective != "task"  # refused before the first step
   return find_viewpoints(
     _take_pipeline(state, config),
     [meshes[i] for i in some],
     classes[some],
     count=state.views.count,
-    objective=config.loss.objective,
+    candidates=max(CANDIDATES, 2 * state.views.count),
+    objective=config.loss.separation,
     seed=config.seed,
   )
 
