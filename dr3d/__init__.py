@@ -84,9 +84,10 @@ if TYPE_CHECKING:
   from dr3d.search.query import Answer, Match, Prediction
   from dr3d.search.reader import Reader
   from dr3d.training.augment import AugmentConfig
+  from dr3d.training.config import TrainConfig
   from dr3d.training.state import OptimizerConfig
   from dr3d.training.step import LossConfig
-  from dr3d.training.train import TrainConfig, train
+  from dr3d.training.train import train
   from dr3d.view import (
     Light,
     Material,
@@ -193,7 +194,7 @@ _HOME = {
   "RenderConfig": "render",
   "Report": "search.intake",
   "ServiceError": "error",
-  "TrainConfig": "training.train",
+  "TrainConfig": "training.config",
   "TrainingError": "error",
   "Triangles": "render",
   "Views": "view",

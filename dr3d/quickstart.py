@@ -26,8 +26,9 @@ from dr3d.reading import Reading, read_models
 from dr3d.sample import split, unpack
 from dr3d.search.database import Database
 from dr3d.table import format_table
+from dr3d.training.config import TrainConfig
 from dr3d.training.state import OptimizerConfig
-from dr3d.training.train import TrainConfig, train
+from dr3d.training.train import train
 
 HELD_OUT = 2  # parts of each class that are asked for
 PICTURED = 8  # queries on the contact sheet

@@ -211,7 +211,7 @@ def _train_around(workdir, known, seed):
 
 
 def _configure(seed, *, objective):
-  from dr3d.training.train import TrainConfig
+  from dr3d.training.config import TrainConfig
 
   base = TrainConfig(seed=seed)
   return dataclasses.replace(

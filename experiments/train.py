@@ -28,7 +28,8 @@ flags.mark_flag_as_required("config")
 
 def main(_) -> None:
   environment.prepare(verbosity=-2)
-  from dr3d.training.train import TrainConfig, train
+  from dr3d.training.config import TrainConfig
+  from dr3d.training.train import train
 
   config = from_values(TrainConfig, CONFIG.value.to_dict())
   files = read_splits(DATA.value, INDEX.value)["train"]

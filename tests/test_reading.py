@@ -39,7 +39,8 @@ def test_columns_of_a_table_are_as_wide_as_their_widest_cell():
 
 
 def test_a_configuration_survives_the_way_through_plain_values():
-  from dr3d.training.train import OptimizerConfig, TrainConfig
+  from dr3d.training.config import TrainConfig
+  from dr3d.training.state import OptimizerConfig
 
   config = TrainConfig(
     seed=3, augmentation=None, optimizer=OptimizerConfig(trainable=("light",))
@@ -58,7 +59,7 @@ def test_a_configuration_survives_the_way_through_plain_values():
   ],
 )
 def test_a_wrong_setting_is_named(values, message):
-  from dr3d.training.train import TrainConfig
+  from dr3d.training.config import TrainConfig
 
   with pytest.raises(ValueError, match=f"no TrainConfig.*{message}"):
     from_values(TrainConfig, values)

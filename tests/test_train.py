@@ -25,9 +25,10 @@ from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget, Usage
 from dr3d.render import RenderConfig
 from dr3d.training.batch import BatchConfig, Sampler, number_classes
+from dr3d.training.config import TrainConfig
 from dr3d.training.state import OptimizerConfig
 from dr3d.training.step import LossConfig
-from dr3d.training.train import TrainConfig, train
+from dr3d.training.train import train
 from dr3d.view import make_views, ring_views
 from dr3d.whitening import fit_whitening
 

@@ -12,7 +12,7 @@ from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline
-  from dr3d.training.train import TrainConfig
+  from dr3d.training.config import TrainConfig
 
 PARTS = ("viewpoint", "camera", "light", "material")
 
@@ -61,7 +61,7 @@ def run(flags: Any, files: list[str]) -> int:
 
 def make_config(flags: Any) -> "TrainConfig":
   """What the flags say, as the configuration of a run."""
-  from dr3d.training.train import TrainConfig
+  from dr3d.training.config import TrainConfig
 
   base = TrainConfig()
   replace = dataclasses.replace
@@ -88,7 +88,7 @@ def _go_on(config: "TrainConfig", init: "Pipeline") -> "TrainConfig":
   Raises:
     Dr3dError: a flag asks for what the pipeline has otherwise.
   """
-  from dr3d.training.train import TrainConfig
+  from dr3d.training.config import TrainConfig
 
   usual, own = TrainConfig().pipeline, init.config
   for flag, asked, default, value in (

@@ -19,14 +19,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dr3d.device import share_devices
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
-from dr3d.pipeline import HEADROOM, Pipeline, PipelineConfig
+from dr3d.pipeline import HEADROOM, Pipeline
 from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
-from dr3d.training.augment import AugmentConfig
-from dr3d.training.batch import BatchConfig, Sampler, number_classes
+from dr3d.training.batch import Sampler, number_classes
+from dr3d.training.config import TrainConfig, check_config
 from dr3d.training.explore import CANDIDATES, find_viewpoints
 from dr3d.training.state import OptimizerConfig, State, make_state
-from dr3d.training.step import LossConfig, train_step
+from dr3d.training.step import train_step
 from dr3d.training.workdir import Log, claim
 from dr3d.view import Views, random_views, take_views
 
@@ -34,37 +34,6 @@ COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
 WHITENED = 2048  # models at most that the whitening is fitted to
 EXPLORED = 256  # models at most that viewpoints are chosen for
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-  """A training run.
-
-  Attributes:
-    batch: what a step looks at.
-    seed: of everything random.
-    checkpoint_every: steps between checkpoints.
-    pipeline: G and T.
-    loss: what they minimise.
-    optimizer: how they move, and how many steps.
-    augmentation: what is done to the models; None for nothing.
-    whitening: power of the whitening of T's vectors at the end, see
-      `whitening.fit_whitening`; 0 for none. It tells apart models of classes
-      that T has not seen.
-  """
-
-  batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
-  seed: int = 0
-  checkpoint_every: int = 100
-  pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
-  loss: LossConfig = dataclasses.field(default_factory=LossConfig)
-  optimizer: OptimizerConfig = dataclasses.field(
-    default_factory=OptimizerConfig
-  )
-  augmentation: AugmentConfig | None = dataclasses.field(
-    default_factory=AugmentConfig
-  )
-  whitening: float = 0.0
 
 
 def train(
@@ -99,30 +68,7 @@ def train(
     TrainingError: too few models, a working directory of another run, a
       collapse, or a number that is not finite.
   """
-  if config.pipeline.embed.attention and config.batch.view_count is not None:
-    raise ValueError(
-      "attention goes over all views: batch.view_count must be None, got"
-      f" {config.batch.view_count}."
-    )
-  if not 0 <= config.whitening <= 1:
-    raise ValueError(
-      f"whitening must be between 0 and 1, got {config.whitening}."
-    )
-  if config.optimizer.explore and config.loss.objective == "task":
-    raise ValueError(
-      "optimizer.explore chooses viewpoints by L_G, and loss.objective is"
-      ' "task".'
-    )
-  if config.optimizer.explore > config.optimizer.steps:
-    raise ValueError(
-      f"optimizer.explore must be at most optimizer.steps ="
-      f" {config.optimizer.steps}, got {config.optimizer.explore}."
-    )
-  if init is not None and init.config != config.pipeline:
-    raise ValueError(
-      "a training that starts from a pipeline keeps its configuration:"
-      " config.pipeline must be init.config."
-    )
+  check_config(config, init)
   workdir = pathlib.Path(workdir).absolute()
   classes = number_classes(labels)
   sampler = Sampler(classes, config=config.batch, seed=config.seed)
@@ -184,7 +130,7 @@ def train(
           moves_views=not explores and _moves_views(step, config.optimizer),
         )
         if step + 1 == config.optimizer.explore:
-          chosen = _choose_viewpoints(state, meshes, classes, sampler, config)
+          chosen = _choose_viewpoints(state, meshes, classes, config)
           state = _turn_views(state, chosen)
         row = {name: float(value) for name, value in metrics.items()}
         _check_finite(row, step + 1)
@@ -307,12 +253,10 @@ def _choose_viewpoints(
   state: State,
   meshes: Sequence[Mesh],
   classes: np.ndarray,
-  sampler: Sampler,
   config: TrainConfig,
 ) -> np.ndarray:
-  """Where G is to begin, by the models of some batches."""
-  batches = [sampler(step) for step in range(-(-EXPLORED // sampler.size))]
-  some = np.unique(np.concatenate(batches))
+  """Where G is to begin, by some of the models."""
+  some = np.random.default_rng(config.seed).permutation(len(meshes))[:EXPLORED]
   return find_viewpoints(
     _take_pipeline(state, config),
     [meshes[i] for i in some],

@@ -14,7 +14,7 @@ contrastive loss, which compares the batch with itself, works.
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
-from dr3d.training.train import TrainConfig
+from dr3d.training.config import TrainConfig
 
 
 def get_config() -> ConfigDict:

@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 
 from dr3d.config import to_values
 from dr3d.training.batch import BatchConfig
-from dr3d.training.train import LossConfig, OptimizerConfig, TrainConfig
+from dr3d.training.config import TrainConfig
+from dr3d.training.state import OptimizerConfig
+from dr3d.training.step import LossConfig
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,8 @@ to that of learned viewpoints.
 from ml_collections import ConfigDict
 
 from dr3d.config import to_values
-from dr3d.training.train import OptimizerConfig, TrainConfig
+from dr3d.training.config import TrainConfig
+from dr3d.training.state import OptimizerConfig
 
 
 def get_config() -> ConfigDict:
