@@ -377,6 +377,21 @@ def test_train_goes_on_from_a_pipeline(
   assert "which --views cannot change" in err
 
 
+def test_exploring_chooses_viewpoints_that_tell_models_apart(
+  run, trained, models, tmp_path
+):
+  flags = (f"--models={models}", f"--workdir={tmp_path}", "--steps=7")
+  assert run("train", *flags, "--explore=3")[0] == 0
+  config = trained[0][2]
+  assert (config.optimizer.explore, config.loss.objective) == (3, "models")
+  assert run("train", *flags, "--explore=8") == (
+    1,
+    "",
+    "dr3d: --explore is a part of the training, at most --steps=7, got 8.\n",
+  )
+  assert len(trained) == 1
+
+
 def test_freeze_all_leaves_nothing_to_g(run, trained, models, tmp_path):
   run("train", f"--models={models}", f"--workdir={tmp_path}", "--freeze=all")
   assert trained[0][2].optimizer.trainable == ()

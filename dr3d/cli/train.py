@@ -60,13 +60,22 @@ def run(flags: Any, files: list[str]) -> int:
 
 
 def make_config(flags: Any) -> "TrainConfig":
-  """What the flags say, as the configuration of a run."""
+  """What the flags say, as the configuration of a run.
+
+  Raises:
+    Dr3dError: flags that contradict each other.
+  """
   from dr3d.training.config import TrainConfig
 
   base = TrainConfig()
   replace = dataclasses.replace
   frozen = PARTS if "all" in flags.freeze else flags.freeze
   moving = tuple(part for part in PARTS if part not in frozen)
+  if flags.explore > flags.steps:
+    raise Dr3dError(
+      f"--explore is a part of the training, at most --steps={flags.steps}, got"
+      f" {flags.explore}."
+    )
   pipeline = base.pipeline
   return replace(
     base,
@@ -78,7 +87,13 @@ def make_config(flags: Any) -> "TrainConfig":
       face_budget=flags.faces,
       render=replace(pipeline.render, size=flags.size),
     ),
-    optimizer=replace(base.optimizer, steps=flags.steps, trainable=moving),
+    loss=replace(base.loss, objective="models") if flags.explore else base.loss,
+    optimizer=replace(
+      base.optimizer,
+      steps=flags.steps,
+      explore=flags.explore,
+      trainable=moving,
+    ),
   )
 
 
@@ -165,6 +180,15 @@ VERB = Verb(
       "NAME",
       "principal",
       choices=("principal", "file"),
+    ),
+    Flag(
+      "explore",
+      "Steps at the start in which models are seen from everywhere. After them"
+      " the viewpoints are chosen that tell models apart, and learned on.",
+      "N",
+      0,
+      "integer",
+      least=0,
     ),
     Flag(
       "freeze",
