@@ -49,10 +49,37 @@ def read_splits(
   return splits
 
 
+def halve_classes(
+  splits: dict[str, list[ModelFile]],
+) -> dict[str, list[ModelFile]]:
+  """Every second class to learn from, and the others to search.
+
+  Args:
+    splits: from `read_splits`.
+
+  Returns:
+    `seen`, the files of the train split of every second class, in the order of
+    their names, and `unseen`, all files of the other classes.
+
+  Raises:
+    LabelError: there is no train split.
+  """
+  if "train" not in splits:
+    raise LabelError('no file is of the split "train", to be learned from.')
+  every = [file for files in splits.values() for file in files]
+  chosen = set(sorted({file.label for file in every})[::2])
+  return {
+    "seen": [file for file in splits["train"] if file.label in chosen],
+    "unseen": [file for file in every if file.label not in chosen],
+  }
+
+
 def lay_out(
   splits: dict[str, list[ModelFile]], directory: pathlib.Path
 ) -> None:
   """Links the files of each split as `directory/split/class/name`.
+
+  Each of these folders gets an `index.csv`, by which it can be trained on.
 
   Args:
     splits: from `read_splits`.
@@ -63,6 +90,8 @@ def lay_out(
   """
   made: dict[pathlib.Path, str] = {}
   for split, files in splits.items():
+    (directory / split).mkdir(parents=True, exist_ok=True)
+    rows = [_COLUMNS]
     for file in files:
       path = directory / split / file.label / pathlib.Path(file.name).name
       if path in made:
@@ -74,3 +103,6 @@ def lay_out(
       path.parent.mkdir(parents=True, exist_ok=True)
       path.unlink(missing_ok=True)
       path.symlink_to(file.path.resolve())
+      rows.append((file.label, f"{file.label}/{path.name}", "train"))
+    with (directory / split / "index.csv").open("w", newline="") as table:
+      csv.writer(table).writerows(rows)

@@ -2,7 +2,7 @@ import pytest
 
 from dr3d.error import LabelError
 from dr3d.folder import ModelFile
-from experiments.partition import lay_out, read_splits
+from experiments.partition import halve_classes, lay_out, read_splits
 
 
 def write_table(path, text):
@@ -66,6 +66,30 @@ def test_splits_are_laid_out_as_folders_of_classes(tmp_path):
     ("test/nut/b.stl", "more/b.stl"),
     ("train/nut/a.stl", "a.stl"),
   ]
+  (again,) = read_splits(tmp_path / "out" / "test").values()
+  assert [(file.label, file.name) for file in again] == [
+    ("nut", "nut/b.stl"),
+    ("bolt", "bolt/c.stl"),
+  ]
+  assert again[1].path.read_text() == "c.stl"
+
+
+def test_halves_share_no_class_and_only_training_files_are_seen(tmp_path):
+  def files(*names):
+    return [ModelFile(tmp_path / n, n, n.split("/")[0]) for n in names]
+
+  halves = halve_classes(
+    {
+      "train": files("nut/a", "bolt/a", "axle/a"),
+      "test": files("axle/b", "bolt/b", "nut/b"),
+    }
+  )
+  assert halves == {
+    "seen": files("nut/a", "axle/a"),
+    "unseen": files("bolt/a", "bolt/b"),
+  }
+  with pytest.raises(LabelError, match='of the split "train"'):
+    halve_classes({"test": files("nut/a")})
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
