@@ -31,6 +31,7 @@ from absl import app, flags
 
 from dr3d.cli import environment, report
 from dr3d.table import format_table
+from experiments.partition import second_classes
 
 # What moves each, and nothing where it is fixed.
 OBJECTIVES = {
@@ -104,7 +105,7 @@ def _split(root, table):
   """Labels and files of every second class, and of the others."""
   with pathlib.Path(table or root / "index.csv").open(newline="") as file:
     rows = [(row["class"], root / row["file"]) for row in csv.DictReader(file)]
-  chosen = set(sorted({label for label, _ in rows})[::2])
+  chosen = second_classes(label for label, _ in rows)
   seen = [row for row in rows if row[0] in chosen]
   return seen, [row for row in rows if row[0] not in chosen]
 

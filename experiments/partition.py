@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+from collections.abc import Iterable
 
 from dr3d.error import LabelError
 from dr3d.folder import ModelFile
@@ -49,6 +50,11 @@ def read_splits(
   return splits
 
 
+def second_classes(labels: Iterable[str]) -> set[str]:
+  """Every second class, in the order of their names."""
+  return set(sorted(set(labels))[::2])
+
+
 def halve_classes(
   splits: dict[str, list[ModelFile]],
 ) -> dict[str, list[ModelFile]]:
@@ -58,8 +64,8 @@ def halve_classes(
     splits: from `read_splits`.
 
   Returns:
-    `seen`, the files of the train split of every second class, in the order of
-    their names, and `unseen`, all files of the other classes.
+    `seen`, the files of the train split of `second_classes`, and `unseen`, all
+    files of the other classes.
 
   Raises:
     LabelError: there is no train split.
@@ -67,7 +73,7 @@ def halve_classes(
   if "train" not in splits:
     raise LabelError('no file is of the split "train", to be learned from.')
   every = [file for files in splits.values() for file in files]
-  chosen = set(sorted({file.label for file in every})[::2])
+  chosen = second_classes(file.label for file in every)
   return {
     "seen": [file for file in splits["train"] if file.label in chosen],
     "unseen": [file for file in every if file.label not in chosen],

@@ -18,7 +18,7 @@ from dr3d.view import random_views, take_views
 
 Array = jax.Array
 
-CANDIDATES = 64  # viewpoints drawn, if not more are to be found
+CANDIDATES = 64  # viewpoints drawn at least, and twice as many as are found
 
 
 def find_viewpoints(
@@ -27,7 +27,7 @@ def find_viewpoints(
   classes: np.ndarray,
   *,
   count: int,
-  candidates: int = CANDIDATES,
+  candidates: int | None = None,
   objective: Objective = "models",
   seed: int = 0,
 ) -> np.ndarray:
@@ -42,7 +42,8 @@ def find_viewpoints(
     meshes: models to tell apart.
     classes: int `[B]`, class of each model.
     count: N, viewpoints to find; at most `candidates`.
-    candidates: viewpoints drawn, uniform over all rotations.
+    candidates: viewpoints drawn, uniform over all rotations; 64, or twice
+      `count` if that is more, where None.
     objective: as in `separation.batch_separation_loss`.
     seed: of the viewpoints drawn.
 
@@ -57,6 +58,8 @@ def find_viewpoints(
     WO 2021/178001, Eq. 3 [0027–0029] for the loss; the choice is not in the
     patent.
   """
+  if candidates is None:
+    candidates = max(CANDIDATES, 2 * count)
   if not 1 <= count <= candidates:
     raise ValueError(
       f"count must be between 1 and candidates = {candidates}, got {count}."

@@ -24,7 +24,7 @@ from dr3d.raster import Budget
 from dr3d.render import Triangles, fit_budget, stack_meshes
 from dr3d.training.batch import Sampler, number_classes
 from dr3d.training.config import TrainConfig, check_config
-from dr3d.training.explore import CANDIDATES, find_viewpoints
+from dr3d.training.explore import find_viewpoints
 from dr3d.training.state import OptimizerConfig, State, make_state
 from dr3d.training.step import train_step
 from dr3d.training.workdir import Log, claim
@@ -146,8 +146,7 @@ def train(
         )
   pipeline = _take_pipeline(state, config)
   if config.whitening:
-    rng = np.random.default_rng(config.seed)
-    some = rng.permutation(len(meshes))[:WHITENED]
+    some = _draw_models(len(meshes), WHITENED, config)
     pipeline = pipeline.whitened(
       [meshes[i] for i in some], power=config.whitening
     )
@@ -249,6 +248,11 @@ def _take_pipeline(state: State, config: TrainConfig) -> Pipeline:
   return Pipeline(config.pipeline, views, weights)
 
 
+def _draw_models(count: int, most: int, config: TrainConfig) -> np.ndarray:
+  """Numbers of the models, in random order, or of so many at the most."""
+  return np.random.default_rng(config.seed).permutation(count)[:most]
+
+
 def _choose_viewpoints(
   state: State,
   meshes: Sequence[Mesh],
@@ -256,13 +260,12 @@ def _choose_viewpoints(
   config: TrainConfig,
 ) -> np.ndarray:
   """Where G is to begin, by some of the models."""
-  some = np.random.default_rng(config.seed).permutation(len(meshes))[:EXPLORED]
+  some = _draw_models(len(meshes), EXPLORED, config)
   return find_viewpoints(
     _take_pipeline(state, config),
     [meshes[i] for i in some],
     classes[some],
     count=state.views.count,
-    candidates=max(CANDIDATES, 2 * state.views.count),
     objective=config.loss.separation,
     seed=config.seed,
   )
