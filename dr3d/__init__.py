@@ -81,8 +81,9 @@ if TYPE_CHECKING:
   from dr3d.search.condition import Condition
   from dr3d.search.database import Database
   from dr3d.search.intake import Report
-  from dr3d.search.query import Answer, Match, Prediction
+  from dr3d.search.query import Answer, Match
   from dr3d.search.reader import Reader
+  from dr3d.search.vote import Prediction
   from dr3d.training.augment import AugmentConfig
   from dr3d.training.config import TrainConfig
   from dr3d.training.state import OptimizerConfig
@@ -189,7 +190,7 @@ _HOME = {
   "PipelineConfig": "pipeline",
   "PipelineError": "error",
   "PointLight": "view",
-  "Prediction": "search.query",
+  "Prediction": "search.vote",
   "Reader": "search.reader",
   "RenderConfig": "render",
   "Report": "search.intake",

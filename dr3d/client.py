@@ -20,7 +20,8 @@ from dr3d.search.catalogue import Model
 from dr3d.search.condition import Condition
 from dr3d.search.duplicate import Group, Member
 from dr3d.search.intake import Failure, Report
-from dr3d.search.query import Answer, Match, Prediction
+from dr3d.search.query import Answer, Match
+from dr3d.search.vote import Prediction
 
 T = TypeVar("T")
 
@@ -283,7 +284,8 @@ def _read_model(model: Mapping[str, Any]) -> Model:
 
 def _pick(kind: type[T], values: Mapping[str, Any]) -> T:
   """Makes a dataclass of those values that are fields of it."""
-  names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+  known = dataclasses.fields(kind)  # type: ignore[arg-type]
+  names = {field.name for field in known if field.init}
   fields = {name: values[name] for name in names & values.keys()}
   if fields.get("extent") is not None:
     fields["extent"] = tuple(fields["extent"])

@@ -264,6 +264,23 @@ def test_views_that_disagree_make_no_reliable_match(visit, folder):
   expect(page.locator("#told")).to_contain_text("No reliable match")
 
 
+def test_what_strangers_reach_too_makes_no_reliable_match(visit, folder):
+  page = visit()
+
+  def doubt(route):
+    answer = route.fetch()
+    values = answer.json()
+    values["prediction"] |= {"reliable": False, "doubt": "strangers"}
+    route.fulfill(response=answer, json=values)
+
+  page.route("**/api/query*", doubt)
+  ask(page, folder / "found.stl")
+  text = page.locator(".notice.doubt").inner_text()
+  assert "No reliable match" in text
+  assert "plate has 100" in text
+  assert "of a kind not known here" in text
+
+
 def test_a_search_goes_on_from_a_match(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")

@@ -532,7 +532,9 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
     f"dr3d: {entry['error']}" for entry in (first, third)
   ]
   assert set(second) == {"query", "prediction", "matches"}
-  assert set(second["prediction"]) == {"label", "confidence", "reliable"}
+  assert set(second["prediction"]) == {
+    *("label", "confidence", "doubt", "reliable")
+  }
   fields = {field.name for field in dataclasses.fields(dr3d.Match)}
   assert {"rank", "model", "label", "score", "votes"} < fields
   assert [set(match) for match in second["matches"]] == [fields] * 3
@@ -543,6 +545,7 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   assert second["prediction"] == {
     "label": "flat",
     "confidence": 1.0,
+    "doubt": "",
     "reliable": True,
   }
 

@@ -161,7 +161,24 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
     answer = find_matches(vectors[i], gallery, k=39, exclude=[names[i]])
     assert [names[m] for m in order[i]] == [m.model for m in answer.matches]
     assert outcome.predictions[i] == answer.prediction.label
-    assert outcome.confidence[i] == answer.prediction.confidence
+    prediction = answer.prediction
+    assert outcome.findings.confidence[i] == prediction.confidence
+    assert outcome.findings.score[i] == pytest.approx(
+      answer.matches[0].score, abs=1e-6
+    )
+    others = [
+      n for n, label in zip(names, labels, strict=True) if label != labels[i]
+    ]
+    strange = find_matches(vectors[i], gallery, only=others)
+    assert outcome.strange.confidence[i] == strange.prediction.confidence
+  measured = gallery.measure_trust("posed")
+  for mine, its in zip(
+    (outcome.trust.strangers, outcome.trust.fellows),
+    (measured.strangers, measured.fellows),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(mine.confidence, its.confidence)
+    np.testing.assert_allclose(mine.score, its.score, atol=1e-6)
   relevant = np.array(labels)[:, None] == np.array(labels)
   hits = np.take_along_axis(relevant, order, axis=1)
   for name, values in metric.measure(hits).items():
@@ -505,6 +522,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
       "vote",
       "accepted",
       "right",
+      "strangers",
     ]
   )
   rows = list(csv.DictReader(rankings.open()))

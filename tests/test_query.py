@@ -9,13 +9,8 @@ import pytest
 
 from dr3d.search import candidate
 from dr3d.search.index import Index
-from dr3d.search.query import (
-  Answer,
-  Match,
-  Prediction,
-  find_matches,
-  make_gallery,
-)
+from dr3d.search.query import Answer, Match, find_matches, make_gallery
+from dr3d.search.vote import VOTES, Prediction
 
 
 def unit(vectors):
@@ -103,7 +98,7 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 ):
   # Nearest: 10° → a (0°), 55° → a (60°), 110° → b (100°).
   answer = find_best(at(10, 55, 110), plane)
-  assert answer.prediction == Prediction("nut", 2 / 3, False)
+  assert answer.prediction == Prediction("nut", 2 / 3, VOTES)
   assert [(m.rank, m.model, m.label, m.votes) for m in answer.matches] == [
     (1, "a", "nut", 2),
     (2, "b", "bolt", 1),
@@ -120,9 +115,7 @@ def test_reliable_is_a_matter_of_the_threshold(plane):
   for threshold, reliable in ((0.67, False), (2 / 3, True), (0.5, True)):
     answer = find_best(at(10, 55, 110), plane, threshold=threshold)
     assert answer.prediction.reliable is reliable
-  assert find_best(at(1, 2, 61), plane).prediction == Prediction(
-    "nut", 1.0, True
-  )
+  assert find_best(at(1, 2, 61), plane).prediction == Prediction("nut", 1.0)
 
 
 def test_labels_are_voted_for_across_models(plane):
@@ -137,7 +130,7 @@ def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
   assert find_best(at(100, 5), plane).prediction.label == "bolt"
   assert find_best(at(105, 0), plane).prediction.label == "nut"
   assert find_best(at(100, 0), plane).prediction == Prediction(
-    "bolt", 0.5, False
+    "bolt", 0.5, VOTES
   )
 
 
@@ -146,9 +139,9 @@ def test_a_model_without_a_label_has_votes_but_predicts_nothing():
   gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
   answer = find_best(at(1, 9, 95), gallery)
   assert [(m.model, m.votes) for m in answer.matches] == [("a", 2), ("b", 1)]
-  assert answer.prediction == Prediction("bolt", 1 / 3, False)
+  assert answer.prediction == Prediction("bolt", 1 / 3, VOTES)
   answer = find_best(at(1, 9, 11), gallery, threshold=0)
-  assert answer.prediction == Prediction("", 0.0, False)
+  assert answer.prediction == Prediction("", 0.0, VOTES)
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +274,7 @@ def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
 
 def test_with_all_excluded_there_is_no_match_and_no_prediction(plane):
   assert find_best(at(3), plane, exclude=["a", "b", "c"]) == Answer(
-    Prediction("", 0.0, False), ()
+    Prediction("", 0.0, VOTES), ()
   )
 
 
@@ -398,7 +391,12 @@ def test_scann_gives_the_models_it_finds_the_exact_score_and_votes():
 def test_an_answer_is_ready_for_json(plane):
   answer = find_best(at(10, 55, 110), plane, k=1)
   assert json.loads(json.dumps(dataclasses.asdict(answer))) == {
-    "prediction": {"label": "nut", "confidence": 2 / 3, "reliable": False},
+    "prediction": {
+      "label": "nut",
+      "confidence": 2 / 3,
+      "doubt": "votes",
+      "reliable": False,
+    },
     "matches": [
       {
         "rank": 1,
@@ -422,7 +420,7 @@ def test_a_gallery_of_one_model_answers_with_it():
   gallery = make_gallery(at(30)[None], ["only"], ["pin"])
   answer = find_best(at(210), gallery, k=10)
   assert answer.matches == (Match(1, "only", "pin", -1.0, 1, 1, 1),)
-  assert answer.prediction == Prediction("pin", 1.0, True)
+  assert answer.prediction == Prediction("pin", 1.0)
 
 
 def test_what_does_not_fit_is_refused(plane):

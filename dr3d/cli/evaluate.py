@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, UsageError, Verb
-from dr3d.search.query import RELIABLE
+from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline
@@ -85,9 +85,10 @@ VERB = Verb(
     table in percent, each mean with its interval below: NN, the first model
     is of the query's class; FT and ST, the share of its class among the first
     so many, and twice so many, as the class has; E, of the first 32; DCG;
-    mAP; vote, the label by vote is right; accepted, the vote reaches the
-    threshold; right, the share of right ones among the accepted. micro is the
-    mean over queries, macro over classes.
+    mAP; vote, the label by vote is right; accepted, the answer is
+    reliable as dr3d query has it; right, the share of right ones among the
+    accepted; strangers, the share that would be accepted were all models of
+    their label missing. micro is the mean over queries, macro over classes.
 
     The methods are pipeline, that of the database; untrained, the same
     network with random weights under views that never moved; lfd, the light
@@ -150,7 +151,7 @@ VERB = Verb(
     ),
     Flag(
       "threshold",
-      "Share of the votes from which a label is accepted.",
+      "Share of the votes from which an answer is reliable.",
       "SHARE",
       RELIABLE,
       "number",

@@ -26,6 +26,7 @@ COLUMNS = (
   "prediction",
   "confidence",
   "reliable",
+  "doubt",
   "rank",
   "model",
   "label",
@@ -245,6 +246,8 @@ def format_entry(entry: dict[str, Any]) -> str:
   prediction = entry["prediction"]
   share = f"{prediction['confidence']:.0%} of the votes"
   trust = "reliable" if prediction["reliable"] else "not reliable"
+  if prediction["doubt"] == "strangers":
+    trust += ": models of other kinds come as near"
   label = prediction["label"] or "no label"
   rows = [
     (
@@ -300,7 +303,10 @@ VERB = Verb(
   details="""
     Each picture of a file votes for the model with the picture most like it;
     the label with most votes is the prediction. Models are ranked by their
-    score, the mean likeness of the pictures, at most 1. The first matches are
+    score, the mean likeness of the pictures, at most 1. A prediction is called
+    reliable where eleven of twelve pictures agree, and the first match is more
+    alike than those that nine in ten models of the database find without their
+    label: a part of a kind that it lacks comes as near. The first matches are
     also laid upon the file, as they are and mirrored: the remark tells where
     that shows the same shape, and its scale.
 
@@ -311,11 +317,12 @@ VERB = Verb(
     --same-size they are compared at their true sizes.
 
     With --json, stdout is one JSON document: a list with, for each file,
-    query, prediction {label, confidence, reliable} and matches [{rank, model,
-    label, score, votes, query_view, view, extent, scale, distance, mirrored,
-    difference}]; a file that failed has error instead. query_view and view are
-    the numbers of the two views that are most alike, extent is in mm. The exit
-    status is 0 where every file was answered and 1 where one failed.
+    query, prediction {label, confidence, reliable, doubt} and matches [{rank,
+    model, label, score, votes, query_view, view, extent, scale, distance,
+    mirrored, difference}]; a file that failed has error instead. query_view
+    and view are the numbers of the two views that are most alike, extent is in
+    mm. The exit status is 0 where every file was answered and 1 where one
+    failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl

@@ -170,8 +170,8 @@ def _draw_coverage(evaluation: Evaluation) -> str:
   curves = []
   for i, outcome in enumerate(outcomes):
     right = np.array(outcome.predictions) == truth
-    thresholds = np.unique(outcome.confidence)
-    accepted = outcome.confidence >= thresholds[:, None]
+    confidence = outcome.findings.confidence
+    accepted = confidence >= np.unique(confidence)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
     curves.append(Curve(outcome.method, coverage, accuracy, i))

@@ -16,7 +16,7 @@ from dr3d.evaluation.protocol import Protocol
 from dr3d.evaluation.side import Side
 from dr3d.evaluation.trial import SEARCHES, Outcome, Sink, Trial, run_trial
 from dr3d.folder import ModelFile
-from dr3d.search.query import RELIABLE
+from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
   from dr3d.pipeline import Pipeline
@@ -36,7 +36,8 @@ class EvaluateConfig:
     methods: of `method.NAMES`, or folders of other trained pipelines.
     likeness: how sets of vectors are compared; see `likeness.KINDS`.
     views: views of a pipeline that count, spread best; all where None.
-    threshold: confidence from which a vote is accepted.
+    threshold: confidence from which an answer is accepted, if it is nearer than
+      strangers come; see `search.trust`.
     searches: `trial.EXACT`, `trial.APPROXIMATE` or both.
   """
 

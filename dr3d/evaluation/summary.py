@@ -10,11 +10,13 @@ from dr3d.evaluation import average
 from dr3d.evaluation.average import Estimate, Means
 from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.trial import Outcome, Trial
+from dr3d.search.trust import SHARE
 from dr3d.table import format_table
 
-VOTES = ("vote", "accepted", "right")
-"""Share of queries whose label by vote is right; share whose vote reaches the
-threshold; share of right ones among these."""
+VOTES = ("vote", "accepted", "right", "strangers")
+"""Share of queries whose label by vote is right; share whose answer is relied
+on; share of right ones among these; share whose answer would be relied on if
+all models of their label were missing."""
 
 
 def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
@@ -35,7 +37,8 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"likeness {config.likeness} of"
     f" {'all' if config.views is None else config.views} views",
-    f"votes accepted from {config.threshold:g}",
+    f"accepted from {config.threshold:g} of the votes, where nearer than"
+    f" {1 - SHARE:.0%} of strangers",
     "of equally like models the wrong one first",
     f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
     " queries",
@@ -79,21 +82,23 @@ def summarize(
   Args:
     outcome: of Q queries.
     trial: whose outcome it is.
-    threshold: confidence from which a vote is accepted.
+    threshold: confidence from which an answer is accepted.
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(trial.query_labels)
   right = np.array(outcome.predictions) == classes
-  # Rounding must not decide over 4 votes of 6 and a threshold of 2/3.
-  accepted = outcome.confidence >= threshold - 1e-9
+  floor = outcome.trust.find_floor(threshold)
+  accepted = outcome.findings.accept(threshold, floor)
   means = {
     name: average.average(values, classes, draws)
     for name, values in outcome.measures.items()
   }
-  vote, accept, precise = VOTES
+  vote, accept, precise, strange = VOTES
   means[vote] = average.average(right, classes, draws)
   means[accept] = average.average(accepted, classes, draws)
   means[precise] = average.average(right, classes, draws, weights=accepted)
+  fooled = outcome.strange.accept(threshold, floor)
+  means[strange] = average.average(fooled, classes, draws)
   return means
 
 

@@ -14,7 +14,8 @@ from dr3d.evaluation import metric
 from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
 from dr3d.evaluation.method import Method
 from dr3d.search import index as index_lib
-from dr3d.search.query import predict
+from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
+from dr3d.search.vote import predict
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
@@ -22,6 +23,7 @@ SEARCHES = (EXACT, APPROXIMATE)
 DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
 BEST = 8  # models of each list that are kept for pictures
 
+_NOTHING = Findings(np.zeros(0), np.zeros(0))
 _ROOM = 1 << 25  # likenesses of single vectors held at a time
 
 Sink = Callable[["Lists"], None]
@@ -86,7 +88,9 @@ class Outcome:
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
     predictions: Q labels by vote; empty where none was voted for.
-    confidence: [Q] share of the votes.
+    findings: of the Q queries: share of the votes, score of the first match.
+    strange: the same where all models of the query's label are left out.
+    trust: in the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
     score: of these, their likeness.
     votes: int, of these: how many parts of the query are nearest to them.
@@ -98,7 +102,9 @@ class Outcome:
   measures: dict[str, np.ndarray]
   precision: np.ndarray
   predictions: tuple[str, ...]
-  confidence: np.ndarray
+  findings: Findings
+  strange: Findings
+  trust: Trust
   best: np.ndarray
   score: np.ndarray
   votes: np.ndarray
@@ -141,6 +147,7 @@ def run_trial(
     index = build_approximate(gallery)
     if index is not None:
       indices[APPROXIMATE] = index
+  trust = _measure_trust(trial, method, gallery)
   seconds = 0.0
   parts: dict[str, list[Outcome]] = {search: [] for search in indices}
   for rows in _blocks(queries, gallery, method):
@@ -155,7 +162,7 @@ def run_trial(
       seen = likeness
       if index is not None:
         seen = _hide(likeness, ~look_up(index, queries[rows], len(gallery)))
-      outcome, lists = _rank(trial, rows, seen, kind=kind)
+      outcome, lists = _rank(trial, rows, seen, kind=kind, trust=trust)
       parts[search].append(outcome)
       if sink is not None:
         sink(dataclasses.replace(lists, method=method.name, search=search))
@@ -225,7 +232,7 @@ def _hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
 
 
 def _rank(
-  trial: Trial, rows: slice, likeness: Likeness, *, kind: str
+  trial: Trial, rows: slice, likeness: Likeness, *, kind: str, trust: Trust
 ) -> tuple[Outcome, Lists]:
   whole = add_votes(likeness) if kind == "vote" else likeness.whole
   relevant = trial.relevant(rows)
@@ -235,14 +242,19 @@ def _rank(
   hits = metric.take_hits(relevant, order)
   nearest = find_nearest(likeness.parts)
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
-  predictions = _vote(likeness.parts, nearest, trial.model_labels)
+  predictions, findings = _vote(likeness, trial.model_labels)
+  labels = np.array(trial.query_labels[rows])
+  known = _hide(likeness, labels[:, None] == trial.model_labels)
+  _, strange = _vote(known, trial.model_labels)
   outcome = Outcome(
     method="",
     search="",
     measures=metric.measure(hits),
     precision=metric.recall_precision(hits),
-    predictions=tuple(label for label, _ in predictions),
-    confidence=np.array([share for _, share in predictions]),
+    predictions=predictions,
+    findings=findings,
+    strange=strange,
+    trust=trust,
     best=order[:, :BEST],
     score=score[:, :BEST],
     votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
@@ -251,20 +263,50 @@ def _rank(
   return outcome, Lists(trial, "", "", rows.start, order, score)
 
 
+def _measure_trust(trial: Trial, method: Method, gallery: np.ndarray) -> Trust:
+  """As `trust.measure_trust`, by any method."""
+  labels = trial.model_labels
+  names = np.array(labels)
+  models = choose_models(labels)
+  strangers, fellows = [_NOTHING], [_NOTHING]
+  for rows in _blocks(gallery[models], gallery, method):
+    asked = models[rows]
+    likeness = method.compare(gallery[asked], gallery)
+    strange = _hide(likeness, names[asked, None] == names)
+    strangers.append(_vote(strange, labels)[1])
+    known = _hide(likeness, asked[:, None] == np.arange(len(names)))
+    found = _vote(known, labels)[1]
+    near = have_fellows(asked, labels)
+    fellows.append(Findings(found.confidence[near], found.score[near]))
+  return Trust(_stack(strangers), _stack(fellows))
+
+
+def _stack(findings: Sequence[Findings]) -> Findings:
+  """Of all queries from those of some."""
+  return Findings(
+    np.concatenate([several.confidence for several in findings]),
+    np.concatenate([several.score for several in findings]),
+  )
+
+
 def _vote(
-  parts: np.ndarray, nearest: np.ndarray, labels: tuple[str, ...]
-) -> list[tuple[str, float]]:
-  """Label and share of the votes of each query; parts are [q, P, B]."""
-  likeness = np.take_along_axis(parts, nearest[..., None], axis=2)[..., 0]
-  result = []
-  for models, values in zip(nearest, likeness, strict=True):
+  likeness: Likeness, labels: Sequence[str]
+) -> tuple[tuple[str, ...], Findings]:
+  """Labels of the queries by vote, and how sure they are."""
+  nearest = find_nearest(likeness.parts)
+  parts = np.take_along_axis(likeness.parts, nearest[..., None], axis=2)
+  votes = []
+  for models, values in zip(nearest, parts[..., 0], strict=True):
     voted = [
       labels[model] if value > -np.inf else ""
       for model, value in zip(models, values, strict=True)
     ]
-    prediction = predict(voted, values, threshold=0)
-    result.append((prediction.label, prediction.confidence))
-  return result
+    votes.append(predict(voted, values, threshold=0))
+  confidence = np.array([vote.confidence for vote in votes])
+  return (
+    tuple(vote.label for vote in votes),
+    Findings(confidence, likeness.whole.max(axis=1)),
+  )
 
 
 def _join(parts: list[Outcome]) -> Outcome:
@@ -280,8 +322,7 @@ def _join(parts: list[Outcome]) -> Outcome:
       for name in parts[0].measures
     },
     predictions=sum((part.predictions for part in parts), ()),
-    **{
-      name: stack(name)
-      for name in ("precision", "confidence", "best", "score", "votes")
-    },
+    findings=_stack([part.findings for part in parts]),
+    strange=_stack([part.strange for part in parts]),
+    **{name: stack(name) for name in ("precision", "best", "score", "votes")},
   )

@@ -24,6 +24,7 @@ from dr3d.search.condition import Condition
 from dr3d.search.query import Match
 from dr3d.search.relation import IDENTICAL
 from dr3d.search.snapshot import Snapshot, read_snapshot
+from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
   from dr3d.search import duplicate
@@ -224,7 +225,7 @@ class Archive:
     mesh: Any,
     *,
     k: int = 10,
-    threshold: float = query.RELIABLE,
+    threshold: float = RELIABLE,
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
@@ -237,7 +238,7 @@ class Archive:
       features: [N, D], what the pipeline made of the mesh.
       mesh: see `query`; for what follows as well.
       k: matches wanted.
-      threshold: from which a prediction is reliable.
+      threshold: below which a prediction is in doubt.
       exclude: names of models.
       condition: which models are searched.
       min_score: of a match.
@@ -285,7 +286,7 @@ class Archive:
     mesh: Any,
     *,
     k: int = 10,
-    threshold: float = query.RELIABLE,
+    threshold: float = RELIABLE,
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
@@ -298,7 +299,7 @@ class Archive:
       mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
         millimetre where sizes are compared.
       k: matches wanted, at least 1.
-      threshold: confidence, 0 to 1, from which a prediction is reliable.
+      threshold: confidence, 0 to 1, below which a prediction is in doubt.
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.

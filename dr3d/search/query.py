@@ -19,27 +19,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from dr3d.search import index as index_lib
-from dr3d.search.candidate import DECIMALS, KINDS, find_candidates
-
-# Share of the votes from which a prediction is called reliable: of held-out
-# parts, as filed and as scans, 99 % of such answers were right.
-RELIABLE = 0.91
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-  """What the query is, by vote.
-
-  Attributes:
-    label: the label with most votes; empty where no vote went to a labelled
-      model.
-    confidence: its share of the votes of all Q vectors, 0 to 1.
-    reliable: whether the confidence reaches the threshold of the query.
-  """
-
-  label: str
-  confidence: float
-  reliable: bool
+from dr3d.search.candidate import KINDS, find_candidates
+from dr3d.search.trust import Trust, measure_trust
+from dr3d.search.vote import RELIABLE, STRANGERS, Prediction, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +90,19 @@ class Gallery:
   labels: tuple[str, ...]
   features: np.ndarray
   index: index_lib.Index
+  _trust: dict[str, Trust] = dataclasses.field(
+    default_factory=dict, init=False, repr=False
+  )
+
+  def measure_trust(self, kind: str) -> Trust:
+    """How near a query has to come; worked out when it is first asked for.
+
+    Args:
+      kind: of likeness, one of `candidate.KINDS`.
+    """
+    if kind not in self._trust:
+      self._trust[kind] = measure_trust(self.features, self.labels, kind=kind)
+    return self._trust[kind]
 
 
 def make_gallery(
@@ -178,7 +173,7 @@ def find_matches(
     features: [Q, D] unit vectors of the query, Q at least 1.
     gallery: the models.
     k: matches wanted, at least 1.
-    threshold: confidence, 0 to 1, from which a prediction is called reliable.
+    threshold: confidence, 0 to 1, below which a prediction is in doubt.
     exclude: names of models that are to be left out, with all their vectors
       and votes; names that the gallery does not hold change nothing.
     only: names of the models that are searched; all where None.
@@ -224,7 +219,7 @@ def find_matches(
   )
   k = min(k, int(allowed.sum()))
   if not k:
-    return Answer(Prediction("", 0.0, False), ())
+    return Answer(predict([], np.zeros(0), threshold=threshold), ())
   found = find_candidates(
     features, gallery.features, gallery.index, k=k, allowed=allowed, kind=kind
   )
@@ -250,9 +245,12 @@ def find_matches(
         view=int(pair[1]) + 1,
       )
     )
-  return Answer(
-    predict(labels, likeness.max(axis=0), threshold=threshold), tuple(matches)
-  )
+  prediction = predict(labels, likeness.max(axis=0), threshold=threshold)
+  if prediction.reliable:
+    floor = gallery.measure_trust(kind).find_floor(threshold)
+    if score.max() <= floor:
+      prediction = dataclasses.replace(prediction, doubt=STRANGERS)
+  return Answer(prediction, tuple(matches))
 
 
 def find_neighbours(
@@ -281,33 +279,3 @@ def find_neighbours(
     best = [others[i] for i in order if others[i] != model][:count]
     found.append(tuple(gallery.names[i] for i in best))
   return found
-
-
-def predict(
-  labels: Sequence[str], similarity: np.ndarray, *, threshold: float
-) -> Prediction:
-  """Names the label with most of the votes.
-
-  Of equal ones that with the highest summed likeness, then the first by name.
-
-  Args:
-    labels: Q labels that are voted for; an empty one is a vote for none.
-    similarity: [Q], how alike each vote's model is.
-    threshold: confidence from which the prediction is reliable.
-  """
-  ballots: dict[str, list[float]] = {}
-  for label, cosine in zip(labels, similarity.tolist(), strict=True):
-    if label:
-      ballots.setdefault(label, []).append(cosine)
-  if not ballots:
-    return Prediction("", 0.0, False)
-  label = min(
-    ballots,
-    key=lambda name: (
-      -len(ballots[name]),
-      -round(sum(ballots[name]), DECIMALS),
-      name,
-    ),
-  )
-  confidence = len(ballots[label]) / len(labels)
-  return Prediction(label, confidence, confidence >= threshold)

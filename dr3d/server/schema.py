@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from dr3d.search import catalogue, duplicate, query
+from dr3d.search.vote import RELIABLE
 
 Extent = tuple[float, float, float]
 
@@ -88,7 +89,11 @@ class Prediction(BaseModel):
   label: str = Field(description="with most votes; empty for none")
   confidence: float = Field(description="its share of the votes, 0 to 1")
   reliable: bool
-  threshold: float = Field(description="confidence from which it is reliable")
+  doubt: str = Field(
+    description="votes: they do not agree; strangers: models whose label is"
+    " missing come as near; empty where reliable"
+  )
+  threshold: float = Field(description="confidence below which votes disagree")
 
 
 class Match(BaseModel):
@@ -244,9 +249,7 @@ def make_answer(name: str, shape: Shape, answer: query.Answer) -> Answer:
   return Answer(
     query=name,
     shape=shape,
-    prediction=Prediction(
-      **_fields(answer.prediction), threshold=query.RELIABLE
-    ),
+    prediction=Prediction(**_fields(answer.prediction), threshold=RELIABLE),
     matches=matches,
   )
 

@@ -17,6 +17,22 @@ export function summarize({ prediction, matches }) {
   );
 }
 
+/** Why nobody can tell. */
+function explain({ label, confidence, doubt, threshold }, views) {
+  if (!label) return "No vote went to a model with a label.";
+  const share = `${label} has ${percent(confidence)} of the votes`;
+  if (doubt === "strangers") {
+    return (
+      `${share}, but models whose own label is missing come as near: ` +
+      "this may be of a kind not known here."
+    );
+  }
+  return (
+    `The ${views} views do not agree: ${share}, and a reliable answer ` +
+    `takes ${percent(threshold)}.`
+  );
+}
+
 /** The box with the verdict. */
 export function createVerdict({ prediction, matches }, route, views) {
   if (!matches.length) {
@@ -32,15 +48,11 @@ export function createVerdict({ prediction, matches }, route, views) {
   }
   const share = percent(prediction.confidence);
   if (!prediction.reliable) {
-    const wanted = percent(prediction.threshold);
     return notice(
       "doubt",
       "No reliable match",
-      (prediction.label
-        ? `The ${views} views do not agree: ${prediction.label} has ${share} ` +
-          `of their votes, and a reliable answer takes ${wanted}. `
-        : "No vote went to a model with a label. ") +
-        "Below are the nearest models: look before you trust one of them.",
+      `${explain(prediction, views)} Below are the nearest models: ` +
+        "look before you trust one of them.",
     );
   }
   return h(
