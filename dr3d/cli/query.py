@@ -304,7 +304,7 @@ VERB = Verb(
     Each picture of a file votes for the model with the picture most like it;
     the label with most votes is the prediction. Models are ranked by their
     score, the mean likeness of the pictures, at most 1. A prediction is called
-    reliable where eleven of twelve pictures agree, and the first match is more
+    reliable where all pictures agree, and the first match is more
     alike than those that nine in ten models of the database find without their
     label: a part of a kind that it lacks comes as near. The first matches are
     also laid upon the file, as they are and mirrored: the remark tells where
