@@ -4,7 +4,7 @@ r"""The general pipeline that ships with dr3d: random solids and real parts.
     python -m experiments.train --config=experiments/configs/general.py \
       --data=work/general --workdir=work/general.run
 
-Hardware: one CPU core, 40 minutes. Expect: `dr3d/pretrained/README.md`.
+Hardware: two CPU cores, 25 minutes. Expect: `dr3d/pretrained/README.md`.
 
 Of 1 500 families a step shows sixteen, so that prototypes of classes are hardly
 ever right or wrong: within 300 steps T learns nothing by them here, and the

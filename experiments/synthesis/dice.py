@@ -24,7 +24,9 @@ class Dice:
     self._family = np.random.default_rng(family)
     self._member = np.random.default_rng(member)
     self._spread = 0.0
-    self._spread = self._family.uniform(0.02, 0.22)
+    # Members as unlike as those of a class of real parts: more alike, T learns
+    # to know the single family, and real classes less.
+    self._spread = self._family.uniform(0.05, 0.5)
 
   def split(self) -> "Dice":
     """Dice of a component: what it throws does not change what follows."""
