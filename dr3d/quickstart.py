@@ -111,6 +111,9 @@ def run(
   print(
     f"\nPercent: vote is the share of held-out parts whose class the vote"
     f" names; guessing gives {100 / classes:.1f}.\n"
+    "accepted is the share of answers called reliable, right that of right"
+    " ones among\nthese; strangers, how many would be accepted if no known part"
+    " were of their class.\n"
     f"{time.perf_counter() - begin:.0f} s in all. Look at"
     f" {directory / 'answers.png'}, then ask for a part yourself:\n"
     f"  dr3d query --db={directory / 'parts.db'} {files['scanned'][0].path}"

@@ -117,7 +117,12 @@ def test_an_indexed_model_is_found_by_its_mesh(database):
   best = answer.matches[0]
   assert (best.rank, best.model, best.label) == (1, "kind3/010.stl", "kind3")
   assert (best.score, best.votes) == (1.0, VIEWS)
-  assert dataclasses.astuple(answer.prediction) == ("kind3", 1.0, True)
+  assert dataclasses.astuple(answer.prediction) == (
+    "kind3",
+    1.0,
+    "",
+    True,
+  )
 
 
 def test_a_new_process_gives_the_same_answer(database):

@@ -37,7 +37,7 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"likeness {config.likeness} of"
     f" {'all' if config.views is None else config.views} views",
-    f"accepted from {config.threshold:g} of the votes, where nearer than"
+    f"accepted from {config.threshold:.0%} of the votes, where nearer than"
     f" {1 - SHARE:.0%} of strangers",
     "of equally like models the wrong one first",
     f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
