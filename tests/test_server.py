@@ -528,8 +528,13 @@ def test_an_empty_database_says_so_and_takes_the_first_model(tmp_path):
 
 def test_queries_that_wait_go_into_one_call():
   pipeline = MeasuringPipeline()
-  held, seen = threading.Event(), []
-  pipeline.pause = held.wait
+  taken, held, seen = threading.Event(), threading.Event(), []
+
+  def pause():
+    taken.set()
+    held.wait(90)
+
+  pipeline.pause = pause
   batcher = Batcher(bound=BATCH, watch=seen.append)
   ball = load_mesh_of("round/ball.stl")
   flat = load_mesh_of("box/flat.stl")
@@ -543,8 +548,7 @@ def test_queries_that_wait_go_into_one_call():
     threading.Thread(target=embed, args=(i,)) for i in range(len(meshes))
   ]
   threads[0].start()
-  while batcher.pending():  # until the first is at work
-    time.sleep(0.001)
+  assert taken.wait(90)  # or the others might go into its call
   for thread in threads[1:]:
     thread.start()
   while batcher.pending() < BATCH:
@@ -586,7 +590,7 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
       return super().embed(meshes)
 
   batcher = Batcher(bound=9)
-  held = threading.Event()
+  taken, held = threading.Event(), threading.Event()
   ball = load_mesh_of("round/ball.stl")
   pipeline = Picky()
   outcome = {}
@@ -597,10 +601,15 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
     except ValueError as error:
       outcome[number] = str(error)
 
+  def hold():
+    taken.set()
+    held.wait(90)
+
   first = threading.Thread(
-    target=batcher.call, args=(held.wait,), kwargs={"patience": 90}
+    target=batcher.call, args=(hold,), kwargs={"patience": 90}
   )
   first.start()
+  assert taken.wait(90)  # or a mesh might be embedded before the others come
   threads = [
     threading.Thread(target=embed, args=(i, mesh))
     for i, mesh in enumerate([ball, "bad", ball])
