@@ -48,12 +48,16 @@ class Trial:
   model_labels: tuple[str, ...]
   own: np.ndarray | None
 
-  def relevant(self, rows: slice) -> np.ndarray:
+  def kindred(self, rows: slice) -> np.ndarray:
     """Which models have the label of some of the queries: bool [q, B]."""
     asked = np.array(self.query_labels[rows])
-    relevant = asked[:, None] == np.array(self.model_labels)
+    return asked[:, None] == np.array(self.model_labels)
+
+  def relevant(self, rows: slice) -> np.ndarray:
+    """The same without the query itself: bool [q, B]."""
+    relevant = self.kindred(rows)
     if self.own is not None:
-      relevant[np.arange(len(asked)), self.own[rows]] = False
+      relevant[np.arange(len(relevant)), self.own[rows]] = False
     return relevant
 
 
@@ -242,10 +246,7 @@ def _rank(
   hits = metric.take_hits(relevant, order)
   nearest = find_nearest(likeness.parts)
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
-  predictions, findings = _vote(likeness, trial.model_labels)
-  labels = np.array(trial.query_labels[rows])
-  known = _hide(likeness, labels[:, None] == trial.model_labels)
-  _, strange = _vote(known, trial.model_labels)
+  predictions, findings = _vote(likeness, nearest, trial.model_labels)
   outcome = Outcome(
     method="",
     search="",
@@ -253,7 +254,7 @@ def _rank(
     precision=metric.recall_precision(hits),
     predictions=predictions,
     findings=findings,
-    strange=strange,
+    strange=_find(_hide(likeness, trial.kindred(rows)), trial.model_labels),
     trust=trust,
     best=order[:, :BEST],
     score=score[:, :BEST],
@@ -272,10 +273,10 @@ def _measure_trust(trial: Trial, method: Method, gallery: np.ndarray) -> Trust:
   for rows in _blocks(gallery[models], gallery, method):
     asked = models[rows]
     likeness = method.compare(gallery[asked], gallery)
-    strange = _hide(likeness, names[asked, None] == names)
-    strangers.append(_vote(strange, labels)[1])
-    known = _hide(likeness, asked[:, None] == np.arange(len(names)))
-    found = _vote(known, labels)[1]
+    kindred = names[asked, None] == names
+    strangers.append(_find(_hide(likeness, kindred), labels))
+    own = asked[:, None] == np.arange(len(names))
+    found = _find(_hide(likeness, own), labels)
     near = have_fellows(asked, labels)
     fellows.append(Findings(found.confidence[near], found.score[near]))
   return Trust(_stack(strangers), _stack(fellows))
@@ -289,11 +290,15 @@ def _stack(findings: Sequence[Findings]) -> Findings:
   )
 
 
+def _find(likeness: Likeness, labels: Sequence[str]) -> Findings:
+  """How sure the votes of some queries are."""
+  return _vote(likeness, find_nearest(likeness.parts), labels)[1]
+
+
 def _vote(
-  likeness: Likeness, labels: Sequence[str]
+  likeness: Likeness, nearest: np.ndarray, labels: Sequence[str]
 ) -> tuple[tuple[str, ...], Findings]:
   """Labels of the queries by vote, and how sure they are."""
-  nearest = find_nearest(likeness.parts)
   parts = np.take_along_axis(likeness.parts, nearest[..., None], axis=2)
   votes = []
   for models, values in zip(nearest, parts[..., 0], strict=True):
