@@ -533,7 +533,7 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   ]
   assert set(second) == {"query", "prediction", "matches"}
   assert set(second["prediction"]) == {
-    *("label", "confidence", "doubt", "reliable")
+    *("label", "confidence", "probability", "doubt", "reliable")
   }
   fields = {field.name for field in dataclasses.fields(dr3d.Match)}
   assert {"rank", "model", "label", "score", "votes"} < fields
@@ -545,6 +545,7 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   assert second["prediction"] == {
     "label": "flat",
     "confidence": 1.0,
+    "probability": 1.0,  # it has the very shape of a model
     "doubt": "",
     "reliable": True,
   }
@@ -554,7 +555,9 @@ def test_query_prints_a_table_for_a_person(run, database, models):
   status, out, err = run("query", models / SOLID, f"--db={database}")
   assert (status, err) == (0, "")
   title, header, best, *rest = out.rstrip().splitlines()
-  assert title.endswith("five.obj: flat (100% of the votes, reliable)")
+  assert title.endswith(
+    "five.obj: flat (100% of the votes, 100% likely, reliable)"
+  )
   assert header.split() == [
     *("rank", "model", "label", "score", "votes"),
     *("size", "in", "mm", "remark"),
@@ -599,7 +602,7 @@ def test_a_models_label_may_be_missing(run, models, pipeline, tmp_path):
   flags = (f"--db={tmp_path / 'db'}", f"--models={tmp_path / 'models'}")
   run("index", *flags, f"--pipeline={pipeline}")
   _, out, _ = run("query", flags[0], solid)
-  assert "one.obj: no label (0% of the votes, not reliable)" in out
+  assert "one.obj: no label (0% of the votes)" in out
 
 
 def test_the_process_answers_on_stdout_alone(database, models, tmp_path):

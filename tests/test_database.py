@@ -16,9 +16,10 @@ import pytest
 from standin import StoredPipeline
 
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
-from dr3d.search import catalogue, intake, storage
+from dr3d.search import catalogue, intake, query, storage
 from dr3d.search.database import Database
 from dr3d.search.intake import Failure, Report
+from dr3d.search.trust import measure_trust
 
 VIEWS, SIZE = 3, 16
 
@@ -117,12 +118,10 @@ def test_an_indexed_model_is_found_by_its_mesh(database):
   best = answer.matches[0]
   assert (best.rank, best.model, best.label) == (1, "kind3/010.stl", "kind3")
   assert (best.score, best.votes) == (1.0, VIEWS)
-  assert dataclasses.astuple(answer.prediction) == (
-    "kind3",
-    1.0,
-    "",
-    True,
-  )
+  prediction = answer.prediction
+  assert (prediction.label, prediction.confidence) == ("kind3", 1.0)
+  assert prediction.probability > 0.95
+  assert prediction.reliable
 
 
 def test_a_new_process_gives_the_same_answer(database):
@@ -640,6 +639,38 @@ def test_an_open_database_keeps_its_answers_until_it_is_refreshed(
   assert reader.query(Thing("new", 1)) == before
   reader.refresh()
   assert reader.query(Thing("new", 1)) == database.query(Thing("new", 1))
+
+
+def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
+  database, models, monkeypatch
+):
+  count = 0
+
+  def measure(*args, **options):
+    nonlocal count
+    count += 1
+    return measure_trust(*args, **options)
+
+  monkeypatch.setattr(query, "measure_trust", measure)
+
+  def ask():
+    return open_database(database.directory).query(Thing("kind3", 99))
+
+  before = ask()
+  database.update(models, load=load)  # changes nothing
+  assert count == 0
+  database.label("kind1/001.stl", "kind2")
+  assert count == 1
+  database.remove(["kind1/001.stl"])
+  assert count == 2
+  database.update(models, load=load)
+  assert count == 3
+  assert ask() == before
+  assert count == 3
+  with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
+    connection.execute("DELETE FROM setting WHERE name = 'trust'")
+  assert ask() == before  # a reader measures for itself
+  assert count == 4
 
 
 @pytest.mark.parametrize("moment", [0, 1, 15, 16, 17, 31, 39])

@@ -10,7 +10,8 @@ import pytest
 from dr3d.search import candidate
 from dr3d.search.index import Index
 from dr3d.search.query import Answer, Match, find_matches, make_gallery
-from dr3d.search.vote import VOTES, Prediction
+from dr3d.search.trust import Trust
+from dr3d.search.vote import RIVALS, Prediction
 
 
 def unit(vectors):
@@ -37,7 +38,14 @@ def plane():
   return make_gallery(features, ["a", "b", "c"], ["nut", "bolt", "nut"])
 
 
+@pytest.fixture(autouse=True)
+def _probability_is_the_lead(monkeypatch):
+  """So that it can be told by hand; what it is worth is for test_trust."""
+  monkeypatch.setattr(Trust, "estimate", lambda _, lead: np.asarray(lead))
+
+
 find_best = functools.partial(find_matches, kind="best")
+near = functools.partial(pytest.approx, abs=3e-6)
 
 
 def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
@@ -78,9 +86,20 @@ def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
   label = min(
     ballots, key=lambda l: (-len(ballots[l]), -round(sum(ballots[l]), 6), l)
   )
+  kin = [
+    row for row, model in zip(best, models, strict=True) if model[1] == label
+  ]
+  others = [
+    row for row, model in zip(best, models, strict=True) if model[1] != label
+  ]
+  lead = [
+    max(row[q] for row in kin) - max(row[q] for row in others)
+    for q in range(len(features))
+  ]
   return (
     label,
     len(ballots[label]) / len(features),
+    near(sum(lead) / len(lead)),
     [(models[m][0], models[m][1], score[m], votes[m]) for m in order[:k]],
   )
 
@@ -89,6 +108,7 @@ def as_oracle(answer):
   return (
     answer.prediction.label,
     answer.prediction.confidence,
+    answer.prediction.probability,
     [(m.model, m.label, m.score, m.votes) for m in answer.matches],
   )
 
@@ -98,7 +118,8 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 ):
   # Nearest: 10° → a (0°), 55° → a (60°), 110° → b (100°).
   answer = find_best(at(10, 55, 110), plane)
-  assert answer.prediction == Prediction("nut", 2 / 3, VOTES)
+  lead = cosine(10, 5, 50) - cosine(90, 45, 10)
+  assert answer.prediction == Prediction("nut", 2 / 3, near(lead), RIVALS)
   assert [(m.rank, m.model, m.label, m.votes) for m in answer.matches] == [
     (1, "a", "nut", 2),
     (2, "b", "bolt", 1),
@@ -112,10 +133,17 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 
 
 def test_reliable_is_a_matter_of_the_threshold(plane):
-  for threshold, reliable in ((0.67, False), (2 / 3, True), (0.5, True)):
+  lead = cosine(10, 5, 50) - cosine(90, 45, 10)
+  for threshold, reliable in ((lead + 0.01, False), (lead - 0.01, True)):
     answer = find_best(at(10, 55, 110), plane, threshold=threshold)
     assert answer.prediction.reliable is reliable
-  assert find_best(at(1, 2, 61), plane).prediction == Prediction("nut", 1.0)
+
+
+def test_votes_that_agree_may_have_a_rival(plane):
+  # All three are nearest to a nut, and hardly less near to a bolt.
+  answer = find_best(at(79, 176, 79), plane, threshold=0.02)
+  lead = cosine(19, 24, 19) - cosine(21, 26, 21)
+  assert answer.prediction == Prediction("nut", 1.0, near(lead), RIVALS)
 
 
 def test_labels_are_voted_for_across_models(plane):
@@ -129,8 +157,9 @@ def test_labels_are_voted_for_across_models(plane):
 def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
   assert find_best(at(100, 5), plane).prediction.label == "bolt"
   assert find_best(at(105, 0), plane).prediction.label == "nut"
+  lead = cosine(0, 100) - cosine(40, 0)
   assert find_best(at(100, 0), plane).prediction == Prediction(
-    "bolt", 0.5, VOTES
+    "bolt", 0.5, near(lead), RIVALS
   )
 
 
@@ -139,9 +168,10 @@ def test_a_model_without_a_label_has_votes_but_predicts_nothing():
   gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
   answer = find_best(at(1, 9, 95), gallery)
   assert [(m.model, m.votes) for m in answer.matches] == [("a", 2), ("b", 1)]
-  assert answer.prediction == Prediction("bolt", 1 / 3, VOTES)
-  answer = find_best(at(1, 9, 11), gallery, threshold=0)
-  assert answer.prediction == Prediction("", 0.0, VOTES)
+  lead = cosine(89, 81, 5) - cosine(1, 1, 85)
+  assert answer.prediction == Prediction("bolt", 1 / 3, near(lead), RIVALS)
+  answer = find_best(at(1, 9, 11), gallery, threshold=-2)
+  assert answer.prediction == Prediction("", 0.0, 0.0, RIVALS)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +304,7 @@ def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
 
 def test_with_all_excluded_there_is_no_match_and_no_prediction(plane):
   assert find_best(at(3), plane, exclude=["a", "b", "c"]) == Answer(
-    Prediction("", 0.0, VOTES), ()
+    Prediction("", 0.0, 0.0, RIVALS), ()
   )
 
 
@@ -394,7 +424,8 @@ def test_an_answer_is_ready_for_json(plane):
     "prediction": {
       "label": "nut",
       "confidence": 2 / 3,
-      "doubt": "votes",
+      "probability": near(cosine(10, 5, 50) - cosine(90, 45, 10)),
+      "doubt": "rivals",
       "reliable": False,
     },
     "matches": [
@@ -420,7 +451,7 @@ def test_a_gallery_of_one_model_answers_with_it():
   gallery = make_gallery(at(30)[None], ["only"], ["pin"])
   answer = find_best(at(210), gallery, k=10)
   assert answer.matches == (Match(1, "only", "pin", -1.0, 1, 1, 1),)
-  assert answer.prediction == Prediction("pin", 1.0)
+  assert answer.prediction == Prediction("pin", 1.0, 2.0)
 
 
 def test_what_does_not_fit_is_refused(plane):

@@ -1,12 +1,16 @@
 """What models of a gallery find in it, and what that is worth."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from dr3d.search import trust
-from dr3d.search.query import find_matches, make_gallery
+from dr3d.mesh.comparison import Fit
+from dr3d.search import overlay, trustfile
+from dr3d.search import trust as trust_lib
+from dr3d.search.query import Answer, Match, find_matches, make_gallery
 from dr3d.search.trust import Findings, Trust, choose_models, measure_trust
-from dr3d.search.vote import STRANGERS, VOTES
+from dr3d.search.vote import RELIABLE, RIVALS, STRANGERS, Prediction
 
 
 def unit(vectors):
@@ -27,59 +31,146 @@ def name(count):
   return [f"{i:04d}" for i in range(count)]
 
 
-def findings(confidence, score):
-  return Findings(np.array(confidence, float), np.array(score, float))
+def findings(lead, score, right=False):
+  right = np.broadcast_to(np.array(right, bool), len(lead))
+  return Findings(np.array(lead, float), np.array(score, float), right)
 
 
 NOBODY = findings([], [])
+SURE, UNSURE = 10.0, -10.0  # leads with a probability of 1 and of 0
 
 
-@pytest.mark.parametrize(
-  ("threshold", "floor"), [(0, 0.8), (0.5, 0.6), (0.9, -np.inf)]
-)
+def make_trust(strangers, fellows):
+  count = max(len(strangers.score), len(fellows.score))
+  shared = np.arange(count) < len(fellows.score)
+  return Trust(np.arange(count), strangers, fellows, shared)
+
+
+@pytest.mark.parametrize(("threshold", "floor"), [(0, 0.8), (0.5, 0.6)])
 def test_the_floor_lets_one_stranger_in_ten_pass(threshold, floor):
-  # Of twenty two may pass: .9 and .85 by any votes, and by half of them too.
+  # Of twenty two may pass: .9 and .85, whether or not the others count.
   strangers = findings(
-    [0.4] * 8 + [0.5, 0.6, 0.95] + [0.1] * 9,
+    [UNSURE] * 8 + [SURE] * 3 + [UNSURE] * 9,
     [0.8] + [0.7] * 7 + [0.6, 0.9, 0.85] + [0.1] * 9,
   )
-  found = Trust(strangers, NOBODY).find_floor(threshold)
-  assert found == floor
-  assert strangers.accept(threshold, found).sum() == (
-    1 if threshold > 0.6 else 2
-  )
+  trust = make_trust(strangers, NOBODY)
+  assert trust.find_floor(threshold) == floor
+  assert trust.accept(strangers, threshold).sum() == 2
+
+
+def test_few_strangers_that_count_need_no_floor():
+  strangers = findings([SURE] * 2 + [UNSURE] * 18, [0.9] * 20)
+  assert make_trust(strangers, NOBODY).find_floor(0.5) == -np.inf
+  assert make_trust(NOBODY, NOBODY).find_floor(0.5) == -np.inf
 
 
 def test_the_floor_stops_one_fellow_in_ten_at_most():
-  strangers = findings([1] * 10, [0.9] * 10)
+  strangers = findings([SURE] * 10, [0.9] * 10)
+  score = [*np.linspace(0.5, 0.69, 20), *[0] * 5]
   fellows = findings(
-    [1] * 20 + [0.1] * 5, [*np.linspace(0.5, 0.69, 20), *[0] * 5]
+    [SURE] * 20 + [UNSURE] * 5, score, [True] * 20 + [False] * 5
   )
-  floor = Trust(strangers, fellows).find_floor(0.9)
-  assert (~fellows.accept(0.9, floor))[:20].sum() == 2
-  near = findings([1] * 20, [0.95] * 20)
-  assert Trust(strangers, near).find_floor(0.9) == 0.9
+  trust = make_trust(strangers, fellows)
+  assert (~trust.accept(fellows, 0.9))[:20].sum() == 2
+  near = findings([SURE] * 20, [0.95] * 20, True)
+  assert make_trust(strangers, near).find_floor(0.9) == 0.9
 
 
-def test_without_strangers_nothing_is_in_doubt():
-  assert Trust(NOBODY, NOBODY).find_floor(0.5) == -np.inf
+def draw_fellows(count, *, base, slope, scale, seed=0):
+  """Fellows of which a lead is right by a logistic curve."""
+  rng = np.random.default_rng(seed)
+  lead = scale * rng.normal(0.1, 0.15, count)
+  chance = 1 / (1 + np.exp(-base - slope / scale * lead))
+  return findings(lead, np.zeros(count), rng.random(count) < chance)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])  # cosines; any other likeness
+@pytest.mark.parametrize(("base", "slope"), [(0.5, 17), (0.8, 26), (1.3, 40)])
+def test_a_gallery_teaches_what_a_lead_is_worth(base, slope, scale):
+  fellows = draw_fellows(4000, base=base, slope=slope, scale=scale)
+  trust = make_trust(NOBODY, fellows)
+  lead = np.linspace(-0.1, 0.3, 30)
+  truth = 1 / (1 + np.exp(-base - slope * lead))
+  np.testing.assert_allclose(trust.estimate(scale * lead), truth, atol=0.05)
+
+
+def test_alike_labels_ask_for_a_longer_lead():
+  def least(slope):
+    fellows = draw_fellows(256, base=0.6, slope=slope, scale=1.0)
+    lead = np.linspace(0, 1, 1001)
+    return lead[make_trust(NOBODY, fellows).estimate(lead) >= RELIABLE][0]
+
+  assert least(15) > 1.5 * least(40)
+
+
+def test_a_gallery_without_fellows_goes_by_what_others_taught():
+  trust = make_trust(NOBODY, NOBODY)
+  chance = trust.estimate([-1, 0, 0.05, 0.15, 0.3, 2])
+  assert (np.diff(chance) > 0).all()
+  assert chance[0] < 0.01
+  assert 0.5 < chance[1] < 0.8
+  assert chance[4] > RELIABLE
+  assert chance[5] == 1
+
+
+def test_a_model_left_out_has_no_say():
+  fellows = draw_fellows(30, base=0.5, slope=20, scale=1.0)
+  strangers = findings(np.zeros(30), np.arange(30))
+  trust = make_trust(strangers, fellows)
+  less = trust.without(7)
+  assert 7 not in less.models
+  assert 7 not in less.strangers.score
+  assert len(less.fellows.lead) == len(less.sharing) == 29
+  wrong = fellows.lead[~fellows.right].max()
+  (outlier,) = np.flatnonzero(fellows.lead == wrong)
+  assert trust.without(outlier).estimate(wrong) > trust.estimate(wrong)
+
+
+def test_trust_is_read_as_it_was_written_and_for_no_other_models():
+  features, labels = draw_kinds(6, members=3, spread=0.5, seed=5)
+  labels[0] = "alone"
+  trust = measure_trust(features, name(18), labels, kind="posed")
+  keys = np.arange(18, dtype=np.uint64)
+  mine = trustfile.fingerprint(name(18), labels, keys)
+  text = trustfile.dump(trust, mine)
+  read = trustfile.load(text, mine)
+  for one, other in (
+    (trust.strangers, read.strangers),
+    (trust.fellows, read.fellows),
+  ):
+    for mean, found in zip(
+      dataclasses.astuple(one), dataclasses.astuple(other), strict=True
+    ):
+      np.testing.assert_array_equal(mean, found)
+  np.testing.assert_array_equal(trust.models, read.models)
+  np.testing.assert_array_equal(trust.sharing, read.sharing)
+  others = (
+    trustfile.fingerprint(name(18), labels, keys + np.uint64(1)),
+    trustfile.fingerprint(name(18), labels[::-1], keys),
+    trustfile.fingerprint(name(19)[1:], labels, keys),
+  )
+  assert [trustfile.load(text, other) for other in others] == [None] * 3
+  assert trustfile.load(None, mine) is None
 
 
 @pytest.mark.parametrize("kind", ["posed", "best"])
-def test_models_find_what_a_search_without_their_label_finds(kind, monkeypatch):
+def test_models_find_what_a_search_without_their_label_finds(kind):
   features, labels = draw_kinds(9, members=4, spread=1.0, seed=0)
   labels[5] = labels[21] = ""
   labels[7] = "alone"
   gallery = make_gallery(features, name(36), labels)
-  monkeypatch.setattr(trust, "_CHUNK", 7)
-  found = measure_trust(gallery.features, gallery.labels, kind=kind)
-  models = choose_models(gallery.labels)
+  found = gallery.measure_trust(kind)
+  models = choose_models(gallery.names, gallery.labels)
   assert len(models) == 34
 
   def check(several, i, model, *, hidden):
     only = set(gallery.names) - {gallery.names[other] for other in hidden}
     answer = find_matches(features[model], gallery, only=only, kind=kind)
-    assert several.confidence[i] == answer.prediction.confidence
+    prediction = answer.prediction
+    assert prediction.probability == pytest.approx(
+      found.estimate(several.lead[i]), abs=2e-4
+    )
+    assert several.right[i] == (prediction.label == labels[model])
     assert several.score[i] == pytest.approx(answer.matches[0].score, abs=1e-5)
 
   for i, model in enumerate(models):
@@ -92,12 +183,14 @@ def test_models_find_what_a_search_without_their_label_finds(kind, monkeypatch):
 
 
 def test_labelled_models_are_asked_for_and_the_same_each_time():
-  labels = ["a", "", "b"] * 50
-  models = choose_models(labels)
-  assert len(set(models.tolist())) == trust.COUNT
+  names, labels = name(900), ["a", "", "b"] * 300
+  models = choose_models(names, labels)
+  assert len(set(models.tolist())) == trust_lib.COUNT
   assert all(labels[model] for model in models)
-  np.testing.assert_array_equal(models, choose_models(labels))
-  assert not len(choose_models(["a", "a", ""]))
+  assert not len(choose_models(["x", "y", "z"], ["a", "a", ""]))
+  # One more model replaces one of those asked for at most.
+  more = choose_models(["0000a", *names], ["b", *labels])
+  assert len(set(models.tolist()) - {model - 1 for model in more}) <= 1
 
 
 def test_few_of_unknown_kinds_are_relied_on_and_most_of_known_ones():
@@ -117,11 +210,11 @@ def test_few_of_unknown_kinds_are_relied_on_and_most_of_known_ones():
 
   def ask(models):
     found = [find_matches(features[i], gallery).prediction for i in models]
-    agree = [prediction.confidence == 1 for prediction in found]
+    agree = [prediction.probability >= RELIABLE for prediction in found]
     return np.mean(agree), np.mean([one.reliable for one in found])
 
   agree, relied = ask([i for i in range(600) if labels[i] in missing])
-  assert agree > 0.5  # the votes alone do not know them
+  assert agree > 0.5  # how far ahead a label is does not tell them
   assert relied < agree / 3
   agree, relied = ask([i for i in known if not i % 5])
   assert agree > 0.9
@@ -135,14 +228,14 @@ def test_doubt_tells_why():
   sure = find_matches(near[0], gallery).prediction
   assert (sure.label, sure.doubt, sure.reliable) == ("kind 0", "", True)
   mixed = np.stack([features[7, 0], features[14, 1], features[21, 2]])
-  assert find_matches(mixed, gallery).prediction.doubt == VOTES
+  assert find_matches(mixed, gallery).prediction.doubt == RIVALS
 
 
 def test_what_is_no_nearer_than_strangers_is_in_doubt():
   # Kinds 0 and 1, 2 and 3, and so on are sisters; of the last one is missing.
   rng = np.random.default_rng(4)
   centers = np.repeat(rng.normal(size=(20, 3, 16)), 2, axis=0)
-  centers[1::2] += 0.5 * rng.normal(size=(20, 3, 16))
+  centers[1::2] += 0.7 * rng.normal(size=(20, 3, 16))
   every = np.repeat(centers, 4, axis=0)
   features = unit(every + 0.1 * rng.normal(size=every.shape))
   labels = [f"kind {i // 4}" for i in range(160)]
@@ -155,12 +248,41 @@ def test_what_is_no_nearer_than_strangers_is_in_doubt():
     assert find_matches(query, gallery).prediction.reliable
 
 
-def test_labels_of_one_shape_do_not_put_the_others_in_doubt():
-  features, labels = draw_kinds(12, members=4, spread=0.2, seed=3)
-  features[24:] = features[:24]  # each shape under two labels
-  gallery = make_gallery(features, name(48), labels)
-  assert (
-    measure_trust(features, labels, kind="posed").strangers.score.min() > 0.99
+def test_labels_of_one_shape_are_in_doubt_and_the_others_are_not():
+  features, labels = draw_kinds(18, members=4, spread=0.2, seed=3)
+  features[8:16] = features[:8]  # two shapes under two labels each
+  gallery = make_gallery(features, name(72), labels)
+  assert gallery.measure_trust("posed").strangers.score.max() > 0.99
+  answers = [
+    find_matches(one, gallery, threshold=0.95).prediction for one in features
+  ]
+  assert {answer.doubt for answer in answers[:16]} == {RIVALS}
+  assert np.mean([answer.reliable for answer in answers[16:]]) > 0.9
+
+
+def lay(labels, distances, *, mirrored=False, label="bolt"):
+  """The prediction after matches of such labels were laid upon the query."""
+  answer = Answer(
+    Prediction(label, 1.0, 0.6, RIVALS),
+    tuple(
+      Match(i + 1, f"{i}", label, 0.9, 1, 1, 1)
+      for i, label in enumerate(labels)
+    ),
   )
-  answers = [find_matches(one, gallery).prediction for one in features]
-  assert np.mean([answer.reliable for answer in answers]) > 0.9
+  fits = {
+    f"{i}": Fit(distance, 2 * distance, mirrored)
+    for i, distance in enumerate(distances)
+  }
+  return overlay.complete(answer, fits).prediction
+
+
+def test_the_very_shape_settles_the_label():
+  assert lay(["bolt", "nut"], [0.001, 0.02]) == Prediction("bolt", 1.0, 1.0)
+  assert lay(["bolt", "bolt"], [0.001, 0.001]).reliable
+  in_doubt = Prediction("bolt", 1.0, 0.6, RIVALS)
+  assert lay(["bolt", "nut"], [0.02, 0.02]) == in_doubt  # similar ones
+  assert lay(["bolt", "nut"], [0.001, 0.002]) == in_doubt  # two of one shape
+  assert lay(["nut", "bolt"], [0.001, 0.02]) == in_doubt  # of another label
+  assert lay(["bolt", "nut"], [0.001, 0.02], mirrored=True) == in_doubt
+  assert lay(["bolt"], []) == in_doubt  # was not laid upon it
+  assert not lay(["", "nut"], [0.001, 0.02], label="").reliable

@@ -151,7 +151,7 @@ VERB = Verb(
     ),
     Flag(
       "threshold",
-      "Share of the votes from which an answer is reliable.",
+      "Probability from which an answer is reliable.",
       "SHARE",
       RELIABLE,
       "number",

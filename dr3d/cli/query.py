@@ -21,10 +21,15 @@ if TYPE_CHECKING:
   from dr3d.search.database import Database
   from dr3d.search.query import Answer
 
+DOUBTS = {
+  "rivals": "models of other labels are nearly as near",
+  "strangers": "models whose own label is missing come as near",
+}
 COLUMNS = (
   "query",
   "prediction",
   "confidence",
+  "probability",
   "reliable",
   "doubt",
   "rank",
@@ -244,11 +249,12 @@ def draw_row(database: "Database", mesh: Any, file: str, answer: Any) -> Any:
 def format_entry(entry: dict[str, Any]) -> str:
   """An answer as a table for a person."""
   prediction = entry["prediction"]
-  share = f"{prediction['confidence']:.0%} of the votes"
-  trust = "reliable" if prediction["reliable"] else "not reliable"
-  if prediction["doubt"] == "strangers":
-    trust += ": models of other kinds come as near"
   label = prediction["label"] or "no label"
+  known = f"{prediction['confidence']:.0%} of the votes"
+  if prediction["label"]:
+    known += f", {prediction['probability']:.0%} likely, "
+    doubt = DOUBTS.get(prediction["doubt"])
+    known += f"not reliable: {doubt}" if doubt else "reliable"
   rows = [
     (
       str(match["rank"]),
@@ -268,7 +274,7 @@ def format_entry(entry: dict[str, Any]) -> str:
     rows,
     right=(0, 3, 4),
   )
-  return f"{entry['query']}: {label} ({share}, {trust})\n{lines}\n"
+  return f"{entry['query']}: {label} ({known})\n{lines}\n"
 
 
 def describe(match: dict[str, Any]) -> str:
@@ -304,11 +310,12 @@ VERB = Verb(
     Each picture of a file votes for the model with the picture most like it;
     the label with most votes is the prediction. Models are ranked by their
     score, the mean likeness of the pictures, at most 1. A prediction is called
-    reliable where all pictures agree, and the first match is more
-    alike than those that nine in ten models of the database find without their
-    label: a part of a kind that it lacks comes as near. The first matches are
-    also laid upon the file, as they are and mirrored: the remark tells where
-    that shows the same shape, and its scale.
+    reliable where its probability is 95% or more, which the database has
+    learned by asking for its own models, and where the first match is more
+    alike than those that nine in ten of these find without their label: a part
+    of a kind that it lacks comes as near. The first matches are also laid upon
+    the file, as they are and mirrored: the remark tells where that shows the
+    same shape, and its scale.
 
     With --refine the first matches are put in another order: the file is laid
     upon each, and the three that fit best are drawn beside it from six sides,
@@ -317,12 +324,12 @@ VERB = Verb(
     --same-size they are compared at their true sizes.
 
     With --json, stdout is one JSON document: a list with, for each file,
-    query, prediction {label, confidence, reliable, doubt} and matches [{rank,
-    model, label, score, votes, query_view, view, extent, scale, distance,
-    mirrored, difference}]; a file that failed has error instead. query_view
-    and view are the numbers of the two views that are most alike, extent is in
-    mm. The exit status is 0 where every file was answered and 1 where one
-    failed.
+    query, prediction {label, confidence, probability, reliable, doubt} and
+    matches [{rank, model, label, score, votes, query_view, view, extent, scale,
+    distance, mirrored, difference}]; a file that failed has error instead.
+    query_view and view are the numbers of the two views that are most alike,
+    extent is in mm. The exit status is 0 where every file was answered and 1
+    where one failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl

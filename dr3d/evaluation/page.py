@@ -170,15 +170,15 @@ def _draw_coverage(evaluation: Evaluation) -> str:
   curves = []
   for i, outcome in enumerate(outcomes):
     right = np.array(outcome.predictions) == truth
-    confidence = outcome.findings.confidence
-    accepted = confidence >= np.unique(confidence)[:, None]
+    lead = outcome.findings.lead
+    accepted = lead >= np.unique(lead)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
     curves.append(Curve(outcome.method, coverage, accuracy, i))
   chart = draw_curves(
-    curves, x_label="share of votes accepted", y_label="share of right ones"
+    curves, x_label="share of answers accepted", y_label="share of right ones"
   )
-  return f"<div><h2>Votes by threshold</h2>{chart}</div>"
+  return f"<div><h2>Answers by threshold</h2>{chart}</div>"
 
 
 def _show_queries(

@@ -37,7 +37,7 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"likeness {config.likeness} of"
     f" {'all' if config.views is None else config.views} views",
-    f"accepted from {config.threshold:.0%} of the votes, where nearer than"
+    f"accepted from a probability of {config.threshold:g}, where nearer than"
     f" {1 - SHARE:.0%} of strangers",
     "of equally like models the wrong one first",
     f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
@@ -82,24 +82,48 @@ def summarize(
   Args:
     outcome: of Q queries.
     trial: whose outcome it is.
-    threshold: confidence from which an answer is accepted.
+    threshold: probability from which an answer is accepted.
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(trial.query_labels)
   right = np.array(outcome.predictions) == classes
-  floor = outcome.trust.find_floor(threshold)
-  accepted = outcome.findings.accept(threshold, floor)
   means = {
     name: average.average(values, classes, draws)
     for name, values in outcome.measures.items()
   }
-  vote, accept, precise, strange = VOTES
+  vote, accepts, precise, strange = VOTES
   means[vote] = average.average(right, classes, draws)
-  means[accept] = average.average(accepted, classes, draws)
+  accepted, fooled = accept(outcome, trial, threshold=threshold)
+  means[accepts] = average.average(accepted, classes, draws)
   means[precise] = average.average(right, classes, draws, weights=accepted)
-  fooled = outcome.strange.accept(threshold, floor)
   means[strange] = average.average(fooled, classes, draws)
   return means
+
+
+def accept(
+  outcome: Outcome, trial: Trial, *, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which answers are relied on, with models of their label and without.
+
+  In a leave-one-out, what a query itself found does not decide over it.
+
+  Args:
+    outcome: of Q queries.
+    trial: whose outcome it is.
+    threshold: probability from which an answer is accepted.
+
+  Returns:
+    Two of bool [Q].
+  """
+  asked = (outcome.findings, outcome.strange)
+  accepted, fooled = (outcome.trust.accept(one, threshold) for one in asked)
+  own = np.zeros(0, int) if trial.own is None else trial.own
+  for i in np.flatnonzero(np.isin(own, outcome.trust.models)):
+    trust = outcome.trust.without(own[i])
+    accepted[[i]], fooled[[i]] = (
+      trust.accept(one.pick(np.array([i])), threshold) for one in asked
+    )
+  return accepted, fooled
 
 
 def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:

@@ -15,7 +15,7 @@ from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
 from dr3d.evaluation.method import Method
 from dr3d.search import index as index_lib
 from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
-from dr3d.search.vote import predict
+from dr3d.search.vote import count_votes, has_label, measure_lead
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
@@ -23,7 +23,6 @@ SEARCHES = (EXACT, APPROXIMATE)
 DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
 BEST = 8  # models of each list that are kept for pictures
 
-_NOTHING = Findings(np.zeros(0), np.zeros(0))
 _ROOM = 1 << 25  # likenesses of single vectors held at a time
 
 Sink = Callable[["Lists"], None]
@@ -92,7 +91,7 @@ class Outcome:
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
     predictions: Q labels by vote; empty where none was voted for.
-    findings: of the Q queries: share of the votes, score of the first match.
+    findings: of the Q queries.
     strange: the same where all models of the query's label are left out.
     trust: in the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
@@ -166,7 +165,9 @@ def run_trial(
       seen = likeness
       if index is not None:
         seen = _hide(likeness, ~look_up(index, queries[rows], len(gallery)))
-      outcome, lists = _rank(trial, rows, seen, kind=kind, trust=trust)
+      outcome, lists = _rank(
+        trial, rows, seen, exact=likeness, kind=kind, trust=trust
+      )
       parts[search].append(outcome)
       if sink is not None:
         sink(dataclasses.replace(lists, method=method.name, search=search))
@@ -236,8 +237,19 @@ def _hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
 
 
 def _rank(
-  trial: Trial, rows: slice, likeness: Likeness, *, kind: str, trust: Trust
+  trial: Trial,
+  rows: slice,
+  likeness: Likeness,
+  *,
+  exact: Likeness,
+  kind: str,
+  trust: Trust,
 ) -> tuple[Outcome, Lists]:
+  """Ranks by what is known of the likeness, and tells how sure that is.
+
+  As `find_matches` does: what a look-up missed is not found, but ahead of what
+  a label is all models tell.
+  """
   whole = add_votes(likeness) if kind == "vote" else likeness.whole
   relevant = trial.relevant(rows)
   own = None if trial.own is None else trial.own[rows]
@@ -246,7 +258,11 @@ def _rank(
   hits = metric.take_hits(relevant, order)
   nearest = find_nearest(likeness.parts)
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
-  predictions, findings = _vote(likeness, nearest, trial.model_labels)
+  labels, own_labels = map(
+    np.array, (trial.model_labels, trial.query_labels[rows])
+  )
+  kindred = trial.kindred(rows)
+  predictions, findings = _vote(likeness, exact, labels, own_labels)
   outcome = Outcome(
     method="",
     search="",
@@ -254,7 +270,9 @@ def _rank(
     precision=metric.recall_precision(hits),
     predictions=predictions,
     findings=findings,
-    strange=_find(_hide(likeness, trial.kindred(rows)), trial.model_labels),
+    strange=_vote(
+      _hide(likeness, kindred), _hide(exact, kindred), labels, own_labels
+    )[1],
     trust=trust,
     best=order[:, :BEST],
     score=score[:, :BEST],
@@ -266,51 +284,56 @@ def _rank(
 
 def _measure_trust(trial: Trial, method: Method, gallery: np.ndarray) -> Trust:
   """As `trust.measure_trust`, by any method."""
-  labels = trial.model_labels
-  names = np.array(labels)
-  models = choose_models(labels)
-  strangers, fellows = [_NOTHING], [_NOTHING]
+  labels = np.array(trial.model_labels)
+  models = choose_models(trial.models, trial.model_labels)
+  strangers: list[Findings] = []
+  fellows: list[Findings] = []
   for rows in _blocks(gallery[models], gallery, method):
     asked = models[rows]
     likeness = method.compare(gallery[asked], gallery)
-    kindred = names[asked, None] == names
-    strangers.append(_find(_hide(likeness, kindred), labels))
-    own = asked[:, None] == np.arange(len(names))
-    found = _find(_hide(likeness, own), labels)
-    near = have_fellows(asked, labels)
-    fellows.append(Findings(found.confidence[near], found.score[near]))
-  return Trust(_stack(strangers), _stack(fellows))
-
-
-def _stack(findings: Sequence[Findings]) -> Findings:
-  """Of all queries from those of some."""
-  return Findings(
-    np.concatenate([several.confidence for several in findings]),
-    np.concatenate([several.score for several in findings]),
+    for found, hidden in (
+      (strangers, labels[asked, None] == labels),
+      (fellows, asked[:, None] == np.arange(len(labels))),
+    ):
+      seen = _hide(likeness, hidden)
+      found.append(_vote(seen, seen, labels, labels[asked])[1])
+  sharing = have_fellows(models, trial.model_labels)
+  return Trust(
+    models,
+    Findings.join(strangers),
+    Findings.join(fellows).pick(sharing),
+    sharing,
   )
 
 
-def _find(likeness: Likeness, labels: Sequence[str]) -> Findings:
-  """How sure the votes of some queries are."""
-  return _vote(likeness, find_nearest(likeness.parts), labels)[1]
-
-
 def _vote(
-  likeness: Likeness, nearest: np.ndarray, labels: Sequence[str]
+  likeness: Likeness,
+  exact: Likeness,
+  labels: np.ndarray,
+  own_labels: np.ndarray,
 ) -> tuple[tuple[str, ...], Findings]:
-  """Labels of the queries by vote, and how sure they are."""
-  parts = np.take_along_axis(likeness.parts, nearest[..., None], axis=2)
-  votes = []
-  for models, values in zip(nearest, parts[..., 0], strict=True):
-    voted = [
-      labels[model] if value > -np.inf else ""
-      for model, value in zip(models, values, strict=True)
-    ]
-    votes.append(predict(voted, values, threshold=0))
-  confidence = np.array([vote.confidence for vote in votes])
-  return (
-    tuple(vote.label for vote in votes),
-    Findings(confidence, likeness.whole.max(axis=1)),
+  """Labels of the queries by vote, and how sure they are.
+
+  Args:
+    likeness: to the models that are found.
+    exact: to all that there are.
+    labels: str [B].
+    own_labels: str [q], of the queries.
+  """
+  nearest = find_nearest(likeness.parts)
+  values = np.take_along_axis(likeness.parts, nearest[..., None], axis=2)
+  predictions = []
+  lead = np.empty(len(nearest))
+  for i, models in enumerate(nearest):
+    value = values[i, :, 0]
+    voted = np.where(value > -np.inf, labels[models], "")
+    label, _ = count_votes(voted.tolist(), value)
+    there = exact.whole[i] > -np.inf
+    own = has_label(labels[there], label)
+    lead[i] = measure_lead(exact.parts[i][:, there].T, own)
+    predictions.append(label)
+  return tuple(predictions), Findings(
+    lead, likeness.whole.max(axis=1), np.array(predictions) == own_labels
   )
 
 
@@ -327,7 +350,7 @@ def _join(parts: list[Outcome]) -> Outcome:
       for name in parts[0].measures
     },
     predictions=sum((part.predictions for part in parts), ()),
-    findings=_stack([part.findings for part in parts]),
-    strange=_stack([part.strange for part in parts]),
+    findings=Findings.join([part.findings for part in parts]),
+    strange=Findings.join([part.strange for part in parts]),
     **{name: stack(name) for name in ("precision", "best", "score", "votes")},
   )

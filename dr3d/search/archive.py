@@ -238,7 +238,7 @@ class Archive:
       features: [N, D], what the pipeline made of the mesh.
       mesh: see `query`; for what follows as well.
       k: matches wanted.
-      threshold: below which a prediction is in doubt.
+      threshold: probability, 0 to 1, below which a prediction is in doubt.
       exclude: names of models.
       condition: which models are searched.
       min_score: of a match.
@@ -270,16 +270,16 @@ class Archive:
       is_sized = condition is not None and condition.same_size is not None
       first = self._refine(mesh, matches[:refine], same_size=is_sized)
       matches = (*first, *matches[refine:])
-    matches = matches[:k]
+    answer = dataclasses.replace(answer, matches=matches[:k])
     if compare:
       from dr3d.search import overlay
 
-      shapes = self.load_shapes([match.model for match in matches[:compare]])
-      fits = overlay.fit_meshes(
-        mesh, {name: shape.mesh for name, shape in shapes.items()}
-      )
-      matches = overlay.complete_matches(matches, fits)
-    return dataclasses.replace(answer, matches=matches)
+      best = [match.model for match in answer.matches[:compare]]
+      packed = {
+        name: shape.mesh for name, shape in self.load_shapes(best).items()
+      }
+      answer = overlay.complete(answer, overlay.fit_meshes(mesh, packed))
+    return answer
 
   def query(
     self,
@@ -299,7 +299,7 @@ class Archive:
       mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
         millimetre where sizes are compared.
       k: matches wanted, at least 1.
-      threshold: confidence, 0 to 1, below which a prediction is in doubt.
+      threshold: probability, 0 to 1, below which a prediction is in doubt.
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.
@@ -308,7 +308,8 @@ class Archive:
         `refinement`. Where the condition asks for the same size, size counts
         there too. The prediction stays that of the votes.
       compare: how many of the first matches are laid upon the query, so that
-        `distance` and `mirrored` are known of them.
+        `distance` and `mirrored` are known of them; what has the very shape
+        of the query settles the label, see `overlay.complete`.
 
     Returns:
       The predicted label and at most k models, best first.

@@ -116,13 +116,7 @@ def _screen(
   Returns:
     int [C], of the given models.
   """
-  likeness = np.empty((len(models), len(features)), np.float32)
-  score = np.empty(len(models), np.float32)
-  for start in range(0, len(models), _CHUNK):
-    chunk = slice(start, start + _CHUNK)
-    whole = len(models) == len(stored)
-    part = stored[chunk if whole else models[chunk]]
-    likeness[chunk], score[chunk] = _measure(features, part, kind=kind)
+  likeness, score = rate_stored(features, stored, models, kind=kind)
   least = np.partition(score, len(score) - k)[len(score) - k]
   voted = (likeness >= likeness.max(axis=0) - _SLACK).any(axis=1)
   return models[voted | (score >= least - _SLACK)]
@@ -136,21 +130,36 @@ def _compare(
   So equal vectors give equal numbers wherever they stand.
   """
   query = features.astype(np.float64)
-  likeness = np.empty((len(models), len(features)), np.float32)
-  score = np.empty(len(models))
-  for start in range(0, len(models), _CHUNK):
-    chunk = slice(start, start + _CHUNK)
-    part = stored[models[chunk]].astype(np.float64)
-    likeness[chunk], score[chunk] = _measure(query, part, kind=kind)
+  likeness, score = rate_stored(query, stored, models, kind=kind)
   return Candidates(models, likeness, _round(score))
 
 
-def _measure(
-  features: np.ndarray, stored: np.ndarray, *, kind: str
+def rate_stored(
+  features: np.ndarray, stored: np.ndarray, models: np.ndarray, *, kind: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  cosine = stored.reshape(-1, stored.shape[2]) @ features.T
-  cosine = cosine.reshape(len(stored), -1, len(features))
-  return rate_models(cosine, kind=kind)
+  """Tells how alike some of the models are to a query.
+
+  Args:
+    features: [Q, D] unit vectors of the query, of the precision of the work.
+    stored: float32 [B, N, D] unit vectors of the models.
+    models: int [C], ascending.
+    kind: one of `KINDS`.
+
+  Returns:
+    What each of the query's vectors votes by, float32 [C, Q], and the scores
+    [C].
+  """
+  likeness = np.empty((len(models), len(features)), np.float32)
+  score = np.empty(len(models), features.dtype)
+  for start in range(0, len(models), _CHUNK):
+    chunk = slice(start, start + _CHUNK)
+    whole = len(models) == len(stored)
+    part = stored[chunk if whole else models[chunk]]
+    part = part.astype(features.dtype, copy=False)
+    cosine = part.reshape(-1, part.shape[2]) @ features.T
+    cosine = cosine.reshape(len(part), -1, len(features))
+    likeness[chunk], score[chunk] = rate_models(cosine, kind=kind)
+  return likeness, score
 
 
 def rate_models(

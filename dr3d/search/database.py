@@ -34,7 +34,7 @@ from dr3d.search import (
 from dr3d.search import index as index_lib
 from dr3d.search.archive import Archive, Embedder, LoadPipeline
 from dr3d.search.reader import Reader
-from dr3d.search.snapshot import keep_index
+from dr3d.search.snapshot import keep_index, keep_trust
 from dr3d.search.specimen import ASSUMED, Specimen
 from dr3d.unit import UNITS
 
@@ -271,6 +271,7 @@ class Database(Archive):
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.write_label(connection, name, label)
       self.refresh()
+      self._keep_derived()
 
   def remove(self, names: Collection[str]) -> None:
     """Takes models out, with their vectors and pictures, all or none.
@@ -291,7 +292,7 @@ class Database(Archive):
         catalogue.delete_models(connection, names)
       self._sweep()
       self.refresh()
-      self._save_index()
+      self._keep_derived()
 
   def rebuild(
     self,
@@ -322,7 +323,7 @@ class Database(Archive):
       count = self._embed_outdated(progress) + self._read_kept()
       indexfile.remove_indices(self.directory)
       self.refresh()
-      self._save_index()
+      self._keep_derived()
     return count
 
   def _take_in(
@@ -387,7 +388,7 @@ class Database(Archive):
         progress=progress,
       )
     self.refresh()
-    self._save_index()
+    self._keep_derived()
     return report
 
   def _check_unit(self, unit: str | None) -> str:
@@ -464,12 +465,13 @@ class Database(Archive):
       )
     return sum(map(len, units.values()))
 
-  def _save_index(self) -> None:
-    """Sees to the index of what is searched now."""
+  def _keep_derived(self) -> None:
+    """Sees to the index of what is searched now, and to its trust."""
     if self.count_states()[catalogue.INDEXED]:
       self.snapshot = keep_index(
         self.snapshot, self.directory, exact_below=self._exact_below
       )
+      keep_trust(self.snapshot, self.directory)
 
 
 def _describe(pipeline: Embedder) -> dict[str, str]:

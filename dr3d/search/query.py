@@ -19,9 +19,17 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from dr3d.search import index as index_lib
-from dr3d.search.candidate import KINDS, find_candidates
+from dr3d.search.candidate import KINDS, find_candidates, rate_stored
 from dr3d.search.trust import Trust, measure_trust
-from dr3d.search.vote import RELIABLE, STRANGERS, Prediction, predict
+from dr3d.search.vote import (
+  RELIABLE,
+  RIVALS,
+  STRANGERS,
+  Prediction,
+  count_votes,
+  has_label,
+  measure_lead,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,25 +92,26 @@ class Gallery:
     labels: B labels, empty where a model has none.
     features: float32 [B, N, D], unit vectors.
     index: over the B·N vectors; row b·N + n is view n of model b.
+    trust: what they find in it, by kind of likeness, as far as they were asked.
   """
 
   names: tuple[str, ...]
   labels: tuple[str, ...]
   features: np.ndarray
   index: index_lib.Index
-  _trust: dict[str, Trust] = dataclasses.field(
-    default_factory=dict, init=False, repr=False
-  )
+  trust: dict[str, Trust] = dataclasses.field(default_factory=dict, repr=False)
 
   def measure_trust(self, kind: str) -> Trust:
-    """How near a query has to come; worked out when it is first asked for.
+    """What its own models find in it; asked when it is first wanted.
 
     Args:
       kind: of likeness, one of `candidate.KINDS`.
     """
-    if kind not in self._trust:
-      self._trust[kind] = measure_trust(self.features, self.labels, kind=kind)
-    return self._trust[kind]
+    if kind not in self.trust:
+      self.trust[kind] = measure_trust(
+        self.features, self.names, self.labels, kind=kind
+      )
+    return self.trust[kind]
 
 
 def make_gallery(
@@ -173,7 +182,7 @@ def find_matches(
     features: [Q, D] unit vectors of the query, Q at least 1.
     gallery: the models.
     k: matches wanted, at least 1.
-    threshold: confidence, 0 to 1, below which a prediction is in doubt.
+    threshold: probability, 0 to 1, below which a prediction is in doubt.
     exclude: names of models that are to be left out, with all their vectors
       and votes; names that the gallery does not hold change nothing.
     only: names of the models that are searched; all where None.
@@ -219,7 +228,7 @@ def find_matches(
   )
   k = min(k, int(allowed.sum()))
   if not k:
-    return Answer(predict([], np.zeros(0), threshold=threshold), ())
+    return Answer(Prediction("", 0.0, 0.0, RIVALS), ())
   found = find_candidates(
     features, gallery.features, gallery.index, k=k, allowed=allowed, kind=kind
   )
@@ -228,7 +237,6 @@ def find_matches(
   votes = np.bincount(nearest, minlength=len(models))
   order = found.order[:k]
   order = order[score[order] >= min_score]
-  labels = [gallery.labels[model] for model in models[nearest]]
   matches = []
   for rank, place in enumerate(order, start=1):
     model = models[place]
@@ -245,12 +253,26 @@ def find_matches(
         view=int(pair[1]) + 1,
       )
     )
-  prediction = predict(labels, likeness.max(axis=0), threshold=threshold)
-  if prediction.reliable:
-    floor = gallery.measure_trust(kind).find_floor(threshold)
-    if score.max() <= floor:
-      prediction = dataclasses.replace(prediction, doubt=STRANGERS)
-  return Answer(prediction, tuple(matches))
+  label, confidence = count_votes(
+    [gallery.labels[model] for model in models[nearest]], likeness.max(axis=0)
+  )
+  if not label:
+    return Answer(Prediction("", 0.0, 0.0, RIVALS), tuple(matches))
+  seen = np.flatnonzero(allowed)
+  lead = measure_lead(
+    rate_stored(features, gallery.features, seen, kind=kind)[0],
+    has_label(np.array(gallery.labels)[seen], label),
+  )
+  trust = gallery.measure_trust(kind)
+  probability = float(trust.estimate(lead))
+  doubt = ""
+  if probability < threshold:
+    doubt = RIVALS
+  elif score.max() <= trust.find_floor(threshold):
+    doubt = STRANGERS
+  return Answer(
+    Prediction(label, confidence, probability, doubt), tuple(matches)
+  )
 
 
 def find_neighbours(

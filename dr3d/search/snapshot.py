@@ -6,9 +6,11 @@ import pathlib
 import numpy as np
 
 from dr3d.error import DatabaseError, EmptyError
-from dr3d.search import catalogue, indexfile, query, slot, storage
+from dr3d.search import catalogue, indexfile, query, slot, storage, trustfile
 from dr3d.search import index as index_lib
 
+_TRUST = "trust"  # names a setting
+_KIND = "posed"  # of likeness, by which a database compares
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
 _RECALL = 0.95  # of probes, below which an index that drifted is built anew
 
@@ -21,11 +23,13 @@ class Snapshot:
     gallery: what is searched.
     models: all rows, by name.
     keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
+    name: of what trust depends on; see `trustfile.fingerprint`.
   """
 
   gallery: query.Gallery
   models: dict[str, catalogue.Model]
   keys: np.ndarray
+  name: str
 
 
 def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
@@ -40,9 +44,9 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     DatabaseError: the catalogue or the vectors are damaged.
   """
   try:
-    found, models = _read_state(directory)
+    found, models, settings = _read_state(directory)
   except DatabaseError:  # a rebuild that came between has moved the vectors
-    found, models = _read_state(directory)
+    found, models, settings = _read_state(directory)
   names, features = found.names, found.features
   if not names:
     raise EmptyError(
@@ -56,8 +60,30 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     raise DatabaseError(
       f"{directory} is damaged ({error}): restore it from a copy."
     ) from error
-  gallery = query.Gallery(names, found.labels, features, index)
-  return Snapshot(gallery, {model.name: model for model in models}, keys)
+  name = trustfile.fingerprint(names, found.labels, found.keys)
+  trust = trustfile.load(settings.get(_TRUST), name)
+  known = {} if trust is None else {_KIND: trust}
+  gallery = query.Gallery(names, found.labels, features, index, known)
+  return Snapshot(gallery, {model.name: model for model in models}, keys, name)
+
+
+def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
+  """Measures and stores trust where it is not known, so that no query has to.
+
+  Args:
+    snapshot: the state that is to be searched.
+    directory: of the database, whose writer's lock is held.
+
+  Raises:
+    DatabaseError: it cannot be written.
+  """
+  if _KIND in snapshot.gallery.trust:
+    return
+  trust = snapshot.gallery.measure_trust(_KIND)
+  with catalogue.open_catalogue(directory) as connection:
+    catalogue.write_setting(
+      connection, _TRUST, trustfile.dump(trust, snapshot.name)
+    )
 
 
 def keep_index(
@@ -101,12 +127,16 @@ def keep_index(
 
 def _read_state(
   directory: pathlib.Path,
-) -> tuple[slot.Searched, list[catalogue.Model]]:
+) -> tuple[slot.Searched, list[catalogue.Model], dict[str, str]]:
   with (
     catalogue.open_catalogue(directory) as connection,
     storage.transaction(connection, kind="DEFERRED"),  # one state of it
   ):
-    return slot.read_features(connection), catalogue.read_models(connection)
+    return (
+      slot.read_features(connection),
+      catalogue.read_models(connection),
+      catalogue.read_settings(connection),
+    )
 
 
 def _find_index(

@@ -1,31 +1,47 @@
-"""Trust: how near a query has to come to a gallery to be relied on.
+"""Trust: how far ahead and how near an answer has to be to be relied on.
 
-The votes tell which of the labels fits a query best, not whether any of them
-does: of models whose own label is missing many are given another one with
-nearly all votes. How near such strangers come depends on the gallery, so the
-gallery tells it itself: some of its models are asked for, with all models of
-their label left out. A query that is to be relied on has to come nearer than
-nine in ten of these: a conformal test of the hypothesis that its label is
-missing, with the score of the first match as the measure (Vovk, Gammerman,
-Shafer, Algorithmic Learning in a Random World, 2005, ch. 2).
+How far a label has to be ahead of others before it is right depends on the
+gallery: on how alike its labels are, and on how sharply T tells them apart. How
+near models come whose own label is missing depends on it as well. So the
+gallery tells both itself: some of its models are asked for as if they were new.
 
-Where labels share a shape no score tells them apart. So the test may not cost
-more than one in ten of the answers about fellows: models whose label is there.
+Asked for without themselves, these fellows tell with which probability a label
+with a certain lead is right: a logistic curve (Platt, Probabilistic Outputs for
+Support Vector Machines, 1999), which starts from one that fits galleries of
+parts and learns from their answers.
+
+Asked for without all models of their label, these strangers tell how near one
+comes that the gallery does not know. A query that is to be relied on has to
+come nearer than nine in ten: a conformal test of the hypothesis that its label
+is missing, with the score of the first match as the measure (Vovk, Gammerman,
+Shafer, Algorithmic Learning in a Random World, 2005, ch. 2). Where labels share
+a shape no score tells them apart, so the test may not cost more than one in ten
+of the answers about fellows.
 """
 
 import collections
 import dataclasses
+import functools
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+import scipy.special
 
-from dr3d.search.candidate import rate_models
-from dr3d.search.vote import counts, predict
+from dr3d.search.candidate import rate_stored
+from dr3d.search.vote import settle
 
 SHARE = 0.1  # of strangers that may pass, and of fellows that may be stopped
-COUNT = 64  # models asked for at most
+COUNT = 256  # models asked for at most
 
-_CHUNK = 1024  # models compared at a time
+# The curve that learning starts from, as if it had been seen so often: the
+# logit of the probability at a lead of nothing, what it gains by the typical
+# lead, and that lead.
+_BASE, _BASE_SPREAD = 0.8, 0.5
+_GAIN, _GAIN_SPREAD = 3.5, 1.5
+_LEAD, _LEAD_WEIGHT = 0.15, 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,21 +49,31 @@ class Findings:
   """What several queries found.
 
   Attributes:
-    confidence: [S] share of the votes of the label that is predicted.
+    lead: [S] of the label that is predicted; see `vote.measure_lead`.
     score: [S] of the first match.
+    right: bool [S], whether the label is theirs.
   """
 
-  confidence: np.ndarray
+  lead: np.ndarray
   score: np.ndarray
+  right: np.ndarray
 
-  def accept(self, threshold: float, floor: float) -> np.ndarray:
-    """Which are relied on: bool [S].
+  def pick(self, which: np.ndarray) -> "Findings":
+    """Some of them.
 
     Args:
-      threshold: confidence from which votes count.
-      floor: score that has to be exceeded.
+      which: bool [S] or int.
     """
-    return counts(self.confidence, threshold) & (self.score > floor)
+    return Findings(self.lead[which], self.score[which], self.right[which])
+
+  @classmethod
+  def join(cls, several: Sequence["Findings"]) -> "Findings":
+    """All of them, one after the other."""
+    return cls(
+      np.concatenate([np.zeros(0), *(one.lead for one in several)]),
+      np.concatenate([np.zeros(0), *(one.score for one in several)]),
+      np.concatenate([np.zeros(0, bool), *(one.right for one in several)]),
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,22 +81,50 @@ class Trust:
   """What models of a gallery find in it.
 
   Attributes:
+    models: int [S], which were asked for.
     strangers: with all models of their label left out.
-    fellows: with only themselves left out, where another has their label.
+    fellows: with only themselves left out, those that share their label.
+    sharing: bool [S], which these are.
   """
 
+  models: np.ndarray
   strangers: Findings
   fellows: Findings
+  sharing: np.ndarray
+
+  def without(self, model: int) -> "Trust":
+    """What is found by the other models."""
+    others = self.models != model
+    return Trust(
+      self.models[others],
+      self.strangers.pick(others),
+      self.fellows.pick(others[self.sharing]),
+      self.sharing[others],
+    )
+
+  def estimate(self, lead: npt.ArrayLike) -> np.ndarray:
+    """The probability that a label with a certain lead is right.
+
+    Provided that the gallery holds models of the query's label at all.
+
+    Args:
+      lead: of any shape.
+
+    Returns:
+      0 to 1, of that shape.
+    """
+    base, slope = self._curve
+    return np.round(scipy.special.expit(base + slope * np.asarray(lead)), 4)
 
   def find_floor(self, threshold: float) -> float:
     """The score that an answer has to exceed to be relied on.
 
     Args:
-      threshold: confidence from which votes count.
+      threshold: probability from which a prediction counts.
 
     Returns:
-      The lowest score that at most `SHARE` of the strangers exceed with votes
-      that count, but one that all but `SHARE` of the fellows with such votes
+      The lowest score that at most `SHARE` of the strangers exceed with such a
+      prediction, but one that all but `SHARE` of the fellows with such a one
       exceed; `-inf` where nobody is to be stopped.
     """
     allowed = int(SHARE * len(self.strangers.score))
@@ -83,26 +137,68 @@ class Trust:
     bound = np.nextafter(fellows[int(SHARE * len(fellows))], -np.inf)
     return float(min(near[allowed], bound))
 
-  @staticmethod
-  def _sort(findings: Findings, threshold: float) -> np.ndarray:
-    return np.sort(findings.score[counts(findings.confidence, threshold)])
+  def accept(self, findings: Findings, threshold: float) -> np.ndarray:
+    """Which are relied on: bool [S].
+
+    Args:
+      findings: of S queries.
+      threshold: probability from which a prediction counts.
+    """
+    counts = self.estimate(findings.lead) >= threshold
+    return counts & (findings.score > self.find_floor(threshold))
+
+  def _sort(self, findings: Findings, threshold: float) -> np.ndarray:
+    return np.sort(findings.score[self.estimate(findings.lead) >= threshold])
+
+  @functools.cached_property
+  def _curve(self) -> tuple[float, float]:
+    """Logit of the probability at no lead, and what it gains by one of 1."""
+    lead, right = self.fellows.lead, self.fellows.right
+    typical = _LEAD
+    if len(lead):
+      weight = len(lead) / (len(lead) + _LEAD_WEIGHT)
+      typical += weight * (np.median(np.abs(lead)) - _LEAD)
+    sign = np.where(right, -1.0, 1.0)
+
+    def lose(curve):
+      base, gain = curve
+      logit = sign * (base + gain / typical * lead)
+      far = (base - _BASE) / _BASE_SPREAD, (gain - _GAIN) / _GAIN_SPREAD
+      slack = scipy.special.expit(logit) * sign
+      return (
+        np.logaddexp(0, logit).sum() + (far[0] ** 2 + far[1] ** 2) / 2,
+        np.array(
+          [
+            slack.sum() + far[0] / _BASE_SPREAD,
+            (slack * lead).sum() / typical + far[1] / _GAIN_SPREAD,
+          ]
+        ),
+      )
+
+    best = scipy.optimize.minimize(
+      lose, (_BASE, _GAIN), jac=True, bounds=[(None, None), (0, None)]
+    )
+    return float(best.x[0]), float(best.x[1] / typical)
 
 
-def choose_models(labels: Sequence[str], *, seed: int = 0) -> np.ndarray:
+def choose_models(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:
   """Draws the models that are asked for.
 
+  By their names alone, so that hardly others are drawn where few come and go.
+
   Args:
-    labels: of B models, empty where one has none.
-    seed: of the draw.
+    names: of B models.
+    labels: of these, empty where one has none.
 
   Returns:
-    int [S], at most `COUNT` models with a label; none where there are no two
-    labels.
+    int [S], ascending, at most `COUNT` models with a label; none where there
+    are no two labels.
   """
-  known = np.flatnonzero([label != "" for label in labels])
-  if len(set(labels) - {""}) < 2:
-    return known[:0]
-  return np.random.default_rng(seed).permutation(known)[:COUNT]
+  known = [b for b, label in enumerate(labels) if label]
+  if len({labels[b] for b in known}) < 2:
+    return np.zeros(0, int)
+  known.sort(key=lambda b: (zlib.crc32(names[b].encode()), names[b]))
+  return np.sort(known[:COUNT])
 
 
 def have_fellows(models: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -112,49 +208,31 @@ def have_fellows(models: np.ndarray, labels: Sequence[str]) -> np.ndarray:
 
 
 def measure_trust(
-  features: np.ndarray, labels: Sequence[str], *, kind: str
+  features: np.ndarray,
+  names: Sequence[str],
+  labels: Sequence[str],
+  *,
+  kind: str,
 ) -> Trust:
   """Asks a gallery for some of its own models.
 
   Args:
     features: float32 [B, N, D] unit vectors of the models.
+    names: of the models.
     labels: of the models, empty where one has none.
     kind: of likeness; see `candidate.rate_models`.
   """
-  models = choose_models(labels)
-  S, B, N, D = len(models), *features.shape
-  names = np.array(labels)
-  hidden = np.stack(
-    [names[models, None] == names, models[:, None] == np.arange(B)]
-  )
-  queries = features[models]
-  nearest = np.zeros((2, S, N), int)
-  likeness = np.full((2, S, N), -np.inf, np.float32)
-  score = np.full((2, S), -np.inf)
-  for start in range(0, B if S else 0, _CHUNK):
-    part = features[start : start + _CHUNK]
-    cosine = queries.reshape(-1, D) @ part.reshape(-1, D).T
-    cosine = cosine.reshape(S, N, len(part), N)
-    for i in range(S):
-      voted, whole = rate_models(cosine[i].transpose(1, 2, 0), kind=kind)
-      for j, hides in enumerate(hidden[:, i, start : start + _CHUNK]):
-        seen = np.where(hides[:, None], -np.inf, voted)
-        first = seen.argmax(axis=0)
-        highest = seen[first, np.arange(N)]
-        is_nearer = highest > likeness[j, i]
-        nearest[j, i] = np.where(is_nearer, start + first, nearest[j, i])
-        likeness[j, i] = np.maximum(highest, likeness[j, i])
-        score[j, i] = max(score[j, i], whole[~hides].max(initial=-np.inf))
-  confidence = np.array(
-    [
-      predict([labels[m] for m in models], values, threshold=0).confidence
-      for models, values in zip(
-        nearest.reshape(-1, N), likeness.reshape(-1, N), strict=True
-      )
-    ]
-  ).reshape(2, S)
-  near = have_fellows(models, labels)
-  return Trust(
-    Findings(confidence[0], score[0]),
-    Findings(confidence[1, near], score[1, near]),
-  )
+  models = choose_models(names, labels)
+  each = np.array(labels)
+  every = np.arange(len(each))
+  lead, score = np.empty((2, 2, len(models)))
+  right = np.zeros((2, len(models)), bool)
+  for i, model in enumerate(models):
+    likeness, whole = rate_stored(features[model], features, every, kind=kind)
+    for j, seen in enumerate((each != each[model], every != model)):
+      label, _, lead[j, i] = settle(likeness[seen], each[seen])
+      score[j, i] = whole[seen].max()
+      right[j, i] = label == each[model]
+  strangers, fellows = map(Findings, lead, score, right)
+  sharing = have_fellows(models, labels)
+  return Trust(models, strangers, fellows.pick(sharing), sharing)

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from dr3d.search import catalogue, duplicate, query
-from dr3d.search.vote import RELIABLE
 
 Extent = tuple[float, float, float]
 
@@ -88,12 +87,15 @@ class Prediction(BaseModel):
 
   label: str = Field(description="with most votes; empty for none")
   confidence: float = Field(description="its share of the votes, 0 to 1")
+  probability: float = Field(
+    description="with which it is right, if the label of the query is known"
+  )
   reliable: bool
   doubt: str = Field(
-    description="votes: they do not agree; strangers: models whose label is"
-    " missing come as near; empty where reliable"
+    description="rivals: models of another label are nearly as near;"
+    " strangers: models whose label is missing come as near; empty where"
+    " reliable"
   )
-  threshold: float = Field(description="confidence below which votes disagree")
 
 
 class Match(BaseModel):
@@ -249,7 +251,7 @@ def make_answer(name: str, shape: Shape, answer: query.Answer) -> Answer:
   return Answer(
     query=name,
     shape=shape,
-    prediction=Prediction(**_fields(answer.prediction), threshold=RELIABLE),
+    prediction=Prediction(**_fields(answer.prediction)),
     matches=matches,
   )
 

@@ -277,8 +277,7 @@ class Service:
       packed = {model: shapes[model].mesh for model in shapes}
       fits = self._call("fit", mesh=mesh, packed=packed)
       if not isinstance(fits, WorkerError):  # then distances are not known
-        matches = overlay.complete_matches(answer.matches, fits)
-        answer = dataclasses.replace(answer, matches=matches)
+        answer = overlay.complete(answer, fits)
     return schema.make_answer(name, shape, answer)
 
   def _read(

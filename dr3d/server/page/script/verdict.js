@@ -18,7 +18,7 @@ export function summarize({ prediction, matches }) {
 }
 
 /** Why nobody can tell. */
-function explain({ label, confidence, doubt, threshold }, views) {
+function explain({ label, confidence, doubt }) {
   if (!label) return "No vote went to a model with a label.";
   const share = `${label} has ${percent(confidence)} of the votes`;
   if (doubt === "strangers") {
@@ -27,10 +27,7 @@ function explain({ label, confidence, doubt, threshold }, views) {
       "this may be of a kind not known here."
     );
   }
-  return (
-    `The ${views} views do not agree: ${share}, and a reliable answer ` +
-    `takes ${percent(threshold)}.`
-  );
+  return `${share}, but models of other labels are nearly as near.`;
 }
 
 /** The box with the verdict. */
@@ -51,7 +48,7 @@ export function createVerdict({ prediction, matches }, route, views) {
     return notice(
       "doubt",
       "No reliable match",
-      `${explain(prediction, views)} Below are the nearest models: ` +
+      `${explain(prediction)} Below are the nearest models: ` +
         "look before you trust one of them.",
     );
   }
