@@ -673,6 +673,21 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
   assert count == 4
 
 
+def test_a_database_knows_how_it_answers_about_its_own_models(database):
+  answers = {
+    model.name: database.query(
+      Thing(model.label, int(model.name[-7:-4])), exclude=[model.name]
+    ).prediction
+    for model in database.models()
+  }
+  label = {model.name: model.label for model in database.models()}
+  info = database.inspect()
+  right = [one.label == label[name] for name, one in answers.items()]
+  assert info["vote"] == round(np.mean(right), 3)
+  reliable = [one.reliable for one in answers.values()]
+  assert info["reliable"] == round(np.mean(reliable), 3)
+
+
 @pytest.mark.parametrize("moment", [0, 1, 15, 16, 17, 31, 39])
 def test_a_run_that_breaks_off_is_completed_by_the_next(
   database, models, tmp_path, moment

@@ -94,6 +94,27 @@ def test_a_gallery_teaches_what_a_lead_is_worth(base, slope, scale):
   np.testing.assert_allclose(trust.estimate(scale * lead), truth, atol=0.05)
 
 
+@pytest.mark.parametrize("threshold", [0.9, 0.97, 0.99])
+@pytest.mark.parametrize("slope", [12, 60])
+def test_as_many_are_right_as_asked_for_and_none_is_a_guess(threshold, slope):
+  fellows = draw_fellows(2000, base=0.5, slope=slope, scale=1.0)
+  trust = make_trust(NOBODY, fellows)
+  chance = trust.estimate(fellows.lead)
+  limit = trust.find_limit(threshold)
+  counted = chance >= limit
+  assert chance[counted].mean() > threshold - 1e-3  # it is rounded
+  assert limit >= 1 - 5 * (1 - threshold) - 1e-9
+  less = chance >= limit - 0.01
+  assert chance[less].mean() < threshold or limit < 1 - 4.9 * (1 - threshold)
+  # New ones by the same curve are right that often.
+  new = draw_fellows(20000, base=0.5, slope=slope, scale=1.0, seed=1)
+  assert new.right[trust.accept(new, threshold)].mean() > threshold - 0.01
+
+
+def test_without_fellows_a_prediction_is_as_likely_as_asked_for():
+  assert make_trust(NOBODY, NOBODY).find_limit(0.98) == 0.98
+
+
 def test_alike_labels_ask_for_a_longer_lead():
   def least(slope):
     fellows = draw_fellows(256, base=0.6, slope=slope, scale=1.0)

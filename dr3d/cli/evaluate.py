@@ -151,7 +151,7 @@ VERB = Verb(
     ),
     Flag(
       "threshold",
-      "Probability from which an answer is reliable.",
+      "Share of the reliable answers that are to be right.",
       "SHARE",
       RELIABLE,
       "number",

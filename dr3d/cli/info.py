@@ -39,7 +39,10 @@ VERB = Verb(
     that is listed. missing ones had no file when the folder was last looked
     at. outdated ones have vectors of a former pipeline. recall is the share of
     the 10 nearest vectors that the index finds, measured with some of the
-    stored vectors; 1 where the search is exact.
+    stored vectors; 1 where the search is exact. vote and reliable tell what to
+    expect of answers: of up to 256 of its models, each asked for among the
+    others, the share whose label is told rightly, and the share whose answer is
+    called reliable.
 
     With --json, stdout is one JSON document with these keys and failures, a
     list of {model, reason}.

@@ -309,13 +309,14 @@ VERB = Verb(
   details="""
     Each picture of a file votes for the model with the picture most like it;
     the label with most votes is the prediction. Models are ranked by their
-    score, the mean likeness of the pictures, at most 1. A prediction is called
-    reliable where its probability is 95% or more, which the database has
-    learned by asking for its own models, and where the first match is more
-    alike than those that nine in ten of these find without their label: a part
-    of a kind that it lacks comes as near. The first matches are also laid upon
-    the file, as they are and mirrored: the remark tells where that shows the
-    same shape, and its scale.
+    score, the mean likeness of the pictures, at most 1. How likely the
+    prediction is right the database has learned by asking for its own models.
+    It is called reliable where it is so likely that 99 of 100 such predictions
+    are right, and where the first match is more alike than those that nine in
+    ten of these models find without their label: a part of a kind that it lacks
+    comes as near. The first matches are also laid upon the file, as they are
+    and mirrored: the remark tells where that shows the same shape, and its
+    scale. Where it does, the label is that of the shape.
 
     With --refine the first matches are put in another order: the file is laid
     upon each, and the three that fit best are drawn beside it from six sides,

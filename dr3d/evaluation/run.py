@@ -36,8 +36,8 @@ class EvaluateConfig:
     methods: of `method.NAMES`, or folders of other trained pipelines.
     likeness: how sets of vectors are compared; see `likeness.KINDS`.
     views: views of a pipeline that count, spread best; all where None.
-    threshold: probability from which an answer is accepted, if it is nearer
-      than strangers come; see `search.trust`.
+    threshold: share of the accepted answers that are to be right; see
+      `search.trust`.
     searches: `trial.EXACT`, `trial.APPROXIMATE` or both.
   """
 

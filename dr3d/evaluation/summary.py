@@ -37,7 +37,7 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"likeness {config.likeness} of"
     f" {'all' if config.views is None else config.views} views",
-    f"accepted from a probability of {config.threshold:g}, where nearer than"
+    f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
     f" {1 - SHARE:.0%} of strangers",
     "of equally like models the wrong one first",
     f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
@@ -82,7 +82,7 @@ def summarize(
   Args:
     outcome: of Q queries.
     trial: whose outcome it is.
-    threshold: probability from which an answer is accepted.
+    threshold: share of the accepted answers that are to be right.
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(trial.query_labels)
@@ -110,7 +110,7 @@ def accept(
   Args:
     outcome: of Q queries.
     trial: whose outcome it is.
-    threshold: probability from which an answer is accepted.
+    threshold: share of the accepted answers that are to be right.
 
   Returns:
     Two of bool [Q].

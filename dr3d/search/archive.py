@@ -183,9 +183,11 @@ class Archive:
     Returns:
       The number of models in each state; `labels`, different ones of the
       indexed models; `vectors` that are searched; `index`, how; `recall` of
-      the first ten neighbours, None where nothing is indexed; `pipeline`, its
-      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
-      and reason.
+      the first ten neighbours, None where nothing is indexed; `vote`, of its
+      own models asked for among the others the share whose label is told
+      rightly, and `reliable`, the share whose answer is called so, None where
+      no two models share a label, or all; `pipeline`, its fingerprint;
+      `format`; `bytes` on the disk; `failures`, a list of model and reason.
 
     Raises:
       DatabaseError: the directory is damaged.
@@ -193,12 +195,21 @@ class Archive:
     models = self.models()
     indexed = [model for model in models if model.state == catalogue.INDEXED]
     index = self.gallery.index if indexed else None
+    vote = reliable = None
+    if indexed:
+      trust = self.gallery.measure_trust("posed")
+      if len(trust.fellows.right):
+        accepted = trust.accept(trust.fellows, RELIABLE)
+        vote = round(float(trust.fellows.right.mean()), 3)
+        reliable = round(float(accepted.mean()), 3)
     return {
       **_count_states(models),
       "labels": len({model.label for model in indexed} - {""}),
       "vectors": 0 if index is None else len(index.vectors),
       "index": "none" if index is None else index.backend,
       "recall": None if index is None else index_lib.measure_recall(index),
+      "vote": vote,
+      "reliable": reliable,
       "pipeline": self.fingerprint,
       "format": catalogue.FORMAT,
       "bytes": sum(
@@ -238,7 +249,7 @@ class Archive:
       features: [N, D], what the pipeline made of the mesh.
       mesh: see `query`; for what follows as well.
       k: matches wanted.
-      threshold: probability, 0 to 1, below which a prediction is in doubt.
+      threshold: share of the predictions called reliable that are to be right.
       exclude: names of models.
       condition: which models are searched.
       min_score: of a match.
@@ -299,7 +310,7 @@ class Archive:
       mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
         millimetre where sizes are compared.
       k: matches wanted, at least 1.
-      threshold: probability, 0 to 1, below which a prediction is in doubt.
+      threshold: share of the predictions called reliable that are to be right.
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: of a match.

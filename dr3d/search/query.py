@@ -182,7 +182,7 @@ def find_matches(
     features: [Q, D] unit vectors of the query, Q at least 1.
     gallery: the models.
     k: matches wanted, at least 1.
-    threshold: probability, 0 to 1, below which a prediction is in doubt.
+    threshold: share of the predictions called reliable that are to be right.
     exclude: names of models that are to be left out, with all their vectors
       and votes; names that the gallery does not hold change nothing.
     only: names of the models that are searched; all where None.
@@ -266,7 +266,7 @@ def find_matches(
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
   doubt = ""
-  if probability < threshold:
+  if probability < trust.find_limit(threshold):
     doubt = RIVALS
   elif score.max() <= trust.find_floor(threshold):
     doubt = STRANGERS

@@ -34,6 +34,7 @@ from dr3d.search.candidate import rate_stored
 from dr3d.search.vote import settle
 
 SHARE = 0.1  # of strangers that may pass, and of fellows that may be stopped
+RISK = 5  # times as likely to be wrong as all on the mean, each may be
 COUNT = 256  # models asked for at most
 
 # The curve that learning starts from, as if it had been seen so often: the
@@ -116,11 +117,27 @@ class Trust:
     base, slope = self._curve
     return np.round(scipy.special.expit(base + slope * np.asarray(lead)), 4)
 
+  def find_limit(self, threshold: float) -> float:
+    """The probability from which predictions count.
+
+    Args:
+      threshold: share of those that count that are to be right.
+
+    Returns:
+      The lowest probability from which the fellows' predictions are right with
+      the threshold on the mean, but one that has none wrong `RISK` times as
+      likely as that. The threshold itself where that is lower.
+    """
+    chance = np.sort(self.estimate(self.fellows.lead))[::-1]
+    mean = np.cumsum(chance) / np.arange(1, len(chance) + 1)
+    lowest = chance[mean >= threshold].min(initial=threshold)
+    return float(max(lowest, 1 - RISK * (1 - threshold)))
+
   def find_floor(self, threshold: float) -> float:
     """The score that an answer has to exceed to be relied on.
 
     Args:
-      threshold: probability from which a prediction counts.
+      threshold: share of those relied on that are to be right.
 
     Returns:
       The lowest score that at most `SHARE` of the strangers exceed with such a
@@ -142,13 +159,16 @@ class Trust:
 
     Args:
       findings: of S queries.
-      threshold: probability from which a prediction counts.
+      threshold: share of these that are to be right.
     """
-    counts = self.estimate(findings.lead) >= threshold
+    counts = self._count(findings, threshold)
     return counts & (findings.score > self.find_floor(threshold))
 
+  def _count(self, findings: Findings, threshold: float) -> np.ndarray:
+    return self.estimate(findings.lead) >= self.find_limit(threshold)
+
   def _sort(self, findings: Findings, threshold: float) -> np.ndarray:
-    return np.sort(findings.score[self.estimate(findings.lead) >= threshold])
+    return np.sort(findings.score[self._count(findings, threshold)])
 
   @functools.cached_property
   def _curve(self) -> tuple[float, float]:

@@ -7,9 +7,8 @@ import numpy as np
 
 from dr3d.search.candidate import DECIMALS
 
-RELIABLE = 0.95
-"""Probability from which a prediction is relied on: on the mean of several
-held-out sets 99 in a hundred of such predictions were right."""
+RELIABLE = 0.99
+"""Share of the predictions called reliable that are to be right."""
 
 RIVALS = "rivals"
 STRANGERS = "strangers"
@@ -28,9 +27,9 @@ class Prediction:
     probability: with which it is right, 0 to 1, if the gallery holds models of
       the query's label at all; see `trust`.
     reliable: whether nothing is in doubt.
-    doubt: `"rivals"` where the probability is below the threshold of the query:
-      models of another label are nearly as alike; `"strangers"` where models
-      whose label the gallery lacks come as near to it; empty otherwise.
+    doubt: `"rivals"` where the probability is too low for the threshold of the
+      query: models of another label are nearly as alike; `"strangers"` where
+      models whose label the gallery lacks come as near to it; empty otherwise.
   """
 
   label: str

@@ -1,0 +1,162 @@
+r"""Measures what it is worth that an answer is called reliable.
+
+    python -m experiments.measure_trust --data=parts --third
+    unzip dr3d/data/catalogue.zip -d catalogue
+    python -m experiments.measure_trust --data=catalogue
+    python -m experiments.make_general --families=150 --members=4 --seed=77 \
+      --out=work/families
+    python -m experiments.measure_trust --data=work/families
+
+Each model is asked for among all others, or with --third a third among the
+rest: as filed, turned, and as imitated scans, by several seeds. A row of the
+first table is a rule by which answers are relied on: all views vote for the
+label; the label is so probable that 99 % are to be right; and that where the
+first match is nearer than strangers too, which is what dr3d does. Its columns:
+the share of answers that are relied on, how many of these are right, how many
+are not, and how many would be relied on were all models of the query's label
+missing. The second table sets the probabilities that were predicted beside the
+share of right answers.
+"""
+
+import csv
+import itertools
+import pathlib
+import zlib
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.evaluation.protocol import Protocol, make_query
+from dr3d.folder import ModelFile, find_models
+from dr3d.mesh.meshfile import read_geometry
+from dr3d.pipeline import Pipeline
+from dr3d.search.query import Prediction, find_matches, make_gallery
+from dr3d.search.vote import RIVALS
+from dr3d.table import format_table
+from experiments.partition import read_splits
+
+DATA = flags.DEFINE_string(
+  "data", None, "Folder of models, by class.", required=True
+)
+PIPELINE = flags.DEFINE_string("pipeline", None, "Default: the one that ships.")
+THIRD = flags.DEFINE_bool(
+  "third", False, "Ask for a third of the train split of DATA/index.csv."
+)
+SEEDS = flags.DEFINE_integer("seeds", 2, "Of the scans.", lower_bound=1)
+
+RULES = {
+  "all votes": lambda one: one.label != "" and one.confidence == 1,
+  "probable": lambda one: one.doubt != RIVALS,
+  "reliable": lambda one: one.reliable,
+}
+EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
+
+
+def main(_) -> None:
+  pipeline = Pipeline.load(PIPELINE.value)
+  files, asked = read_models()
+  labels = [file.label for file in files]
+  names = [file.name for file in files]
+  shapes = [read_geometry(file.path) for file in files]
+
+  def embed(which, protocol):
+    meshes = [
+      make_query(
+        *shapes[i],
+        name=names[i],
+        protocol=protocol,
+        face_budget=pipeline.face_budget,
+      )
+      for i in which
+    ]
+    return pipeline.embed(meshes)
+
+  every = embed(range(len(files)), Protocol())
+  known = [i for i in range(len(files)) if not (THIRD.value and i in asked)]
+  gallery = make_gallery(
+    every[known], [names[i] for i in known], [labels[i] for i in known]
+  )
+  shared = [i for i in asked if labels[i] in gallery.labels]
+  others = {
+    label: [
+      n
+      for n, l in zip(gallery.names, gallery.labels, strict=True)
+      if l != label
+    ]
+    for label in set(gallery.labels)
+  }
+  runs = {
+    "as filed": [every[shared]],
+    "turned": [embed(shared, Protocol(rotation="so3"))],
+    "scans": [
+      embed(shared, Protocol(rotation="so3", scan=True, seed=seed))
+      for seed in range(SEEDS.value)
+    ],
+  }
+  rows: list[list[str]] = []
+  found: list[tuple[float, bool]] = []
+  for run, several in runs.items():
+    answers, strange, truth = [], [], []
+    for features in several:
+      for i, vectors in zip(shared, features, strict=True):
+        answers.append(ask(vectors, gallery, exclude=[names[i]]))
+        strange.append(ask(vectors, gallery, only=others[labels[i]]))
+        truth.append(answers[-1].label == labels[i])
+    right = np.array(truth)
+    found += zip([one.probability for one in answers], truth, strict=True)
+    for rule, accept in RULES.items():
+      chosen = np.array([accept(one) for one in answers])
+      fooled = np.mean([accept(one) for one in strange])
+      rows.append(
+        [
+          f"{run}, {len(answers)}",
+          rule,
+          f"{chosen.mean():.3f}",
+          f"{right[chosen].mean():.4f}" if chosen.any() else "-",
+          str((chosen & ~right).sum()),
+          f"{fooled:.3f}",
+        ]
+      )
+  print(f"{len(shared)} models asked for among {len(known)}.\n")
+  header = ["queries", "rule", "relied on", "right", "wrong", "strangers"]
+  print(format_table(header, rows, right=range(2, 6)))
+  print()
+  print_calibration(np.array(found))
+
+
+def read_models() -> tuple[list[ModelFile], list[int]]:
+  """The models, and which of them are asked for."""
+  root = pathlib.Path(DATA.value)
+  if not THIRD.value:
+    files = find_models(root)
+    return files, list(range(len(files)))
+  files = read_splits(root)["train"]
+  with (root / "index.csv").open(newline="") as table:
+    group = {
+      row["file"]: row.get("near_duplicate_group") or row["file"]
+      for row in csv.DictReader(table)
+    }
+  third = [zlib.crc32(group[file.name].encode()) % 3 == 0 for file in files]
+  return files, [int(i) for i in np.flatnonzero(third)]
+
+
+def ask(vectors: np.ndarray, gallery, **options) -> Prediction:
+  """What is predicted."""
+  return find_matches(vectors, gallery, k=1, **options).prediction
+
+
+def print_calibration(found: np.ndarray) -> None:
+  """Prints predicted probabilities [S, 2] beside the share of right ones."""
+  rows = []
+  for low, high in itertools.pairwise(EDGES):
+    inside = found[(found[:, 0] >= low) & (found[:, 0] < high)]
+    if len(inside):
+      mean, right = inside.mean(axis=0)
+      span = f"{low:g} to {min(high, 1):g}"
+      rows.append([span, str(len(inside)), f"{mean:.3f}", f"{right:.3f}"])
+  header = ["probability", "answers", "predicted", "right"]
+  print(format_table(header, rows, right=range(1, 4)))
+
+
+if __name__ == "__main__":
+  app.run(main)
