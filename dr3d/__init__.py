@@ -12,7 +12,7 @@
     database.update("models/")                     # embeds what is new
     database = dr3d.Database.open("parts.db")
     answer = database.query(mesh, k=10)            # Answer
-    answer.prediction                              # label, confidence, reliable
+    answer.prediction                              # label, probability, ...
     answer.matches                                 # rank, model, label, ...
     condition = dr3d.Condition(labels=["bolt"], same_size=0.05)
     database.query(mesh, condition=condition, compare=3)

@@ -40,11 +40,14 @@ class Candidates:
     models: int [C], ascending.
     likeness: float32 [C, Q], what each query vector votes by.
     score: float64 [C].
+    every: float32 [A, Q], the likeness of all models that are searched, in
+      single precision throughout; None where that was not needed.
   """
 
   models: np.ndarray
   likeness: np.ndarray
   score: np.ndarray
+  every: np.ndarray | None = None
 
   @property
   def order(self) -> np.ndarray:
@@ -80,8 +83,12 @@ def find_candidates(
       found = _compare(features, stored, models, kind=kind)
       if _are_certain(found, hits.similarity[:, -1], k=k, kind=kind):
         return found
-  models = _screen(features, stored, np.flatnonzero(allowed), k=k, kind=kind)
-  return _compare(features, stored, models, kind=kind)
+  searched = np.flatnonzero(allowed)
+  every, score = rate_stored(features, stored, searched, kind=kind)
+  found = _compare(
+    features, stored, searched[_screen(every, score, k=k)], kind=kind
+  )
+  return dataclasses.replace(found, every=every)
 
 
 def _are_certain(
@@ -101,25 +108,22 @@ def _are_certain(
   return bool(is_first and is_voted.all())
 
 
-def _screen(
-  features: np.ndarray,
-  stored: np.ndarray,
-  models: np.ndarray,
-  *,
-  k: int,
-  kind: str,
-) -> np.ndarray:
+def _screen(likeness: np.ndarray, score: np.ndarray, *, k: int) -> np.ndarray:
   """Leaves out what is neither among the first k nor voted for.
 
-  In single precision, which is fast, and with room for its errors.
+  With room for the errors of single precision.
+
+  Args:
+    likeness: float32 [A, Q].
+    score: float32 [A].
+    k: at most A.
 
   Returns:
-    int [C], of the given models.
+    bool [A], which are left.
   """
-  likeness, score = rate_stored(features, stored, models, kind=kind)
   least = np.partition(score, len(score) - k)[len(score) - k]
   voted = (likeness >= likeness.max(axis=0) - _SLACK).any(axis=1)
-  return models[voted | (score >= least - _SLACK)]
+  return voted | (score >= least - _SLACK)
 
 
 def _compare(

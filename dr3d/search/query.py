@@ -258,11 +258,12 @@ def find_matches(
   )
   if not label:
     return Answer(Prediction("", 0.0, 0.0, RIVALS), tuple(matches))
-  seen = np.flatnonzero(allowed)
-  lead = measure_lead(
-    rate_stored(features, gallery.features, seen, kind=kind)[0],
-    has_label(np.array(gallery.labels)[seen], label),
-  )
+  searched = np.flatnonzero(allowed)
+  every = found.every
+  if every is None:
+    every, _ = rate_stored(features, gallery.features, searched, kind=kind)
+  own = has_label(np.array(gallery.labels)[searched], label)
+  lead = measure_lead(every, own)
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
   doubt = ""
