@@ -61,7 +61,14 @@ def test_the_floor_lets_one_stranger_in_ten_pass(threshold, floor):
 def test_few_strangers_that_count_need_no_floor():
   strangers = findings([SURE] * 2 + [UNSURE] * 18, [0.9] * 20)
   assert make_trust(strangers, NOBODY).find_floor(0.5) == -np.inf
-  assert make_trust(NOBODY, NOBODY).find_floor(0.5) == -np.inf
+
+
+def test_where_all_have_one_label_nothing_is_relied_on():
+  features, _ = draw_kinds(5, members=1, spread=0.1, seed=6)
+  gallery = make_gallery(features, name(5), ["bolt"] * 4 + [""])
+  assert gallery.measure_trust("posed").find_floor(0.5) == np.inf
+  found = find_matches(features[0], gallery).prediction
+  assert (found.label, found.doubt) == ("bolt", STRANGERS)
 
 
 def test_the_floor_stops_one_fellow_in_ten_at_most():
@@ -98,7 +105,7 @@ def test_a_gallery_teaches_what_a_lead_is_worth(base, slope, scale):
 @pytest.mark.parametrize("slope", [12, 60])
 def test_as_many_are_right_as_asked_for_and_none_is_a_guess(threshold, slope):
   fellows = draw_fellows(2000, base=0.5, slope=slope, scale=1.0)
-  trust = make_trust(NOBODY, fellows)
+  trust = make_trust(findings([UNSURE], [0.0]), fellows)
   chance = trust.estimate(fellows.lead)
   limit = trust.find_limit(threshold)
   counted = chance >= limit
@@ -108,6 +115,7 @@ def test_as_many_are_right_as_asked_for_and_none_is_a_guess(threshold, slope):
   assert chance[less].mean() < threshold or limit < 1 - 4.9 * (1 - threshold)
   # New ones by the same curve are right that often.
   new = draw_fellows(20000, base=0.5, slope=slope, scale=1.0, seed=1)
+  new = dataclasses.replace(new, score=np.ones(20000))
   assert new.right[trust.accept(new, threshold)].mean() > threshold - 0.01
 
 

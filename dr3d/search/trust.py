@@ -142,8 +142,11 @@ class Trust:
     Returns:
       The lowest score that at most `SHARE` of the strangers exceed with such a
       prediction, but one that all but `SHARE` of the fellows with such a one
-      exceed; `-inf` where nobody is to be stopped.
+      exceed; `-inf` where nobody is to be stopped, `inf` where there is no
+      stranger, since all models have one label, which tells nothing.
     """
+    if not len(self.strangers.score):
+      return np.inf
     allowed = int(SHARE * len(self.strangers.score))
     near = self._sort(self.strangers, threshold)[::-1]
     if allowed >= len(near):
