@@ -155,14 +155,12 @@ def test_a_model_left_out_has_no_say():
   assert trust.without(outlier).estimate(wrong) > trust.estimate(wrong)
 
 
-def test_trust_is_read_as_it_was_written_and_for_no_other_models():
+def test_trust_is_read_as_it_was_written():
   features, labels = draw_kinds(6, members=3, spread=0.5, seed=5)
   labels[0] = "alone"
   trust = measure_trust(features, name(18), labels, kind="posed")
-  keys = np.arange(18, dtype=np.uint64)
-  mine = trustfile.fingerprint(name(18), labels, keys)
-  text = trustfile.dump(trust, mine)
-  read = trustfile.load(text, mine)
+  sketch = trustfile.draw_sketch(name(18), labels, np.arange(18, dtype="u8"))
+  read = trustfile.load(trustfile.dump(trust, sketch), sketch)
   for one, other in (
     (trust.strangers, read.strangers),
     (trust.fellows, read.fellows),
@@ -173,13 +171,30 @@ def test_trust_is_read_as_it_was_written_and_for_no_other_models():
       np.testing.assert_array_equal(mean, found)
   np.testing.assert_array_equal(trust.models, read.models)
   np.testing.assert_array_equal(trust.sharing, read.sharing)
-  others = (
-    trustfile.fingerprint(name(18), labels, keys + np.uint64(1)),
-    trustfile.fingerprint(name(18), labels[::-1], keys),
-    trustfile.fingerprint(name(19)[1:], labels, keys),
+  assert trustfile.load(None, sketch) is None
+
+
+@pytest.mark.parametrize("count", [200, 5000])  # less, and more than a sketch
+@pytest.mark.parametrize(("part", "serves"), [(1 / 200, True), (0.1, False)])
+def test_trust_serves_until_many_models_are_others(count, part, serves):
+  names = name(count)
+  labels = [f"kind {i % 7}" for i in range(count)]
+  keys = np.random.default_rng(0).integers(2**63, size=count, dtype="u8")
+  text = trustfile.dump(
+    Trust(np.arange(3), NOBODY, NOBODY, np.zeros(3, bool)),
+    trustfile.draw_sketch(names, labels, keys),
   )
-  assert [trustfile.load(text, other) for other in others] == [None] * 3
-  assert trustfile.load(None, mine) is None
+  n = int(part * count)
+  other = keys + (np.arange(count) < n).astype("u8")
+  for changed in (
+    (names[n:], labels[n:], keys[n:]),
+    (names, ["new"] * n + labels[n:], keys),
+    (names, labels, other),
+  ):
+    found = trustfile.load(text, trustfile.draw_sketch(*changed))
+    assert (found is not None) == serves
+    if serves:
+      assert found.models.tolist() == [-1] * 3
 
 
 @pytest.mark.parametrize("kind", ["posed", "best"])

@@ -23,13 +23,13 @@ class Snapshot:
     gallery: what is searched.
     models: all rows, by name.
     keys: uint64 [B · N], of the vectors; see `indexfile.load_index`.
-    name: of what trust depends on; see `trustfile.fingerprint`.
+    sketch: of what trust depends on; see `trustfile.draw_sketch`.
   """
 
   gallery: query.Gallery
   models: dict[str, catalogue.Model]
   keys: np.ndarray
-  name: str
+  sketch: np.ndarray
 
 
 def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
@@ -60,15 +60,17 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     raise DatabaseError(
       f"{directory} is damaged ({error}): restore it from a copy."
     ) from error
-  name = trustfile.fingerprint(names, found.labels, found.keys)
-  trust = trustfile.load(settings.get(_TRUST), name)
+  sketch = trustfile.draw_sketch(names, found.labels, found.keys)
+  trust = trustfile.load(settings.get(_TRUST), sketch)
   known = {} if trust is None else {_KIND: trust}
   gallery = query.Gallery(names, found.labels, features, index, known)
-  return Snapshot(gallery, {model.name: model for model in models}, keys, name)
+  return Snapshot(
+    gallery, {model.name: model for model in models}, keys, sketch
+  )
 
 
 def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
-  """Measures and stores trust where it is not known, so that no query has to.
+  """Measures and stores trust where none will do, so that no query has to.
 
   Args:
     snapshot: the state that is to be searched.
@@ -82,7 +84,7 @@ def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
   trust = snapshot.gallery.measure_trust(_KIND)
   with catalogue.open_catalogue(directory) as connection:
     catalogue.write_setting(
-      connection, _TRUST, trustfile.dump(trust, snapshot.name)
+      connection, _TRUST, trustfile.dump(trust, snapshot.sketch)
     )
 
 

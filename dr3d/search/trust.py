@@ -82,7 +82,7 @@ class Trust:
   """What models of a gallery find in it.
 
   Attributes:
-    models: int [S], which were asked for.
+    models: int [S], which were asked for; -1 where that is not known.
     strangers: with all models of their label left out.
     fellows: with only themselves left out, those that share their label.
     sharing: bool [S], which these are.
