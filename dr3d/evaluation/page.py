@@ -166,11 +166,9 @@ def _draw_precision(outcomes: Sequence[Outcome]) -> str:
 def _draw_coverage(evaluation: Evaluation) -> str:
   """Accuracy of the votes that are accepted, over how many are."""
   outcomes = [o for o in evaluation.outcomes if o.search == EXACT]
-  truth = np.array(evaluation.trial.query_labels)
   curves = []
   for i, outcome in enumerate(outcomes):
-    right = np.array(outcome.predictions) == truth
-    lead = outcome.findings.lead
+    lead, right = outcome.findings.lead, outcome.findings.right
     accepted = lead >= np.unique(lead)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)

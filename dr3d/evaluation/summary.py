@@ -86,7 +86,7 @@ def summarize(
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(trial.query_labels)
-  right = np.array(outcome.predictions) == classes
+  right = outcome.findings.right
   means = {
     name: average.average(values, classes, draws)
     for name, values in outcome.measures.items()

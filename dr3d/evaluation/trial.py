@@ -15,7 +15,7 @@ from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
 from dr3d.evaluation.method import Method
 from dr3d.search import index as index_lib
 from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
-from dr3d.search.vote import count_votes, has_label, measure_lead
+from dr3d.search.vote import elect, measure_lead
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
@@ -320,17 +320,13 @@ def _vote(
     labels: str [B].
     own_labels: str [q], of the queries.
   """
-  nearest = find_nearest(likeness.parts)
-  values = np.take_along_axis(likeness.parts, nearest[..., None], axis=2)
   predictions = []
-  lead = np.empty(len(nearest))
-  for i, models in enumerate(nearest):
-    value = values[i, :, 0]
-    voted = np.where(value > -np.inf, labels[models], "")
-    label, _ = count_votes(voted.tolist(), value)
+  lead = np.empty(len(own_labels))
+  for i, parts in enumerate(likeness.parts):
+    found = likeness.whole[i] > -np.inf
+    label, _ = elect(parts[:, found].T, labels[found])
     there = exact.whole[i] > -np.inf
-    own = has_label(labels[there], label)
-    lead[i] = measure_lead(exact.parts[i][:, there].T, own)
+    lead[i] = measure_lead(exact.parts[i][:, there].T, labels[there], label)
     predictions.append(label)
   return tuple(predictions), Findings(
     lead, likeness.whole.max(axis=1), np.array(predictions) == own_labels

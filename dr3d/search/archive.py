@@ -197,7 +197,7 @@ class Archive:
     index = self.gallery.index if indexed else None
     vote = reliable = None
     if indexed:
-      trust = self.gallery.measure_trust("posed")
+      trust = self.gallery.measure_trust()
       if len(trust.fellows.right):
         accepted = trust.accept(trust.fellows, RELIABLE)
         vote = round(float(trust.fellows.right.mean()), 3)

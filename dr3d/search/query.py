@@ -13,6 +13,7 @@ so they are ranked by a score.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Collection, Sequence
 
@@ -26,10 +27,11 @@ from dr3d.search.vote import (
   RIVALS,
   STRANGERS,
   Prediction,
-  count_votes,
-  has_label,
+  elect,
   measure_lead,
 )
+
+KIND = "posed"  # of likeness, by which a database compares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,12 @@ class Gallery:
   index: index_lib.Index
   trust: dict[str, Trust] = dataclasses.field(default_factory=dict, repr=False)
 
-  def measure_trust(self, kind: str) -> Trust:
+  @functools.cached_property
+  def label_array(self) -> np.ndarray:
+    """The labels as str [B]."""
+    return np.array(self.labels)
+
+  def measure_trust(self, kind: str = KIND) -> Trust:
     """What its own models find in it; asked when it is first wanted.
 
     Args:
@@ -169,7 +176,7 @@ def find_matches(
   exclude: Collection[str] = (),
   only: Collection[str] | None = None,
   min_score: float = -1.0,
-  kind: str = "posed",
+  kind: str = KIND,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
@@ -253,17 +260,14 @@ def find_matches(
         view=int(pair[1]) + 1,
       )
     )
-  label, confidence = count_votes(
-    [gallery.labels[model] for model in models[nearest]], likeness.max(axis=0)
-  )
+  label, confidence = elect(likeness, gallery.label_array[models])
   if not label:
     return Answer(Prediction("", 0.0, 0.0, RIVALS), tuple(matches))
   searched = np.flatnonzero(allowed)
   every = found.every
   if every is None:
     every, _ = rate_stored(features, gallery.features, searched, kind=kind)
-  own = has_label(np.array(gallery.labels)[searched], label)
-  lead = measure_lead(every, own)
+  lead = measure_lead(every, gallery.label_array[searched], label)
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
   doubt = ""

@@ -10,7 +10,6 @@ from dr3d.search import catalogue, indexfile, query, slot, storage, trustfile
 from dr3d.search import index as index_lib
 
 _TRUST = "trust"  # names a setting
-_KIND = "posed"  # of likeness, by which a database compares
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
 _RECALL = 0.95  # of probes, below which an index that drifted is built anew
 
@@ -62,7 +61,7 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     ) from error
   sketch = trustfile.draw_sketch(names, found.labels, found.keys)
   trust = trustfile.load(settings.get(_TRUST), sketch)
-  known = {} if trust is None else {_KIND: trust}
+  known = {} if trust is None else {query.KIND: trust}
   gallery = query.Gallery(names, found.labels, features, index, known)
   return Snapshot(
     gallery, {model.name: model for model in models}, keys, sketch
@@ -79,9 +78,9 @@ def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
   Raises:
     DatabaseError: it cannot be written.
   """
-  if _KIND in snapshot.gallery.trust:
+  if query.KIND in snapshot.gallery.trust:
     return
-  trust = snapshot.gallery.measure_trust(_KIND)
+  trust = snapshot.gallery.measure_trust()
   with catalogue.open_catalogue(directory) as connection:
     catalogue.write_setting(
       connection, _TRUST, trustfile.dump(trust, snapshot.sketch)

@@ -31,7 +31,7 @@ import scipy.optimize
 import scipy.special
 
 from dr3d.search.candidate import rate_stored
-from dr3d.search.vote import settle
+from dr3d.search.vote import elect, measure_lead
 
 SHARE = 0.1  # of strangers that may pass, and of fellows that may be stopped
 RISK = 5  # times as likely to be wrong as all on the mean, each may be
@@ -148,10 +148,11 @@ class Trust:
     if not len(self.strangers.score):
       return np.inf
     allowed = int(SHARE * len(self.strangers.score))
-    near = self._sort(self.strangers, threshold)[::-1]
+    limit = self.find_limit(threshold)
+    near = self._sort(self.strangers, limit)[::-1]
     if allowed >= len(near):
       return -np.inf
-    fellows = self._sort(self.fellows, threshold)
+    fellows = self._sort(self.fellows, limit)
     if not len(fellows):
       return float(near[allowed])
     bound = np.nextafter(fellows[int(SHARE * len(fellows))], -np.inf)
@@ -164,14 +165,11 @@ class Trust:
       findings: of S queries.
       threshold: share of these that are to be right.
     """
-    counts = self._count(findings, threshold)
+    counts = self.estimate(findings.lead) >= self.find_limit(threshold)
     return counts & (findings.score > self.find_floor(threshold))
 
-  def _count(self, findings: Findings, threshold: float) -> np.ndarray:
-    return self.estimate(findings.lead) >= self.find_limit(threshold)
-
-  def _sort(self, findings: Findings, threshold: float) -> np.ndarray:
-    return np.sort(findings.score[self._count(findings, threshold)])
+  def _sort(self, findings: Findings, limit: float) -> np.ndarray:
+    return np.sort(findings.score[self.estimate(findings.lead) >= limit])
 
   @functools.cached_property
   def _curve(self) -> tuple[float, float]:
@@ -253,7 +251,8 @@ def measure_trust(
   for i, model in enumerate(models):
     likeness, whole = rate_stored(features[model], features, every, kind=kind)
     for j, seen in enumerate((each != each[model], every != model)):
-      label, _, lead[j, i] = settle(likeness[seen], each[seen])
+      label, _ = elect(likeness[seen], each[seen])
+      lead[j, i] = measure_lead(likeness[seen], each[seen], label)
       score[j, i] = whole[seen].max()
       right[j, i] = label == each[model]
   strangers, fellows = map(Findings, lead, score, right)

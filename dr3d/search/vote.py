@@ -1,7 +1,6 @@
 """Votes → a label, and whether it may be relied on."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,24 +42,29 @@ class Prediction:
     object.__setattr__(self, "reliable", not self.doubt)
 
 
-def count_votes(
-  labels: Sequence[str], similarity: np.ndarray
-) -> tuple[str, float]:
-  """Names the label with most of the votes.
+def elect(likeness: np.ndarray, labels: np.ndarray) -> tuple[str, float]:
+  """Names the label with most of the votes of a query's vectors.
 
-  Of equal ones that with the highest summed likeness, then the first by name.
+  Each votes for the model most alike to it, of equal ones the first. Of equal
+  labels that with the highest summed likeness wins, then the first by name.
 
   Args:
-    labels: Q labels that are voted for; an empty one is a vote for none.
-    similarity: [Q], how alike each vote's model is.
+    likeness: [B, Q], what each of the query's vectors votes by.
+    labels: str [B] of the models; a vote for an empty one is one for none.
 
   Returns:
     The label, empty where no vote went to one, and its share of the votes.
   """
   ballots: dict[str, list[float]] = {}
-  for label, cosine in zip(labels, similarity.tolist(), strict=True):
-    if label:
-      ballots.setdefault(label, []).append(cosine)
+  if len(labels):
+    # In single precision, or rounding would decide between equal ones.
+    nearest = likeness.astype(np.float32, copy=False).argmax(axis=0)
+    values = likeness[nearest, np.arange(len(nearest))]
+    for label, value in zip(
+      labels[nearest].tolist(), values.tolist(), strict=True
+    ):
+      if label:
+        ballots.setdefault(label, []).append(value)
   if not ballots:
     return "", 0.0
   label = min(
@@ -71,10 +75,10 @@ def count_votes(
       name,
     ),
   )
-  return label, len(ballots[label]) / len(labels)
+  return label, len(ballots[label]) / likeness.shape[1]
 
 
-def measure_lead(likeness: np.ndarray, own: np.ndarray) -> float:
+def measure_lead(likeness: np.ndarray, labels: np.ndarray, label: str) -> float:
   """By how much a label is ahead of all others.
 
   The mean over the query's vectors of how much more alike the most alike model
@@ -83,42 +87,17 @@ def measure_lead(likeness: np.ndarray, own: np.ndarray) -> float:
 
   Args:
     likeness: [B, Q], what each of the query's vectors votes by.
-    own: bool [B], which models have the label.
+    labels: str [B] of the models, empty where one has none.
+    label: one of these; no model has an empty one.
 
   Returns:
     A difference of cosines; 2, the largest there is, where all models have the
     label, and -2 where none has.
   """
+  own = (labels == label) & (label != "")
   if not own.any():
     return -_APART
   if own.all():
     return _APART
   ahead = likeness[own].max(axis=0) - likeness[~own].max(axis=0)
   return round(float(ahead.mean(dtype=np.float64)), DECIMALS)
-
-
-def settle(
-  likeness: np.ndarray, labels: np.ndarray
-) -> tuple[str, float, float]:
-  """Has the vectors of a query vote.
-
-  Args:
-    likeness: [B, Q], what they vote by; of equally alike models each votes for
-      the first.
-    labels: str [B] of the models, empty where one has none.
-
-  Returns:
-    Label and confidence as a `Prediction` has them, and the lead.
-  """
-  if not len(labels):
-    return "", 0.0, -_APART
-  nearest = likeness.argmax(axis=0)
-  label, confidence = count_votes(
-    labels[nearest].tolist(), likeness.max(axis=0)
-  )
-  return label, confidence, measure_lead(likeness, has_label(labels, label))
-
-
-def has_label(labels: np.ndarray, label: str) -> np.ndarray:
-  """Which models have a label: bool [B], none where it is empty."""
-  return (labels == label) & (label != "")
