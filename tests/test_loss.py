@@ -2,6 +2,7 @@
 
 import doctest
 import functools
+import itertools
 import math
 
 import jax
@@ -15,6 +16,7 @@ from dr3d.training import separation as separation_module
 from dr3d.training.loss import (
   batch_triplet_loss,
   contrastive_loss,
+  join_views,
   pair_triplet_loss,
   prototype_loss,
   triplet_ratio,
@@ -341,6 +343,21 @@ def test_perfect_features_have_no_contrastive_loss_and_equal_ones_log_of_rest():
   equal = contrast(jnp.ones((3, 2, 1)))
   np.testing.assert_allclose(equal.loss, math.log(5), rtol=1e-6)
   assert equal.active == 1
+
+
+def test_joined_views_compare_models_by_the_mean_cosine_of_equal_views():
+  features = random_features(12, 5, 3, 4)
+  joined = np.asarray(join_views(jnp.float32(features)))
+  assert joined.shape == (5, 1, 12)
+  for a, b in itertools.product(range(5), repeat=2):
+    mean = sum(features[a, i] @ features[b, i] for i in range(3)) / 3
+    np.testing.assert_allclose(joined[a, 0] @ joined[b, 0], mean, atol=1e-6)
+  swapped = np.float32(features)
+  swapped[0] = swapped[0, [1, 2, 0]]  # the same images under other views
+  other = join_views(jnp.asarray(swapped))
+  assert contrast(other, labels=LABELS).loss != pytest.approx(
+    contrast(jnp.asarray(joined), labels=LABELS).loss
+  )
 
 
 # ----- prototypes ------------------------------------------------------------

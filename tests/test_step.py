@@ -20,7 +20,11 @@ from dr3d.pipeline import Pipeline, PipelineConfig
 from dr3d.raster import Budget
 from dr3d.render import RenderConfig, Triangles, render
 from dr3d.training.guard import coverage_guard, variance_floor, view_repulsion
-from dr3d.training.loss import prototype_loss
+from dr3d.training.loss import (
+  contrastive_loss,
+  join_views,
+  prototype_loss,
+)
 from dr3d.training.separation import batch_separation_loss
 from dr3d.training.state import PARTS, OptimizerConfig, make_state, select_parts
 from dr3d.training.step import LossConfig, train_step
@@ -32,7 +36,7 @@ PIPELINE = PipelineConfig(
   render=RenderConfig(size=16, framing="sphere"),
   embed=EmbedConfig(feature_size=8, widths=(4, 8)),
 )
-LOSS = LossConfig(coverage=3.0, repulsion=2.0, within=0.4)
+LOSS = LossConfig(coverage=3.0, repulsion=2.0, within=0.4, models=0.7)
 OPTIMIZER = OptimizerConfig(steps=20)
 
 
@@ -140,7 +144,12 @@ def plain_gradients(state):
     weights, prototypes = learned
     features = apply(weights, jax.lax.stop_gradient(draw(state.views)))
     terms = prototype_loss(features, prototypes, labels=labels)
-    return terms.loss + LOSS.spread * variance_floor(features)
+    models = contrastive_loss(join_views(features), labels=labels)
+    return (
+      terms.loss
+      + LOSS.models * models.loss
+      + LOSS.spread * variance_floor(features)
+    )
 
   def separation(views):  # the weights are constants
     images = draw(views)

@@ -12,6 +12,7 @@ What G learns from: `dr3d.training.separation`.
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 import jax
@@ -213,6 +214,27 @@ def contrastive_loss(
   divisor = jnp.maximum(count, 1)
   loss = jnp.sum(terms / jnp.maximum(chosen, 1)) / divisor
   return TaskLoss(loss, jnp.sum(wrong) / divisor, count)
+
+
+def join_views(features: jax.Array) -> jax.Array:
+  """The features of a model's views as a single one, for losses of models.
+
+  The product of two such features is the mean cosine of the same views of two
+  models, which is half of what ranks models in a search.
+
+  Args:
+    features: [B, N, D]: unit vectors.
+
+  Returns:
+    [B, 1, N·D]: unit vectors.
+
+  Example:
+    >>> views = jnp.array([[[1.0, 0], [1, 0]], [[1, 0], [0, 1]]])
+    >>> print(f"{jnp.vdot(*join_views(views)):.2f}")  # one view of two agrees
+    0.50
+  """
+  B, N = features.shape[:2]
+  return features.reshape(B, 1, -1) / math.sqrt(N)
 
 
 def prototype_loss(

@@ -31,6 +31,7 @@ from dr3d.training.guard import (
 from dr3d.training.loss import (
   batch_triplet_loss,
   contrastive_loss,
+  join_views,
   prototype_loss,
 )
 from dr3d.training.margin import make_margin
@@ -52,6 +53,9 @@ class LossConfig:
     margin: ε of Eq. 2, see `make_margin`.
     temperature: of the contrastive and the prototype loss.
     smoothing: of the prototype loss.
+    models: weight of a contrastive loss of whole models beside that of single
+      images, see `join_views`: views are compared with the same view of other
+      models, as a search compares them.
     objective: what moves G: Eq. 3, see `batch_separation_loss`, or "task", the
       loss of T, as in MVTN; the two networks then have one loss.
     within: weight of Eq. 3b beside Eq. 3a; 1 is the patent's. Eq. 3b drives
@@ -67,6 +71,7 @@ class LossConfig:
   margin: Literal["unit", "patent"] = "unit"
   temperature: float = 0.1
   smoothing: float = 0.1
+  models: float = 0.0
   objective: Objective | Literal["task"] = "intent"
   within: float = 0.0
   spread: float = 0.5
@@ -283,4 +288,10 @@ def _task_loss(features, prototypes, quaternion, labels, loss):
         'task must be "triplet", "contrastive" or "prototype", got'
         f" {loss.task!r}."
       )
-  return terms.loss + loss.spread * variance_floor(features), terms
+  total = terms.loss + loss.spread * variance_floor(features)
+  if loss.models:
+    whole = contrastive_loss(
+      join_views(features), labels=labels, temperature=loss.temperature
+    )
+    total += loss.models * whole.loss
+  return total, terms

@@ -4,11 +4,12 @@ r"""The general pipeline that ships with dr3d: random solids and real parts.
     python -m experiments.train --config=experiments/configs/general.py \
       --data=work/general --workdir=work/general.run
 
-Hardware: two CPU cores, 25 minutes. Expect: `dr3d/pretrained/README.md`.
+Hardware: two CPU cores, 43 minutes. Expect: `dr3d/pretrained/README.md`.
 
 Of 1 500 families a step shows sixteen, so that prototypes of classes are hardly
 ever right or wrong: within 300 steps T learns nothing by them here, and the
-contrastive loss, which compares the batch with itself, works.
+contrastive loss, which compares the batch with itself, works: of images, and of
+whole models, whose views are compared with the same views of other models.
 """
 
 from ml_collections import ConfigDict
@@ -22,9 +23,10 @@ def get_config() -> ConfigDict:
   config = ConfigDict(to_values(TrainConfig()))
   config.pipeline.view_count = 12
   config.loss.task = "contrastive"
+  config.loss.models = 1.0
   config.batch.models_per_class = 2
   config.batch.balance = 1.0
-  config.optimizer.steps = 3500
+  config.optimizer.steps = 4500
   config.optimizer.render_every = 8
   config.whitening = 1.0
   return config
