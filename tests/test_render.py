@@ -362,7 +362,6 @@ def test_central_differences_converge_to_the_gradient(field):
   errors = directional_errors(
     FIELDS[field], sigma=12.0, gamma=0.2, steps=(step, step / 2)
   )
-  print(errors)
   assert errors[1] < 1e-6
   # Fields that the image is linear in have no error but rounding.
   assert errors[1] < 1e-9 or abs(errors[0] / errors[1] - 4) < 0.4
@@ -589,11 +588,12 @@ def test_central_differences_converge_across_the_near_plane():
 
   slope = np.vdot(value_and_slope(corners)[1], way)
   errors = []
-  for h in (2e-5, 1e-5):
+  # Far above where rounding decides, 2e-5, and below the next kink, 1e-3.
+  for h in (5e-4, 2.5e-4):
     rise = (
       value_and_slope(corners + h * way)[0]
       - value_and_slope(corners - h * way)[0]
     )
     errors.append(abs(rise / (2 * h) - slope) / abs(slope))
   assert errors[1] < 1e-6
-  assert errors[1] < 1e-9 or abs(errors[0] / errors[1] - 4) < 0.4
+  assert abs(errors[0] / errors[1] - 4) < 0.4
