@@ -17,7 +17,7 @@ from flax import serialization
 from jax.sharding import Mesh as DeviceMesh
 
 from dr3d import raster
-from dr3d.config import from_values
+from dr3d.config import from_values, to_values
 from dr3d.device import share_devices, spread_views
 from dr3d.embed import EmbedConfig, Embedder
 from dr3d.error import PipelineError
@@ -151,7 +151,7 @@ class Pipeline:
     saved = {
       "format": FORMAT,
       "sha256": hashlib.sha256(data).hexdigest(),
-      "config": dataclasses.asdict(self.config),
+      "config": _config_to_json(self.config),
     }
     with staged(path) as partial:
       (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
@@ -184,7 +184,7 @@ class Pipeline:
   @functools.cached_property
   def fingerprint(self) -> str:
     """Tells whether two pipelines give the same vectors (hexadecimal)."""
-    config = json.dumps(dataclasses.asdict(self.config), sort_keys=True)
+    config = json.dumps(_config_to_json(self.config), sort_keys=True)
     digest = hashlib.sha256(config.encode())
     for path, leaf in jax.tree.leaves_with_path(self._state):
       digest.update(jax.tree_util.keystr(path).encode())
@@ -422,6 +422,17 @@ def _fill_none(tree: Any, other: Any) -> Any:
   if isinstance(tree, dict) and isinstance(other, dict):
     return {key: _fill_none(x, other.get(key)) for key, x in tree.items()}
   return tree
+
+
+def _config_to_json(config: PipelineConfig) -> dict[str, Any]:
+  """The configuration; that of a T without a stem as before there were stems.
+
+  So databases made then know their pipeline by its fingerprint.
+  """
+  values = to_values(config)
+  if not config.embed.stem:
+    del values["embed"]["stem"]
+  return values
 
 
 def _config_from_json(saved: Any, path: pathlib.Path) -> PipelineConfig:

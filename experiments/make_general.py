@@ -4,17 +4,24 @@ r"""Lays out what the general pipeline is trained on.
 
 Families of random solids (`experiments.synthesis`), and the train split of the
 parts whose licence lets weights be made from them and passed on. Writes
-`index.csv` with the columns class, file, split, for `experiments.train`.
+`index.csv` with the columns class, file, split, for `experiments.train`; with
+`--scans` also an imitated scan of each model, and `scans.csv`, which lists all.
 """
 
 import csv
+import math
 import os
 import pathlib
+import zlib
 
+import numpy as np
 import tqdm
 import trimesh
 from absl import app, flags
 
+from dr3d.error import MeshError
+from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.scan import imitate_scan
 from experiments.synthesis.family import make_solid
 
 OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
@@ -26,7 +33,9 @@ SOURCE = flags.DEFINE_list(
 )
 FAMILIES = flags.DEFINE_integer("families", 1500, "Families of solids.")
 MEMBERS = flags.DEFINE_integer("members", 3, "Solids of a family.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the solids.")
+SCANS = flags.DEFINE_bool("scans", False, "Imitate a scan of each model.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the solids and the scans.")
+HEADER = ("class", "file", "split")
 
 
 def main(_) -> None:
@@ -35,9 +44,17 @@ def main(_) -> None:
   if PARTS.value:
     rows += _link_parts(pathlib.Path(PARTS.value), out)
   rows += _write_solids(out)
-  with (out / "index.csv").open("w", newline="") as file:
-    csv.writer(file).writerows([("class", "file", "split"), *rows])
+  _write_table(out / "index.csv", rows)
   print(f"{out}: {len(rows)} models of {len({row[0] for row in rows})} classes")
+  if SCANS.value:
+    scans = _write_scans(out, rows)
+    _write_table(out / "scans.csv", [*rows, *scans])
+    print(f"{out}: scans of {len(scans)} of them")
+
+
+def _write_table(path, rows):
+  with path.open("w", newline="") as file:
+    csv.writer(file).writerows([HEADER, *rows])
 
 
 def _write_solids(out):
@@ -57,6 +74,29 @@ def _write_solids(out):
   if empty:
     print(f"{empty} solids were left out: nothing remained of them.")
   return rows
+
+
+def _write_scans(out, rows):
+  """Scans from good to bad: of the class of their model, beside its file."""
+  scans = []
+  for label, name, split in tqdm.tqdm(rows, unit="scan"):
+    rng = np.random.default_rng([SEED.value, zlib.crc32(name.encode())])
+    try:
+      vertices, faces = imitate_scan(
+        *read_geometry(out / name),
+        rng=rng,
+        noise=math.exp(rng.uniform(math.log(0.002), math.log(0.01))),
+        holes=int(rng.integers(0, 6)),
+        hole_radius=rng.uniform(0.1, 0.25),
+        faces_left=rng.uniform(0.15, 1),
+      )
+    except MeshError as error:
+      print(f"{name} was not scanned: {error}")
+      continue
+    scan = f"{name.removesuffix(pathlib.PurePath(name).suffix)}-scan.ply"
+    trimesh.Trimesh(vertices, faces, process=False).export(out / scan)
+    scans.append((label, scan, split))
+  return scans
 
 
 def _link_parts(parts, out):

@@ -4,8 +4,11 @@ r"""Trains a pipeline on the train split of a folder.
       --data=parts --workdir=work/part
 
 The config can be overridden: `--config.optimizer.steps=100`. The same command
-goes on where an interrupted run stopped.
+goes on where an interrupted run stopped. With `--init` the run starts from the
+weights of another one, whose G and T it has.
 """
+
+import dataclasses
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -23,6 +26,9 @@ DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
 INDEX = flags.DEFINE_string(
   "index_csv", None, "Columns class, file, split. Default: DATA/index.csv."
 )
+INIT = flags.DEFINE_string(
+  "init", None, "Pipeline, run or database to start from, or `pretrained`."
+)
 flags.mark_flag_as_required("config")
 
 
@@ -32,13 +38,22 @@ def main(_) -> None:
   from dr3d.training.train import train
 
   config = from_values(TrainConfig, CONFIG.value.to_dict())
+  init = report.load_pipeline(INIT.value) if INIT.value else None
+  if init is not None:
+    config = dataclasses.replace(config, pipeline=init.config)
   files = read_splits(DATA.value, INDEX.value)["train"]
   with report.progress(len(files), "reading") as progress:
     reading = read_models(
       files, face_budget=config.pipeline.face_budget, progress=progress
     )
   report.tell_failures(reading.failures, "skipped")
-  train(reading.meshes, reading.labels, config=config, workdir=WORKDIR.value)
+  train(
+    reading.meshes,
+    reading.labels,
+    config=config,
+    workdir=WORKDIR.value,
+    init=init,
+  )
 
 
 if __name__ == "__main__":

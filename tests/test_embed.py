@@ -12,6 +12,7 @@ from dr3d.embed import EmbedConfig, Embedder
 
 ALONE = EmbedConfig(feature_size=16, widths=(8, 16))
 TOGETHER = dataclasses.replace(ALONE, attention=True)
+FINE = dataclasses.replace(ALONE, stem=4)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -26,7 +27,9 @@ def make_images(seed, models=3):
 
 
 @pytest.fixture(
-  scope="module", params=[ALONE, TOGETHER], ids=["alone", "together"]
+  scope="module",
+  params=[ALONE, TOGETHER, FINE],
+  ids=["alone", "together", "with a stem"],
 )
 def embedder(request):
   """A configuration, with weights that leave no path at zero."""

@@ -184,6 +184,28 @@ def test_a_whitened_pipeline_maps_its_vectors_and_is_saved_with_its_map(
   )
 
 
+def test_a_network_with_a_stem_is_saved_with_it(meshes, tmp_path):
+  embed = dataclasses.replace(CONFIG.embed, stem=4)
+  pipeline = Pipeline.create(dataclasses.replace(CONFIG, embed=embed))
+  pipeline.save(tmp_path / "fine")
+  loaded = Pipeline.load(tmp_path / "fine")
+  assert loaded.config == pipeline.config
+  assert loaded.fingerprint == pipeline.fingerprint
+  np.testing.assert_array_equal(
+    loaded.embed(meshes[:1]), pipeline.embed(meshes[:1])
+  )
+
+
+def test_a_network_without_a_stem_is_saved_as_before_there_were_stems(saved):
+  written = json.loads((saved / CONFIG_FILE).read_text())
+  assert set(written["config"]["embed"]) == {
+    "feature_size",
+    "widths",
+    "depth",
+    "attention",
+  }
+
+
 def test_saving_again_replaces_the_old_one(saved):
   other = Pipeline.create(CONFIG, seed=1)
   other.save(saved)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import cKDTree
 
 from experiments.synthesis.family import make_solid
 
@@ -53,20 +54,45 @@ def test_the_general_set_holds_solids_and_the_parts_that_may_be_used(tmp_path):
   with (parts / "index.csv").open("w", newline="") as file:
     header = ("class", "file", "split", "source_set")
     csv.writer(file).writerows([header, *rows])
-  out = tmp_path / "general"
-  command = ["-m", "experiments.make_general", "--families=2", "--members=2"]
-  subprocess.run(
-    [sys.executable, *command, f"--parts={parts}", f"--out={out}"],
-    cwd=ROOT,
-    check=True,
-    capture_output=True,
-  )
-  with (out / "index.csv").open(newline="") as file:
-    listed = list(csv.DictReader(file))
+  listed = make_general(tmp_path / "general", f"--parts={parts}")["index"]
   assert [row["file"] for row in listed] == [
     "bolt/1.ply",
     *(f"solid_000{f}/{m}.ply" for f in range(2) for m in range(2)),
   ]
   for row in listed:
     assert row["split"] == "train"
-    assert trimesh.load(out / row["file"]).is_watertight
+    assert trimesh.load(tmp_path / "general" / row["file"]).is_watertight
+
+
+def test_scans_stand_beside_the_models_they_imitate(tmp_path):
+  tables = make_general(tmp_path / "general", "--scans")
+  models, scans = tables["index"], tables["scans"][len(tables["index"]) :]
+  assert tables["scans"][: len(models)] == models
+  assert len(scans) == len(models)
+  for model, scan in zip(models, scans, strict=True):
+    assert scan["file"] == model["file"].replace(".ply", "-scan.ply")
+    assert (scan["class"], scan["split"]) == (model["class"], "train")
+    clean = trimesh.load(tmp_path / "general" / model["file"])
+    faulty = trimesh.load(tmp_path / "general" / scan["file"])
+    surface = cKDTree(trimesh.sample.sample_surface(clean, 20_000, seed=0)[0])
+    away, _ = surface.query(faulty.vertices)
+    reach = np.linalg.norm(clean.extents)
+    assert 0 < away.mean() < 0.02 * reach
+    corners, _ = cKDTree(clean.vertices).query(faulty.vertices)
+    assert np.median(corners) > 1e-4 * reach
+
+
+def make_general(out, *flags):
+  """Runs the command for two families of two; the tables it wrote."""
+  command = ["-m", "experiments.make_general", "--families=2", "--members=2"]
+  subprocess.run(
+    [sys.executable, *command, f"--out={out}", *flags],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+  )
+  tables = {}
+  for path in out.glob("*.csv"):
+    with path.open(newline="") as file:
+      tables[path.stem] = list(csv.DictReader(file))
+  return tables

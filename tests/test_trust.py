@@ -9,7 +9,13 @@ from dr3d.mesh.comparison import Fit
 from dr3d.search import overlay, trustfile
 from dr3d.search import trust as trust_lib
 from dr3d.search.query import Answer, Match, find_matches, make_gallery
-from dr3d.search.trust import Findings, Trust, choose_models, measure_trust
+from dr3d.search.trust import (
+  Findings,
+  Trust,
+  choose_models,
+  measure_trust,
+  raise_aim,
+)
 from dr3d.search.vote import RELIABLE, RIVALS, STRANGERS, Prediction
 
 
@@ -103,24 +109,25 @@ def test_a_gallery_teaches_what_a_lead_is_worth(base, slope, scale):
 
 @pytest.mark.parametrize("threshold", [0.9, 0.97, 0.99])
 @pytest.mark.parametrize("slope", [12, 60])
-def test_as_many_are_right_as_asked_for_and_none_is_a_guess(threshold, slope):
+def test_more_are_right_than_asked_for_and_none_is_a_guess(threshold, slope):
   fellows = draw_fellows(2000, base=0.5, slope=slope, scale=1.0)
   trust = make_trust(findings([UNSURE], [0.0]), fellows)
   chance = trust.estimate(fellows.lead)
   limit = trust.find_limit(threshold)
   counted = chance >= limit
-  assert chance[counted].mean() > threshold - 1e-3  # it is rounded
-  assert limit >= 1 - 5 * (1 - threshold) - 1e-9
+  aim = raise_aim(threshold)
+  assert chance[counted].mean() > aim - 1e-3  # it is rounded
+  assert limit >= 1 - 5 * (1 - aim) - 1e-9
   less = chance >= limit - 0.01
-  assert chance[less].mean() < threshold or limit < 1 - 4.9 * (1 - threshold)
+  assert chance[less].mean() < aim or limit < 1 - 4.9 * (1 - aim)
   # New ones by the same curve are right that often.
   new = draw_fellows(20000, base=0.5, slope=slope, scale=1.0, seed=1)
   new = dataclasses.replace(new, score=np.ones(20000))
-  assert new.right[trust.accept(new, threshold)].mean() > threshold - 0.01
+  assert new.right[trust.accept(new, threshold)].mean() >= threshold
 
 
-def test_without_fellows_a_prediction_is_as_likely_as_asked_for():
-  assert make_trust(NOBODY, NOBODY).find_limit(0.98) == 0.98
+def test_without_fellows_a_prediction_is_as_likely_as_is_aimed_at():
+  assert make_trust(NOBODY, NOBODY).find_limit(0.98) == raise_aim(0.98) > 0.98
 
 
 def test_alike_labels_ask_for_a_longer_lead():

@@ -34,6 +34,9 @@ from dr3d.search.candidate import rate_stored
 from dr3d.search.vote import elect, measure_lead
 
 SHARE = 0.1  # of strangers that may pass, and of fellows that may be stopped
+# Of the odds of being wrong that are allowed so much is aimed at: what holds on
+# the mean is missed by every second set of queries.
+AIM = 0.6
 RISK = 5  # times as likely to be wrong as all on the mean, each may be
 COUNT = 256  # models asked for at most
 
@@ -124,14 +127,15 @@ class Trust:
       threshold: share of those that count that are to be right.
 
     Returns:
-      The lowest probability from which the fellows' predictions are right with
-      the threshold on the mean, but one that has none wrong `RISK` times as
-      likely as that. The threshold itself where that is lower.
+      The lowest probability from which the fellows' predictions are right as
+      `raise_aim` has it on the mean, but one that has none wrong `RISK` times
+      as likely as that. That aim itself where it is lower.
     """
+    aim = raise_aim(threshold)
     chance = np.sort(self.estimate(self.fellows.lead))[::-1]
     mean = np.cumsum(chance) / np.arange(1, len(chance) + 1)
-    lowest = chance[mean >= threshold].min(initial=threshold)
-    return float(max(lowest, 1 - RISK * (1 - threshold)))
+    lowest = chance[mean >= aim].min(initial=aim)
+    return float(max(lowest, 1 - RISK * (1 - aim)))
 
   def find_floor(self, threshold: float) -> float:
     """The score that an answer has to exceed to be relied on.
@@ -200,6 +204,11 @@ class Trust:
       lose, (_BASE, _GAIN), jac=True, bounds=[(None, None), (0, None)]
     )
     return float(best.x[0]), float(best.x[1] / typical)
+
+
+def raise_aim(threshold: float) -> float:
+  """The share to be right on the mean, for the threshold to hold mostly."""
+  return threshold / (threshold + AIM * (1 - threshold))
 
 
 def choose_models(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:

@@ -1,10 +1,10 @@
 r"""The general pipeline that ships with dr3d: random solids and real parts.
 
-    python -m experiments.make_general --parts=parts --out=work/general
+    python -m experiments.make_general --parts=parts --out=work/general --scans
     python -m experiments.train --config=experiments/configs/general.py \
       --data=work/general --workdir=work/general.run
 
-Hardware: two CPU cores, 43 minutes. Expect: `dr3d/pretrained/README.md`.
+Hardware: two CPU cores, 76 minutes. `general_scans.py` goes on from here.
 
 Of 1 500 families a step shows sixteen, so that prototypes of classes are hardly
 ever right or wrong: within 300 steps T learns nothing by them here, and the
@@ -19,11 +19,15 @@ from dr3d.training.config import TrainConfig
 
 
 def get_config() -> ConfigDict:
-  """Twelve views; two models of a class at a time, all models evenly."""
+  """Twelve views; two of them a step, of many models, two of a class."""
   config = ConfigDict(to_values(TrainConfig()))
   config.pipeline.view_count = 12
+  config.pipeline.embed.stem = 24
+  config.pipeline.embed.widths = (48, 96, 160)
   config.loss.task = "contrastive"
   config.loss.models = 1.0
+  config.batch.model_count = 64
+  config.batch.view_count = 2
   config.batch.models_per_class = 2
   config.batch.balance = 1.0
   config.optimizer.steps = 4500
