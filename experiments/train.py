@@ -15,7 +15,6 @@ from ml_collections import config_flags
 
 from dr3d.cli import environment, report
 from dr3d.config import from_values
-from dr3d.reading import read_models
 from experiments.partition import read_splits
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Run to make.")
@@ -42,11 +41,7 @@ def main(_) -> None:
   if init is not None:
     config = dataclasses.replace(config, pipeline=init.config)
   files = read_splits(DATA.value, INDEX.value)["train"]
-  with report.progress(len(files), "reading") as progress:
-    reading = read_models(
-      files, face_budget=config.pipeline.face_budget, progress=progress
-    )
-  report.tell_failures(reading.failures, "skipped")
+  reading = report.read_models(files, face_budget=config.pipeline.face_budget)
   train(
     reading.meshes,
     reading.labels,

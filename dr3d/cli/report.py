@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+  from dr3d.folder import ModelFile
   from dr3d.pipeline import Pipeline
+  from dr3d.reading import Reading
   from dr3d.search.intake import Failure
 
 
@@ -81,6 +83,16 @@ def tell_failures(failures: "Sequence[Failure]", what: str) -> None:
   """Lists files that failed, with the reasons, on stderr."""
   for failure in failures:
     tell(f"dr3d: {what}: {failure.reason}")
+
+
+def read_models(files: "Sequence[ModelFile]", *, face_budget: int) -> "Reading":
+  """Reads model files with a bar, and lists those that are left out."""
+  from dr3d.reading import read_models
+
+  with progress(len(files), "reading") as show:
+    reading = read_models(files, face_budget=face_budget, progress=show)
+  tell_failures(reading.failures, "skipped")
+  return reading
 
 
 def load_pipeline(directory: str | None) -> "Pipeline":

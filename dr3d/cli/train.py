@@ -21,18 +21,13 @@ def run(flags: Any, files: list[str]) -> int:
   """Trains, or goes on with an interrupted training."""
   del files
   from dr3d.folder import find_models
-  from dr3d.reading import read_models
 
   models = find_models(flags.models, labels=flags.labels)
   init = report.load_pipeline(flags.init) if flags.init else None
   config = make_config(flags)
   if init is not None:
     config = _go_on(config, init)
-  with report.progress(len(models), "reading") as progress:
-    reading = read_models(
-      models, face_budget=config.pipeline.face_budget, progress=progress
-    )
-  report.tell_failures(reading.failures, "skipped")
+  reading = report.read_models(models, face_budget=config.pipeline.face_budget)
 
   from dr3d.training.train import train
 
