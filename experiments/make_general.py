@@ -93,7 +93,7 @@ def _write_scans(out, rows):
     except MeshError as error:
       print(f"{name} was not scanned: {error}")
       continue
-    scan = f"{name.removesuffix(pathlib.PurePath(name).suffix)}-scan.ply"
+    scan = f"{pathlib.PurePosixPath(name).with_suffix('')}-scan.ply"
     trimesh.Trimesh(vertices, faces, process=False).export(out / scan)
     scans.append((label, scan, split))
   return scans

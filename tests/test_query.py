@@ -10,7 +10,7 @@ import pytest
 from dr3d.search import candidate
 from dr3d.search.index import Index
 from dr3d.search.query import Answer, Match, find_matches, make_gallery
-from dr3d.search.trust import Trust
+from dr3d.search.trust import AIM, Trust, raise_aim
 from dr3d.search.vote import RIVALS, STRANGERS, Prediction
 
 
@@ -134,8 +134,9 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 
 def test_reliable_is_a_matter_of_the_threshold(plane):
   lead = cosine(10, 5, 50) - cosine(90, 45, 10)
-  # More is aimed at than the threshold.
-  for threshold, reliable in ((lead, False), (lead / 2, True)):
+  for aim, reliable in ((lead + 0.01, False), (lead - 0.01, True)):
+    threshold = aim * AIM / (1 - aim + aim * AIM)
+    assert raise_aim(threshold) == pytest.approx(aim)
     answer = find_best(at(10, 55, 110), plane, threshold=threshold)
     assert answer.prediction.reliable is reliable
 

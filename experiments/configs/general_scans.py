@@ -4,7 +4,7 @@ r"""The general pipeline's second part: T goes on with imitated scans.
       --data=work/general --index_csv=work/general/scans.csv \
       --init=work/general.run --workdir=work/general_scans.run
 
-Hardware: two CPU cores, 27 minutes, 7 of them reading. Expect:
+Hardware: two CPU cores, 30 minutes, 7 of them reading. Expect:
 `dr3d/pretrained/README.md`.
 
 Half of what it sees are scans, each of the class of the model that it imitates:
