@@ -30,6 +30,7 @@ from dr3d.evaluation.trial import Trial, run_trial
 from dr3d.folder import find_models
 from dr3d.mesh import make_mesh
 from dr3d.search.query import find_matches, make_gallery
+from dr3d.search.trust import rate_nearness
 from dr3d.view import make_views, sphere_views, view_directions
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
@@ -166,9 +167,16 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
       prediction.probability, abs=2e-4
     )
     assert outcome.findings.right[i] == (prediction.label == labels[i])
-    assert outcome.findings.score[i] == pytest.approx(
-      answer.matches[0].score, abs=1e-6
+    match = next(m for m in answer.matches if m.label == prediction.label)
+    nearness = rate_nearness(
+      vectors,
+      np.array(labels),
+      names.index(match.model),
+      match.score,
+      np.flatnonzero(np.arange(40) != i),
+      kind="posed",
     )
+    assert outcome.findings.nearness[i] == pytest.approx(nearness, abs=2e-6)
     others = [
       n for n, label in zip(names, labels, strict=True) if label != labels[i]
     ]
@@ -184,7 +192,7 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   ):
     np.testing.assert_allclose(mine.lead, its.lead, atol=2e-6)
     np.testing.assert_array_equal(mine.right, its.right)
-    np.testing.assert_allclose(mine.score, its.score, atol=1e-6)
+    np.testing.assert_allclose(mine.nearness, its.nearness, atol=2e-6)
   relevant = np.array(labels)[:, None] == np.array(labels)
   hits = np.take_along_axis(relevant, order, axis=1)
   for name, values in metric.measure(hits).items():
@@ -319,7 +327,9 @@ def test_a_leave_one_out_of_a_database(database):
   assert evaluation.leaks == evaluation.failures == ()
   (means,) = summarize_all(evaluation)
   assert means["NN"].micro.value == means["vote"].macro.value == 1
-  assert means["accepted"].micro.value == means["right"].micro.value == 1
+  assert means["right"].micro.value == 1
+  # The least near of its kin may be stopped, as a stranger would be.
+  assert means["accepted"].micro.value >= 8 / 9
 
 
 def test_turned_queries_are_drawn_anew_from_their_files(database, models):

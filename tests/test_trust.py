@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dr3d.mesh.comparison import Fit
-from dr3d.search import overlay, trustfile
+from dr3d.search import overlay, trustfile, vote
 from dr3d.search import trust as trust_lib
 from dr3d.search.query import Answer, Match, find_matches, make_gallery
 from dr3d.search.trust import (
@@ -37,9 +37,9 @@ def name(count):
   return [f"{i:04d}" for i in range(count)]
 
 
-def findings(lead, score, right=False):
+def findings(lead, nearness, right=False):
   right = np.broadcast_to(np.array(right, bool), len(lead))
-  return Findings(np.array(lead, float), np.array(score, float), right)
+  return Findings(np.array(lead, float), np.array(nearness, float), right)
 
 
 NOBODY = findings([], [])
@@ -47,8 +47,8 @@ SURE, UNSURE = 10.0, -10.0  # leads with a probability of 1 and of 0
 
 
 def make_trust(strangers, fellows):
-  count = max(len(strangers.score), len(fellows.score))
-  shared = np.arange(count) < len(fellows.score)
+  count = max(len(strangers.lead), len(fellows.lead))
+  shared = np.arange(count) < len(fellows.lead)
   return Trust(np.arange(count), strangers, fellows, shared)
 
 
@@ -77,14 +77,14 @@ def test_where_all_have_one_label_nothing_is_relied_on():
   assert (found.label, found.doubt) == ("bolt", STRANGERS)
 
 
-def test_the_floor_stops_one_fellow_in_ten_at_most():
+def test_the_floor_stops_one_fellow_in_twenty_at_most():
   strangers = findings([SURE] * 10, [0.9] * 10)
-  score = [*np.linspace(0.5, 0.69, 20), *[0] * 5]
+  nearness = [*np.linspace(0.5, 0.69, 40), *[0] * 5]
   fellows = findings(
-    [SURE] * 20 + [UNSURE] * 5, score, [True] * 20 + [False] * 5
+    [SURE] * 40 + [UNSURE] * 5, nearness, [True] * 40 + [False] * 5
   )
   trust = make_trust(strangers, fellows)
-  assert (~trust.accept(fellows, 0.9))[:20].sum() == 2
+  assert (~trust.accept(fellows, 0.9))[:40].sum() == 2
   near = findings([SURE] * 20, [0.95] * 20, True)
   assert make_trust(strangers, near).find_floor(0.9) == 0.9
 
@@ -122,7 +122,7 @@ def test_more_are_right_than_asked_for_and_none_is_a_guess(threshold, slope):
   assert chance[less].mean() < aim or limit < 1 - 4.9 * (1 - aim)
   # New ones by the same curve are right that often.
   new = draw_fellows(20000, base=0.5, slope=slope, scale=1.0, seed=1)
-  new = dataclasses.replace(new, score=np.ones(20000))
+  new = dataclasses.replace(new, nearness=np.ones(20000))
   assert new.right[trust.accept(new, threshold)].mean() >= threshold
 
 
@@ -155,7 +155,7 @@ def test_a_model_left_out_has_no_say():
   trust = make_trust(strangers, fellows)
   less = trust.without(7)
   assert 7 not in less.models
-  assert 7 not in less.strangers.score
+  assert 7 not in less.strangers.nearness
   assert len(less.fellows.lead) == len(less.sharing) == 29
   wrong = fellows.lead[~fellows.right].max()
   (outlier,) = np.flatnonzero(fellows.lead == wrong)
@@ -216,19 +216,33 @@ def test_models_find_what_a_search_without_their_label_finds(kind):
 
   def check(several, i, model, *, hidden):
     only = set(gallery.names) - {gallery.names[other] for other in hidden}
-    answer = find_matches(features[model], gallery, only=only, kind=kind)
+    answer = find_matches(features[model], gallery, k=36, only=only, kind=kind)
     prediction = answer.prediction
     assert prediction.probability == pytest.approx(
       found.estimate(several.lead[i]), abs=2e-4
     )
     assert several.right[i] == (prediction.label == labels[model])
-    assert several.score[i] == pytest.approx(answer.matches[0].score, abs=1e-5)
+    if not prediction.label:  # an unlabelled model has all votes
+      assert several.nearness[i] == 0
+      return
+    match = next(m for m in answer.matches if m.label == prediction.label)
+    place = gallery.names.index(match.model)
+    kin = only & {
+      other
+      for other, label in zip(gallery.names, labels, strict=True)
+      if label == match.label
+    } - {match.model} or only - {match.model}
+    near = find_matches(features[place], gallery, only=kin, k=3, kind=kind)
+    typical = np.mean([one.score for one in near.matches])
+    assert several.nearness[i] == pytest.approx(
+      match.score - 0.3 * typical, abs=1e-5
+    )
 
   for i, model in enumerate(models):
     same = [j for j, label in enumerate(labels) if label == labels[model]]
     check(found.strangers, i, model, hidden=same)
   near = [model for model in models if labels[model] != "alone"]
-  assert len(found.fellows.score) == len(near) == 33
+  assert len(found.fellows.lead) == len(near) == 33
   for i, model in enumerate(near):
     check(found.fellows, i, model, hidden=[model])
 
@@ -272,6 +286,60 @@ def test_few_of_unknown_kinds_are_relied_on_and_most_of_known_ones():
   assert relied > 0.8
 
 
+def test_kin_are_of_the_label_or_all():
+  labels = np.array(["nut", "bolt", "nut", "", "bolt", "nut", "pin"])
+
+  def kin(model, *searched):
+    return vote.find_kin(labels, model, np.array(searched)).tolist()
+
+  assert kin(0, 0, 1, 2, 3, 5) == [2, 5]
+  assert kin(0, 1, 2, 3) == [2]
+  assert kin(6, 1, 2, 6) == [1, 2]
+  assert kin(4, 0, 2, 4) == [0, 2]
+
+
+def test_nearness_is_beside_the_three_nearest_kin():
+  assert vote.measure_nearness(0.7, np.array([0.5, 0.9, 0.1, 0.4])) == 0.52
+  assert vote.measure_nearness(0.7, np.array([0.8])) == 0.46
+  assert vote.measure_nearness(0.7, np.zeros(0)) == 0.7
+  labels = np.array(["nut", "bolt", "bolt"])
+  assert vote.find_best(np.array([0.9, 0.5, 0.5]), labels, "bolt") == 1
+
+
+def test_strangers_show_beside_how_near_models_of_a_label_lie():
+  # Half the kinds are tight and have sisters nearby, half are wide and have
+  # none: a query of a wide kind is as far from its kin as a sister is.
+  rng = np.random.default_rng(0)
+  tight = np.repeat(rng.normal(size=(30, 3, 16)), 2, axis=0)
+  tight[1::2] += 0.6 * rng.normal(size=(30, 3, 16))
+  centers = np.concatenate([tight, rng.normal(size=(60, 3, 16))])
+  spread = np.where(np.arange(120) < 60, 0.05, 0.45)
+  every = np.repeat(centers, 5, axis=0)
+  every += np.repeat(spread, 5)[:, None, None] * rng.normal(size=every.shape)
+  features = unit(every)
+  kind = np.arange(600) // 5
+  missing = (kind < 60) & (kind % 6 == 0)
+  asked = ~missing & (np.arange(600) % 5 == 0)
+  kept = np.flatnonzero(~missing & ~asked)
+  gallery = make_gallery(
+    features[kept], name(len(kept)), [f"kind {kind[i]}" for i in kept]
+  )
+
+  def ask(which):
+    answers = [
+      find_matches(features[i], gallery) for i in np.flatnonzero(which)
+    ]
+    score = np.array([answer.matches[0].score for answer in answers])
+    return score, np.mean([answer.prediction.reliable for answer in answers])
+
+  strange, fooled = ask(missing)
+  known, relied = ask(asked)
+  wide = known[kind[asked] >= 60]
+  assert abs(strange.mean() - wide.mean()) < 0.01  # no score tells them apart
+  assert fooled < 0.75  # by the score alone .86
+  assert relied > 0.87  # .84
+
+
 def test_doubt_tells_why():
   features, labels = draw_kinds(8, members=5, spread=0.2, seed=2)
   near = unit(features[:5] + 0.15 * features[20:25])
@@ -303,7 +371,7 @@ def test_labels_of_one_shape_are_in_doubt_and_the_others_are_not():
   features, labels = draw_kinds(18, members=4, spread=0.2, seed=3)
   features[8:16] = features[:8]  # two shapes under two labels each
   gallery = make_gallery(features, name(72), labels)
-  assert gallery.measure_trust("posed").strangers.score.max() > 0.99
+  assert gallery.measure_trust("posed").strangers.nearness.max() > 0
   answers = [
     find_matches(one, gallery, threshold=0.95).prediction for one in features
   ]

@@ -312,11 +312,13 @@ VERB = Verb(
     score, the mean likeness of the pictures, at most 1. How likely the
     prediction is right the database has learned by asking for its own models.
     It is called reliable where it is so likely that 99 of 100 such predictions
-    are right, and where the first match is more alike than those that nine in
-    ten of these models find without their label: a part of a kind that it lacks
-    comes as near. The first matches are also laid upon the file, as they are
-    and mirrored: the remark tells where that shows the same shape, and its
-    scale. Where it does, the label is that of the shape.
+    are right, and where the file comes nearer to the models of the label, by
+    the measure of how near these come to each other, than nine in ten of the
+    models that are asked for without their label: a part of a kind that the
+    database lacks comes as near as those. The first matches are also laid
+    upon the file, as they are and mirrored: the remark tells where that shows
+    the same shape, and its scale. Where it does, the label is that of the
+    shape.
 
     With --refine the first matches are put in another order: the file is laid
     upon each, and the three that fit best are drawn beside it from six sides,

@@ -74,6 +74,14 @@ def compare_vectors(
   return Likeness(parts, whole)
 
 
+def hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
+  """Models that are not to be found, bool [q, B], are alike to nothing."""
+  return Likeness(
+    np.where(hidden[:, None], -np.inf, likeness.parts),
+    np.where(hidden, -np.inf, likeness.whole),
+  )
+
+
 def find_nearest(parts: np.ndarray) -> np.ndarray:
   """The model that each part votes for: int [Q, P].
 

@@ -7,7 +7,7 @@ that one run measures them on the same meshes.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -49,6 +49,15 @@ class Method:
   compare: Callable[[np.ndarray, np.ndarray], Likeness]
   chosen: np.ndarray | None = None
   has_vectors: bool = False
+
+  def split(self, queries: np.ndarray, gallery: np.ndarray) -> Iterator[slice]:
+    """Yields as many queries at a time as can be compared in little room."""
+    each = len(gallery)
+    if self.has_vectors:
+      each *= queries.shape[1] * gallery.shape[1]
+    step = max(1, min(64, _ROOM // each))
+    for start in range(0, len(queries), step):
+      yield slice(start, start + step)
 
 
 class Embedder(Protocol):
@@ -186,6 +195,7 @@ def choose_views(views: "Views", count: int) -> np.ndarray:
 
 
 _BATCH = 64  # meshes embedded between two reports of progress
+_ROOM = 1 << 25  # likenesses of single vectors held at a time
 
 
 def _describe_each(describe: Callable[[Mesh], np.ndarray]):

@@ -6,24 +6,22 @@ models in a ranked list.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from dr3d.evaluation import metric
-from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest
+from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest, hide
 from dr3d.evaluation.method import Method
+from dr3d.evaluation.voter import Voter
 from dr3d.search import index as index_lib
-from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
-from dr3d.search.vote import elect, measure_lead
+from dr3d.search.trust import Findings, Trust
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
 SEARCHES = (EXACT, APPROXIMATE)
 DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
 BEST = 8  # models of each list that are kept for pictures
-
-_ROOM = 1 << 25  # likenesses of single vectors held at a time
 
 Sink = Callable[["Lists"], None]
 
@@ -150,23 +148,30 @@ def run_trial(
     index = build_approximate(gallery)
     if index is not None:
       indices[APPROXIMATE] = index
-  trust = _measure_trust(trial, method, gallery)
+  voter = Voter(method, gallery, trial.models, trial.model_labels)
+  trust = voter.measure_trust()
   seconds = 0.0
   parts: dict[str, list[Outcome]] = {search: [] for search in indices}
-  for rows in _blocks(queries, gallery, method):
+  for rows in method.split(queries, gallery):
     begin = time.perf_counter()
     likeness = method.compare(queries[rows], gallery)
     seconds += time.perf_counter() - begin
     if trial.own is not None:
       own = np.zeros(likeness.whole.shape, bool)
       own[np.arange(len(own)), trial.own[rows]] = True
-      likeness = _hide(likeness, own)
+      likeness = hide(likeness, own)
     for search, index in indices.items():
       seen = likeness
       if index is not None:
-        seen = _hide(likeness, ~look_up(index, queries[rows], len(gallery)))
+        seen = hide(likeness, ~look_up(index, queries[rows], len(gallery)))
       outcome, lists = _rank(
-        trial, rows, seen, exact=likeness, kind=kind, trust=trust
+        trial,
+        rows,
+        seen,
+        exact=likeness,
+        kind=kind,
+        voter=voter,
+        trust=trust,
       )
       parts[search].append(outcome)
       if sink is not None:
@@ -216,26 +221,6 @@ def look_up(
   return found
 
 
-def _blocks(
-  queries: np.ndarray, gallery: np.ndarray, method: Method
-) -> Iterator[slice]:
-  """Yields as many queries at a time as there is room for."""
-  each = len(gallery)
-  if method.has_vectors:
-    each *= queries.shape[1] * gallery.shape[1]
-  step = max(1, min(64, _ROOM // each))
-  for start in range(0, len(queries), step):
-    yield slice(start, start + step)
-
-
-def _hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
-  """Models that are not to be found, bool [q, B], are alike to nothing."""
-  return Likeness(
-    np.where(hidden[:, None], -np.inf, likeness.parts),
-    np.where(hidden, -np.inf, likeness.whole),
-  )
-
-
 def _rank(
   trial: Trial,
   rows: slice,
@@ -243,6 +228,7 @@ def _rank(
   *,
   exact: Likeness,
   kind: str,
+  voter: Voter,
   trust: Trust,
 ) -> tuple[Outcome, Lists]:
   """Ranks by what is known of the likeness, and tells how sure that is.
@@ -258,11 +244,10 @@ def _rank(
   hits = metric.take_hits(relevant, order)
   nearest = find_nearest(likeness.parts)
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
-  labels, own_labels = map(
-    np.array, (trial.model_labels, trial.query_labels[rows])
-  )
+  labels = trial.query_labels[rows]
+  predictions, findings = voter.vote(likeness, exact, labels)
   kindred = trial.kindred(rows)
-  predictions, findings = _vote(likeness, exact, labels, own_labels)
+  _, strange = voter.vote(hide(likeness, kindred), hide(exact, kindred), labels)
   outcome = Outcome(
     method="",
     search="",
@@ -270,9 +255,7 @@ def _rank(
     precision=metric.recall_precision(hits),
     predictions=predictions,
     findings=findings,
-    strange=_vote(
-      _hide(likeness, kindred), _hide(exact, kindred), labels, own_labels
-    )[1],
+    strange=strange,
     trust=trust,
     best=order[:, :BEST],
     score=score[:, :BEST],
@@ -280,57 +263,6 @@ def _rank(
     seconds=0.0,
   )
   return outcome, Lists(trial, "", "", rows.start, order, score)
-
-
-def _measure_trust(trial: Trial, method: Method, gallery: np.ndarray) -> Trust:
-  """As `trust.measure_trust`, by any method."""
-  labels = np.array(trial.model_labels)
-  models = choose_models(trial.models, trial.model_labels)
-  strangers: list[Findings] = []
-  fellows: list[Findings] = []
-  for rows in _blocks(gallery[models], gallery, method):
-    asked = models[rows]
-    likeness = method.compare(gallery[asked], gallery)
-    for found, hidden in (
-      (strangers, labels[asked, None] == labels),
-      (fellows, asked[:, None] == np.arange(len(labels))),
-    ):
-      seen = _hide(likeness, hidden)
-      found.append(_vote(seen, seen, labels, labels[asked])[1])
-  sharing = have_fellows(models, trial.model_labels)
-  return Trust(
-    models,
-    Findings.join(strangers),
-    Findings.join(fellows).pick(sharing),
-    sharing,
-  )
-
-
-def _vote(
-  likeness: Likeness,
-  exact: Likeness,
-  labels: np.ndarray,
-  own_labels: np.ndarray,
-) -> tuple[tuple[str, ...], Findings]:
-  """Labels of the queries by vote, and how sure they are.
-
-  Args:
-    likeness: to the models that are found.
-    exact: to all that there are.
-    labels: str [B].
-    own_labels: str [q], of the queries.
-  """
-  predictions = []
-  lead = np.empty(len(own_labels))
-  for i, parts in enumerate(likeness.parts):
-    found = likeness.whole[i] > -np.inf
-    label, _ = elect(parts[:, found].T, labels[found])
-    there = exact.whole[i] > -np.inf
-    lead[i] = measure_lead(exact.parts[i][:, there].T, labels[there], label)
-    predictions.append(label)
-  return tuple(predictions), Findings(
-    lead, likeness.whole.max(axis=1), np.array(predictions) == own_labels
-  )
 
 
 def _join(parts: list[Outcome]) -> Outcome:

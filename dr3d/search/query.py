@@ -21,13 +21,14 @@ import numpy as np
 
 from dr3d.search import index as index_lib
 from dr3d.search.candidate import KINDS, find_candidates, rate_stored
-from dr3d.search.trust import Trust, measure_trust
+from dr3d.search.trust import Trust, measure_trust, rate_nearness
 from dr3d.search.vote import (
   RELIABLE,
   RIVALS,
   STRANGERS,
   Prediction,
   elect,
+  find_best,
   measure_lead,
 )
 
@@ -268,12 +269,21 @@ def find_matches(
   if every is None:
     every, _ = rate_stored(features, gallery.features, searched, kind=kind)
   lead = measure_lead(every, gallery.label_array[searched], label)
+  place = find_best(score, gallery.label_array[models], label)
+  nearness = rate_nearness(
+    gallery.features,
+    gallery.label_array,
+    models[place],
+    score[place],
+    searched,
+    kind=kind,
+  )
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
   doubt = ""
   if probability < trust.find_limit(threshold):
     doubt = RIVALS
-  elif score.max() <= trust.find_floor(threshold):
+  elif nearness <= trust.find_floor(threshold):
     doubt = STRANGERS
   return Answer(
     Prediction(label, confidence, probability, doubt), tuple(matches)

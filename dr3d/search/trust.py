@@ -11,12 +11,13 @@ Support Vector Machines, 1999), which starts from one that fits galleries of
 parts and learns from their answers.
 
 Asked for without all models of their label, these strangers tell how near one
-comes that the gallery does not know. A query that is to be relied on has to
-come nearer than nine in ten: a conformal test of the hypothesis that its label
-is missing, with the score of the first match as the measure (Vovk, Gammerman,
-Shafer, Algorithmic Learning in a Random World, 2005, ch. 2). Where labels share
-a shape no score tells them apart, so the test may not cost more than one in ten
-of the answers about fellows.
+comes that the gallery does not know, beside how near the models of the label
+that it is given lie to each other. A query that is to be relied on has to come
+nearer than nine in ten: a conformal test of the hypothesis that its label is
+missing, with that nearness as the measure (Vovk, Gammerman, Shafer, Algorithmic
+Learning in a Random World, 2005, ch. 2). Where labels share a shape nothing
+tells them apart, so the test may not cost more than one in twenty of the
+answers about fellows.
 """
 
 import collections
@@ -31,9 +32,16 @@ import scipy.optimize
 import scipy.special
 
 from dr3d.search.candidate import rate_stored
-from dr3d.search.vote import elect, measure_lead
+from dr3d.search.vote import (
+  elect,
+  find_best,
+  find_kin,
+  measure_lead,
+  measure_nearness,
+)
 
-SHARE = 0.1  # of strangers that may pass, and of fellows that may be stopped
+SHARE = 0.1  # of strangers that may pass
+COST = 0.05  # share of fellows that may be stopped for that
 # Of the odds of being wrong that are allowed so much is aimed at: what holds on
 # the mean is missed by every second set of queries.
 AIM = 0.6
@@ -54,12 +62,13 @@ class Findings:
 
   Attributes:
     lead: [S] of the label that is predicted; see `vote.measure_lead`.
-    score: [S] of the first match.
+    nearness: [S] to the nearest model of that label; see
+      `vote.measure_nearness`.
     right: bool [S], whether the label is theirs.
   """
 
   lead: np.ndarray
-  score: np.ndarray
+  nearness: np.ndarray
   right: np.ndarray
 
   def pick(self, which: np.ndarray) -> "Findings":
@@ -68,14 +77,14 @@ class Findings:
     Args:
       which: bool [S] or int.
     """
-    return Findings(self.lead[which], self.score[which], self.right[which])
+    return Findings(self.lead[which], self.nearness[which], self.right[which])
 
   @classmethod
   def join(cls, several: Sequence["Findings"]) -> "Findings":
     """All of them, one after the other."""
     return cls(
       np.concatenate([np.zeros(0), *(one.lead for one in several)]),
-      np.concatenate([np.zeros(0), *(one.score for one in several)]),
+      np.concatenate([np.zeros(0), *(one.nearness for one in several)]),
       np.concatenate([np.zeros(0, bool), *(one.right for one in several)]),
     )
 
@@ -138,20 +147,20 @@ class Trust:
     return float(max(lowest, 1 - RISK * (1 - aim)))
 
   def find_floor(self, threshold: float) -> float:
-    """The score that an answer has to exceed to be relied on.
+    """The nearness that an answer has to exceed to be relied on.
 
     Args:
       threshold: share of those relied on that are to be right.
 
     Returns:
-      The lowest score that at most `SHARE` of the strangers exceed with such a
-      prediction, but one that all but `SHARE` of the fellows with such a one
+      The lowest that at most `SHARE` of the strangers exceed with such a
+      prediction, but one that all but `COST` of the fellows with such a one
       exceed; `-inf` where nobody is to be stopped, `inf` where there is no
       stranger, since all models have one label, which tells nothing.
     """
-    if not len(self.strangers.score):
+    if not len(self.strangers.lead):
       return np.inf
-    allowed = int(SHARE * len(self.strangers.score))
+    allowed = int(SHARE * len(self.strangers.lead))
     limit = self.find_limit(threshold)
     near = self._sort(self.strangers, limit)[::-1]
     if allowed >= len(near):
@@ -159,7 +168,7 @@ class Trust:
     fellows = self._sort(self.fellows, limit)
     if not len(fellows):
       return float(near[allowed])
-    bound = np.nextafter(fellows[int(SHARE * len(fellows))], -np.inf)
+    bound = np.nextafter(fellows[int(COST * len(fellows))], -np.inf)
     return float(min(near[allowed], bound))
 
   def accept(self, findings: Findings, threshold: float) -> np.ndarray:
@@ -170,10 +179,10 @@ class Trust:
       threshold: share of these that are to be right.
     """
     counts = self.estimate(findings.lead) >= self.find_limit(threshold)
-    return counts & (findings.score > self.find_floor(threshold))
+    return counts & (findings.nearness > self.find_floor(threshold))
 
   def _sort(self, findings: Findings, limit: float) -> np.ndarray:
-    return np.sort(findings.score[self.estimate(findings.lead) >= limit])
+    return np.sort(findings.nearness[self.estimate(findings.lead) >= limit])
 
   @functools.cached_property
   def _curve(self) -> tuple[float, float]:
@@ -255,15 +264,44 @@ def measure_trust(
   models = choose_models(names, labels)
   each = np.array(labels)
   every = np.arange(len(each))
-  lead, score = np.empty((2, 2, len(models)))
+  lead, nearness = np.zeros((2, 2, len(models)))
   right = np.zeros((2, len(models)), bool)
   for i, model in enumerate(models):
     likeness, whole = rate_stored(features[model], features, every, kind=kind)
     for j, seen in enumerate((each != each[model], every != model)):
       label, _ = elect(likeness[seen], each[seen])
       lead[j, i] = measure_lead(likeness[seen], each[seen], label)
-      score[j, i] = whole[seen].max()
       right[j, i] = label == each[model]
-  strangers, fellows = map(Findings, lead, score, right)
+      if label:
+        seen = np.flatnonzero(seen)
+        place = find_best(whole[seen], each[seen], label)
+        nearness[j, i] = rate_nearness(
+          features, each, seen[place], whole[seen[place]], seen, kind=kind
+        )
+  strangers, fellows = map(Findings, lead, nearness, right)
   sharing = have_fellows(models, labels)
   return Trust(models, strangers, fellows.pick(sharing), sharing)
+
+
+def rate_nearness(
+  features: np.ndarray,
+  labels: np.ndarray,
+  model: int,
+  score: float,
+  searched: np.ndarray,
+  *,
+  kind: str,
+) -> float:
+  """How near a query comes to a model of a gallery; see `measure_nearness`.
+
+  Args:
+    features: float32 [B, N, D] unit vectors of the models.
+    labels: str [B].
+    model: that with the predicted label which is most alike to the query.
+    score: of this one.
+    searched: int, ascending, the models that are searched.
+    kind: of likeness; see `candidate.rate_models`.
+  """
+  kin = find_kin(labels, model, searched)
+  _, scores = rate_stored(features[model], features, kin, kind=kind)
+  return measure_nearness(score, scores)

@@ -15,7 +15,7 @@ import numpy as np
 from dr3d.mesh.surface import MIX
 from dr3d.search.trust import Findings, Trust
 
-_FORMAT = 1
+_FORMAT = 2
 _DRIFT = 0.02  # share of the models that may have come or gone
 _KEYS = 1024  # in a sketch
 
@@ -95,11 +95,11 @@ def _measure_drift(before: np.ndarray, now: np.ndarray) -> float:
 def _to_lists(findings: Findings) -> list[list]:
   return [
     findings.lead.tolist(),
-    findings.score.tolist(),
+    findings.nearness.tolist(),
     findings.right.tolist(),
   ]
 
 
 def _to_findings(values: list[list]) -> Findings:
-  lead, score, right = values
-  return Findings(np.array(lead), np.array(score), np.array(right, bool))
+  lead, nearness, right = values
+  return Findings(np.array(lead), np.array(nearness), np.array(right, bool))

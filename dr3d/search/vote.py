@@ -13,6 +13,8 @@ RIVALS = "rivals"
 STRANGERS = "strangers"
 
 _APART = 2.0  # the most that two cosines can differ
+_KIN = 3  # models that tell how near those of a label lie to each other
+_KIN_WEIGHT = 0.3  # of what they tell, in the nearness of a query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,3 +103,59 @@ def measure_lead(likeness: np.ndarray, labels: np.ndarray, label: str) -> float:
     return _APART
   ahead = likeness[own].max(axis=0) - likeness[~own].max(axis=0)
   return round(float(ahead.mean(dtype=np.float64)), DECIMALS)
+
+
+def find_best(score: np.ndarray, labels: np.ndarray, label: str) -> int:
+  """The place of the model with a label that scores highest, the first of some.
+
+  Args:
+    score: [B].
+    labels: str [B] of the models.
+    label: one of these.
+  """
+  own = np.flatnonzero(labels == label)
+  return int(own[score[own].argmax()])
+
+
+def find_kin(
+  labels: np.ndarray, model: int, searched: np.ndarray
+) -> np.ndarray:
+  """The models that tell how near a model's like should come to it.
+
+  Args:
+    labels: str [B] of the models.
+    model: one of them.
+    searched: int, ascending, the models that are searched.
+
+  Returns:
+    int, ascending: those searched, but for the model, that have its label; all
+    of them where there is none.
+  """
+  others = searched[searched != model]
+  kin = others[labels[others] == labels[model]]
+  return kin if len(kin) else others
+
+
+def measure_nearness(score: float, kin: np.ndarray) -> float:
+  """How near a query comes to a model, by the measure of the model's kin.
+
+  Where kindred labels lie as near to each other as the models of one label do
+  elsewhere, a score alone does not tell a query whose label is missing.
+
+  Args:
+    score: of the model, the most alike to the query of its label.
+    kin: what the model itself scores by its kin; see `find_kin`.
+
+  Returns:
+    The score less 0.3 of the mean of the kin's three highest ones; less nothing
+    where there is no kin. Less all of it, a part would count as a stranger
+    where the models of its label come from one hand and it from another.
+
+  Source:
+    After Breunig, Kriegel, Ng, Sander, LOF: Identifying Density-Based Local
+    Outliers, 2000, Definition 7, with a difference in the place of the ratio.
+    Not in the patent.
+  """
+  near = np.sort(np.asarray(kin, np.float64))[-_KIN:]
+  typical = near.mean() if len(near) else 0.0
+  return round(float(score) - _KIN_WEIGHT * float(typical), DECIMALS)

@@ -1,0 +1,103 @@
+"""Votes of a gallery's models by any method, and how sure they are.
+
+Notation: q queries, B models of the gallery.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dr3d.evaluation.likeness import Likeness, hide
+from dr3d.evaluation.method import Method
+from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
+from dr3d.search.vote import (
+  elect,
+  find_best,
+  find_kin,
+  measure_lead,
+  measure_nearness,
+)
+
+
+class Voter:
+  """What `query.find_matches` and `trust.measure_trust` do, by any method."""
+
+  def __init__(
+    self,
+    method: Method,
+    gallery: np.ndarray,
+    names: Sequence[str],
+    labels: Sequence[str],
+  ):
+    """Takes the descriptors of the B models, their names and labels."""
+    self._method = method
+    self._gallery = gallery
+    self._names = names
+    self._labels = np.array(labels)
+    self._scores: dict[int, np.ndarray] = {}  # of models by the gallery [B]
+
+  def vote(
+    self,
+    likeness: Likeness,
+    exact: Likeness,
+    labels: Sequence[str],
+  ) -> tuple[tuple[str, ...], Findings]:
+    """Labels of some queries by vote, and how sure they are.
+
+    Args:
+      likeness: of the q queries to the models that are found; `-inf` to others.
+      exact: to all that are searched.
+      labels: of the queries.
+    """
+    predictions, nearest = [], []
+    lead, nearness = np.zeros((2, len(labels)))
+    searched = exact.whole > -np.inf
+    for i, parts in enumerate(likeness.parts):
+      found = np.flatnonzero(likeness.whole[i] > -np.inf)
+      label, _ = elect(parts[:, found].T, self._labels[found])
+      all_parts = exact.parts[i][:, searched[i]].T
+      lead[i] = measure_lead(all_parts, self._labels[searched[i]], label)
+      predictions.append(label)
+      if label:
+        score = likeness.whole[i, found]
+        place = find_best(score, self._labels[found], label)
+        nearest.append((i, int(found[place])))
+    self._rate([model for _, model in nearest])
+    for i, model in nearest:
+      kin = find_kin(self._labels, model, np.flatnonzero(searched[i]))
+      nearness[i] = measure_nearness(
+        likeness.whole[i, model], self._scores[model][kin]
+      )
+    right = np.array(predictions) == np.array(labels)
+    return tuple(predictions), Findings(lead, nearness, right)
+
+  def measure_trust(self) -> Trust:
+    """As `trust.measure_trust`."""
+    labels = self._labels
+    models = choose_models(self._names, labels.tolist())
+    strangers: list[Findings] = []
+    fellows: list[Findings] = []
+    for rows in self._method.split(self._gallery[models], self._gallery):
+      asked = models[rows]
+      likeness = self._method.compare(self._gallery[asked], self._gallery)
+      for found, hidden in (
+        (strangers, labels[asked, None] == labels),
+        (fellows, asked[:, None] == np.arange(len(labels))),
+      ):
+        seen = hide(likeness, hidden)
+        found.append(self.vote(seen, seen, labels[asked])[1])
+    sharing = have_fellows(models, labels.tolist())
+    return Trust(
+      models,
+      Findings.join(strangers),
+      Findings.join(fellows).pick(sharing),
+      sharing,
+    )
+
+  def _rate(self, models: Sequence[int]) -> None:
+    """Has the scores of some models by the gallery, each found out once."""
+    new = np.array(sorted(set(models) - set(self._scores)), int)
+    for rows in self._method.split(self._gallery[new], self._gallery):
+      asked = new[rows]
+      whole = self._method.compare(self._gallery[asked], self._gallery).whole
+      self._scores.update(zip(asked.tolist(), whole, strict=True))
