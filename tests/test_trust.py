@@ -371,7 +371,7 @@ def test_labels_of_one_shape_are_in_doubt_and_the_others_are_not():
   features, labels = draw_kinds(18, members=4, spread=0.2, seed=3)
   features[8:16] = features[:8]  # two shapes under two labels each
   gallery = make_gallery(features, name(72), labels)
-  assert gallery.measure_trust("posed").strangers.nearness.max() > 0
+  assert gallery.measure_trust("posed").strangers.nearness.max() > 0.69
   answers = [
     find_matches(one, gallery, threshold=0.95).prediction for one in features
   ]

@@ -79,7 +79,7 @@ class Voter:
     fellows: list[Findings] = []
     for rows in self._method.split(self._gallery[models], self._gallery):
       asked = models[rows]
-      likeness = self._method.compare(self._gallery[asked], self._gallery)
+      likeness = self._compare(asked)
       for found, hidden in (
         (strangers, labels[asked, None] == labels),
         (fellows, asked[:, None] == np.arange(len(labels))),
@@ -98,6 +98,10 @@ class Voter:
     """Has the scores of some models by the gallery, each found out once."""
     new = np.array(sorted(set(models) - set(self._scores)), int)
     for rows in self._method.split(self._gallery[new], self._gallery):
-      asked = new[rows]
-      whole = self._method.compare(self._gallery[asked], self._gallery).whole
-      self._scores.update(zip(asked.tolist(), whole, strict=True))
+      self._compare(new[rows])
+
+  def _compare(self, models: np.ndarray) -> Likeness:
+    """Compares some models with the gallery, and keeps their scores."""
+    likeness = self._method.compare(self._gallery[models], self._gallery)
+    self._scores.update(zip(models.tolist(), likeness.whole, strict=True))
+    return likeness

@@ -269,22 +269,20 @@ def find_matches(
   if every is None:
     every, _ = rate_stored(features, gallery.features, searched, kind=kind)
   lead = measure_lead(every, gallery.label_array[searched], label)
-  place = find_best(score, gallery.label_array[models], label)
-  nearness = rate_nearness(
-    gallery.features,
-    gallery.label_array,
-    models[place],
-    score[place],
-    searched,
-    kind=kind,
-  )
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
-  doubt = ""
-  if probability < trust.find_limit(threshold):
-    doubt = RIVALS
-  elif nearness <= trust.find_floor(threshold):
-    doubt = STRANGERS
+  doubt = RIVALS
+  if probability >= trust.find_limit(threshold):
+    place = find_best(score, gallery.label_array[models], label)
+    nearness = rate_nearness(
+      gallery.features,
+      gallery.label_array,
+      models[place],
+      score[place],
+      searched,
+      kind=kind,
+    )
+    doubt = "" if nearness > trust.find_floor(threshold) else STRANGERS
   return Answer(
     Prediction(label, confidence, probability, doubt), tuple(matches)
   )
