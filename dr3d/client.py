@@ -21,6 +21,7 @@ from dr3d.search.condition import Condition
 from dr3d.search.duplicate import Group, Member
 from dr3d.search.intake import Failure, Report
 from dr3d.search.query import Answer, Match
+from dr3d.search.relation import COMPARED
 from dr3d.search.vote import Prediction
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Client:
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
-    compare: int = 0,
+    compare: int = COMPARED,
     unit: str | None = None,
   ) -> Answer:
     """Answers which models a file looks like.
@@ -112,7 +113,7 @@ class Client:
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
-    compare: int = 0,
+    compare: int = COMPARED,
   ) -> Answer:
     """Answers which other models a known one looks like; else as `query`."""
     parameters = _write_ask(k, condition, min_score, compare)

@@ -10,8 +10,9 @@ r"""Measures what it is worth that an answer is called reliable.
 Each model is asked for among all others, or with --third a third among the
 rest: as filed, turned, and as imitated scans, by several seeds. A row of the
 first table is a rule by which answers are relied on: all views vote for the
-label; the label is so probable that 99 % are to be right; and that where the
-first match is nearer than strangers too, which is what dr3d does. Its columns:
+label; the label is so probable that 99 % are to be right; that where the
+nearest model is nearer than strangers, too; and that or where the shapes of the
+first matches settle the label, which is what dr3d does. Its columns:
 the share of answers that are relied on, how many of these are right, how many
 are not, and how many would be relied on were all models of the query's label
 missing. The second table sets the probabilities that were predicted beside the
@@ -22,16 +23,21 @@ import csv
 import itertools
 import pathlib
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
 
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.folder import ModelFile, find_models
+from dr3d.mesh import Mesh
 from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.packing import pack_mesh
 from dr3d.pipeline import Pipeline
-from dr3d.search.query import Prediction, find_matches, make_gallery
-from dr3d.search.vote import RIVALS
+from dr3d.search.overlay import settle_each
+from dr3d.search.query import Answer, find_matches, make_gallery
+from dr3d.search.relation import COMPARED
+from dr3d.search.vote import RIVALS, Prediction
 from dr3d.table import format_table
 from experiments.partition import read_splits
 
@@ -45,9 +51,10 @@ THIRD = flags.DEFINE_bool(
 SEEDS = flags.DEFINE_integer("seeds", 2, "Of the scans.", lower_bound=1)
 
 RULES = {
-  "all votes": lambda one: one.label != "" and one.confidence == 1,
-  "probable": lambda one: one.doubt != RIVALS,
-  "reliable": lambda one: one.reliable,
+  "all votes": lambda vote, _: vote.label != "" and vote.confidence == 1,
+  "probable": lambda vote, _: vote.doubt != RIVALS,
+  "near": lambda vote, _: vote.reliable,
+  "reliable": lambda vote, settled: vote.reliable or settled,
 }
 EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
 
@@ -69,12 +76,13 @@ def main(_) -> None:
       )
       for i in which
     ]
-    return pipeline.embed(meshes)
+    return meshes, pipeline.embed(meshes)
 
-  every = embed(range(len(files)), Protocol())
-  known = [i for i in range(len(files)) if not (THIRD.value and i in asked)]
+  meshes, every = embed(range(len(files)), Protocol())
+  packed = dict(zip(names, map(pack_mesh, meshes), strict=True))
+  stored = [i for i in range(len(files)) if not (THIRD.value and i in asked)]
   gallery = make_gallery(
-    every[known], [names[i] for i in known], [labels[i] for i in known]
+    every[stored], [names[i] for i in stored], [labels[i] for i in stored]
   )
   shared = [i for i in asked if labels[i] in gallery.labels]
   others = {
@@ -86,7 +94,7 @@ def main(_) -> None:
     for label in set(gallery.labels)
   }
   runs = {
-    "as filed": [every[shared]],
+    "as filed": [([meshes[i] for i in shared], every[shared])],
     "turned": [embed(shared, Protocol(rotation="so3"))],
     "scans": [
       embed(shared, Protocol(rotation="so3", scan=True, seed=seed))
@@ -96,20 +104,23 @@ def main(_) -> None:
   rows: list[list[str]] = []
   found: list[tuple[float, bool]] = []
   for run, several in runs.items():
-    answers, strange, truth = [], [], []
-    for features in several:
+    queries, answers, strange, truth = [], [], [], []
+    for asked_meshes, features in several:
+      queries += asked_meshes
       for i, vectors in zip(shared, features, strict=True):
         answers.append(ask(vectors, gallery, exclude=[names[i]]))
         strange.append(ask(vectors, gallery, only=others[labels[i]]))
-        truth.append(answers[-1].label == labels[i])
+        truth.append(answers[-1].prediction.label == labels[i])
+    known = judge(queries, answers, packed)
+    unknown = judge(queries, strange, packed)
     right = np.array(truth)
-    found += zip([one.probability for one in answers], truth, strict=True)
+    found += zip([vote.probability for vote, _ in known], truth, strict=True)
     for rule, accept in RULES.items():
-      chosen = np.array([accept(one) for one in answers])
-      fooled = np.mean([accept(one) for one in strange])
+      chosen = np.array([accept(*one) for one in known])
+      fooled = np.mean([accept(*one) for one in unknown])
       rows.append(
         [
-          f"{run}, {len(answers)}",
+          f"{run}, {len(known)}",
           rule,
           f"{chosen.mean():.3f}",
           f"{right[chosen].mean():.4f}" if chosen.any() else "-",
@@ -117,7 +128,7 @@ def main(_) -> None:
           f"{fooled:.3f}",
         ]
       )
-  print(f"{len(shared)} models asked for among {len(known)}.\n")
+  print(f"{len(shared)} models asked for among {len(stored)}.\n")
   header = ["queries", "rule", "relied on", "right", "wrong", "strangers"]
   print(format_table(header, rows, right=range(2, 6)))
   print()
@@ -140,9 +151,28 @@ def read_models() -> tuple[list[ModelFile], list[int]]:
   return files, [int(i) for i in np.flatnonzero(third)]
 
 
-def ask(vectors: np.ndarray, gallery, **options) -> Prediction:
-  """What is predicted."""
-  return find_matches(vectors, gallery, k=1, **options).prediction
+def ask(vectors: np.ndarray, gallery, **options) -> Answer:
+  """The answer by votes, with those matches that are laid upon the query."""
+  return find_matches(vectors, gallery, k=COMPARED, **options)
+
+
+def judge(
+  queries: Sequence[Mesh], answers: Sequence[Answer], packed: dict[str, bytes]
+) -> list[tuple[Prediction, bool]]:
+  """What is predicted by votes, and whether shapes settle it."""
+  calls = (
+    (
+      mesh,
+      answer.prediction.label,
+      [(match.label, packed[match.model]) for match in answer.matches],
+    )
+    for mesh, answer in zip(queries, answers, strict=True)
+  )
+  settled = settle_each(calls, count=len(answers))
+  return [
+    (answer.prediction, shape)
+    for answer, shape in zip(answers, settled, strict=True)
+  ]
 
 
 def print_calibration(found: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import dr3d
 from dr3d import cli
 from dr3d.error import Dr3dError, MeshError
 from dr3d.evaluation import metric
+from dr3d.evaluation.acceptance import accept
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.likeness import (
   KINDS,
@@ -31,6 +32,7 @@ from dr3d.folder import find_models
 from dr3d.mesh import make_mesh
 from dr3d.search.query import find_matches, make_gallery
 from dr3d.search.trust import rate_nearness
+from dr3d.search.vote import RELIABLE, RIVALS
 from dr3d.view import make_views, sphere_views, view_directions
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
@@ -161,12 +163,12 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   for i in range(40):
     answer = find_matches(vectors[i], gallery, k=39, exclude=[names[i]])
     assert [names[m] for m in order[i]] == [m.model for m in answer.matches]
-    assert outcome.predictions[i] == answer.prediction.label
+    assert outcome.known.predictions[i] == answer.prediction.label
     prediction = answer.prediction
-    assert outcome.trust.estimate(outcome.findings.lead[i]) == pytest.approx(
-      prediction.probability, abs=2e-4
-    )
-    assert outcome.findings.right[i] == (prediction.label == labels[i])
+    assert outcome.trust.estimate(
+      outcome.known.findings.lead[i]
+    ) == pytest.approx(prediction.probability, abs=2e-4)
+    assert outcome.known.findings.right[i] == (prediction.label == labels[i])
     match = next(m for m in answer.matches if m.label == prediction.label)
     nearness = rate_nearness(
       vectors,
@@ -176,14 +178,16 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
       np.flatnonzero(np.arange(40) != i),
       kind="posed",
     )
-    assert outcome.findings.nearness[i] == pytest.approx(nearness, abs=1.5e-6)
+    assert outcome.known.findings.nearness[i] == pytest.approx(
+      nearness, abs=1.5e-6
+    )
     others = [
       n for n, label in zip(names, labels, strict=True) if label != labels[i]
     ]
     strange = find_matches(vectors[i], gallery, only=others)
-    assert outcome.trust.estimate(outcome.strange.lead[i]) == pytest.approx(
-      strange.prediction.probability, abs=2e-4
-    )
+    assert outcome.trust.estimate(
+      outcome.strange.findings.lead[i]
+    ) == pytest.approx(strange.prediction.probability, abs=2e-4)
   measured = gallery.measure_trust("posed")
   for mine, its in zip(
     (outcome.trust.strangers, outcome.trust.fellows),
@@ -399,7 +403,56 @@ def test_queries_are_asked_among_the_models_of_a_database(database, tmp_path):
   assert [failure.model for failure in evaluation.failures] == ["e.obj"]
   (outcome,) = evaluation.outcomes
   assert outcome.measures["NN"].tolist() == [1, 0]
-  assert outcome.predictions == ("rod", "plate")
+  assert outcome.known.predictions == ("rod", "plate")
+
+
+def test_what_is_accepted_is_what_a_query_calls_reliable(database, tmp_path):
+  sizes = {
+    "cube": [(6, 5.5, 5), (6, 5.5, 0.5), (6, 5.5, 4.5)],
+    "rod": [(1, 1.2, 6), (0.1, 1.2, 6)],
+    "plate": [(3, 4, 0.1), (3, 4, 3), (6, 8, 0.2)],
+  }
+  for label, several in sizes.items():
+    for i, size in enumerate(several):
+      write_box(tmp_path / "new" / label / f"{i}.obj", size)
+  files = find_models(tmp_path / "new")
+  told = {}
+  for compare in (0, 3):
+    evaluation = evaluate_database(
+      database,
+      queries=files,
+      config=EvaluateConfig(searches=("exact",), compare=compare),
+    )
+    (outcome,) = evaluation.outcomes
+    accepted, _ = accept(outcome, evaluation.trial, threshold=RELIABLE)
+    answers = [
+      database.query(
+        dr3d.load_mesh(file.path, face_budget=64),
+        k=1,  # as many are laid
+        compare=compare,
+      )
+      for file in files
+    ]
+    told[compare] = [answer.prediction for answer in answers]
+    assert [one.reliable for one in told[compare]] == accepted.tolist()
+    assert outcome.known.settled.any() == bool(compare)
+  cube = [file.name for file in files].index("cube/0.obj")
+  assert told[0][cube].doubt == RIVALS
+  assert (told[3][cube].probability, told[3][cube].doubt) == (1, "")
+
+
+def test_strangers_are_laid_upon_as_well(database):
+  evaluation = evaluate_database(
+    database, config=EvaluateConfig(searches=("exact",))
+  )
+  (outcome,) = evaluation.outcomes
+  labels = np.array(evaluation.trial.model_labels)
+  for i, label in enumerate(evaluation.trial.query_labels):
+    assert label in labels[outcome.known.nearest[i]]
+    assert label not in labels[outcome.strange.nearest[i]]
+  # No box has the shape of another one.
+  assert not outcome.known.settled.any()
+  assert not outcome.strange.settled.any()
 
 
 def test_labels_of_a_table_take_the_place_of_folders(database):

@@ -444,6 +444,7 @@ def test_an_answer_is_ready_for_json(plane):
         "scale": None,
         "distance": None,
         "mirrored": None,
+        "same": None,
         "difference": None,
       }
     ],

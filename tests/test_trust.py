@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dr3d.mesh.comparison import Fit
-from dr3d.search import overlay, trustfile, vote
 from dr3d.search import trust as trust_lib
-from dr3d.search.query import Answer, Match, find_matches, make_gallery
+from dr3d.search import trustfile, vote
+from dr3d.search.query import find_matches, make_gallery
 from dr3d.search.trust import (
   Findings,
   Trust,
@@ -16,7 +15,7 @@ from dr3d.search.trust import (
   measure_trust,
   raise_aim,
 )
-from dr3d.search.vote import RELIABLE, RIVALS, STRANGERS, Prediction
+from dr3d.search.vote import RELIABLE, RIVALS, STRANGERS
 
 
 def unit(vectors):
@@ -377,31 +376,3 @@ def test_labels_of_one_shape_are_in_doubt_and_the_others_are_not():
   ]
   assert {answer.doubt for answer in answers[:16]} == {RIVALS}
   assert np.mean([answer.reliable for answer in answers[16:]]) > 0.9
-
-
-def lay(labels, distances, *, mirrored=False, label="bolt"):
-  """The prediction after matches of such labels were laid upon the query."""
-  answer = Answer(
-    Prediction(label, 1.0, 0.6, RIVALS),
-    tuple(
-      Match(i + 1, f"{i}", label, 0.9, 1, 1, 1)
-      for i, label in enumerate(labels)
-    ),
-  )
-  fits = {
-    f"{i}": Fit(distance, 2 * distance, mirrored)
-    for i, distance in enumerate(distances)
-  }
-  return overlay.complete(answer, fits).prediction
-
-
-def test_the_very_shape_settles_the_label():
-  assert lay(["bolt", "nut"], [0.001, 0.02]) == Prediction("bolt", 1.0, 1.0)
-  assert lay(["bolt", "bolt"], [0.001, 0.001]).reliable
-  in_doubt = Prediction("bolt", 1.0, 0.6, RIVALS)
-  assert lay(["bolt", "nut"], [0.02, 0.02]) == in_doubt  # similar ones
-  assert lay(["bolt", "nut"], [0.001, 0.002]) == in_doubt  # two of one shape
-  assert lay(["nut", "bolt"], [0.001, 0.02]) == in_doubt  # of another label
-  assert lay(["bolt", "nut"], [0.001, 0.02], mirrored=True) == in_doubt
-  assert lay(["bolt"], []) == in_doubt  # was not laid upon it
-  assert not lay(["", "nut"], [0.001, 0.02], label="").reliable

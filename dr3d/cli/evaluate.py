@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
 from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.search.relation import COMPARED
 from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(flags: Any, files: list[str]) -> int:
     likeness=flags.likeness,
     views=flags.views,
     threshold=flags.threshold,
+    compare=flags.compare,
   )
   with contextlib.ExitStack() as stack:
     sink = None
@@ -86,7 +88,8 @@ VERB = Verb(
     is of the query's class; FT and ST, the share of its class among the first
     so many, and twice so many, as the class has; E, of the first 32; DCG;
     mAP; vote, the label by vote is right; accepted, the answer is
-    reliable as dr3d query has it; right, the share of right ones among the
+    reliable as dr3d query has it, where a label in doubt is settled by models
+    of the query's very shape; right, the share of right ones among the
     accepted; strangers, the share that would be accepted were all models of
     their label missing. micro is the mean over queries, macro over classes.
 
@@ -148,6 +151,14 @@ VERB = Verb(
       "NAME",
       "posed",
       choices=("best", "symmetric", "pooled", "aligned", "posed", "vote"),
+    ),
+    Flag(
+      "compare",
+      "Models that are laid upon each query.",
+      "N",
+      COMPARED,
+      "integer",
+      least=0,
     ),
     Flag(
       "threshold",

@@ -12,7 +12,7 @@ from dr3d.cli import report
 from dr3d.cli.reading import UNIT
 from dr3d.cli.verb import Flag, UsageError, Verb, read_pairs
 from dr3d.error import Dr3dError
-from dr3d.search.relation import NEAR
+from dr3d.search.relation import COMPARED
 
 if TYPE_CHECKING:
   from collections.abc import Iterator
@@ -45,6 +45,7 @@ COLUMNS = (
   "scale",
   "distance",
   "mirrored",
+  "same",
   "difference",
   "error",
 )
@@ -279,7 +280,7 @@ def format_entry(entry: dict[str, Any]) -> str:
 
 def describe(match: dict[str, Any]) -> str:
   """What laying the match upon the query has shown, in a few words."""
-  if match["distance"] is None or match["distance"] > NEAR:
+  if not match["same"]:
     return ""
   words = ["mirrored" if match["mirrored"] else "same shape"]
   if abs(match["scale"] - 1) > 0.01:
@@ -329,7 +330,8 @@ VERB = Verb(
     With --json, stdout is one JSON document: a list with, for each file,
     query, prediction {label, confidence, probability, reliable, doubt} and
     matches [{rank, model, label, score, votes, query_view, view, extent, scale,
-    distance, mirrored, difference}]; a file that failed has error instead.
+    distance, mirrored, same, difference}]; a file that failed has error
+    instead.
     query_view and view are the numbers of the two views that are most alike,
     extent is in mm. The exit status is 0 where every file was answered and 1
     where one failed.
@@ -380,7 +382,7 @@ VERB = Verb(
       "compare",
       "Matches that are laid upon the file.",
       "N",
-      3,
+      COMPARED,
       "integer",
       least=0,
     ),

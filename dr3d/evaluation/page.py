@@ -112,12 +112,12 @@ def count_confusion(
     that were voted for.
   """
   rows = sorted(set(trial.query_labels))
-  columns = rows + sorted(set(outcome.predictions) - set(rows))
+  columns = rows + sorted(set(outcome.known.predictions) - set(rows))
   counts = np.zeros((len(rows), len(columns)), int)
   row = {label: i for i, label in enumerate(rows)}
   column = {label: i for i, label in enumerate(columns)}
   for label, predicted in zip(
-    trial.query_labels, outcome.predictions, strict=True
+    trial.query_labels, outcome.known.predictions, strict=True
   ):
     counts[row[label], column[predicted]] += 1
   return counts, rows, columns
@@ -168,7 +168,8 @@ def _draw_coverage(evaluation: Evaluation) -> str:
   outcomes = [o for o in evaluation.outcomes if o.search == EXACT]
   curves = []
   for i, outcome in enumerate(outcomes):
-    lead, right = outcome.findings.lead, outcome.findings.right
+    findings = outcome.known.findings
+    lead, right = findings.lead, findings.right
     accepted = lead >= np.unique(lead)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)

@@ -10,12 +10,14 @@ import numpy as np
 from dr3d.error import DatabaseError, Dr3dError
 from dr3d.evaluation import method as method_lib
 from dr3d.evaluation import side as side_lib
+from dr3d.evaluation.acceptance import settle
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.protocol import Protocol
 from dr3d.evaluation.side import Side
 from dr3d.evaluation.trial import SEARCHES, Outcome, Sink, Trial, run_trial
 from dr3d.folder import ModelFile
+from dr3d.search.relation import COMPARED
 from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class EvaluateConfig:
     protocol: what is done to the queries.
     methods: of `method.NAMES`, or folders of other trained pipelines.
     likeness: how sets of vectors are compared; see `likeness.KINDS`.
+    compare: models that are laid upon each query, the most alike ones: what
+      has its very shape settles its label; see `overlay`.
     views: views of a pipeline that count, spread best; all where None.
     threshold: share of the accepted answers that are to be right; see
       `search.trust`.
@@ -44,6 +48,7 @@ class EvaluateConfig:
   protocol: Protocol = dataclasses.field(default_factory=Protocol)
   methods: tuple[str, ...] = (method_lib.PIPELINE,)
   likeness: str = "posed"
+  compare: int = COMPARED
   views: int | None = None
   threshold: float = RELIABLE
   searches: tuple[str, ...] = SEARCHES
@@ -223,10 +228,19 @@ def evaluate(
       described,
       known,
       kind=config.likeness,
+      compare=config.compare,
       searches=config.searches,
       sink=sink,
       progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
     )
+  outcomes = settle(
+    outcomes,
+    trial,
+    asked,
+    gallery,
+    threshold=config.threshold,
+    progress=lambda *done: progress("laying models upon queries", *done),
+  )
   return Evaluation(
     config=config,
     trial=trial,

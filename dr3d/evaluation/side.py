@@ -12,6 +12,7 @@ from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.folder import ModelFile, hash_file
 from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.packing import pack_mesh
 from dr3d.reading import read_models
 from dr3d.search import catalogue
 
@@ -31,6 +32,8 @@ class Side:
     features: float32 [B, N, D] vectors of the database's pipeline, or None.
     proportions: float64 [B, 3], extents in radii of the enclosing sphere, of
       the models as they are filed; NaN or None where that is not known.
+    packed: the models as the database keeps them, see `packing.pack_mesh`;
+      empty or None where it does not.
   """
 
   files: tuple[ModelFile, ...]
@@ -38,6 +41,7 @@ class Side:
   meshes: tuple[Mesh, ...] | None = None
   features: np.ndarray | None = None
   proportions: np.ndarray | None = None
+  packed: tuple[bytes, ...] | None = None
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -62,7 +66,24 @@ class Side:
       None if self.meshes is None else tuple(self.meshes[i] for i in chosen),
       features,
       proportions,
+      None if self.packed is None else tuple(self.packed[i] for i in chosen),
     )
+
+  def has_shape(self, place: int) -> bool:
+    """Whether the mesh of a model is known."""
+    return self.meshes is not None or bool(self.packed and self.packed[place])
+
+  def pack(self, place: int) -> bytes:
+    """A model whose mesh is known; see `packing.pack_mesh`.
+
+    Raises:
+      ValueError: it is not known.
+    """
+    if self.meshes is not None:
+      return pack_mesh(self.meshes[place])
+    if not self.packed or not self.packed[place]:
+      raise ValueError(f"the mesh of {self.names[place]} is not known.")
+    return self.packed[place]
 
   def drop(self, names: Collection[str]) -> "Side":
     """All but the models of these names."""
@@ -98,6 +119,7 @@ def list_database(
   gallery = database.gallery
   with catalogue.open_catalogue(database.directory) as connection:
     rows = {row.name: row for row in catalogue.read_models(connection)}
+    shapes = catalogue.read_shapes(connection, gallery.names)
   if labels is None:
     labels = dict(zip(gallery.names, gallery.labels, strict=True))
   files = [
@@ -113,6 +135,9 @@ def list_database(
     tuple(rows[name].hash for name in gallery.names),
     features=gallery.features,
     proportions=np.stack(proportions),
+    packed=tuple(
+      shapes[name].mesh if name in shapes else b"" for name in gallery.names
+    ),
   )
 
 
@@ -166,8 +191,8 @@ def read_side(
   reading = read_models(side.files, load=load, progress=progress)
   failed = {failure.model for failure in reading.failures}
   kept = dataclasses.replace(side.drop(failed), meshes=reading.meshes)
-  if protocol.changes:  # the vectors are those of the models as filed
-    kept = dataclasses.replace(kept, features=None)
+  if protocol.changes:  # these are of the models as filed
+    kept = dataclasses.replace(kept, features=None, packed=None)
   if kept.proportions is None:
     meshes = reading.meshes
     if protocol.scan:  # as filed, not as scanned

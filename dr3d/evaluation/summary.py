@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dr3d.evaluation import average
+from dr3d.evaluation.acceptance import accept
 from dr3d.evaluation.average import Estimate, Means
 from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.trial import Outcome, Trial
@@ -38,7 +39,12 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     f"likeness {config.likeness} of"
     f" {'all' if config.views is None else config.views} views",
     f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
-    f" {1 - SHARE:.0%} of strangers",
+    f" {1 - SHARE:.0%} of strangers"
+    + (
+      f", the first {config.compare} models laid upon each query"
+      if config.compare
+      else ""
+    ),
     "of equally like models the wrong one first",
     f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
     " queries",
@@ -86,7 +92,7 @@ def summarize(
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(trial.query_labels)
-  right = outcome.findings.right
+  right = outcome.known.findings.right
   means = {
     name: average.average(values, classes, draws)
     for name, values in outcome.measures.items()
@@ -98,32 +104,6 @@ def summarize(
   means[precise] = average.average(right, classes, draws, weights=accepted)
   means[strange] = average.average(fooled, classes, draws)
   return means
-
-
-def accept(
-  outcome: Outcome, trial: Trial, *, threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-  """Which answers are relied on, with models of their label and without.
-
-  In a leave-one-out, what a query itself found does not decide over it.
-
-  Args:
-    outcome: of Q queries.
-    trial: whose outcome it is.
-    threshold: share of the accepted answers that are to be right.
-
-  Returns:
-    Two of bool [Q].
-  """
-  asked = (outcome.findings, outcome.strange)
-  accepted, fooled = (outcome.trust.accept(one, threshold) for one in asked)
-  own = np.zeros(0, int) if trial.own is None else trial.own
-  for i in np.flatnonzero(np.isin(own, outcome.trust.models)):
-    trust = outcome.trust.without(own[i])
-    accepted[[i]], fooled[[i]] = (
-      trust.accept(one.pick(np.array([i])), threshold) for one in asked
-    )
-  return accepted, fooled
 
 
 def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:

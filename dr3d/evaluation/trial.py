@@ -13,9 +13,9 @@ import numpy as np
 from dr3d.evaluation import metric
 from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest, hide
 from dr3d.evaluation.method import Method
-from dr3d.evaluation.voter import Voter
+from dr3d.evaluation.voter import Replies, Voter
 from dr3d.search import index as index_lib
-from dr3d.search.trust import Findings, Trust
+from dr3d.search.trust import Trust
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
@@ -88,8 +88,7 @@ class Outcome:
     search: `EXACT` or `APPROXIMATE`.
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
-    predictions: Q labels by vote; empty where none was voted for.
-    findings: of the Q queries.
+    known: what the Q queries were told.
     strange: the same where all models of the query's label are left out.
     trust: in the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
@@ -102,9 +101,8 @@ class Outcome:
   search: str
   measures: dict[str, np.ndarray]
   precision: np.ndarray
-  predictions: tuple[str, ...]
-  findings: Findings
-  strange: Findings
+  known: Replies
+  strange: Replies
   trust: Trust
   best: np.ndarray
   score: np.ndarray
@@ -119,6 +117,7 @@ def run_trial(
   gallery: np.ndarray,
   *,
   kind: str = "posed",
+  compare: int = 0,
   searches: Sequence[str] = SEARCHES,
   sink: Sink | None = None,
   progress: Callable[[int, int], None] | None = None,
@@ -131,6 +130,7 @@ def run_trial(
     queries: descriptors of the Q queries.
     gallery: descriptors of the B models.
     kind: `"vote"` ranks by votes first.
+    compare: nearest models that are kept, to be laid upon the queries.
     searches: `EXACT`, `APPROXIMATE` or both.
     sink: is given all ranked lists, some queries at a time.
     progress: called after some queries with those done and all.
@@ -170,6 +170,7 @@ def run_trial(
         seen,
         exact=likeness,
         kind=kind,
+        compare=compare,
         voter=voter,
         trust=trust,
       )
@@ -228,6 +229,7 @@ def _rank(
   *,
   exact: Likeness,
   kind: str,
+  compare: int,
   voter: Voter,
   trust: Trust,
 ) -> tuple[Outcome, Lists]:
@@ -245,16 +247,20 @@ def _rank(
   nearest = find_nearest(likeness.parts)
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
   labels = trial.query_labels[rows]
-  predictions, findings = voter.vote(likeness, exact, labels)
   kindred = trial.kindred(rows)
-  _, strange = voter.vote(hide(likeness, kindred), hide(exact, kindred), labels)
+  known, strange = (
+    voter.vote(*sides, labels, count=compare)
+    for sides in (
+      (likeness, exact),
+      (hide(likeness, kindred), hide(exact, kindred)),
+    )
+  )
   outcome = Outcome(
     method="",
     search="",
     measures=metric.measure(hits),
     precision=metric.recall_precision(hits),
-    predictions=predictions,
-    findings=findings,
+    known=known,
     strange=strange,
     trust=trust,
     best=order[:, :BEST],
@@ -277,8 +283,7 @@ def _join(parts: list[Outcome]) -> Outcome:
       name: np.concatenate([part.measures[name] for part in parts])
       for name in parts[0].measures
     },
-    predictions=sum((part.predictions for part in parts), ()),
-    findings=Findings.join([part.findings for part in parts]),
-    strange=Findings.join([part.strange for part in parts]),
+    known=Replies.join([part.known for part in parts]),
+    strange=Replies.join([part.strange for part in parts]),
     **{name: stack(name) for name in ("precision", "best", "score", "votes")},
   )

@@ -3,6 +3,7 @@
 Notation: q queries, B models of the gallery.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,35 @@ from dr3d.search.vote import (
   measure_lead,
   measure_nearness,
 )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replies:
+  """What some queries were told.
+
+  Attributes:
+    predictions: q labels by vote; empty where none was voted for.
+    findings: how sure these are.
+    nearest: int [q, M], the models most alike to each query, best first; -1
+      where fewer were found.
+    settled: bool [q], of those whose label is in doubt, whether the shapes of
+      the nearest models settle it; none do until these are laid upon them.
+  """
+
+  predictions: tuple[str, ...]
+  findings: Findings
+  nearest: np.ndarray
+  settled: np.ndarray
+
+  @classmethod
+  def join(cls, several: Sequence["Replies"]) -> "Replies":
+    """All of them, one after the other."""
+    return cls(
+      sum((some.predictions for some in several), ()),
+      Findings.join([some.findings for some in several]),
+      np.concatenate([some.nearest for some in several]),
+      np.concatenate([some.settled for some in several]),
+    )
 
 
 class Voter:
@@ -41,13 +71,16 @@ class Voter:
     likeness: Likeness,
     exact: Likeness,
     labels: Sequence[str],
-  ) -> tuple[tuple[str, ...], Findings]:
+    *,
+    count: int = 0,
+  ) -> Replies:
     """Labels of some queries by vote, and how sure they are.
 
     Args:
       likeness: of the q queries to the models that are found; `-inf` to others.
       exact: to all that are searched.
       labels: of the queries.
+      count: nearest models wanted.
     """
     predictions, nearest = [], []
     lead, nearness = np.zeros((2, len(labels)))
@@ -69,7 +102,12 @@ class Voter:
         likeness.whole[i, model], self._scores[model][kin]
       )
     right = np.array(predictions) == np.array(labels)
-    return tuple(predictions), Findings(lead, nearness, right)
+    return Replies(
+      tuple(predictions),
+      Findings(lead, nearness, right),
+      _find_nearest(likeness.whole, count),
+      np.zeros(len(labels), bool),
+    )
 
   def measure_trust(self) -> Trust:
     """As `trust.measure_trust`."""
@@ -85,7 +123,7 @@ class Voter:
         (fellows, asked[:, None] == np.arange(len(labels))),
       ):
         seen = hide(likeness, hidden)
-        found.append(self.vote(seen, seen, labels[asked])[1])
+        found.append(self.vote(seen, seen, labels[asked]).findings)
     sharing = have_fellows(models, labels.tolist())
     return Trust(
       models,
@@ -105,3 +143,10 @@ class Voter:
     likeness = self._method.compare(self._gallery[models], self._gallery)
     self._scores.update(zip(models.tolist(), likeness.whole, strict=True))
     return likeness
+
+
+def _find_nearest(whole: np.ndarray, count: int) -> np.ndarray:
+  """The models of highest likeness [q, B], of equal ones the first."""
+  nearest = np.argsort(-whole, axis=1, kind="stable")[:, :count]
+  found = np.take_along_axis(whole, nearest, axis=1) > -np.inf
+  return np.where(found, nearest, -1)

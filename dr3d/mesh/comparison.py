@@ -29,6 +29,7 @@ _HOPELESS = 0.15  # distance from points to points that is not refined
 _POOR = 0.06  # the same, after refinement; of one shape it is up to 0.04
 _GOOD = 0.004  # a mean distance at which the mirror image is not asked for
 _BETTER = 0.5  # share of the distance that makes a mirror image the better fit
+_THIN = 0.05  # side, in radii, of which shorter ones are taken to be
 _HIGH = 0.95  # share of the points, of the distance that is called far
 
 
@@ -41,11 +42,16 @@ class Fit:
       smallest enclosing sphere.
     far: the larger of both ways' 95th percentiles, in the same unit.
     mirrored: whether one of the shapes was mirrored.
+    sides: of the boxes about both along the axes of one of them, by how much
+      two sides differ, as a share of the longer one or of a twentieth of the
+      radius; of the axis where that is most. `inf` where that is not measured,
+      since the shapes are far apart. What is thin lies near to what is thinner.
   """
 
   mean: float
   far: float
   mirrored: bool
+  sides: float = np.inf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,7 +158,8 @@ def find_pose(
   if least > _POOR:
     return Pose(*move, Fit(least, least, mirrored))
   move = _refine(one, two, *move, target=_nearest, steps=3)
-  return Pose(*move, Fit(*_measure(one, two, *move), mirrored))
+  sides = _compare_sides(one, two, *move)
+  return Pose(*move, Fit(*_measure(one, two, *move), mirrored, sides))
 
 
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:
@@ -236,6 +243,18 @@ def _measure(
   )
 
 
+def _compare_sides(
+  one: Cloud, two: Cloud, turn: np.ndarray, shift: np.ndarray
+) -> float:
+  """Returns the largest relative difference of sides of one, moved, and two."""
+  first, second = (
+    np.ptp(corners.reshape(-1, 3), axis=0)
+    for corners in (_move(one.corners, turn, shift), two.corners)
+  )
+  longer = np.maximum(np.maximum(first, second), _THIN)
+  return float((np.abs(first - second) / longer).max())
+
+
 def _nearest(points: np.ndarray, cloud: Cloud) -> np.ndarray:
   """Returns [P, 3]: the nearest points of the triangles around the nearest."""
   _, near = cloud.tree.query(points, k=min(_NEAR, len(cloud.marks)))
@@ -250,7 +269,9 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
   """Returns the point of each triangle that is closest to a point.
 
   Either the foot of the perpendicular, where it lies inside, or the nearest of
-  the closest points of the three sides.
+  the closest points of the three sides. All four are rated by their weights of
+  two sides, of which inner products tell the distance; only the best becomes a
+  point.
 
   Args:
     points: float [..., 3].
@@ -259,24 +280,36 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
   Returns:
     float [..., 3].
   """
-  points = np.broadcast_to(points, (*corners.shape[:-2], 3))
-  start, side = corners, np.roll(corners, -1, axis=-2) - corners
-  to_point = points[..., None, :] - start
-  length = (side * side).sum(axis=-1)
-  along = (to_point * side).sum(axis=-1) / np.where(length > 0, length, 1)
-  feet = start + along.clip(0, 1)[..., None] * side
-  away = ((feet - points[..., None, :]) ** 2).sum(axis=-1)
-  best = away.argmin(axis=-1)[..., None, None]
-  found = np.take_along_axis(feet, best, axis=-2)[..., 0, :]
-  normal = np.cross(side[..., 0, :], side[..., 1, :])
-  square = (normal * normal).sum(axis=-1)
-  height = (to_point[..., 0, :] * normal).sum(axis=-1)
-  height = height / np.where(square > 0, square, 1)
-  foot = points - height[..., None] * normal
-  inward = np.cross(normal[..., None, :], side)
-  inside = ((foot[..., None, :] - start) * inward).sum(axis=-1) >= 0
-  inside = inside.all(axis=-1) & (square > 0)
-  return np.where(inside[..., None], foot, found)
+  start = corners[..., 0, :]
+  one, two = corners[..., 1, :] - start, corners[..., 2, :] - start
+  offset = points - start
+  aa, ab, bb = _dot(one, one), _dot(one, two), _dot(two, two)
+  pa, pb = _dot(offset, one), _dot(offset, two)
+  square = aa * bb - ab * ab
+  u, v = _divide(bb * pa - ab * pb, square), _divide(aa * pb - ab * pa, square)
+  inside = (square > 0) & (u >= 0) & (v >= 0) & (u + v <= 1)
+  on_one = _divide(pa, aa).clip(0, 1)
+  on_two = _divide(pb, bb).clip(0, 1)
+  across = _divide(aa - ab - pa + pb, aa - 2 * ab + bb).clip(0, 1)
+  zero = np.zeros_like(across)
+  u = np.stack([u, on_one, zero, 1 - across])
+  v = np.stack([v, zero, on_two, across])
+  # The square of the distance, less that of the offset.
+  cost = u * (u * aa + 2 * (v * ab - pa)) + v * (v * bb - 2 * pb)
+  cost[0, ~inside] = np.inf
+  best = cost.argmin(axis=0)[None]
+  u, v = (
+    np.take_along_axis(each, best, axis=0)[0, ..., None] for each in (u, v)
+  )
+  return start + u * one + v * two
+
+
+def _dot(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+  return np.einsum("...i,...i", one, two)
+
+
+def _divide(number: np.ndarray, by: np.ndarray) -> np.ndarray:
+  return number / np.where(by > 0, by, 1)
 
 
 def _spread(corners: np.ndarray, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

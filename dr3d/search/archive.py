@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -22,12 +22,15 @@ from dr3d.search import catalogue, deposit, query
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
 from dr3d.search.query import Match
-from dr3d.search.relation import IDENTICAL
+from dr3d.search.relation import COMPARED, IDENTICAL
 from dr3d.search.snapshot import Snapshot, read_snapshot
 from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
+  from dr3d.mesh.comparison import Fit
   from dr3d.search import duplicate
+
+  LayMeshes = Callable[[Any, Mapping[str, bytes]], Mapping[str, Fit]]
 
 # Names of settings.
 PIPELINE = "pipeline"  # the fingerprint; the name of its folder as well
@@ -241,7 +244,8 @@ class Archive:
     condition: Condition | None = None,
     min_score: float = -1.0,
     refine: int = 0,
-    compare: int = 0,
+    compare: int = COMPARED,
+    fit: "LayMeshes | None" = None,
   ) -> query.Answer:
     """Answers as `query` does, from vectors that are known already.
 
@@ -255,6 +259,7 @@ class Archive:
       min_score: of a match.
       refine: matches that are put in the order of how well they fit.
       compare: matches that are laid upon the query.
+      fit: how; `overlay.fit_meshes` where None.
 
     Raises:
       DatabaseError: see `query`.
@@ -267,7 +272,7 @@ class Archive:
     answer = query.find_matches(
       features,
       snapshot.gallery,
-      k=max(k, refine),
+      k=max(k, refine, compare),
       threshold=threshold,
       exclude=exclude,
       only=only,
@@ -281,16 +286,18 @@ class Archive:
       is_sized = condition is not None and condition.same_size is not None
       first = self._refine(mesh, matches[:refine], same_size=is_sized)
       matches = (*first, *matches[refine:])
-    answer = dataclasses.replace(answer, matches=matches[:k])
-    if compare:
+    answer = dataclasses.replace(answer, matches=matches)
+    if compare and matches:
       from dr3d.search import overlay
 
-      best = [match.model for match in answer.matches[:compare]]
+      best = [match.model for match in matches[:compare]]
       packed = {
         name: shape.mesh for name, shape in self.load_shapes(best).items()
       }
-      answer = overlay.complete(answer, overlay.fit_meshes(mesh, packed))
-    return answer
+      if packed:
+        fits = (fit or overlay.fit_meshes)(mesh, packed)
+        answer = overlay.complete(answer, fits)
+    return dataclasses.replace(answer, matches=answer.matches[:k])
 
   def query(
     self,
@@ -302,7 +309,7 @@ class Archive:
     condition: Condition | None = None,
     min_score: float = -1.0,
     refine: int = 0,
-    compare: int = 0,
+    compare: int = COMPARED,
   ) -> query.Answer:
     """Answers which models a mesh looks like.
 
@@ -318,9 +325,10 @@ class Archive:
         the order of how well it fits, the best of them by their pictures; see
         `refinement`. Where the condition asks for the same size, size counts
         there too. The prediction stays that of the votes.
-      compare: how many of the first matches are laid upon the query, so that
-        `distance` and `mirrored` are known of them; what has the very shape
-        of the query settles the label, see `overlay.complete`.
+      compare: how many of the first matches, of the answer or beyond it, are
+        laid upon the query, so that `distance`, `mirrored` and `same` are
+        known of them; what has the very shape of the query settles the label,
+        see `overlay.complete`.
 
     Returns:
       The predicted label and at most k models, best first.

@@ -25,6 +25,7 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.comparison import Cloud, Fit, compare, make_cloud
 from dr3d.search.catalogue import Model
 from dr3d.search.relation import (
+  FAR,
   IDENTICAL,
   MIRRORED,
   NEAR,
@@ -34,7 +35,6 @@ from dr3d.search.relation import (
   SIMILAR,
 )
 
-_FAR = 0.025  # distance of surfaces that are one, radii of the sphere
 _SIMILAR = 0.02
 _SIZE = 0.003  # relative difference of sizes that are one
 _ALIKE = np.array([0.003, 0.003, 0.003, 0.004, 0.005])  # of proportions
@@ -244,7 +244,7 @@ def judge(one: Model, two: Model, fit: Fit) -> tuple[str, float]:
   slack[:3] += _ROUNDING * second[:3].max()
   alike = bool(np.all(np.abs(first - second) <= slack))
   scale = round(float(_radius(one) / _radius(two)), 6)
-  if alike and fit.mean <= NEAR and fit.far <= _FAR:
+  if alike and fit.mean <= NEAR and fit.far <= FAR:
     if fit.mirrored:
       return MIRRORED, scale
     return (SAME if abs(scale - 1) <= _SIZE else SCALED), scale

@@ -55,6 +55,7 @@ class Match:
       enclosing sphere; None where they were not compared.
     mirrored: whether the query had to be mirrored to be laid upon the model,
       likewise.
+    same: whether they are of one shape, whatever their sizes, likewise.
     difference: of the pictures of the query, laid upon the model, and of the
       model; see `alignment.Alignment`; None where they were not compared.
   """
@@ -70,6 +71,7 @@ class Match:
   scale: float | None = None
   distance: float | None = None
   mirrored: bool | None = None
+  same: bool | None = None
   difference: float | None = None
 
 

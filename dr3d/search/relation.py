@@ -1,4 +1,4 @@
-"""How two models of a database may be related: names and one measure.
+"""How two models may be related: names and measures.
 
 Of its own, so that the help of the command, which tells them, loads no more.
 """
@@ -13,3 +13,9 @@ RELATIONS = (IDENTICAL, SAME, SCALED, MIRRORED, SIMILAR)
 
 NEAR = 0.005
 """Mean distance up to which surfaces are one, radii of the sphere."""
+
+FAR = 0.025
+"""The same for the distance that one point in twenty exceeds."""
+
+COMPARED = 3
+"""Matches that are laid upon a query."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 
 from dr3d.search.condition import Condition, split_pairs
+from dr3d.search.relation import COMPARED
 from dr3d.server.refusal import RefusalError
 from dr3d.server.service import Ask
 from dr3d.server.upload import FIELD
@@ -69,7 +70,7 @@ def read_ask(
   ] = None,
   compare: Annotated[
     int, Query(ge=0, le=20, description="matches laid upon the query")
-  ] = 3,
+  ] = COMPARED,
   evidence: Annotated[
     bool, Query(description="pictures and a GLB of the query, too")
   ] = False,

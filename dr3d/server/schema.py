@@ -114,6 +114,7 @@ class Match(BaseModel):
     description="of the surfaces, radii of the sphere; null: not compared"
   )
   mirrored: bool | None
+  same: bool | None = Field(description="whether it has the query's shape")
   url: str = Field(description="of the model; its pictures are below it")
 
 

@@ -5,17 +5,18 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from dr3d import folder
 from dr3d.error import Dr3dError, LockError
+from dr3d.mesh.comparison import Fit
 from dr3d.mesh.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search import overlay
 from dr3d.search.archive import LoadPipeline
 from dr3d.search.condition import Condition
 from dr3d.search.database import Database
+from dr3d.search.relation import COMPARED
 from dr3d.server import picture, reading, schema
 from dr3d.server.batch import Batcher
 from dr3d.server.config import ServerConfig
@@ -50,7 +51,7 @@ class Ask:
   k: int = 10
   condition: Condition = dataclasses.field(default_factory=Condition)
   min_score: float = -1.0
-  compare: int = 3
+  compare: int = COMPARED
   evidence: bool = False
   unit: str | None = None
 
@@ -270,15 +271,15 @@ class Service:
       exclude=exclude,
       condition=None if ask.condition == Condition() else ask.condition,
       min_score=ask.min_score,
+      compare=ask.compare,
+      fit=self._fit,
     )
-    best = [match.model for match in answer.matches[: ask.compare]]
-    if best:
-      shapes = state.archive.load_shapes(best)
-      packed = {model: shapes[model].mesh for model in shapes}
-      fits = self._call("fit", mesh=mesh, packed=packed)
-      if not isinstance(fits, WorkerError):  # then distances are not known
-        answer = overlay.complete(answer, fits)
     return schema.make_answer(name, shape, answer)
+
+  def _fit(self, mesh: Any, packed: Mapping[str, bytes]) -> dict[str, Fit]:
+    """As `overlay.fit_meshes`, in a child process; nothing where it fails."""
+    fits = self._call("fit", mesh=mesh, packed=packed)
+    return {} if isinstance(fits, WorkerError) else fits
 
   def _read(
     self, path: pathlib.Path, name: str, *, unit: str | None, viewer: bool

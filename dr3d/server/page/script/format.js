@@ -46,10 +46,8 @@ export function splitName(name) {
 }
 
 /** What laying a match upon the query has shown; empty for nothing. */
-export function describeFit({ distance, mirrored, scale }) {
-  if (distance === null || distance === undefined || distance > 0.005) {
-    return "";
-  }
+export function describeFit({ same, mirrored, scale }) {
+  if (!same) return "";
   const words = [mirrored ? "Mirror image" : "Same shape"];
   if (scale && Math.abs(scale - 1) > 0.01) {
     words.push(`${measure(scale)} times as large`);
