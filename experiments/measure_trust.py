@@ -159,19 +159,20 @@ def ask(vectors: np.ndarray, gallery, **options) -> Answer:
 def judge(
   queries: Sequence[Mesh], answers: Sequence[Answer], packed: dict[str, bytes]
 ) -> list[tuple[Prediction, bool]]:
-  """What is predicted by votes, and whether shapes settle it."""
-  calls = (
+  """What is predicted by votes, and whether shapes settle it where in doubt."""
+  calls = [
     (
       mesh,
       answer.prediction.label,
       [(match.label, packed[match.model]) for match in answer.matches],
     )
     for mesh, answer in zip(queries, answers, strict=True)
-  )
-  settled = settle_each(calls, count=len(answers))
+    if answer.prediction.doubt
+  ]
+  settled = settle_each(calls, count=len(calls))
   return [
-    (answer.prediction, shape)
-    for answer, shape in zip(answers, settled, strict=True)
+    (answer.prediction, bool(answer.prediction.doubt) and next(settled))
+    for answer in answers
   ]
 
 

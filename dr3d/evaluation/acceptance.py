@@ -127,7 +127,9 @@ def _ask(
       for place in replies.nearest[query].tolist()
       if place >= 0 and gallery.has_shape(place)
     )
-    if label and models and queries.has_shape(query):
+    # Only a model of the label can settle it.
+    own = any(gallery.labels[place] == label for place in models)
+    if label and own and queries.has_shape(query):
       asked.append((query, label, models))
   return asked
 
