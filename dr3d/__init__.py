@@ -15,7 +15,7 @@
     answer.prediction                              # label, probability, ...
     answer.matches                                 # rank, model, label, ...
     condition = dr3d.Condition(labels=["bolt"], same_size=0.05)
-    database.query(mesh, condition=condition, compare=3)
+    database.query(mesh, condition=condition)
     database.add(["new.stl"], label="bolt")
     database.find_duplicates()                     # groups
 

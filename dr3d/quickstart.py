@@ -17,7 +17,7 @@ from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.run import EvaluateConfig, Evaluation, evaluate
 from dr3d.evaluation.side import list_files
 from dr3d.evaluation.summary import VOTES, format_value, summarize
-from dr3d.evaluation.trial import EXACT
+from dr3d.evaluation.trial import LAID
 from dr3d.folder import ModelFile, find_models
 from dr3d.mesh import load_mesh
 from dr3d.mesh.meshfile import read_geometry
@@ -41,7 +41,7 @@ PROTOCOLS = {
 MEASURES = ("NN", "mAP", *VOTES)
 HEADER = ("queries", "views", "count", *MEASURES)
 
-EVALUATION = EvaluateConfig(searches=(EXACT,))
+EVALUATION = EvaluateConfig(searches=(LAID,))
 CONFIG = TrainConfig(
   optimizer=OptimizerConfig(steps=200),
   checkpoint_every=60,

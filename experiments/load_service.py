@@ -27,6 +27,7 @@ import httpx
 import numpy as np
 from absl import app, flags
 
+from dr3d.search.relation import COMPARED
 from dr3d.table import format_table
 
 _DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
@@ -35,7 +36,9 @@ _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "32"], "At once.")
 _REQUESTS = flags.DEFINE_integer("requests", 200, "Of each number of clients.")
 _MEMORY = flags.DEFINE_integer("memory_requests", 2000, "For the memory.")
 _OVERLOAD = flags.DEFINE_float("overload_seconds", 20, "Of overload.")
-_COMPARE = flags.DEFINE_integer("compare", 3, "Matches laid upon a query.")
+_COMPARE = flags.DEFINE_integer(
+  "compare", COMPARED, "Matches laid upon a query."
+)
 
 _QUEUE = 32  # queries that may be inside; as many clients must be answered
 

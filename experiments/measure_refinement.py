@@ -1,17 +1,19 @@
-r"""Measures where the very model stands, before and after refinement.
+r"""Measures where the very model stands, by score, laid and refined.
 
     python -m experiments.measure_refinement --db=all.db --data=parts \
       --split=test --count=100 --scan
 
 The database holds the models that are asked for and many that are nearly alike.
 Each is turned at random, or imitated as a scan, and asked for. A row of the
-table is an order of the first matches: that of their scores; that of the
-distance of the surfaces, laid upon each other by points; that of the pictures
-among the few that are drawn, aligned by gradient; and the product of both,
-which is what `refine` answers. Its columns: the share of queries whose model is
-the first, and among the first five; "gain" counts those whose model came first
-only after, and only before. Models whose geometry is that of the one asked for
-count as right. Seconds of CPU time of one query are the median.
+table is an order of the first matches: that of their scores; that of score and
+closeness, which is what a query answers; that of the distance of the surfaces,
+laid upon each other by points; that of the pictures among the few that are
+drawn, aligned by gradient; and the product of both, which is what `refine`
+answers. Its columns: the share of queries whose model is the first, and among
+the first five; "gain" counts those whose model came first only by that order,
+and only by scores. Models whose geometry is that of the one asked for count as
+right. Below it the answers that are relied on, and how many of these are right.
+Seconds of CPU time of one query are medians.
 """
 
 import functools
@@ -29,6 +31,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.search.database import Database
 from dr3d.search.query import Match
 from dr3d.search.refinement import refine_matches
+from dr3d.search.relation import COMPARED
 from dr3d.table import format_table
 from experiments.partition import read_splits
 
@@ -59,6 +62,7 @@ def main(argv: list[str]) -> None:
   protocol = Protocol(rotation="so3", scan=SCAN.value, seed=SEED.value)
   config = AlignConfig(steps=STEPS.value)
   places = []
+  told = []
   seconds = []
   for i in np.sort(chosen):
     name = PREFIX.value + files[i].name
@@ -68,17 +72,35 @@ def main(argv: list[str]) -> None:
       protocol=protocol,
       face_budget=database.face_budget,
     )
-    matches = database.query(mesh, k=REFINE.value).matches
+    (features,) = database.pipeline.embed([mesh])
+    begin = time.process_time()
+    plain, laid = (
+      database.answer(features, mesh, k=REFINE.value, compare=compare)
+      for compare in (0, COMPARED)
+    )
+    matches = plain.matches
+    laying = time.process_time() - begin
+    told.append(
+      [
+        value
+        for answer in (plain, laid)
+        for value in (
+          answer.prediction.reliable,
+          answer.prediction.label == files[i].label,
+        )
+      ]
+    )
     shapes = database.load_shapes([match.model for match in matches])
     begin = time.process_time()
     meshes = {key: unpack_mesh(shape.mesh) for key, shape in shapes.items()}
     refined = refine_matches(
       mesh, matches, meshes, pipeline=database.pipeline, config=config
     )
-    seconds.append(time.process_time() - begin)
+    seconds.append((laying, time.process_time() - begin))
     same = functools.partial(is_same, geometry, name)
     orders = [
       list(matches),
+      list(laid.matches),
       *(sorted(refined, key=key) for key in ORDERS.values()),
     ]
     places.append(
@@ -90,7 +112,7 @@ def main(argv: list[str]) -> None:
   table = np.array(places)
   first = table[:, 0] == 0
   rows = []
-  for k, what in enumerate(["scores", *ORDERS]):
+  for k, what in enumerate(["scores", "laid (query)", *ORDERS]):
     now = table[:, k] == 0
     gain = f"{(now & ~first).sum()} / {(first & ~now).sum()}"
     among = f"{(table[:, k] < 5).mean():.3f}"
@@ -102,7 +124,17 @@ def main(argv: list[str]) -> None:
   )
   header = ("order", "model first", "among five", "gain")
   print(format_table(header, rows, right=(1, 2, 3)))
-  print(f"{np.median(seconds):.2f} s of CPU time to refine one")
+  for what, (relied, right) in zip(
+    ("votes alone", "models laid"),
+    np.array(told).reshape(len(told), 2, 2).transpose(1, 2, 0),
+    strict=True,
+  ):
+    print(
+      f"by {what} {relied.mean():.3f} are relied on,"
+      f" {(relied & ~right).sum()} wrong"
+    )
+  laying, refining = np.median(seconds, axis=0)
+  print(f"CPU time of one: {laying:.2f} s to lay, {refining:.2f} to refine")
 
 
 def is_same(geometry: dict[str, str], name: str, match: Match) -> bool:

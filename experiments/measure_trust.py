@@ -20,22 +20,28 @@ share of right answers.
 """
 
 import csv
+import functools
 import itertools
+import os
 import pathlib
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags
 
+from dr3d import worker
+from dr3d.error import Dr3dError
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.folder import ModelFile, find_models
 from dr3d.mesh import Mesh
+from dr3d.mesh.comparison import Fit
 from dr3d.mesh.meshfile import read_geometry
 from dr3d.mesh.packing import pack_mesh
 from dr3d.pipeline import Pipeline
-from dr3d.search.overlay import settle_each
-from dr3d.search.query import Answer, find_matches, make_gallery
+from dr3d.search import overlay
+from dr3d.search.query import Gallery, find_matches, make_gallery
 from dr3d.search.relation import COMPARED
 from dr3d.search.vote import RIVALS, Prediction
 from dr3d.table import format_table
@@ -54,7 +60,7 @@ RULES = {
   "all votes": lambda vote, _: vote.label != "" and vote.confidence == 1,
   "probable": lambda vote, _: vote.doubt != RIVALS,
   "near": lambda vote, _: vote.reliable,
-  "reliable": lambda vote, settled: vote.reliable or settled,
+  "reliable": lambda _, laid: laid.reliable,
 }
 EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
 
@@ -104,17 +110,26 @@ def main(_) -> None:
   rows: list[list[str]] = []
   found: list[tuple[float, bool]] = []
   for run, several in runs.items():
-    queries, answers, strange, truth = [], [], [], []
-    for asked_meshes, features in several:
-      queries += asked_meshes
-      for i, vectors in zip(shared, features, strict=True):
-        answers.append(ask(vectors, gallery, exclude=[names[i]]))
-        strange.append(ask(vectors, gallery, only=others[labels[i]]))
-        truth.append(answers[-1].prediction.label == labels[i])
-    known = judge(queries, answers, packed)
-    unknown = judge(queries, strange, packed)
-    right = np.array(truth)
-    found += zip([vote.probability for vote, _ in known], truth, strict=True)
+    queries = [mesh for asked_meshes, _ in several for mesh in asked_meshes]
+    vectors = np.concatenate([features for _, features in several])
+    models = shared * len(several)
+    known, unknown = (
+      ask_each(queries, vectors, gallery, packed, options)
+      for options in (
+        [{"exclude": [names[i]]} for i in models],
+        [{"only": others[labels[i]]} for i in models],
+      )
+    )
+    right = np.array(
+      [
+        laid.label == labels[i]
+        for (_, laid), i in zip(known, models, strict=True)
+      ]
+    )
+    found += [
+      (laid.probability, yes)
+      for (_, laid), yes in zip(known, right, strict=True)
+    ]
     for rule, accept in RULES.items():
       chosen = np.array([accept(*one) for one in known])
       fooled = np.mean([accept(*one) for one in unknown])
@@ -151,29 +166,48 @@ def read_models() -> tuple[list[ModelFile], list[int]]:
   return files, [int(i) for i in np.flatnonzero(third)]
 
 
-def ask(vectors: np.ndarray, gallery, **options) -> Answer:
-  """The answer by votes, with those matches that are laid upon the query."""
-  return find_matches(vectors, gallery, k=COMPARED, **options)
-
-
-def judge(
-  queries: Sequence[Mesh], answers: Sequence[Answer], packed: dict[str, bytes]
-) -> list[tuple[Prediction, bool]]:
-  """What is predicted by votes, and whether shapes settle it where in doubt."""
-  calls = [
-    (
-      mesh,
-      answer.prediction.label,
-      [(match.label, packed[match.model]) for match in answer.matches],
+def ask_each(
+  queries: Sequence[Mesh],
+  vectors: np.ndarray,
+  gallery: Gallery,
+  packed: dict[str, bytes],
+  options: Sequence[dict[str, Any]],
+) -> list[tuple[Prediction, Prediction]]:
+  """What is predicted by votes, and with models laid upon the query."""
+  votes = [
+    find_matches(one, gallery, k=COMPARED, **chosen)
+    for one, chosen in zip(vectors, options, strict=True)
+  ]
+  several = [[match.model for match in answer.matches] for answer in votes]
+  calls = (
+    {"mesh": mesh, "packed": [packed[name] for name in names]}
+    for mesh, names in zip(queries, several, strict=True)
+  )
+  distances = worker.call_each(
+    f"{overlay.__name__}:{overlay.measure_distances.__name__}",
+    calls,
+    limits=worker.Limits(),
+    count=os.cpu_count() or 1,
+  )
+  found = []
+  for answer, one, chosen, names, laid in zip(
+    votes, vectors, options, several, distances, strict=True
+  ):
+    if isinstance(laid, Dr3dError):
+      raise laid
+    fits = {
+      name: Fit(mean, mean, mirrored=False)
+      for name, mean in zip(names, laid, strict=True)
+    }
+    again = find_matches(
+      one, gallery, lay=functools.partial(_choose, fits), **chosen
     )
-    for mesh, answer in zip(queries, answers, strict=True)
-    if answer.prediction.doubt
-  ]
-  settled = settle_each(calls, count=len(calls))
-  return [
-    (answer.prediction, bool(answer.prediction.doubt) and next(settled))
-    for answer in answers
-  ]
+    found.append((answer.prediction, again.prediction))
+  return found
+
+
+def _choose(fits: dict[str, Fit], names: Sequence[str]) -> dict[str, Fit]:
+  return {name: fits[name] for name in names}
 
 
 def print_calibration(found: np.ndarray) -> None:

@@ -187,6 +187,8 @@ def test_a_dropped_file_is_found_and_shown_with_its_views(visit, folder):
   large = page.locator(".card[data-model='plate/large.stl']").inner_text()
   assert "2 times as large" in large
   assert re.search(r"Score\s+1.000\s+Votes\s+\d of 2", first.inner_text())
+  other = page.locator(".card").nth(4).inner_text()
+  assert re.search(r"\d\.\d\s% of the radius apart", other)
   assert page.locator(".pair img").count() == 20
   page.wait_for_selector(VIEWER)
   assert page.locator(".view img").count() == 2

@@ -542,10 +542,12 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   assert best["model"] == SOLID  # it is in the database itself
   assert best["score"] == pytest.approx(1, abs=1e-4)
   assert best["votes"] == 2
-  assert second["prediction"] == {
+  assert (best["distance"], best["same"]) == (0, True)
+  prediction = second["prediction"]
+  assert prediction.pop("probability") > 0.99
+  assert prediction == {
     "label": "flat",
     "confidence": 1.0,
-    "probability": 1.0,  # it has the very shape of a model
     "doubt": "",
     "reliable": True,
   }
@@ -560,9 +562,9 @@ def test_query_prints_a_table_for_a_person(run, database, models):
   )
   assert header.split() == [
     *("rank", "model", "label", "score", "votes"),
-    *("size", "in", "mm", "remark"),
+    *("apart", "size", "in", "mm", "remark"),
   ]
-  assert best.split()[:5] == ["1", SOLID, "flat", "1.000", "2"]
+  assert best.split()[:6] == ["1", SOLID, "flat", "1.000", "2", "0.0"]
   assert best.endswith(" x 0.2  same shape")
   assert len(rest) == 3
 

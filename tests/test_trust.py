@@ -335,8 +335,8 @@ def test_strangers_show_beside_how_near_models_of_a_label_lie():
   known, relied = ask(asked)
   wide = known[kind[asked] >= 60]
   assert abs(strange.mean() - wide.mean()) < 0.01  # no score tells them apart
-  assert fooled < 0.75  # by the score alone .86
-  assert relied > 0.87  # .84
+  assert fooled < 0.75  # by the score alone .96
+  assert relied > 0.855  # .845
 
 
 def test_doubt_tells_why():

@@ -88,16 +88,17 @@ VERB = Verb(
     is of the query's class; FT and ST, the share of its class among the first
     so many, and twice so many, as the class has; E, of the first 32; DCG;
     mAP; vote, the label by vote is right; accepted, the answer is
-    reliable as dr3d query has it, where a label in doubt is settled by models
-    of the query's very shape; right, the share of right ones among the
-    accepted; strangers, the share that would be accepted were all models of
-    their label missing. micro is the mean over queries, macro over classes.
+    reliable; right, the share of right ones among the accepted; strangers, the
+    share that would be accepted were all models of their label missing. micro
+    is the mean over queries, macro over classes.
 
     The methods are pipeline, that of the database; untrained, the same
     network with random weights under views that never moved; lfd, the light
     field descriptor; d2, distances of points; or the folder of another
-    trained pipeline. All get the same queries. Approximate search is measured
-    where ScaNN is installed.
+    trained pipeline. All get the same queries. exact ranks all models by their
+    likeness; approximate those that ScaNN finds, where it is installed; laid
+    lays the first of the pipeline's models upon each query as well, which is
+    how dr3d query answers.
   """,
   example="""
     dr3d evaluate --db=parts.db --rotation=so3

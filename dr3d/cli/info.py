@@ -42,7 +42,7 @@ VERB = Verb(
     stored vectors; 1 where the search is exact. vote and reliable tell what to
     expect of answers: of up to 256 of its models, each asked for among the
     others, the share whose label is told rightly, and the share whose answer is
-    called reliable.
+    reliable by votes alone; what is laid upon a query makes more so.
 
     With --json, stdout is one JSON document with these keys and failures, a
     list of {model, reason}.

@@ -263,6 +263,7 @@ def format_entry(entry: dict[str, Any]) -> str:
       match["label"] or "-",
       f"{match['score']:.3f}",
       str(match["votes"]),
+      "-" if match["distance"] is None else f"{100 * match['distance']:.1f}",
       " x ".join(f"{side:.4g}" for side in match["extent"] or ()),
       describe(match),
     )
@@ -271,9 +272,18 @@ def format_entry(entry: dict[str, Any]) -> str:
   if not rows:
     return f"{entry['query']}: no match: no model meets the conditions.\n"
   lines = table.format_table(
-    ("rank", "model", "label", "score", "votes", "size in mm", "remark"),
+    (
+      "rank",
+      "model",
+      "label",
+      "score",
+      "votes",
+      "apart",
+      "size in mm",
+      "remark",
+    ),
     rows,
-    right=(0, 3, 4),
+    right=(0, 3, 4, 5),
   )
   return f"{entry['query']}: {label} ({known})\n{lines}\n"
 
@@ -316,16 +326,19 @@ VERB = Verb(
     are right, and where the file comes nearer to the models of the label, by
     the measure of how near these come to each other, than nine in ten of the
     models that are asked for without their label: a part of a kind that the
-    database lacks comes as near as those. The first matches are also laid
-    upon the file, as they are and mirrored: the remark tells where that shows
-    the same shape, and its scale. Where it does, the label is that of the
-    shape.
+    database lacks comes as near as those.
 
-    With --refine the first matches are put in another order: the file is laid
-    upon each, and the three that fit best are drawn beside it from six sides,
-    turned, moved and scaled until the pictures agree. That tells near-alike
-    models apart, above all for scans, and takes about a second. With
-    --same-size they are compared at their true sizes.
+    The models that score highest are also laid upon the file, as they are and
+    mirrored, at one size. What comes close moves to the front, and its label is
+    the surer for it. apart is how far their surfaces are apart, on the mean, in
+    hundredths of the radius of the smallest sphere about them; the remark tells
+    where the shape is the same, and its scale.
+
+    With --refine, after that, the first matches are laid upon the file at more
+    angles, and the three that fit best are drawn beside it from six sides,
+    turned, moved and scaled until the pictures agree; then they are put in the
+    order of both. With --same-size they are compared at their true sizes. That
+    takes about a second.
 
     With --json, stdout is one JSON document: a list with, for each file,
     query, prediction {label, confidence, probability, reliable, doubt} and

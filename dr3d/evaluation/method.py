@@ -24,7 +24,8 @@ PIPELINE = "pipeline"  # that of the database
 UNTRAINED = "untrained"
 LIGHT_FIELD = "lfd"
 DISTRIBUTION = "d2"
-NAMES = (PIPELINE, UNTRAINED, LIGHT_FIELD, DISTRIBUTION)
+BASELINES = (UNTRAINED, LIGHT_FIELD, DISTRIBUTION)
+NAMES = (PIPELINE, *BASELINES)
 
 Progress = Callable[[int, int], None]
 

@@ -16,7 +16,7 @@ from dr3d.evaluation import metric, portrait, summary
 from dr3d.evaluation.average import Means
 from dr3d.evaluation.chart import Curve, draw_confusion, draw_curves
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.trial import EXACT, Outcome, Trial
+from dr3d.evaluation.trial import APPROXIMATE, EXACT, Outcome, Trial
 from dr3d.staging import staged_file
 
 if TYPE_CHECKING:
@@ -148,14 +148,9 @@ def _format_table(
 
 
 def _draw_precision(outcomes: Sequence[Outcome]) -> str:
-  methods = list(dict.fromkeys(outcome.method for outcome in outcomes))
   curves = [
-    Curve(
-      f"{outcome.method}, {outcome.search}",
-      metric.RECALLS,
-      outcome.precision.mean(axis=0),
-      methods.index(outcome.method),
-      outcome.search != EXACT,
+    _make_curve(
+      outcome, outcomes, metric.RECALLS, outcome.precision.mean(axis=0)
     )
     for outcome in outcomes
   ]
@@ -163,17 +158,27 @@ def _draw_precision(outcomes: Sequence[Outcome]) -> str:
   return f"<div><h2>Precision and recall</h2>{chart}</div>"
 
 
+def _make_curve(
+  outcome: Outcome, outcomes: Sequence[Outcome], x: np.ndarray, y: np.ndarray
+) -> Curve:
+  """A curve of the colour of its method, dashed but for exact search."""
+  methods = list(dict.fromkeys(each.method for each in outcomes))
+  name = f"{outcome.method}, {outcome.search}"
+  color = methods.index(outcome.method)
+  return Curve(name, x, y, color, outcome.search != EXACT)
+
+
 def _draw_coverage(evaluation: Evaluation) -> str:
   """Accuracy of the votes that are accepted, over how many are."""
-  outcomes = [o for o in evaluation.outcomes if o.search == EXACT]
+  outcomes = [o for o in evaluation.outcomes if o.search != APPROXIMATE]
   curves = []
-  for i, outcome in enumerate(outcomes):
+  for outcome in outcomes:
     findings = outcome.known.findings
     lead, right = findings.lead, findings.right
     accepted = lead >= np.unique(lead)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
-    curves.append(Curve(outcome.method, coverage, accuracy, i))
+    curves.append(_make_curve(outcome, outcomes, coverage, accuracy))
   chart = draw_curves(
     curves, x_label="share of answers accepted", y_label="share of right ones"
   )

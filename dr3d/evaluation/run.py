@@ -10,7 +10,7 @@ import numpy as np
 from dr3d.error import DatabaseError, Dr3dError
 from dr3d.evaluation import method as method_lib
 from dr3d.evaluation import side as side_lib
-from dr3d.evaluation.acceptance import settle
+from dr3d.evaluation.laying import Layer
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.protocol import Protocol
@@ -37,12 +37,12 @@ class EvaluateConfig:
     protocol: what is done to the queries.
     methods: of `method.NAMES`, or folders of other trained pipelines.
     likeness: how sets of vectors are compared; see `likeness.KINDS`.
-    compare: models that are laid upon each query, the most alike ones: what
-      has its very shape settles its label; see `overlay`.
+    compare: models that are laid upon each query, those that the pipeline
+      finds most alike; see `search.closeness`.
     views: views of a pipeline that count, spread best; all where None.
     threshold: share of the accepted answers that are to be right; see
       `search.trust`.
-    searches: `trial.EXACT`, `trial.APPROXIMATE` or both.
+    searches: some of `trial.SEARCHES`.
   """
 
   protocol: Protocol = dataclasses.field(default_factory=Protocol)
@@ -61,8 +61,8 @@ class Evaluation:
   Attributes:
     config: how it was run.
     trial: who was asked among whom.
-    outcomes: of each method by exact search, and by approximate search where
-      there is one.
+    outcomes: of each method by exact search, by approximate search where there
+      is one, and, of pipelines, with models laid upon the queries.
     leaks: models on both sides.
     failures: files that could not be read and were left out.
     unlabelled: queries that were left out since they have no label.
@@ -193,7 +193,8 @@ def evaluate(
     progress: tells how far it is.
 
   Raises:
-    Dr3dError: no query has both a label and a model to be found.
+    Dr3dError: no query has both a label and a model to be found, or models
+      cannot be laid upon queries.
   """
   progress = progress or _be_quiet
   places = {name: place for place, name in enumerate(gallery.names)}
@@ -216,31 +217,27 @@ def evaluate(
     np.array([places[name] for name in asked.names]) if own else None,
   )
   outcomes = []
-  for method in methods:
-    known = _describe(method, gallery, progress, f"{method.name}: models")
-    if own and not config.protocol.changes:
-      described = known[trial.own]
-    else:
-      described = _describe(method, asked, progress, f"{method.name}: queries")
-    outcomes += run_trial(
-      trial,
-      method,
-      described,
-      known,
-      kind=config.likeness,
-      compare=config.compare,
-      searches=config.searches,
-      sink=sink,
-      progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
-    )
-  outcomes = settle(
-    outcomes,
-    trial,
-    asked,
-    gallery,
-    threshold=config.threshold,
-    progress=lambda *done: progress("laying models upon queries", *done),
-  )
+  with Layer(asked, gallery, count=config.compare) as layer:
+    for method in methods:
+      known = _describe(method, gallery, progress, f"{method.name}: models")
+      if own and not config.protocol.changes:
+        described = known[trial.own]
+      else:
+        described = _describe(
+          method, asked, progress, f"{method.name}: queries"
+        )
+      is_laid = layer.can_lay and method.name not in method_lib.BASELINES
+      outcomes += run_trial(
+        trial,
+        method,
+        described,
+        known,
+        kind=config.likeness,
+        layer=layer if is_laid else None,
+        searches=config.searches,
+        sink=sink,
+        progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
+      )
   return Evaluation(
     config=config,
     trial=trial,

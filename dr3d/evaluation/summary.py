@@ -41,7 +41,7 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
     f" {1 - SHARE:.0%} of strangers"
     + (
-      f", the first {config.compare} models laid upon each query"
+      f"; laid: the first {config.compare} models laid upon each query"
       if config.compare
       else ""
     ),

@@ -11,15 +11,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dr3d.evaluation import metric
+from dr3d.evaluation.laying import Layer
 from dr3d.evaluation.likeness import Likeness, add_votes, find_nearest, hide
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.voter import Replies, Voter
 from dr3d.search import index as index_lib
+from dr3d.search.closeness import raise_score
 from dr3d.search.trust import Trust
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
-SEARCHES = (EXACT, APPROXIMATE)
+LAID = "laid"
+SEARCHES = (EXACT, APPROXIMATE, LAID)
+"""By the likeness to all models; to those that ScaNN finds; and to all, those
+most alike laid upon the query, which is what `dr3d query` does."""
 DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
 BEST = 8  # models of each list that are kept for pictures
 
@@ -65,7 +70,7 @@ class Lists:
   Attributes:
     trial: of whose queries these are some.
     method: its name.
-    search: `EXACT` or `APPROXIMATE`.
+    search: one of `SEARCHES`.
     first: place of the first of the queries.
     order: int [q, M], models, best first.
     score: [q, M], their likeness; `-inf` where a model was not found.
@@ -85,7 +90,7 @@ class Outcome:
 
   Attributes:
     method: its name.
-    search: `EXACT` or `APPROXIMATE`.
+    search: one of `SEARCHES`.
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
     known: what the Q queries were told.
@@ -117,7 +122,7 @@ def run_trial(
   gallery: np.ndarray,
   *,
   kind: str = "posed",
-  compare: int = 0,
+  layer: Layer | None = None,
   searches: Sequence[str] = SEARCHES,
   sink: Sink | None = None,
   progress: Callable[[int, int], None] | None = None,
@@ -130,8 +135,8 @@ def run_trial(
     queries: descriptors of the Q queries.
     gallery: descriptors of the B models.
     kind: `"vote"` ranks by votes first.
-    compare: nearest models that are kept, to be laid upon the queries.
-    searches: `EXACT`, `APPROXIMATE` or both.
+    layer: lays models upon the queries.
+    searches: some of `SEARCHES`.
     sink: is given all ranked lists, some queries at a time.
     progress: called after some queries with those done and all.
 
@@ -139,19 +144,21 @@ def run_trial(
     An outcome for each search; of approximate search only where the
     descriptors are vectors and ScaNN is installed. There a model that none
     of the `DEPTH` nearest vectors of the query's vectors belongs to is not
-    found and stands at the end of the list.
+    found and stands at the end of the list. None of what is laid without a
+    layer.
+
+  Raises:
+    Dr3dError: models cannot be laid upon queries.
   """
-  indices: dict[str, index_lib.Index | None] = {}
-  if EXACT in searches:
-    indices[EXACT] = None
+  index = None
   if APPROXIMATE in searches and method.has_vectors:
     index = build_approximate(gallery)
-    if index is not None:
-      indices[APPROXIMATE] = index
+  lacking = {APPROXIMATE: index is None, LAID: layer is None}
+  chosen = [search for search in searches if not lacking.get(search)]
   voter = Voter(method, gallery, trial.models, trial.model_labels)
   trust = voter.measure_trust()
   seconds = 0.0
-  parts: dict[str, list[Outcome]] = {search: [] for search in indices}
+  parts: dict[str, list[Outcome]] = {search: [] for search in chosen}
   for rows in method.split(queries, gallery):
     begin = time.perf_counter()
     likeness = method.compare(queries[rows], gallery)
@@ -160,9 +167,10 @@ def run_trial(
       own = np.zeros(likeness.whole.shape, bool)
       own[np.arange(len(own)), trial.own[rows]] = True
       likeness = hide(likeness, own)
-    for search, index in indices.items():
+    for search in chosen:
       seen = likeness
-      if index is not None:
+      if search == APPROXIMATE:
+        assert index is not None
         seen = hide(likeness, ~look_up(index, queries[rows], len(gallery)))
       outcome, lists = _rank(
         trial,
@@ -170,7 +178,7 @@ def run_trial(
         seen,
         exact=likeness,
         kind=kind,
-        compare=compare,
+        layer=layer if search == LAID else None,
         voter=voter,
         trust=trust,
       )
@@ -229,7 +237,7 @@ def _rank(
   *,
   exact: Likeness,
   kind: str,
-  compare: int,
+  layer: Layer | None,
   voter: Voter,
   trust: Trust,
 ) -> tuple[Outcome, Lists]:
@@ -238,7 +246,14 @@ def _rank(
   As `find_matches` does: what a look-up missed is not found, but ahead of what
   a label is all models tell.
   """
+
+  def lay(seen: Likeness) -> np.ndarray | None:
+    return None if layer is None else layer.rate(rows.start, seen.whole)
+
   whole = add_votes(likeness) if kind == "vote" else likeness.whole
+  closeness = lay(likeness)
+  if closeness is not None:
+    whole = raise_score(whole, closeness)
   relevant = trial.relevant(rows)
   own = None if trial.own is None else trial.own[rows]
   order = metric.rank_models(whole, relevant, excluded=own)
@@ -248,12 +263,10 @@ def _rank(
   votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
   labels = trial.query_labels[rows]
   kindred = trial.kindred(rows)
-  known, strange = (
-    voter.vote(*sides, labels, count=compare)
-    for sides in (
-      (likeness, exact),
-      (hide(likeness, kindred), hide(exact, kindred)),
-    )
+  known = voter.vote(likeness, exact, labels, closeness=closeness)
+  hidden = hide(likeness, kindred)
+  strange = voter.vote(
+    hidden, hide(exact, kindred), labels, closeness=lay(hidden)
   )
   outcome = Outcome(
     method="",

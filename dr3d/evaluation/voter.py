@@ -10,6 +10,7 @@ import numpy as np
 
 from dr3d.evaluation.likeness import Likeness, hide
 from dr3d.evaluation.method import Method
+from dr3d.search.closeness import measure_support
 from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
 from dr3d.search.vote import (
   elect,
@@ -27,16 +28,10 @@ class Replies:
   Attributes:
     predictions: q labels by vote; empty where none was voted for.
     findings: how sure these are.
-    nearest: int [q, M], the models most alike to each query, best first; -1
-      where fewer were found.
-    settled: bool [q], of those whose label is in doubt, whether the shapes of
-      the nearest models settle it; none do until these are laid upon them.
   """
 
   predictions: tuple[str, ...]
   findings: Findings
-  nearest: np.ndarray
-  settled: np.ndarray
 
   @classmethod
   def join(cls, several: Sequence["Replies"]) -> "Replies":
@@ -44,8 +39,6 @@ class Replies:
     return cls(
       sum((some.predictions for some in several), ()),
       Findings.join([some.findings for some in several]),
-      np.concatenate([some.nearest for some in several]),
-      np.concatenate([some.settled for some in several]),
     )
 
 
@@ -72,7 +65,7 @@ class Voter:
     exact: Likeness,
     labels: Sequence[str],
     *,
-    count: int = 0,
+    closeness: np.ndarray | None = None,
   ) -> Replies:
     """Labels of some queries by vote, and how sure they are.
 
@@ -80,10 +73,11 @@ class Voter:
       likeness: of the q queries to the models that are found; `-inf` to others.
       exact: to all that are searched.
       labels: of the queries.
-      count: nearest models wanted.
+      closeness: [q, B], how close the models come, where they were laid upon
+        the queries.
     """
     predictions, nearest = [], []
-    lead, nearness = np.zeros((2, len(labels)))
+    lead, nearness, support = np.zeros((3, len(labels)))
     searched = exact.whole > -np.inf
     for i, parts in enumerate(likeness.parts):
       found = np.flatnonzero(likeness.whole[i] > -np.inf)
@@ -91,6 +85,8 @@ class Voter:
       all_parts = exact.parts[i][:, searched[i]].T
       lead[i] = measure_lead(all_parts, self._labels[searched[i]], label)
       predictions.append(label)
+      if closeness is not None:
+        support[i] = measure_support(closeness[i], self._labels, label)
       if label:
         score = likeness.whole[i, found]
         place = find_best(score, self._labels[found], label)
@@ -104,9 +100,7 @@ class Voter:
     right = np.array(predictions) == np.array(labels)
     return Replies(
       tuple(predictions),
-      Findings(lead, nearness, right),
-      _find_nearest(likeness.whole, count),
-      np.zeros(len(labels), bool),
+      Findings(lead + support, nearness + support, right),
     )
 
   def measure_trust(self) -> Trust:
@@ -143,10 +137,3 @@ class Voter:
     likeness = self._method.compare(self._gallery[models], self._gallery)
     self._scores.update(zip(models.tolist(), likeness.whole, strict=True))
     return likeness
-
-
-def _find_nearest(whole: np.ndarray, count: int) -> np.ndarray:
-  """The models of highest likeness [q, B], of equal ones the first."""
-  nearest = np.argsort(-whole, axis=1, kind="stable")[:, :count]
-  found = np.take_along_axis(whole, nearest, axis=1) > -np.inf
-  return np.where(found, nearest, -1)

@@ -9,6 +9,7 @@ to the triangles of the other.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -46,12 +47,20 @@ class Fit:
       two sides differ, as a share of the longer one or of a twentieth of the
       radius; of the axis where that is most. `inf` where that is not measured,
       since the shapes are far apart. What is thin lies near to what is thinner.
+    unmirrored: the mean where neither shape is mirrored; `inf` where the fit is
+      mirrored and that was not measured.
   """
 
   mean: float
   far: float
   mirrored: bool
   sides: float = np.inf
+  unmirrored: float = np.inf
+
+  @property
+  def plain(self) -> float:
+    """The mean distance where neither shape is mirrored."""
+    return self.unmirrored if self.mirrored else self.mean
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +99,11 @@ class Cloud:
   tree: scipy.spatial.cKDTree
   moments: np.ndarray
 
+  @functools.cached_property
+  def asymmetry(self) -> float:
+    """How far the shape lies from its own mirror image: a mean distance."""
+    return find_pose(self, self, mirrored=True).fit.mean
+
 
 def make_cloud(mesh: Mesh) -> Cloud:
   """Spreads points over a mesh in its principal pose."""
@@ -112,13 +126,23 @@ def compare(one: Cloud, two: Cloud) -> Fit:
 
   A shape that is its own mirror image, or nearly, fits both ways; it is not
   called mirrored.
+
+  Args:
+    one: a shape; where several are compared with one, that one, of which then
+      less has to be found out.
+    two: another one.
   """
   plain = find_pose(one, two).fit
   if plain.mean <= _GOOD:
     return plain
+  enough = min(_BETTER * plain.mean, plain.mean - _GOOD)
+  # Mirrored it comes nearer by no more than it lies from its mirror image.
+  if plain.mean - one.asymmetry >= enough:
+    return plain
   mirror = find_pose(one, two, mirrored=True).fit
-  better = mirror.mean < min(_BETTER * plain.mean, plain.mean - _GOOD)
-  return mirror if better else plain
+  if mirror.mean >= enough:
+    return plain
+  return dataclasses.replace(mirror, unmirrored=plain.mean)
 
 
 def find_pose(

@@ -21,7 +21,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.search import catalogue, deposit, query
 from dr3d.search import index as index_lib
 from dr3d.search.condition import Condition
-from dr3d.search.query import Match
+from dr3d.search.query import Lay, Match
 from dr3d.search.relation import COMPARED, IDENTICAL
 from dr3d.search.snapshot import Snapshot, read_snapshot
 from dr3d.search.vote import RELIABLE
@@ -188,9 +188,10 @@ class Archive:
       indexed models; `vectors` that are searched; `index`, how; `recall` of
       the first ten neighbours, None where nothing is indexed; `vote`, of its
       own models asked for among the others the share whose label is told
-      rightly, and `reliable`, the share whose answer is called so, None where
-      no two models share a label, or all; `pipeline`, its fingerprint;
-      `format`; `bytes` on the disk; `failures`, a list of model and reason.
+      rightly, and `reliable`, the share whose answer is called so by votes
+      alone, None where no two models share a label, or all; `pipeline`, its
+      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
+      and reason.
 
     Raises:
       DatabaseError: the directory is damaged.
@@ -272,11 +273,13 @@ class Archive:
     answer = query.find_matches(
       features,
       snapshot.gallery,
-      k=max(k, refine, compare),
+      k=max(k, refine),
       threshold=threshold,
       exclude=exclude,
       only=only,
       min_score=min_score,
+      lay=self._make_lay(mesh, fit) if compare else None,
+      compare=compare,
     )
     matches = tuple(
       _give_size(match, snapshot.models[match.model], mesh)
@@ -286,18 +289,7 @@ class Archive:
       is_sized = condition is not None and condition.same_size is not None
       first = self._refine(mesh, matches[:refine], same_size=is_sized)
       matches = (*first, *matches[refine:])
-    answer = dataclasses.replace(answer, matches=matches)
-    if compare and matches:
-      from dr3d.search import overlay
-
-      best = [match.model for match in matches[:compare]]
-      packed = {
-        name: shape.mesh for name, shape in self.load_shapes(best).items()
-      }
-      if packed:
-        fits = (fit or overlay.fit_meshes)(mesh, packed)
-        answer = overlay.complete(answer, fits)
-    return dataclasses.replace(answer, matches=answer.matches[:k])
+    return dataclasses.replace(answer, matches=matches[:k])
 
   def query(
     self,
@@ -327,8 +319,8 @@ class Archive:
         there too. The prediction stays that of the votes.
       compare: how many of the first matches, of the answer or beyond it, are
         laid upon the query, so that `distance`, `mirrored` and `same` are
-        known of them; what has the very shape of the query settles the label,
-        see `overlay.complete`.
+        known of them; what comes close moves to the front, and speaks for its
+        label, see `closeness`.
 
     Returns:
       The predicted label and at most k models, best first.
@@ -409,6 +401,18 @@ class Archive:
         weakest=weakest,
         progress=progress,
       )
+
+  def _make_lay(self, mesh: Any, fit: "LayMeshes | None") -> Lay:
+    """Lays models, as far as their meshes are stored, upon a mesh."""
+
+    def lay(names: Sequence[str]) -> "Mapping[str, Fit]":
+      from dr3d.search import overlay
+
+      shapes = self.load_shapes(names)
+      packed = {name: shape.mesh for name, shape in shapes.items()}
+      return (fit or overlay.fit_meshes)(mesh, packed) if packed else {}
+
+    return lay
 
   def _refine(
     self, mesh: Any, matches: Sequence[Match], *, same_size: bool

@@ -9,18 +9,27 @@ stored vector, and the label that is named most often is the prediction. That is
 `candidate`. The patent does not tell how models are ranked. Most get no vote at
 all, and to put those with votes first makes the order worse (by seven points of
 nearest neighbour and ten of average precision on 904 models of unseen classes),
-so they are ranked by a score.
+so they are ranked by a score; and those that are most alike by how close they
+come when they are laid upon the query, too, see `closeness`.
 """
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dr3d.search import index as index_lib
 from dr3d.search.candidate import KINDS, find_candidates, rate_stored
+from dr3d.search.closeness import (
+  is_same,
+  measure_support,
+  raise_score,
+  rate_distance,
+)
+from dr3d.search.relation import COMPARED
 from dr3d.search.trust import Trust, measure_trust, rate_nearness
 from dr3d.search.vote import (
   RELIABLE,
@@ -32,7 +41,14 @@ from dr3d.search.vote import (
   measure_lead,
 )
 
+if TYPE_CHECKING:
+  from dr3d.mesh.comparison import Fit
+
 KIND = "posed"  # of likeness, by which a database compares
+
+Lay = Callable[[Sequence[str]], "Mapping[str, Fit]"]
+"""Lays models, by their names, upon the query: how well they fit, by name;
+without those whose mesh it does not have."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +68,7 @@ class Match:
       where it is not known.
     scale: size of the model over that of the query, likewise.
     distance: of the surfaces at one size, mean, in radii of the smallest
-      enclosing sphere; None where they were not compared.
+      enclosing sphere; None where they were not laid upon each other.
     mirrored: whether the query had to be mirrored to be laid upon the model,
       likewise.
     same: whether they are of one shape, whatever their sizes, likewise.
@@ -180,13 +196,15 @@ def find_matches(
   only: Collection[str] | None = None,
   min_score: float = -1.0,
   kind: str = KIND,
+  lay: Lay | None = None,
+  compare: int = COMPARED,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
   Ranked by score, then name. With an exact index these are the first k of all
   models. With ScaNN, which proposes them, that holds but for the neighbours
   that it misses: where a model outside the look-up could score higher, all are
-  scored.
+  scored. Those laid upon the query are put in the order of score and closeness.
 
   Args:
     features: [Q, D] unit vectors of the query, Q at least 1.
@@ -202,6 +220,9 @@ def find_matches(
       cosine to any vector of the model. `"posed"`: the mean of that and of
       the cosine of vector n of the query to vector n of the model, for
       vectors of the same N views; see `candidate`.
+    lay: lays models upon the query; none are where None.
+    compare: how many of the models that score highest are, of the answer or
+      beyond it.
 
   Returns:
     min(k, B less the excluded) matches and the prediction. Votes for models
@@ -236,16 +257,29 @@ def find_matches(
       for name in gallery.names
     ]
   )
-  k = min(k, int(allowed.sum()))
-  if not k:
+  count = int(allowed.sum())
+  if not count:
     return Answer(Prediction("", 0.0, 0.0, RIVALS), ())
   found = find_candidates(
-    features, gallery.features, gallery.index, k=k, allowed=allowed, kind=kind
+    features,
+    gallery.features,
+    gallery.index,
+    k=min(k if lay is None else max(k, compare), count),
+    allowed=allowed,
+    kind=kind,
   )
   models, likeness, score = found.models, found.likeness, found.score
   nearest = likeness.argmax(axis=0)  # of equally near models the first
   votes = np.bincount(nearest, minlength=len(models))
-  order = found.order[:k]
+  fits: Mapping[str, Fit] = {}
+  if lay is not None:
+    first = found.order[:compare]
+    fits = lay([gallery.names[model] for model in models[first]])
+  closeness = np.zeros(len(models))
+  for place, model in enumerate(models):
+    if fit := fits.get(gallery.names[model]):
+      closeness[place] = rate_distance(fit.plain)
+  order = np.argsort(-raise_score(score, closeness), kind="stable")[:k]
   order = order[score[order] >= min_score]
   matches = []
   for rank, place in enumerate(order, start=1):
@@ -261,6 +295,7 @@ def find_matches(
         votes=int(votes[place]),
         query_view=int(pair[0]) + 1,
         view=int(pair[1]) + 1,
+        **_describe_fit(fits.get(gallery.names[model])),
       )
     )
   label, confidence = elect(likeness, gallery.label_array[models])
@@ -270,7 +305,8 @@ def find_matches(
   every = found.every
   if every is None:
     every, _ = rate_stored(features, gallery.features, searched, kind=kind)
-  lead = measure_lead(every, gallery.label_array[searched], label)
+  support = measure_support(closeness, gallery.label_array[models], label)
+  lead = measure_lead(every, gallery.label_array[searched], label) + support
   trust = gallery.measure_trust(kind)
   probability = float(trust.estimate(lead))
   doubt = RIVALS
@@ -284,10 +320,22 @@ def find_matches(
       searched,
       kind=kind,
     )
-    doubt = "" if nearness > trust.find_floor(threshold) else STRANGERS
+    is_near = nearness + support > trust.find_floor(threshold)
+    doubt = "" if is_near else STRANGERS
   return Answer(
     Prediction(label, confidence, probability, doubt), tuple(matches)
   )
+
+
+def _describe_fit(fit: "Fit | None") -> dict[str, Any]:
+  """What a match tells of a fit."""
+  if fit is None:
+    return {}
+  return {
+    "distance": round(fit.mean, 6),
+    "mirrored": fit.mirrored,
+    "same": is_same(fit),
+  }
 
 
 def find_neighbours(

@@ -47,8 +47,8 @@ def refine_matches(
     config: how these are aligned.
 
   Returns:
-    The matches ranked from 1 on, with `distance` of the surfaces and, of those
-    that were drawn, `difference` of the pictures.
+    The matches ranked from 1 on, with `distance` of the surfaces, where it was
+    not known yet, and, of those that were drawn, `difference` of the pictures.
   """
   known = [match for match in matches if match.model in meshes]
   rest = [match for match in matches if match.model not in meshes]
@@ -60,39 +60,46 @@ def refine_matches(
     turns = _turns(pipeline, match, mesh, other)
     pose = find_pose(make_cloud(sized), make_cloud(other), turns=turns)
     distance = round(pose.fit.mean, 6)
-    match = dataclasses.replace(match, distance=distance, mirrored=False)
-    laid.append((match, pose, scale))
-  laid.sort(key=lambda entry: (entry[0].distance, entry[0].rank))
+    if match.distance is None:
+      match = dataclasses.replace(match, distance=distance, mirrored=False)
+    laid.append((distance, match, pose, scale))
+  laid.sort(key=lambda entry: (entry[0], entry[1].rank))
   first = laid[:drawn]
   if first:
     first += first[-1:] * (drawn - len(first))  # always one program
     found = align(
       mesh,
-      [meshes[match.model] for match, _, _ in first],
-      [pose for _, pose, _ in first],
+      [meshes[match.model] for _, match, _, _ in first],
+      [pose for *_, pose, _ in first],
       scales=[scale for *_, scale in first] if same_size else None,
       config=config,
     )
     seen = [
-      dataclasses.replace(match, difference=round(float(difference), 6))
-      for (match, _, _), difference in zip(
+      (
+        distance,
+        dataclasses.replace(match, difference=round(float(difference), 6)),
+      )
+      for (distance, match, _, _), difference in zip(
         laid[:drawn], found.difference, strict=False
       )
     ]
-    seen.sort(key=lambda match: (_rate(match), match.rank))
+    seen.sort(key=lambda entry: (_rate(*entry), entry[1].rank))
   else:
     seen = []
-  ordered = [*seen, *(match for match, _, _ in laid[drawn:]), *rest]
+  ordered = [
+    *(match for _, match in seen),
+    *(match for _, match, _, _ in laid[drawn:]),
+    *rest,
+  ]
   return tuple(
     dataclasses.replace(match, rank=rank)
     for rank, match in enumerate(ordered, start=1)
   )
 
 
-def _rate(match: Match) -> float:
-  assert match.distance is not None
+def _rate(distance: float, match: Match) -> float:
   assert match.difference is not None
-  return max(match.distance, _EXACT) * max(match.difference, _EXACT)
+  return max(distance, _EXACT) * max(match.difference, _EXACT)
 
 
 def _turns(

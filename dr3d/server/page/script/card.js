@@ -44,7 +44,7 @@ export function createCard(match, { route, pictures, open }) {
         folder && h("span", { class: "folder" }, breakable(folder)),
       ),
       h("p", { class: "size" }, extent(match.extent)),
-      fit && h("p", { class: "fit" }, fit),
+      fit && h("p", { class: match.same ? "fit" : "size" }, fit),
     ),
     h(
       "dl",

@@ -46,8 +46,12 @@ export function splitName(name) {
 }
 
 /** What laying a match upon the query has shown; empty for nothing. */
-export function describeFit({ same, mirrored, scale }) {
-  if (!same) return "";
+export function describeFit({ same, mirrored, scale, distance }) {
+  if (!same) {
+    if (typeof distance !== "number") return "";
+    const apart = `${(100 * distance).toFixed(1)}\u202f% of the radius apart`;
+    return mirrored ? `${apart}, mirrored` : apart;
+  }
   const words = [mirrored ? "Mirror image" : "Same shape"];
   if (scale && Math.abs(scale - 1) > 0.01) {
     words.push(`${measure(scale)} times as large`);
