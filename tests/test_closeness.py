@@ -9,6 +9,7 @@ from dr3d.mesh.comparison import Fit
 from dr3d.mesh.packing import pack_mesh
 from dr3d.search import overlay
 from dr3d.search.closeness import (
+  find_distance,
   is_same,
   measure_support,
   raise_score,
@@ -64,6 +65,8 @@ def test_what_is_nearer_is_closer_and_what_is_far_is_not_close():
   assert rated[0] == pytest.approx(0.98, abs=0.005)
   assert rated[3] < 0.001
   assert rate_distance(0.0).shape == ()
+  np.testing.assert_allclose(find_distance(rated), [0, 0.005, 0.02, 0.1, 1])
+  assert find_distance(0.0) == np.inf
 
 
 def test_a_mirrored_model_is_as_close_as_it_is_unmirrored():

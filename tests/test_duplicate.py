@@ -281,7 +281,7 @@ def test_the_report_is_table_json_and_page(matrix, tmp_path, monkeypatch):
   text = page.make_page("a <b>", groups, {"0.stl": b"PNG"})
   assert "a &lt;b&gt;" in text
   assert text.count("<img") == 1
-  assert "mirrored to 0.stl" in text
+  assert "the mirror image of 0.stl" in text
   out = io.StringIO()
   monkeypatch.setattr(duplicates.sys, "stdout", out)
   duplicates.write_csv(groups)

@@ -23,10 +23,15 @@ from dr3d.evaluation.method import (
   make_distribution_method,
   make_pipeline_method,
 )
+from dr3d.evaluation.mistake import Mistake, find_mistakes
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.run import EvaluateConfig, evaluate, evaluate_database
 from dr3d.evaluation.side import list_database, list_files, read_side
-from dr3d.evaluation.summary import describe_leaks, summarize_all
+from dr3d.evaluation.summary import (
+  describe_leaks,
+  describe_mistakes,
+  summarize_all,
+)
 from dr3d.evaluation.trial import Trial, run_trial
 from dr3d.folder import find_models
 from dr3d.mesh import make_mesh
@@ -459,6 +464,37 @@ def test_what_is_laid_upon_a_query_speaks_for_its_label(database, tmp_path):
   assert laid.score[known, 0] > exact.score[known].max()
 
 
+def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
+  files = write_sizes(tmp_path / "new", {"rod": [(3, 4, 0.1), (1, 1.2, 6)]})
+  evaluation = evaluate_database(
+    database,
+    queries=files,
+    config=EvaluateConfig(searches=("exact", "laid"), threshold=0.0),
+  )
+  exact, laid = (
+    find_mistakes(outcome, evaluation.trial, threshold=0.0)
+    for outcome in evaluation.outcomes
+  )
+  # The first has the very shape of a plate.
+  assert laid == [Mistake("rod/0.obj", "rod", "plate", "plate/0.obj", 0.0)]
+  assert [mistake.query for mistake in exact] == ["rod/0.obj"]
+  assert exact[0].distance is None
+  text = describe_mistakes(evaluation)
+  lines = [line.split() for line in text.splitlines()]
+  assert " ".join(lines[0]).startswith(
+    "Relied on and wrong by pipeline, laid: 1"
+  )
+  assert lines[2] == ["rod/0.obj", "plate", "0.0", "plate/0.obj"]
+  assert lines[3][:2] == ["Of", "1"]
+
+
+def test_no_mistake_is_said_to_be_none(database):
+  evaluation = evaluate_database(
+    database, config=EvaluateConfig(searches=("exact",), threshold=1.0)
+  )
+  assert describe_mistakes(evaluation).endswith("pipeline, exact: none.")
+
+
 def test_only_a_pipeline_has_models_laid_upon_queries(database):
   evaluation = evaluate_database(
     database, config=EvaluateConfig(methods=("pipeline", "d2"))
@@ -605,6 +641,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
       "strangers",
     ]
   )
+  assert "Relied on and wrong by pipeline, laid: " in out
   rows = list(csv.DictReader(rankings.open()))
   lists = {}
   for row in rows:
@@ -628,8 +665,13 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
       key.split("/")[0] == several[0]["model"].split("/")[0]
       for key, several in kept.items()
     ]
-    found = result["measures"]["NN"]["micro"]
+    measures = result["measures"]
+    found = measures["NN"]["micro"]
     assert found["value"] == pytest.approx(np.mean(firsts))
+    wrong = round(9 * measures["accepted"]["micro"]["value"])
+    if wrong:
+      wrong -= round(wrong * measures["right"]["micro"]["value"])
+    assert len(result["mistakes"]) == wrong
     assert found["low"] <= found["value"] <= found["high"]
 
 

@@ -129,6 +129,7 @@ def test_a_page_shows_curves_views_queries_and_confusions(
     "parts & more",
     "Protocol: leave-one-out",
     "66.7",  # NN
+    "Reliable and wrong",
     "Best queries of table",
     "a<b: 1 of 3 taken for nut",
     "nut: 2 of 3 taken for a<b",

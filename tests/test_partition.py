@@ -1,3 +1,8 @@
+import pathlib
+import subprocess
+import sys
+import zipfile
+
 import pytest
 
 from dr3d.error import LabelError
@@ -100,3 +105,64 @@ def test_two_files_of_one_name_are_refused(tmp_path):
   }
   with pytest.raises(LabelError, match=r"x/a\.stl and y/a\.stl would both be"):
     lay_out(splits, tmp_path)
+
+
+def test_packages_are_drawn_by_the_kind_in_their_librarys_name(tmp_path):
+  for library, names in {
+    "Pin_Header_1.27mm": "ab",
+    "Pin_Header_2.54mm": "cdef",
+    "Filter": "gh",
+    "Valve": "i",
+  }.items():
+    folder = tmp_path / "3dmodels" / f"{library}.3dshapes"
+    folder.mkdir(parents=True)
+    for name in names:
+      (folder / f"{name}.step").touch()
+      (folder / f"{name}.wrl").touch()
+
+  def draw(out):
+    run = run_script(
+      "draw_packages",
+      f"--out={out}",
+      f"--libraries={tmp_path / '3dmodels'}",
+      "--count=3",
+      "--least=2",
+    )
+    assert run == f"{out}: 5 parts with 2 labels\n"
+    return sorted(path.relative_to(out) for path in out.glob("*/*"))
+
+  drawn = draw(tmp_path / "one")
+  assert [path.suffix for path in drawn] == [".step"] * 5
+  assert [path.parent.name for path in drawn] == ["Filter"] * 2 + [
+    "Pin_Header"
+  ] * 3
+  assert drawn == draw(tmp_path / "two")
+
+
+def test_furniture_is_labelled_by_the_last_word_of_its_name(tmp_path):
+  lines = [
+    *("name=Some furniture", "# no thing"),
+    *("name#1=Corner sofa 2", "model#1=/some/a/a.obj", "width#1=3"),
+    *("name#2=Sofa", "model#2=/some/b/b.obj"),
+    *("name#10=12", "model#10=/some/c/c.obj"),
+  ]
+  with zipfile.ZipFile(tmp_path / "some.sh3f", "w") as archive:
+    archive.writestr("PluginFurnitureCatalog.properties", "\n".join(lines))
+    for name in "abc":
+      archive.writestr(f"some/{name}/{name}.obj", name)
+  out = tmp_path / "out"
+  run = run_script("draw_furniture", f"--out={out}", f"--libraries={tmp_path}")
+  assert run == f"{out}: 2 things with 1 labels\n"
+  files = {path.name: path.read_text() for path in (out / "sofa").iterdir()}
+  assert files == {"some_a.obj": "a", "some_b.obj": "b"}
+
+
+def run_script(name, *flags):
+  """What a script of `experiments` prints."""
+  return subprocess.run(
+    [sys.executable, "-m", f"experiments.{name}", *flags],
+    cwd=pathlib.Path(__file__).parents[1],
+    check=True,
+    capture_output=True,
+    text=True,
+  ).stdout

@@ -71,6 +71,8 @@ def run(flags: Any, files: list[str]) -> int:
     print(summary.describe_leaks(evaluation))
     print()
     print(summary.format_means(evaluation, means))
+    print()
+    print(summary.describe_mistakes(evaluation))
   if page is not None:
     pipeline = cast("Pipeline", database.pipeline)
     page_lib.write_page(evaluation, means, page, name=name, pipeline=pipeline)
@@ -90,7 +92,8 @@ VERB = Verb(
     mAP; vote, the label by vote is right; accepted, the answer is
     reliable; right, the share of right ones among the accepted; strangers, the
     share that would be accepted were all models of their label missing. micro
-    is the mean over queries, macro over classes.
+    is the mean over queries, macro over classes. Below it are the answers that
+    are reliable and wrong, by name.
 
     The methods are pipeline, that of the database; untrained, the same
     network with random weights under views that never moved; lfd, the light

@@ -132,8 +132,7 @@ VERB = Verb(
   flags=(
     Flag(
       "models",
-      "Folder of mesh files (STL, OBJ, PLY, OFF, GLB, glTF, 3MF), subfolders"
-      " included.",
+      "Folder of mesh files, subfolders included.",
       "DIR",
       required=True,
     ),

@@ -24,14 +24,14 @@ class Curve(NamedTuple):
     x: [n], 0 to 1.
     y: [n], 0 to 1.
     color: number of the colour.
-    dashed: whether the line is.
+    dashes: lengths of its dashes and gaps; none where the line is whole.
   """
 
   name: str
   x: np.ndarray
   y: np.ndarray
   color: int = 0
-  dashed: bool = False
+  dashes: tuple[int, ...] = ()
 
 
 def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
@@ -73,7 +73,9 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
   for i, curve in enumerate(curves):
     color = COLORS[curve.color % len(COLORS)]
     style = f'stroke="{color}"' + (
-      ' stroke-dasharray="5 4"' if curve.dashed else ""
+      f' stroke-dasharray="{" ".join(map(str, curve.dashes))}"'
+      if curve.dashes
+      else ""
     )
     shown = np.isfinite(curve.x) & np.isfinite(curve.y)
     points = " ".join(

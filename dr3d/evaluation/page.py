@@ -16,7 +16,7 @@ from dr3d.evaluation import metric, portrait, summary
 from dr3d.evaluation.average import Means
 from dr3d.evaluation.chart import Curve, draw_confusion, draw_curves
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.trial import APPROXIMATE, EXACT, Outcome, Trial
+from dr3d.evaluation.trial import APPROXIMATE, EXACT, LAID, Outcome, Trial
 from dr3d.staging import staged_file
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 QUERIES = 6  # best and worst ones
 MODELS = 3  # whose views are shown
 CONFUSIONS = 12  # listed by name
+_DASHES = {EXACT: (), APPROXIMATE: (5, 4), LAID: (2, 3)}
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
@@ -36,6 +37,7 @@ th { border-bottom: 2px solid #20262e; }
 td { border-bottom: 1px solid #d6dbe2; }
 td:nth-child(-n+3), th:nth-child(-n+3) { text-align: left; }
 td small { color: #656f7c; }
+pre { overflow-x: auto; }
 .wide { overflow-x: auto; } .row { display: flex; flex-wrap: wrap; gap: 2rem; }
 img { max-width: 100%; border: 1px solid #d6dbe2; }
 svg text { font-size: 12px; fill: #20262e; } svg.small text { font-size: 8px; }
@@ -81,6 +83,7 @@ def write_page(
     _draw_precision(evaluation.outcomes),
     _draw_coverage(evaluation),
     "</div>",
+    *_show_mistakes(evaluation),
     *_show_queries(evaluation, first, pipeline),
     *_show_views(evaluation, pipeline),
     *_show_confusion(evaluation.trial, first),
@@ -161,11 +164,11 @@ def _draw_precision(outcomes: Sequence[Outcome]) -> str:
 def _make_curve(
   outcome: Outcome, outcomes: Sequence[Outcome], x: np.ndarray, y: np.ndarray
 ) -> Curve:
-  """A curve of the colour of its method, dashed but for exact search."""
+  """A curve of the colour of its method, and the dashes of its search."""
   methods = list(dict.fromkeys(each.method for each in outcomes))
   name = f"{outcome.method}, {outcome.search}"
   color = methods.index(outcome.method)
-  return Curve(name, x, y, color, outcome.search != EXACT)
+  return Curve(name, x, y, color, _DASHES[outcome.search])
 
 
 def _draw_coverage(evaluation: Evaluation) -> str:
@@ -183,6 +186,11 @@ def _draw_coverage(evaluation: Evaluation) -> str:
     curves, x_label="share of answers accepted", y_label="share of right ones"
   )
   return f"<div><h2>Answers by threshold</h2>{chart}</div>"
+
+
+def _show_mistakes(evaluation: Evaluation) -> list[str]:
+  text = html.escape(summary.describe_mistakes(evaluation))
+  return ["<h2>Reliable and wrong</h2>", f"<pre>{text}</pre>"]
 
 
 def _show_queries(

@@ -9,8 +9,10 @@ import numpy as np
 from dr3d.evaluation import average
 from dr3d.evaluation.acceptance import accept
 from dr3d.evaluation.average import Estimate, Means
+from dr3d.evaluation.mistake import Mistake, find_mistakes
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.trial import Outcome, Trial
+from dr3d.evaluation.trial import APPROXIMATE, EXACT, LAID, Outcome, Trial
+from dr3d.search.relation import NEAR
 from dr3d.search.trust import SHARE
 from dr3d.table import format_table
 
@@ -18,6 +20,7 @@ VOTES = ("vote", "accepted", "right", "strangers")
 """Share of queries whose label by vote is right; share whose answer is relied
 on; share of right ones among these; share whose answer would be relied on if
 all models of their label were missing."""
+MISTAKES = 20  # listed by name at most
 
 
 def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
@@ -134,6 +137,55 @@ def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
   return format_table(header, rows, right=range(3, len(header)))
 
 
+def describe_mistakes(evaluation: Evaluation) -> str:
+  """Which answers of the first method are relied on and wrong.
+
+  Of the search that is the most like `dr3d query`.
+  """
+  method = evaluation.outcomes[0].method
+  outcome = max(
+    (each for each in evaluation.outcomes if each.method == method),
+    key=lambda each: (APPROXIMATE, EXACT, LAID).index(each.search),
+  )
+  mistakes = list_mistakes(evaluation, outcome)
+  what = f"by {outcome.method}, {outcome.search}"
+  if not mistakes:
+    return f"Relied on and wrong {what}: none."
+  rows = [
+    (
+      mistake.query,
+      mistake.prediction,
+      "-" if mistake.distance is None else f"{100 * mistake.distance:.1f}",
+      mistake.model,
+    )
+    for mistake in mistakes[:MISTAKES]
+  ]
+  header = ("query", "taken for", "apart", "first match with that label")
+  lines = [
+    f"Relied on and wrong {what}: {len(mistakes)}; apart, in % of the radius.",
+    format_table(header, rows, right=[2]),
+  ]
+  near = sum(
+    mistake.distance is not None and mistake.distance <= NEAR
+    for mistake in mistakes
+  )
+  if near:
+    lines.append(
+      f"Of {near} the match is the same shape (up to {100 * NEAR:.1f} apart):"
+      " look at their labels."
+    )
+  if len(mistakes) > MISTAKES:
+    lines.insert(2, f"  ... and {len(mistakes) - MISTAKES} more, see --json.")
+  return "\n".join(lines)
+
+
+def list_mistakes(evaluation: Evaluation, outcome: Outcome) -> list[Mistake]:
+  """The answers of an outcome that are relied on and wrong."""
+  return find_mistakes(
+    outcome, evaluation.trial, threshold=evaluation.config.threshold
+  )
+
+
 def format_value(estimate: Estimate) -> str:
   """A share in percent, a dash for none."""
   return "-" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
@@ -172,6 +224,10 @@ def to_values(
           }
           for measure, mean in several.items()
         },
+        "mistakes": [
+          dataclasses.asdict(mistake)
+          for mistake in list_mistakes(evaluation, outcome)
+        ],
       }
       for outcome, several in zip(evaluation.outcomes, means, strict=True)
     ],

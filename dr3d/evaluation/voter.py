@@ -10,7 +10,7 @@ import numpy as np
 
 from dr3d.evaluation.likeness import Likeness, hide
 from dr3d.evaluation.method import Method
-from dr3d.search.closeness import measure_support
+from dr3d.search.closeness import measure_support, raise_score
 from dr3d.search.trust import Findings, Trust, choose_models, have_fellows
 from dr3d.search.vote import (
   elect,
@@ -27,10 +27,16 @@ class Replies:
 
   Attributes:
     predictions: q labels by vote; empty where none was voted for.
+    models: int [q], of those with that label the one that comes first; -1
+      where there is none.
+    closeness: [q], how close that model comes; 0 where it was not laid upon
+      the query.
     findings: how sure these are.
   """
 
   predictions: tuple[str, ...]
+  models: np.ndarray
+  closeness: np.ndarray
   findings: Findings
 
   @classmethod
@@ -38,6 +44,8 @@ class Replies:
     """All of them, one after the other."""
     return cls(
       sum((some.predictions for some in several), ()),
+      np.concatenate([some.models for some in several]),
+      np.concatenate([some.closeness for some in several]),
       Findings.join([some.findings for some in several]),
     )
 
@@ -77,7 +85,8 @@ class Voter:
         the queries.
     """
     predictions, nearest = [], []
-    lead, nearness, support = np.zeros((3, len(labels)))
+    lead, nearness, support, close = np.zeros((4, len(labels)))
+    models = np.full(len(labels), -1)
     searched = exact.whole > -np.inf
     for i, parts in enumerate(likeness.parts):
       found = np.flatnonzero(likeness.whole[i] > -np.inf)
@@ -91,6 +100,11 @@ class Voter:
         score = likeness.whole[i, found]
         place = find_best(score, self._labels[found], label)
         nearest.append((i, int(found[place])))
+        if closeness is not None:
+          score = raise_score(score, closeness[i, found])
+          place = find_best(score, self._labels[found], label)
+          close[i] = closeness[i, found[place]]
+        models[i] = found[place]
     self._rate([model for _, model in nearest])
     for i, model in nearest:
       kin = find_kin(self._labels, model, np.flatnonzero(searched[i]))
@@ -100,6 +114,8 @@ class Voter:
     right = np.array(predictions) == np.array(labels)
     return Replies(
       tuple(predictions),
+      models,
+      close,
       Findings(lead + support, nearness + support, right),
     )
 

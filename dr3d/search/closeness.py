@@ -48,6 +48,20 @@ def rate_distance(distance: npt.ArrayLike) -> np.ndarray:
   return _WEIGHT * np.log1p((NEAR / (rounded + _LEAST)) ** 2)
 
 
+def find_distance(closeness: npt.ArrayLike) -> np.ndarray:
+  """How far apart surfaces lie that are so close; see `rate_distance`.
+
+  Args:
+    closeness: of any shape.
+
+  Returns:
+    Radii, of that shape; `inf` for a closeness of 0.
+  """
+  with np.errstate(divide="ignore"):
+    ratio = NEAR / np.sqrt(np.expm1(np.asarray(closeness) / _WEIGHT))
+  return np.round(ratio - _LEAST, DECIMALS)
+
+
 def raise_score(score: np.ndarray, closeness: np.ndarray) -> np.ndarray:
   """What ranks models: their score, and how close they come.
 

@@ -5,6 +5,15 @@ import html
 from collections.abc import Mapping, Sequence
 
 from dr3d.search.duplicate import Group, Member
+from dr3d.search.relation import IDENTICAL, MIRRORED, SAME, SCALED, SIMILAR
+
+_WORDS = {
+  IDENTICAL: "identical to",
+  SAME: "the same as",
+  SCALED: "scaled from",
+  MIRRORED: "the mirror image of",
+  SIMILAR: "similar to",
+}
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
@@ -48,10 +57,10 @@ def describe(member: Member) -> str:
   """How a model is related, in a few words."""
   if not member.relation:
     return ""
-  words = [f"{member.relation} to {member.to}"]
+  words = [f"{_WORDS[member.relation]} {member.to}"]
   if abs(member.scale - 1) > 0.01:
     words.append(f"{member.scale:.4g} times as large")
-  if member.mirrored and member.relation != "mirrored":
+  if member.mirrored and member.relation != MIRRORED:
     words.append("mirrored")
   if member.distance:
     words.append(f"distance {member.distance:.4f}")

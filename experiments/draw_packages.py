@@ -1,0 +1,64 @@
+r"""Draws a labelled sample of KiCad's packages, as folders for `dr3d index`.
+
+    apt-get download kicad-packages3d
+    dpkg-deb --fsys-tarfile kicad-packages3d_*.deb | tar x --wildcards '*.step'
+    python -m experiments.draw_packages --out=work/packages \
+      --libraries=usr/share/kicad/3dmodels
+    dr3d index --db=work/packages.db --models=work/packages
+    dr3d evaluate --db=work/packages.db
+
+Some six thousand electronic parts, drawn to their makers' sizes, in libraries
+such as `Connector_PinHeader_2.54mm.3dshapes`. The first two words of its name
+are a part's label: what follows is the pitch, the series or how the part is
+mounted. The files are links, the same for the same seed.
+"""
+
+import pathlib
+import re
+
+import numpy as np
+from absl import app, flags
+
+from dr3d.error import LabelError
+from dr3d.folder import ModelFile
+from experiments.partition import lay_out
+
+LIBRARIES = flags.DEFINE_string(
+  "libraries", None, "Folder of the *.3dshapes folders.", required=True
+)
+OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+COUNT = flags.DEFINE_integer("count", 20, "Parts of a label at most.")
+LEAST = flags.DEFINE_integer("least", 4, "Labels with fewer are left out.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the draw.")
+
+
+def main(_) -> None:
+  labels: dict[str, list[pathlib.Path]] = {}
+  for path in sorted(pathlib.Path(LIBRARIES.value).glob("*.3dshapes/*.step")):
+    labels.setdefault(read_label(path.parent.name), []).append(path)
+  if not labels:
+    raise LabelError(
+      f"{LIBRARIES.value} has no folder *.3dshapes with STEP files: give the"
+      " folder 3dmodels of KiCad's packages as --libraries."
+    )
+  rng = np.random.default_rng(SEED.value)
+  drawn = [
+    ModelFile(files[i], files[i].name, label)
+    for label, files in sorted(labels.items())
+    if len(files) >= LEAST.value
+    for i in sorted(rng.permutation(len(files))[: COUNT.value])
+  ]
+  out = pathlib.Path(OUT.value)
+  lay_out({out.name: drawn}, out.parent)
+  kinds = len({file.label for file in drawn})
+  print(f"{out}: {len(drawn)} parts with {kinds} labels")
+
+
+def read_label(library: str) -> str:
+  """Returns the first two words of a library's name."""
+  words = re.split("[_.]", library.removesuffix(".3dshapes"))
+  return "_".join(words[:2])
+
+
+if __name__ == "__main__":
+  app.run(main)
