@@ -485,7 +485,7 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
     "Relied on and wrong by pipeline, laid: 1"
   )
   assert lines[2] == ["rod/0.obj", "plate", "0.0", "plate/0.obj"]
-  assert lines[3][:2] == ["Of", "1"]
+  assert lines[3][:3] == ["1", "within", "0.5,"]
 
 
 def test_no_mistake_is_said_to_be_none(database):

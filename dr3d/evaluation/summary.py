@@ -171,8 +171,7 @@ def describe_mistakes(evaluation: Evaluation) -> str:
   )
   if near:
     lines.append(
-      f"Of {near} the match is the same shape (up to {100 * NEAR:.1f} apart):"
-      " look at their labels."
+      f"{near} within {100 * NEAR:.1f}, which is one shape: look at the labels."
     )
   if len(mistakes) > MISTAKES:
     lines.insert(2, f"  ... and {len(mistakes) - MISTAKES} more, see --json.")
