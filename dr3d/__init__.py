@@ -45,51 +45,15 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from dr3d.camera import fix_frame, look_at, project_points, quaternion_of
-  from dr3d.client import Client
-  from dr3d.device import share_devices
-  from dr3d.embed import EmbedConfig
-  from dr3d.error import (
-    DatabaseError,
-    Dr3dError,
-    LabelError,
-    MeshError,
-    PipelineError,
-    ServiceError,
-    TrainingError,
-  )
-  from dr3d.folder import ModelFile, find_models
-  from dr3d.layer import Layers, render_hard, render_layers
-  from dr3d.matrix import (
+  from dr3d.camera.matrix import (
     OpencvCamera,
     from_opencv,
     from_opengl,
     to_opencv,
     to_opengl,
   )
-  from dr3d.mesh import Mesh, load_mesh, make_mesh
-  from dr3d.mesh.scan import imitate_scan
-  from dr3d.pipeline import Pipeline, PipelineConfig
-  from dr3d.raster import Budget, rasterize
-  from dr3d.render import (
-    RenderConfig,
-    Triangles,
-    fit_budget,
-    render,
-    stack_meshes,
-  )
-  from dr3d.search.condition import Condition
-  from dr3d.search.database import Database
-  from dr3d.search.intake import Report
-  from dr3d.search.query import Answer, Match
-  from dr3d.search.reader import Reader
-  from dr3d.search.vote import Prediction
-  from dr3d.training.augment import AugmentConfig
-  from dr3d.training.config import TrainConfig
-  from dr3d.training.state import OptimizerConfig
-  from dr3d.training.step import LossConfig
-  from dr3d.training.train import train
-  from dr3d.view import (
+  from dr3d.camera.pose import fix_frame, look_at, project_points, quaternion_of
+  from dr3d.camera.view import (
     Light,
     Material,
     PointLight,
@@ -99,7 +63,43 @@ if TYPE_CHECKING:
     ring_views,
     sphere_views,
   )
-  from dr3d.worker import Limits
+  from dr3d.client import Client
+  from dr3d.data.folder import ModelFile, find_models
+  from dr3d.data.scan import imitate_scan
+  from dr3d.database.condition import Condition
+  from dr3d.database.file_reader import Reader
+  from dr3d.database.ingest import Report
+  from dr3d.database.writer import Database
+  from dr3d.error import (
+    DatabaseError,
+    Dr3dError,
+    LabelError,
+    MeshError,
+    PipelineError,
+    ServiceError,
+    TrainingError,
+  )
+  from dr3d.mesh import Mesh, load_mesh, make_mesh
+  from dr3d.nn.encoder import EmbedConfig
+  from dr3d.render.layer import Layers, render_hard, render_layers
+  from dr3d.render.raster import Budget, rasterize
+  from dr3d.render.triangle import (
+    RenderConfig,
+    Triangles,
+    fit_budget,
+    render,
+    stack_meshes,
+  )
+  from dr3d.retrieval.augment import AugmentConfig
+  from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
+  from dr3d.retrieval.recipe import TrainConfig
+  from dr3d.retrieval.state import OptimizerConfig
+  from dr3d.retrieval.step import LossConfig
+  from dr3d.retrieval.train import train
+  from dr3d.runtime.device import share_devices
+  from dr3d.runtime.pool import Limits
+  from dr3d.search.match import Answer, Match
+  from dr3d.search.vote import Prediction
 
   __version__: str
 
@@ -165,64 +165,64 @@ __all__ = [
 ]
 
 _HOME = {
-  "Answer": "search.query",
-  "AugmentConfig": "training.augment",
-  "Budget": "raster",
+  "Answer": "search.match",
+  "AugmentConfig": "retrieval.augment",
+  "Budget": "render.raster",
   "Client": "client",
-  "Condition": "search.condition",
-  "Database": "search.database",
+  "Condition": "database.condition",
+  "Database": "database.writer",
   "DatabaseError": "error",
   "Dr3dError": "error",
-  "EmbedConfig": "embed",
+  "EmbedConfig": "nn.encoder",
   "LabelError": "error",
-  "Layers": "layer",
-  "Light": "view",
-  "Limits": "worker",
-  "LossConfig": "training.step",
-  "Match": "search.query",
-  "Material": "view",
+  "Layers": "render.layer",
+  "Light": "camera.view",
+  "Limits": "runtime.pool",
+  "LossConfig": "retrieval.step",
+  "Match": "search.match",
+  "Material": "camera.view",
   "Mesh": "mesh",
   "MeshError": "error",
-  "ModelFile": "folder",
-  "OpencvCamera": "matrix",
-  "OptimizerConfig": "training.state",
-  "Pipeline": "pipeline",
-  "PipelineConfig": "pipeline",
+  "ModelFile": "data.folder",
+  "OpencvCamera": "camera.matrix",
+  "OptimizerConfig": "retrieval.state",
+  "Pipeline": "retrieval.pipeline",
+  "PipelineConfig": "retrieval.pipeline",
   "PipelineError": "error",
-  "PointLight": "view",
+  "PointLight": "camera.view",
   "Prediction": "search.vote",
-  "Reader": "search.reader",
-  "RenderConfig": "render",
-  "Report": "search.intake",
+  "Reader": "database.file_reader",
+  "RenderConfig": "render.triangle",
+  "Report": "database.ingest",
   "ServiceError": "error",
-  "TrainConfig": "training.config",
+  "TrainConfig": "retrieval.recipe",
   "TrainingError": "error",
-  "Triangles": "render",
-  "Views": "view",
-  "dodecahedron_views": "view",
-  "find_models": "folder",
-  "fit_budget": "render",
-  "fix_frame": "camera",
-  "from_opencv": "matrix",
-  "from_opengl": "matrix",
-  "imitate_scan": "mesh.scan",
+  "Triangles": "render.triangle",
+  "Views": "camera.view",
+  "dodecahedron_views": "camera.view",
+  "find_models": "data.folder",
+  "fit_budget": "render.triangle",
+  "fix_frame": "camera.pose",
+  "from_opencv": "camera.matrix",
+  "from_opengl": "camera.matrix",
+  "imitate_scan": "data.scan",
   "load_mesh": "mesh",
-  "look_at": "camera",
+  "look_at": "camera.pose",
   "make_mesh": "mesh",
-  "make_views": "view",
-  "project_points": "camera",
-  "quaternion_of": "camera",
-  "rasterize": "raster",
-  "render": "render",
-  "render_hard": "layer",
-  "render_layers": "layer",
-  "ring_views": "view",
-  "share_devices": "device",
-  "sphere_views": "view",
-  "stack_meshes": "render",
-  "to_opencv": "matrix",
-  "to_opengl": "matrix",
-  "train": "training.train",
+  "make_views": "camera.view",
+  "project_points": "camera.pose",
+  "quaternion_of": "camera.pose",
+  "rasterize": "render.raster",
+  "render": "render.triangle",
+  "render_hard": "render.layer",
+  "render_layers": "render.layer",
+  "ring_views": "camera.view",
+  "share_devices": "runtime.device",
+  "sphere_views": "camera.view",
+  "stack_meshes": "render.triangle",
+  "to_opencv": "camera.matrix",
+  "to_opengl": "camera.matrix",
+  "train": "retrieval.train",
 }
 """The module in which each name lives."""
 

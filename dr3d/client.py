@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import httpx
 
+from dr3d.database.catalogue import Model
+from dr3d.database.condition import Condition
+from dr3d.database.duplicate import Group, Member
+from dr3d.database.ingest import Failure, Report
 from dr3d.error import Dr3dError, ServiceError
-from dr3d.search.catalogue import Model
-from dr3d.search.condition import Condition
-from dr3d.search.duplicate import Group, Member
-from dr3d.search.intake import Failure, Report
-from dr3d.search.query import Answer, Match
-from dr3d.search.relation import COMPARED
+from dr3d.registration.relation import COMPARED
+from dr3d.search.match import Answer, Match
 from dr3d.search.vote import Prediction
 
 T = TypeVar("T")

@@ -10,25 +10,25 @@ from collections.abc import Sequence
 
 import trimesh
 
-from dr3d import sheet
+from dr3d.data.collection import Reading, read_models
+from dr3d.data.folder import ModelFile, find_models
+from dr3d.data.sample import split, unpack
+from dr3d.database.writer import Database
 from dr3d.evaluation.average import resample
 from dr3d.evaluation.method import make_pipeline_method
+from dr3d.evaluation.model_set import list_files
 from dr3d.evaluation.protocol import Protocol, make_query
+from dr3d.evaluation.report import sheet
+from dr3d.evaluation.report.summary import VOTES, format_value, summarize
+from dr3d.evaluation.report.table import format_table
 from dr3d.evaluation.run import EvaluateConfig, Evaluation, evaluate
-from dr3d.evaluation.side import list_files
-from dr3d.evaluation.summary import VOTES, format_value, summarize
-from dr3d.evaluation.trial import LAID
-from dr3d.folder import ModelFile, find_models
+from dr3d.evaluation.task import LAID
 from dr3d.mesh import load_mesh
-from dr3d.mesh.meshfile import read_geometry
-from dr3d.pipeline import Pipeline
-from dr3d.reading import Reading, read_models
-from dr3d.sample import split, unpack
-from dr3d.search.database import Database
-from dr3d.table import format_table
-from dr3d.training.config import TrainConfig
-from dr3d.training.state import OptimizerConfig
-from dr3d.training.train import train
+from dr3d.mesh.io.reader import read_geometry
+from dr3d.retrieval.pipeline import Pipeline
+from dr3d.retrieval.recipe import TrainConfig
+from dr3d.retrieval.state import OptimizerConfig
+from dr3d.retrieval.train import train
 
 HELD_OUT = 2  # parts of each class that are asked for
 PICTURED = 8  # queries on the contact sheet

@@ -7,11 +7,11 @@ class stand together, views of a model closer still, twelve of each) or random.
 Each row is measured in a process of its own on one thread: the share of the ten
 true neighbours that is found; queries a second of CPU time, asked for one at a
 time and 256 at once; seconds of CPU time to build; memory that building and
-searching took on top of the vectors, MiB. `dr3d` is `dr3d.search.index`, which
-validates, ranks in float64 and never returns padding; `product` is a matrix
-product and a partition in numpy; faiss is timed where it is installed, with as
-many lists looked into as ScaNN. With a million vectors no process takes more
-than 3 GiB.
+searching took on top of the vectors, MiB. `dr3d` is `dr3d.index.vector_index`,
+which validates, ranks in float64 and never returns padding; `product` is a
+matrix product and a partition in numpy; faiss is timed where it is installed,
+with as many lists looked into as ScaNN. With a million vectors no process takes
+more than 3 GiB.
 """
 
 import functools
@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from dr3d.search import index as index_lib
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
+from dr3d.index import vector_index as index_lib
 
 METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
 

@@ -19,11 +19,11 @@ import trimesh
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.pipeline import Pipeline, PipelineConfig
-from dr3d.search import catalogue
-from dr3d.search.database import Database
-from dr3d.search.reader import Reader
-from dr3d.table import format_table
+from dr3d.database import catalogue
+from dr3d.database.file_reader import Reader
+from dr3d.database.writer import Database
+from dr3d.evaluation.report.table import format_table
+from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 
 MODELS = flags.DEFINE_integer("models", 96, "Files.", lower_bound=1)
 FACES = flags.DEFINE_integer("faces", 5000, "Faces of each, about.")

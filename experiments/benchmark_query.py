@@ -25,7 +25,7 @@ import numpy as np
 import trimesh
 from absl import app, flags
 
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 
 VECTORS = flags.DEFINE_integer("vectors", 100_000, "Stored vectors.")
 FACES = flags.DEFINE_integer("faces", 10_000, "Of the mesh, about.")
@@ -78,9 +78,9 @@ def main(argv: list[str]) -> None:
 
 def fill(directory: pathlib.Path) -> None:
   """Makes a database of random vectors and writes its index."""
-  from dr3d.pipeline import Pipeline, PipelineConfig
-  from dr3d.search import catalogue
-  from dr3d.search.database import Database
+  from dr3d.database import catalogue
+  from dr3d.database.writer import Database
+  from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 
   pipeline = Pipeline.create(PipelineConfig(view_count=VIEWS.value))
   database = Database.create(directory, pipeline)
@@ -124,8 +124,8 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
   from dr3d.cli import environment
 
   environment.set_cache()
+  from dr3d.database.writer import Database
   from dr3d.mesh import load_mesh
-  from dr3d.search.database import Database
 
   lap("  imports without jax")
   database = Database.open(directory)

@@ -28,8 +28,8 @@ import jax
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.render import RenderConfig
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
+from dr3d.render.triangle import RenderConfig
 from experiments.benchmark import cost, form, peer
 from experiments.benchmark.row import HEADER, measure_form, to_cells
 from experiments.benchmark.scene import make_sphere

@@ -30,7 +30,7 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.cli import environment, report
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 from experiments.partition import second_classes
 
 # What moves each, and nothing where it is fixed.
@@ -112,8 +112,8 @@ def _split(root, table):
 
 def _read(rows, *, turned):
   from dr3d.evaluation.protocol import Protocol, make_query
-  from dr3d.mesh.meshfile import read_geometry
-  from dr3d.pipeline import PipelineConfig
+  from dr3d.mesh.io.reader import read_geometry
+  from dr3d.retrieval.pipeline import PipelineConfig
 
   protocol = Protocol(rotation="so3" if turned else "none")
   meshes = []
@@ -134,7 +134,7 @@ def _read(rows, *, turned):
 def _measure(workdir, *, known, sides, kind, count, seed):
   """Average precision of each query, [Q]."""
   from dr3d.evaluation import metric
-  from dr3d.evaluation.likeness import compare_vectors
+  from dr3d.evaluation.similarity import compare_vectors
 
   path = workdir / "precision.npy"
   if path.exists():
@@ -157,8 +157,13 @@ def _measure(workdir, *, known, sides, kind, count, seed):
 def _train(workdir, known, *, kind, count, seed):
   import jax
 
-  from dr3d.training.train import train
-  from dr3d.view import make_views, random_views, ring_views, sphere_views
+  from dr3d.camera.view import (
+    make_views,
+    random_views,
+    ring_views,
+    sphere_views,
+  )
+  from dr3d.retrieval.train import train
 
   replace = dataclasses.replace
   around = _train_around(workdir.parent / f"around_{seed}", known, seed)
@@ -196,7 +201,7 @@ def _train(workdir, known, *, kind, count, seed):
 
 def _train_around(workdir, known, seed):
   """T that has seen models from everywhere, and what L_G then chooses."""
-  from dr3d.training.train import train
+  from dr3d.retrieval.train import train
 
   config = _configure(seed, objective="models")
   config = dataclasses.replace(
@@ -212,7 +217,7 @@ def _train_around(workdir, known, seed):
 
 
 def _configure(seed, *, objective):
-  from dr3d.training.config import TrainConfig
+  from dr3d.retrieval.recipe import TrainConfig
 
   base = TrainConfig(seed=seed)
   return dataclasses.replace(

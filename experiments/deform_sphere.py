@@ -14,7 +14,7 @@ import time
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 
 OUT = flags.DEFINE_string("out", "shape.png", "Picture to write.")
 ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
@@ -36,7 +36,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   import jax
 
-  from dr3d.render import stack_meshes
+  from dr3d.render.triangle import stack_meshes
   from experiments.inverse import picture, shape
   from experiments.inverse.model import load_sample
 

@@ -19,8 +19,8 @@ import re
 import numpy as np
 from absl import app, flags
 
+from dr3d.data.folder import ModelFile
 from dr3d.error import LabelError
-from dr3d.folder import ModelFile
 from experiments.partition import lay_out
 
 LIBRARIES = flags.DEFINE_string(

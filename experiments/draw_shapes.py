@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 
 OUT = flags.DEFINE_string("out", "shapes.png", "Picture to write.")
 SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
@@ -30,10 +30,10 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   import jax.numpy as jnp
 
-  from dr3d.layer import render_hard, render_layers
+  from dr3d.camera.view import make_views
   from dr3d.mesh import make_mesh
-  from dr3d.render import RenderConfig, fit_budget, stack_meshes
-  from dr3d.view import make_views
+  from dr3d.render.layer import render_hard, render_layers
+  from dr3d.render.triangle import RenderConfig, fit_budget, stack_meshes
   from experiments.benchmark.shape import make_shapes
   from experiments.inverse import picture
 

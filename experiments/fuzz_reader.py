@@ -21,10 +21,10 @@ import time
 import numpy as np
 from absl import app, flags
 
-from dr3d.search.reader import Reader
-from dr3d.search.specimen import Specimen
-from dr3d.table import format_table
-from dr3d.worker import Limits, WorkerError
+from dr3d.database.file_reader import Reader
+from dr3d.database.processed_model import Specimen
+from dr3d.evaluation.report.table import format_table
+from dr3d.runtime.pool import Limits, WorkerError
 from experiments.corpus import make_seeds, write_corpus
 
 COUNT = flags.DEFINE_integer("count", 1000, "Mutated files.", lower_bound=0)

@@ -24,9 +24,9 @@ import trimesh
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.search.catalogue import FILE, open_catalogue
-from dr3d.search.slot import read_features
-from dr3d.search.storage import transaction
+from dr3d.database.catalogue import FILE, open_catalogue
+from dr3d.database.row import read_features
+from dr3d.database.sqlite_file import transaction
 from experiments.tiny import make_tiny_pipeline
 
 KILLS = flags.DEFINE_integer("kills", 50, "Runs that are killed.")

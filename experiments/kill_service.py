@@ -24,8 +24,8 @@ from absl import app, flags
 
 from dr3d.cli import environment
 from dr3d.client import Client
+from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
-from dr3d.search.database import Database
 from experiments.tiny import make_tiny_pipeline
 
 KILLS = flags.DEFINE_integer("kills", 10, "Services that are killed.")

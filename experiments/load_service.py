@@ -27,8 +27,8 @@ import httpx
 import numpy as np
 from absl import app, flags
 
-from dr3d.search.relation import COMPARED
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
+from dr3d.registration.relation import COMPARED
 
 _DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
 _FILES = flags.DEFINE_string("files", None, "Pattern.", required=True)

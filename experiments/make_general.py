@@ -19,9 +19,9 @@ import tqdm
 import trimesh
 from absl import app, flags
 
+from dr3d.data.scan import imitate_scan
 from dr3d.error import MeshError
-from dr3d.mesh.meshfile import read_geometry
-from dr3d.mesh.scan import imitate_scan
+from dr3d.mesh.io.reader import read_geometry
 from experiments.synthesis.family import make_solid
 
 OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 
 SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
 CUTS = flags.DEFINE_multi_integer("cuts", [3, 4, 5, 6], "Of an icosahedron.")

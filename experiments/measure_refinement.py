@@ -24,15 +24,15 @@ from collections.abc import Callable
 import numpy as np
 from absl import app, flags
 
-from dr3d.alignment import AlignConfig
+from dr3d.database.writer import Database
 from dr3d.evaluation.protocol import Protocol, make_query
-from dr3d.mesh.meshfile import read_geometry
+from dr3d.evaluation.report.table import format_table
+from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search.database import Database
-from dr3d.search.query import Match
+from dr3d.registration.image import AlignConfig
+from dr3d.registration.relation import COMPARED
+from dr3d.search.match import Match
 from dr3d.search.refinement import refine_matches
-from dr3d.search.relation import COMPARED
-from dr3d.table import format_table
 from experiments.partition import read_splits
 
 DB = flags.DEFINE_string("db", None, "Database.", required=True)

@@ -31,20 +31,20 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from dr3d import worker
+from dr3d.data.folder import ModelFile, find_models
 from dr3d.error import Dr3dError
 from dr3d.evaluation.protocol import Protocol, make_query
-from dr3d.folder import ModelFile, find_models
+from dr3d.evaluation.report.table import format_table
 from dr3d.mesh import Mesh
-from dr3d.mesh.comparison import Fit
-from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import pack_mesh
-from dr3d.pipeline import Pipeline
-from dr3d.search import overlay
-from dr3d.search.query import Gallery, find_matches, make_gallery
-from dr3d.search.relation import COMPARED
+from dr3d.registration.relation import COMPARED
+from dr3d.registration.surface import Fit
+from dr3d.retrieval.pipeline import Pipeline
+from dr3d.runtime import pool
+from dr3d.search import verification
+from dr3d.search.match import Gallery, find_matches, make_gallery
 from dr3d.search.vote import RIVALS, Prediction
-from dr3d.table import format_table
 from experiments.partition import read_splits
 
 DATA = flags.DEFINE_string(
@@ -183,10 +183,10 @@ def ask_each(
     {"mesh": mesh, "packed": [packed[name] for name in names]}
     for mesh, names in zip(queries, several, strict=True)
   )
-  distances = worker.call_each(
-    f"{overlay.__name__}:{overlay.measure_distances.__name__}",
+  distances = pool.call_each(
+    f"{verification.__name__}:{verification.measure_distances.__name__}",
     calls,
-    limits=worker.Limits(),
+    limits=pool.Limits(),
     count=os.cpu_count() or 1,
   )
   found = []

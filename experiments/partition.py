@@ -5,8 +5,8 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from dr3d.data.folder import ModelFile
 from dr3d.error import LabelError
-from dr3d.folder import ModelFile
 
 _COLUMNS = ("class", "file", "split")
 

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from absl import app, flags
 
-from dr3d.view import view_directions
+from dr3d.camera.view import view_directions
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -15,7 +15,7 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.table import format_table
+from dr3d.evaluation.report.table import format_table
 
 OUT = flags.DEFINE_string("out", "pose.png", "Picture to write.")
 ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
@@ -36,7 +36,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   import jax
 
-  from dr3d.render import stack_meshes
+  from dr3d.render.triangle import stack_meshes
   from experiments.inverse import picture, pose
   from experiments.inverse.model import make_bracket
 

@@ -1,8 +1,8 @@
 """A pipeline so small that what it is part of can be killed many times."""
 
-from dr3d.embed import EmbedConfig
-from dr3d.pipeline import Pipeline, PipelineConfig
-from dr3d.render import RenderConfig
+from dr3d.nn.encoder import EmbedConfig
+from dr3d.render.triangle import RenderConfig
+from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 
 
 def make_tiny_pipeline() -> Pipeline:

@@ -14,7 +14,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from dr3d.cli import environment, report
-from dr3d.config import from_values
+from dr3d.runtime.config import from_values
 from experiments.partition import read_splits
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Run to make.")
@@ -33,8 +33,8 @@ flags.mark_flag_as_required("config")
 
 def main(_) -> None:
   environment.prepare(verbosity=-2)
-  from dr3d.training.config import TrainConfig
-  from dr3d.training.train import train
+  from dr3d.retrieval.recipe import TrainConfig
+  from dr3d.retrieval.train import train
 
   config = from_values(TrainConfig, CONFIG.value.to_dict())
   init = report.load_pipeline(INIT.value) if INIT.value else None

@@ -40,9 +40,13 @@ def _forget_programs():
     gc.collect()
 
 
-@pytest.fixture
-def _x64():
+def _use_x64():
+  """Computes in double precision while a test, or a module, runs."""
   before = jax.config.jax_enable_x64
   jax.config.update("jax_enable_x64", True)
   yield
   jax.config.update("jax_enable_x64", before)
+
+
+x64 = pytest.fixture(_use_x64, name="x64")
+x64_module = pytest.fixture(_use_x64, name="x64_module", scope="module")

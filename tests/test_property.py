@@ -24,15 +24,15 @@ from hypothesis.stateful import (
   invariant,
   rule,
 )
-from standin import StoredPipeline
+from support.standin import StoredPipeline
 
+from dr3d.data.folder import find_models
+from dr3d.database.catalogue import FAILED, INDEXED, MISSING, OUTDATED
+from dr3d.database.file_reader import Reader
+from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, MeshError
-from dr3d.folder import find_models
 from dr3d.mesh import make_mesh
-from dr3d.mesh.meshfile import FORMATS, read_raw
-from dr3d.search.catalogue import FAILED, INDEXED, MISSING, OUTDATED
-from dr3d.search.database import Database
-from dr3d.search.reader import Reader
+from dr3d.mesh.io.reader import FORMATS, read_raw
 from experiments.corpus import make_seeds
 
 # The parser of STEP files can crash: it is tried in processes of its own only.

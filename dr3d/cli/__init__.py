@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 
 from dr3d.cli import environment
-from dr3d.cli.verb import UsageError, Verb, format_help, parse, suggest
+from dr3d.cli.subcommand import UsageError, Verb, format_help, parse, suggest
 from dr3d.error import Dr3dError
 
 VERBS = (

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from dr3d.cli import reading, report
-from dr3d.cli.verb import Flag, Verb, read_pairs
+from dr3d.cli import reader_flags, report
+from dr3d.cli.subcommand import Flag, Verb, read_pairs
 
 
 def run(flags: Any, files: list[str]) -> int:
   """Adds the files."""
-  from dr3d.search.database import Database
+  from dr3d.database.writer import Database
 
   database = Database.open(flags.db)
   with report.progress(len(files), "adding") as progress:
@@ -20,10 +20,10 @@ def run(flags: Any, files: list[str]) -> int:
         for key, values in read_pairs("add", "set", flags.set).items()
       },
       unit=flags.unit,
-      reader=reading.make_reader(flags),
+      reader=reader_flags.make_reader(flags),
       progress=progress,
     )
-  status = reading.tell_report(database, result)
+  status = reader_flags.tell_report(database, result)
   return 1 if result.failures else status
 
 
@@ -48,7 +48,7 @@ VERB = Verb(
       "KEY=VALUE,...",
       kind="names",
     ),
-    *reading.FLAGS,
+    *reader_flags.FLAGS,
   ),
   files="FILE...",
   run=run,

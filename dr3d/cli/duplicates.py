@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
-from dr3d.cli.verb import Flag, UsageError, Verb
-from dr3d.search.relation import RELATIONS
+from dr3d.cli.subcommand import Flag, UsageError, Verb
+from dr3d.registration.relation import RELATIONS
 
 if TYPE_CHECKING:
-  from dr3d.search.duplicate import Group
+  from dr3d.database.duplicate import Group
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -21,9 +21,9 @@ def run(flags: Any, files: list[str]) -> int:
   del files
   if flags.json and flags.csv:
     raise UsageError("duplicates: --json and --csv exclude each other.")
-  from dr3d.search import page
-  from dr3d.search.database import Database
-  from dr3d.staging import staged_file
+  from dr3d.database import duplicate_page
+  from dr3d.database.writer import Database
+  from dr3d.runtime.atomic import staged_file
 
   database = Database.open(flags.db)
   total = database.count_states()["indexed"]
@@ -35,7 +35,7 @@ def run(flags: Any, files: list[str]) -> int:
     pictures = {name: shape.thumbnail for name, shape in shapes.items()}
     title = f"Duplicates in {flags.db}"
     with staged_file(pathlib.Path(flags.html)) as partial:
-      text = page.make_page(title, groups, pictures)
+      text = duplicate_page.make_page(title, groups, pictures)
       partial.write_text(text, encoding="utf-8")
   if flags.json:
     json.dump([dataclasses.asdict(group) for group in groups], sys.stdout)
@@ -46,7 +46,7 @@ def run(flags: Any, files: list[str]) -> int:
     for number, group in enumerate(groups, start=1):
       print(f"{number}. {group.relation}")
       for member in group.members:
-        remark = page.describe(member)
+        remark = duplicate_page.describe(member)
         print(f"  {member.model}{f'  ({remark})' if remark else ''}")
     models = sum(len(group.members) for group in groups)
     print(f"{len(groups)} groups, {models} of {total} models. Nothing changed.")
@@ -55,7 +55,7 @@ def run(flags: Any, files: list[str]) -> int:
 
 def write_csv(groups: "Sequence[Group]") -> None:
   """Prints a line a model."""
-  from dr3d.search.duplicate import Member
+  from dr3d.database.duplicate import Member
 
   columns = [field.name for field in dataclasses.fields(Member)]
   writer = csv.DictWriter(sys.stdout, ["group", *columns], lineterminator="\n")

@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
-from dr3d.cli.verb import Flag, UsageError, Verb
-from dr3d.search.relation import COMPARED
+from dr3d.cli.subcommand import Flag, UsageError, Verb
+from dr3d.registration.relation import COMPARED
 from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
-  from dr3d.pipeline import Pipeline
+  from dr3d.retrieval.pipeline import Pipeline
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -24,13 +24,13 @@ def run(flags: Any, files: list[str]) -> int:
       f"evaluate: --report={flags.report} must end in .html; see dr3d evaluate"
       " --help."
     )
-  from dr3d.evaluation import page as page_lib
-  from dr3d.evaluation import summary
+  from dr3d.data.folder import find_models, read_labels
+  from dr3d.database.writer import Database
   from dr3d.evaluation.protocol import Protocol
-  from dr3d.evaluation.ranking import write_rankings
+  from dr3d.evaluation.report import page as page_lib
+  from dr3d.evaluation.report import summary
+  from dr3d.evaluation.report.rankings import write_rankings
   from dr3d.evaluation.run import EvaluateConfig, evaluate_database
-  from dr3d.folder import find_models, read_labels
-  from dr3d.search.database import Database
 
   database = Database.open(flags.db)
   queries = labels = None

@@ -3,16 +3,16 @@
 import pathlib
 from typing import Any
 
-from dr3d.cli import reading, report
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli import reader_flags, report
+from dr3d.cli.subcommand import Flag, Verb
 
 
 def run(flags: Any, files: list[str]) -> int:
   """Brings the database to the state of the folder."""
   del files
-  from dr3d.folder import find_models
-  from dr3d.search import catalogue
-  from dr3d.search.database import Database
+  from dr3d.data.folder import find_models
+  from dr3d.database import catalogue
+  from dr3d.database.writer import Database
 
   # A wrong folder or table is told before a database is made.
   count = len(find_models(flags.models, labels=flags.labels))
@@ -26,10 +26,10 @@ def run(flags: Any, files: list[str]) -> int:
       flags.models,
       labels=flags.labels,
       unit=flags.unit,
-      reader=reading.make_reader(flags),
+      reader=reader_flags.make_reader(flags),
       progress=progress,
     )
-  return reading.tell_report(database, result)
+  return reader_flags.tell_report(database, result)
 
 
 VERB = Verb(
@@ -65,7 +65,7 @@ VERB = Verb(
       " one that ships with dr3d if not given.",
       "DIR",
     ),
-    *reading.FLAGS,
+    *reader_flags.FLAGS,
   ),
   run=run,
 )

@@ -4,14 +4,14 @@ import json
 import sys
 from typing import Any
 
-from dr3d import table
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli.subcommand import Flag, Verb
+from dr3d.evaluation.report import table
 
 
 def run(flags: Any, files: list[str]) -> int:
   """Prints states, failures and the recall of the index."""
   del files
-  from dr3d.search.database import Database
+  from dr3d.database.writer import Database
 
   info = Database.open(flags.db).inspect()
   if flags.json:

@@ -7,19 +7,19 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dr3d import table
 from dr3d.cli import report
-from dr3d.cli.reading import UNIT
-from dr3d.cli.verb import Flag, UsageError, Verb, read_pairs
+from dr3d.cli.reader_flags import UNIT
+from dr3d.cli.subcommand import Flag, UsageError, Verb, read_pairs
 from dr3d.error import Dr3dError
-from dr3d.search.relation import COMPARED
+from dr3d.evaluation.report import table
+from dr3d.registration.relation import COMPARED
 
 if TYPE_CHECKING:
   from collections.abc import Iterator
 
-  from dr3d.search.condition import Condition
-  from dr3d.search.database import Database
-  from dr3d.search.query import Answer
+  from dr3d.database.condition import Condition
+  from dr3d.database.writer import Database
+  from dr3d.search.match import Answer
 
 DOUBTS = {
   "rivals": "models of other labels are nearly as near",
@@ -68,7 +68,7 @@ def run(flags: Any, files: list[str]) -> int:
     raise UsageError(
       "query: --refine needs --db; a server does not lay parts upon each other."
     )
-  from dr3d.folder import to_text
+  from dr3d.data.folder import to_text
 
   rows: list[Any] = []
   if flags.server is not None:
@@ -96,7 +96,7 @@ def run(flags: Any, files: list[str]) -> int:
   if flags.csv:
     write_csv(entries)
   if rows:
-    from dr3d import sheet
+    from dr3d.evaluation.report import sheet
 
     sheet.save(sheet.draw_answers(rows, views=3), pathlib.Path(flags.pairs))
   return int(any("error" in entry for entry in entries))
@@ -114,9 +114,9 @@ def ask_database(
   """
   condition = make_condition(flags)
   refined = read_refined(flags.refine)
-  from dr3d.search.database import Database
-  from dr3d.search.reader import Reader
-  from dr3d.worker import WorkerError
+  from dr3d.database.file_reader import Reader
+  from dr3d.database.writer import Database
+  from dr3d.runtime.pool import WorkerError
 
   database = Database.open(flags.db)
   # The first files are read while jax and the pipeline are loaded.
@@ -190,7 +190,7 @@ def make_condition(flags: Any) -> "Condition":
   Raises:
     UsageError: a flag has no value that it can have.
   """
-  from dr3d.search.condition import TOLERANCE, Condition
+  from dr3d.database.condition import TOLERANCE, Condition
 
   same_size = None
   if flags.same_size is not None:
@@ -230,7 +230,7 @@ def draw_row(database: "Database", mesh: Any, file: str, answer: Any) -> Any:
   """A row of pictures: the query, and of each match the pair of views."""
   import numpy as np
 
-  from dr3d import sheet
+  from dr3d.evaluation.report import sheet
   from dr3d.mesh.packing import unpack_mesh
 
   pipeline: Any = sheet.whiten(database.pipeline)  # type: ignore[arg-type]

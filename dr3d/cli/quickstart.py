@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli.subcommand import Flag, Verb
 
 
 def run(flags: Any, files: list[str]) -> int:

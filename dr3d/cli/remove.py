@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli.subcommand import Flag, Verb
 
 
 def run(flags: Any, files: list[str]) -> int:
   """Takes the models out."""
-  from dr3d.search import catalogue
-  from dr3d.search.database import Database
+  from dr3d.database import catalogue
+  from dr3d.database.writer import Database
 
   database = Database.open(flags.db)
   database.remove(files)

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from dr3d.cli import report
-from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.cli.subcommand import Flag, UsageError, Verb
 
 FORMATS = (".jpeg", ".jpg", ".png", ".webp")
 
@@ -17,9 +17,9 @@ def run(flags: Any, files: list[str]) -> int:
       f"render: --out={flags.out} must end in one of {', '.join(FORMATS)};"
       " see dr3d render --help."
     )
-  from dr3d import sheet
+  from dr3d.evaluation.report import sheet
   from dr3d.mesh import load_mesh
-  from dr3d.pipeline import Pipeline
+  from dr3d.retrieval.pipeline import Pipeline
 
   if flags.pipeline:
     pipeline = report.load_pipeline(flags.pipeline)

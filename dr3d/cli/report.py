@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from dr3d.folder import ModelFile
-  from dr3d.pipeline import Pipeline
-  from dr3d.reading import Reading
-  from dr3d.search.intake import Failure
+  from dr3d.data.collection import Reading
+  from dr3d.data.folder import ModelFile
+  from dr3d.database.ingest import Failure
+  from dr3d.retrieval.pipeline import Pipeline
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def tell_failures(failures: "Sequence[Failure]", what: str) -> None:
 
 def read_models(files: "Sequence[ModelFile]", *, face_budget: int) -> "Reading":
   """Reads model files with a bar, and lists those that are left out."""
-  from dr3d.reading import read_models
+  from dr3d.data.collection import read_models
 
   with progress(len(files), "reading") as show:
     reading = read_models(files, face_budget=face_budget, progress=show)
@@ -101,7 +101,7 @@ def load_pipeline(directory: str | None) -> "Pipeline":
   Args:
     directory: None or "pretrained" for the one that ships with dr3d.
   """
-  from dr3d.pipeline import CONFIG_FILE, Pipeline
+  from dr3d.retrieval.pipeline import CONFIG_FILE, Pipeline
 
   if directory is None or directory == "pretrained":
     return Pipeline.load()

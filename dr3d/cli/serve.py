@@ -8,7 +8,7 @@ import signal
 import socket
 from typing import Any
 
-from dr3d.cli.verb import Flag, UsageError, Verb
+from dr3d.cli.subcommand import Flag, UsageError, Verb
 from dr3d.error import Dr3dError
 
 TOKEN = "DR3D_TOKEN"
@@ -25,10 +25,10 @@ def run(flags: Any, files: list[str]) -> int:
   check_address(flags.host, token=token, public=flags.public)
   import uvicorn
 
+  from dr3d.runtime.pool import Limits
   from dr3d.server.app import make_app
-  from dr3d.server.config import ServerConfig
   from dr3d.server.service import Service
-  from dr3d.worker import Limits
+  from dr3d.server.settings import ServerConfig
 
   listener = listen(flags.host, flags.port)
   config = ServerConfig(

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
-from dr3d.cli.verb import Flag, Verb
+from dr3d.cli.subcommand import Flag, Verb
 from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
-  from dr3d.pipeline import Pipeline
-  from dr3d.training.config import TrainConfig
+  from dr3d.retrieval.pipeline import Pipeline
+  from dr3d.retrieval.recipe import TrainConfig
 
 PARTS = ("viewpoint", "camera", "light", "material")
 
@@ -20,7 +20,7 @@ PARTS = ("viewpoint", "camera", "light", "material")
 def run(flags: Any, files: list[str]) -> int:
   """Trains, or goes on with an interrupted training."""
   del files
-  from dr3d.folder import find_models
+  from dr3d.data.folder import find_models
 
   models = find_models(flags.models, labels=flags.labels)
   init = report.load_pipeline(flags.init) if flags.init else None
@@ -29,7 +29,7 @@ def run(flags: Any, files: list[str]) -> int:
     config = _go_on(config, init)
   reading = report.read_models(models, face_budget=config.pipeline.face_budget)
 
-  from dr3d.training.train import train
+  from dr3d.retrieval.train import train
 
   begin = time.perf_counter()
   train(
@@ -60,7 +60,7 @@ def make_config(flags: Any) -> "TrainConfig":
   Raises:
     Dr3dError: flags that contradict each other.
   """
-  from dr3d.training.config import TrainConfig
+  from dr3d.retrieval.recipe import TrainConfig
 
   base = TrainConfig()
   replace = dataclasses.replace
@@ -98,7 +98,7 @@ def _go_on(config: "TrainConfig", init: "Pipeline") -> "TrainConfig":
   Raises:
     Dr3dError: a flag asks for what the pipeline has otherwise.
   """
-  from dr3d.training.config import TrainConfig
+  from dr3d.retrieval.recipe import TrainConfig
 
   usual, own = TrainConfig().pipeline, init.config
   for flag, asked, default, value in (

@@ -8,9 +8,9 @@ import functools
 
 import numpy as np
 
-from dr3d.mesh.scan import random_rotation
+from dr3d.camera.view import dodecahedron_views, view_directions
+from dr3d.data.scan import random_rotation
 from dr3d.mesh.surface import normalize
-from dr3d.view import dodecahedron_views, view_directions
 
 AXES = 10
 TURNS = 60

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dr3d.evaluation.trial import Outcome, Trial
-from dr3d.evaluation.voter import Replies
+from dr3d.evaluation.predictions import Replies
+from dr3d.evaluation.task import Outcome, Trial
 
 
 def accept(

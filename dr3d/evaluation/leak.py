@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.spatial
 
+from dr3d.data.folder import ModelFile
 from dr3d.error import Dr3dError
-from dr3d.evaluation.side import Side
-from dr3d.folder import ModelFile
+from dr3d.evaluation.model_set import Side
 from dr3d.mesh import load_mesh
 
 _NEAR = 1e-4  # of the radius: what file formats round away

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from dr3d.error import Dr3dError
-from dr3d.evaluation.likeness import Likeness, compare_vectors
+from dr3d.evaluation.similarity import Likeness, compare_vectors
 from dr3d.mesh import Mesh
 
 if TYPE_CHECKING:
-  from dr3d.pipeline import Pipeline
-  from dr3d.view import Views
+  from dr3d.camera.view import Views
+  from dr3d.retrieval.pipeline import Pipeline
 
 PIPELINE = "pipeline"  # that of the database
 UNTRAINED = "untrained"
@@ -80,7 +80,7 @@ def make_methods(
   Args:
     pipeline: of the database.
     names: of `NAMES`, or folders of other trained pipelines.
-    kind: how sets of vectors are compared; see `likeness.compare_vectors`.
+    kind: how sets of vectors are compared; see `similarity.compare_vectors`.
     views: views of a pipeline that count, spread best; all where None.
 
   Raises:
@@ -106,7 +106,7 @@ def make_methods(
 
 def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
   """That of the database, the same untrained, or one in a folder."""
-  from dr3d.pipeline import CONFIG_FILE, Pipeline  # brings jax
+  from dr3d.retrieval.pipeline import CONFIG_FILE, Pipeline  # brings jax
 
   if name == PIPELINE:
     return trained
@@ -133,7 +133,7 @@ def make_pipeline_method(
   Args:
     pipeline: makes the vectors.
     name: in the tables.
-    kind: how sets of vectors are compared; see `likeness.compare_vectors`.
+    kind: how sets of vectors are compared; see `similarity.compare_vectors`.
     chosen: int [N'], the views that count; all where None.
   """
 
@@ -180,7 +180,7 @@ def choose_views(views: "Views", count: int) -> np.ndarray:
   Raises:
     Dr3dError: there are fewer views.
   """
-  from dr3d.view import view_directions  # brings jax
+  from dr3d.camera.view import view_directions  # brings jax
 
   directions = np.asarray(view_directions(views.quaternion), np.float64)
   if not 0 < count <= len(directions):

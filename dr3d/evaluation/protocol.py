@@ -5,8 +5,8 @@ import hashlib
 
 import numpy as np
 
+from dr3d.data.scan import imitate_scan, random_rotation
 from dr3d.mesh import Mesh, make_mesh
-from dr3d.mesh.scan import imitate_scan, random_rotation
 
 ROTATIONS = ("none", "z", "so3")
 

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from dr3d.data.folder import ModelFile
 from dr3d.error import DatabaseError, Dr3dError
 from dr3d.evaluation import method as method_lib
-from dr3d.evaluation import side as side_lib
-from dr3d.evaluation.laying import Layer
+from dr3d.evaluation import model_set as side_lib
+from dr3d.evaluation.aligner import Layer
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import Method
+from dr3d.evaluation.model_set import Side
 from dr3d.evaluation.protocol import Protocol
-from dr3d.evaluation.side import Side
-from dr3d.evaluation.trial import SEARCHES, Outcome, Sink, Trial, run_trial
-from dr3d.folder import ModelFile
-from dr3d.search.relation import COMPARED
+from dr3d.evaluation.task import SEARCHES, Outcome, Sink, Trial, run_trial
+from dr3d.registration.relation import COMPARED
 from dr3d.search.vote import RELIABLE
 
 if TYPE_CHECKING:
-  from dr3d.pipeline import Pipeline
-  from dr3d.search.database import Database
-  from dr3d.search.intake import Failure
+  from dr3d.database.ingest import Failure
+  from dr3d.database.writer import Database
+  from dr3d.retrieval.pipeline import Pipeline
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, and all."""
@@ -36,13 +36,13 @@ class EvaluateConfig:
   Attributes:
     protocol: what is done to the queries.
     methods: of `method.NAMES`, or folders of other trained pipelines.
-    likeness: how sets of vectors are compared; see `likeness.KINDS`.
+    likeness: how sets of vectors are compared; see `similarity.KINDS`.
     compare: models that are laid upon each query, those that the pipeline
       finds most alike; see `search.closeness`.
     views: views of a pipeline that count, spread best; all where None.
     threshold: share of the accepted answers that are to be right; see
       `search.trust`.
-    searches: some of `trial.SEARCHES`.
+    searches: some of `task.SEARCHES`.
   """
 
   protocol: Protocol = dataclasses.field(default_factory=Protocol)

@@ -5,12 +5,12 @@ import pathlib
 
 import numpy as np
 
+from dr3d.geometry.sphere import enclosing_sphere
 from dr3d.mesh.decimation import decimate
 from dr3d.mesh.frame import principal_frame
-from dr3d.mesh.meshfile import read_geometry
+from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.normal import corner_normals
 from dr3d.mesh.repair import clean_geometry
-from dr3d.mesh.sphere import enclosing_sphere
 
 BUCKETS = (256, 1024, 4096, 16384, 65536)
 """Face counts that batches are padded to, so that jit compiles once each."""
@@ -60,7 +60,7 @@ def load_mesh(
   extent are those of the whole surface, before it was simplified.
 
   Args:
-    path: a file whose name ends as one of `meshfile.FORMATS`.
+    path: a file whose name ends as one of `reader.FORMATS`.
     face_budget: simplify to at most so many faces; None keeps all.
 
   Raises:

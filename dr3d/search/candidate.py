@@ -20,7 +20,7 @@ import dataclasses
 
 import numpy as np
 
-from dr3d.search.index import Index
+from dr3d.index.vector_index import Index
 
 KINDS = ("posed", "best")
 DECIMALS = 6  # of a score: rounding errors do not decide the order

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.alignment import AlignConfig, align
+from dr3d.camera.view import rotation_matrix
 from dr3d.mesh import Mesh
-from dr3d.mesh.comparison import find_pose, make_cloud
-from dr3d.search.query import Match
-from dr3d.view import rotation_matrix
+from dr3d.registration.image import AlignConfig, align
+from dr3d.registration.surface import find_pose, make_cloud
+from dr3d.search.match import Match
 
 DRAWN = 3  # matches that are drawn
 _EXACT = 1e-6  # difference or distance that is as good as none

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 import dr3d
 from dr3d.error import Dr3dError
 from dr3d.server import metric
-from dr3d.server.desk import Desk
-from dr3d.server.refusal import refuse
+from dr3d.server.context import Desk
+from dr3d.server.http_error import refuse
 from dr3d.server.route import change, model, query, status
 from dr3d.server.security import Guard
 from dr3d.server.service import Service

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.search.archive import Embedder
-from dr3d.server.refusal import RefusalError
+from dr3d.database.reader import Embedder
+from dr3d.server.http_error import RefusalError
 
 BATCH = 8  # meshes in a turn; the pipeline pads to as many
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from fastapi import Path, Query
 
-from dr3d.search.condition import Condition, split_pairs
-from dr3d.search.relation import COMPARED
-from dr3d.server.refusal import RefusalError
+from dr3d.database.condition import Condition, split_pairs
+from dr3d.registration.relation import COMPARED
+from dr3d.server.http_error import RefusalError
 from dr3d.server.service import Ask
 from dr3d.server.upload import FIELD
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from dr3d.search import catalogue, duplicate, query
+from dr3d.database import catalogue, duplicate
+from dr3d.search import match
 
 Extent = tuple[float, float, float]
 
@@ -243,7 +244,7 @@ def make_model(row: catalogue.Model) -> Model:
   )
 
 
-def make_answer(name: str, shape: Shape, answer: query.Answer) -> Answer:
+def make_answer(name: str, shape: Shape, answer: match.Answer) -> Answer:
   """The answer to a query."""
   matches = [
     Match(**_fields(match), url=make_url(match.model))

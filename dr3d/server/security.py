@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from dr3d.server.refusal import RefusalError
+from dr3d.server.http_error import RefusalError
 
 _SCRIPT = re.compile(
   rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE

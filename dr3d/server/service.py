@@ -8,30 +8,30 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from dr3d import folder
+from dr3d.data import folder
+from dr3d.database.condition import Condition
+from dr3d.database.reader import LoadPipeline
+from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
-from dr3d.mesh.comparison import Fit
-from dr3d.mesh.glb import write_glb
+from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search.archive import LoadPipeline
-from dr3d.search.condition import Condition
-from dr3d.search.database import Database
-from dr3d.search.relation import COMPARED
-from dr3d.server import picture, reading, schema
+from dr3d.registration.relation import COMPARED
+from dr3d.registration.surface import Fit
+from dr3d.runtime.pool import Pool, WorkerError
+from dr3d.server import preview, schema, upload_reader
 from dr3d.server.batch import Batcher
-from dr3d.server.config import ServerConfig
+from dr3d.server.duplicate_job import Twins
+from dr3d.server.http_error import RefusalError
 from dr3d.server.metric import Metrics
-from dr3d.server.refusal import RefusalError
+from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
-from dr3d.server.twin import Twins
-from dr3d.server.warmth import warm
+from dr3d.server.warmup import warm
 from dr3d.server.writer import SharedPipeline, Writer
-from dr3d.worker import Pool, WorkerError
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("dr3d.server")
-_TASKS = "dr3d.server.reading:run"
+_TASKS = "dr3d.server.upload_reader:run"
 _LOOK = 2.0  # seconds between looks for changes by other processes
 
 
@@ -91,7 +91,7 @@ class Service:
     self.batcher = Batcher(
       bound=2 * self.config.queue, watch=self.metrics.batch.observe
     )
-    self.album = picture.Album(self.batcher, patience=self.config.patience)
+    self.album = preview.Album(self.batcher, patience=self.config.patience)
     self._pool = Pool(
       _TASKS, limits=self.config.reading, count=self.config.readers
     )
@@ -277,13 +277,13 @@ class Service:
     return schema.make_answer(name, shape, answer)
 
   def _fit(self, mesh: Any, packed: Mapping[str, bytes]) -> dict[str, Fit]:
-    """As `overlay.fit_meshes`, in a child process; nothing where it fails."""
+    """As `verification.fit_meshes`, in a child; nothing where it fails."""
     fits = self._call("fit", mesh=mesh, packed=packed)
     return {} if isinstance(fits, WorkerError) else fits
 
   def _read(
     self, path: pathlib.Path, name: str, *, unit: str | None, viewer: bool
-  ) -> reading.Upload:
+  ) -> upload_reader.Upload:
     """Reads an uploaded file in a child process; messages call it `name`."""
     archive = self.state.archive
     with self.metrics.reading.time():
@@ -298,7 +298,7 @@ class Service:
     if isinstance(result, WorkerError):
       raise RefusalError(422, f"{name} {result}.")
     if isinstance(result, Dr3dError):
-      status = 413 if isinstance(result, reading.FaceLimitError) else 422
+      status = 413 if isinstance(result, upload_reader.FaceLimitError) else 422
       raise RefusalError(status, str(result).replace(str(path), name))
     return result
 

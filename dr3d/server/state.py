@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dr3d.database import catalogue
+from dr3d.database.reader import Archive, Embedder, LoadPipeline
 from dr3d.error import EmptyError
-from dr3d.search import catalogue
-from dr3d.search.archive import Archive, Embedder, LoadPipeline
-from dr3d.server.refusal import RefusalError
+from dr3d.server.http_error import RefusalError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from dr3d.mesh.meshfile import FORMATS
-from dr3d.server.refusal import RefusalError
+from dr3d.mesh.io.reader import FORMATS
+from dr3d.server.http_error import RefusalError
 
 FIELD = "file"
 
@@ -96,7 +96,7 @@ def recognize(path: pathlib.Path, name: str) -> str | None:
     name: that decides where formats have no mark, such as OBJ.
 
   Returns:
-    One of `meshfile.FORMATS`; None where it is none of them.
+    One of `reader.FORMATS`; None where it is none of them.
   """
   with path.open("rb") as file:
     head = file.read(_HEAD)

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dr3d.search.archive import Embedder
-from dr3d.search.catalogue import FILE
-from dr3d.search.database import Database
+from dr3d.database.catalogue import FILE
+from dr3d.database.reader import Embedder
+from dr3d.database.writer import Database
 from dr3d.server.batch import Batcher
-from dr3d.server.refusal import RefusalError
+from dr3d.server.http_error import RefusalError
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from dr3d.error import TrainingError
-from dr3d.staging import staged_file
+from dr3d.runtime.atomic import staged_file
 
 
 def claim(workdir: pathlib.Path, run: dict[str, Any]) -> None:

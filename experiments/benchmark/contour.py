@@ -11,10 +11,10 @@ import trimesh
 from scipy.ndimage import map_coordinates
 from scipy.spatial import ConvexHull
 
-from dr3d.camera import project_points
+from dr3d.camera.pose import project_points
+from dr3d.camera.view import make_views, sphere_views
 from dr3d.mesh import make_mesh
-from dr3d.render import RenderConfig, fit_budget, render, stack_meshes
-from dr3d.view import make_views, sphere_views
+from dr3d.render.triangle import RenderConfig, fit_budget, render, stack_meshes
 
 RAYS = 720
 STEP = 0.02  # pixels along a ray

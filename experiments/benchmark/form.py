@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d import raster
-from dr3d.device import share_devices
-from dr3d.raster.bin import SLOTS, TILE, tile_grid
-from dr3d.render import RenderConfig, fit_budget, render
+from dr3d.render import raster
+from dr3d.render.raster.bin import SLOTS, TILE, tile_grid
+from dr3d.render.triangle import RenderConfig, fit_budget, render
+from dr3d.runtime.device import share_devices
 from experiments.benchmark.scene import Scene
 
 Array = jax.Array

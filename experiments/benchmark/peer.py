@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.raster import CUTOFF
-from dr3d.render import RenderConfig
+from dr3d.render.raster import CUTOFF
+from dr3d.render.triangle import RenderConfig
 from experiments.benchmark.cost import time_calls
 from experiments.benchmark.row import Row
 from experiments.benchmark.scene import Scene

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import trimesh
 
-from dr3d.render import Triangles
-from dr3d.view import Views, make_views, rotation_matrix, sphere_views
+from dr3d.camera.view import Views, make_views, rotation_matrix, sphere_views
+from dr3d.render.triangle import Triangles
 
 Array = jax.Array
 

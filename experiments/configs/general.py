@@ -14,8 +14,8 @@ whole models, whose views are compared with the same views of other models.
 
 from ml_collections import ConfigDict
 
-from dr3d.config import to_values
-from dr3d.training.config import TrainConfig
+from dr3d.retrieval.recipe import TrainConfig
+from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:

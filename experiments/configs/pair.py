@@ -12,11 +12,11 @@ References:
 
 from ml_collections import ConfigDict
 
-from dr3d.config import to_values
-from dr3d.training.batch import BatchConfig
-from dr3d.training.config import TrainConfig
-from dr3d.training.state import OptimizerConfig
-from dr3d.training.step import LossConfig
+from dr3d.retrieval.batch import BatchConfig
+from dr3d.retrieval.recipe import TrainConfig
+from dr3d.retrieval.state import OptimizerConfig
+from dr3d.retrieval.step import LossConfig
+from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:

@@ -9,8 +9,8 @@ no warning of a collapse.
 
 from ml_collections import ConfigDict
 
-from dr3d.config import to_values
-from dr3d.training.config import TrainConfig
+from dr3d.retrieval.recipe import TrainConfig
+from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:

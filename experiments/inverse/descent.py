@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dr3d.raster import Budget, Usage
+from dr3d.render.raster import Budget, Usage
 
 Array = jax.Array
 Loss = Callable[[Any, Array | float, Budget], tuple[Array, Usage]]

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.distance import to_unit
-from dr3d.render import Triangles, render
-from dr3d.view import Light, make_views, random_views, take_views
+from dr3d.camera.view import Light, make_views, random_views, take_views
+from dr3d.geometry.norm import to_unit
+from dr3d.render.triangle import Triangles, render
 from experiments.inverse.descent import descend, draw_whole
 
 Array = jax.Array

@@ -6,8 +6,8 @@ from typing import Any
 
 import trimesh
 
+from dr3d.data.sample import unpack
 from dr3d.mesh import Mesh, load_mesh, make_mesh
-from dr3d.sample import unpack
 
 
 def make_bracket() -> Mesh:

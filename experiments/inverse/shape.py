@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import trimesh
 
-from dr3d.render import Triangles, render
-from dr3d.shade import flat_normals
-from dr3d.view import (
+from dr3d.camera.view import (
   make_views,
   random_views,
   rotation_matrix,
   sphere_views,
   take_views,
 )
+from dr3d.render.shading import flat_normals
+from dr3d.render.triangle import Triangles, render
 from experiments.inverse.descent import (
   descend,
   draw_whole,

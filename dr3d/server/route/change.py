@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from dr3d.server import schema
-from dr3d.server.desk import Desk
+from dr3d.server.context import Desk
 from dr3d.server.parameter import (
   UPLOAD,
   ModelPath,

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from dr3d.database.catalogue import Model
 from dr3d.error import EmptyError
-from dr3d.mesh.glb import write_glb
+from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.search.catalogue import Model
 from dr3d.server import schema
-from dr3d.server.desk import Desk
+from dr3d.server.context import Desk
+from dr3d.server.http_error import RefusalError
 from dr3d.server.parameter import (
   Labels,
   ModelPath,
@@ -21,7 +22,6 @@ from dr3d.server.parameter import (
   Where,
   read_pairs,
 )
-from dr3d.server.refusal import RefusalError
 
 _LOOKS, _WAIT = 50, 0.1  # for the end of a search, and seconds between them
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from dr3d.server import schema
-from dr3d.server.desk import Desk
+from dr3d.server.context import Desk
 from dr3d.server.parameter import UPLOAD, ModelPath, read_ask
 from dr3d.server.service import Ask
 

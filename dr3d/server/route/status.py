@@ -6,12 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 import dr3d
-from dr3d.mesh.meshfile import FORMATS
-from dr3d.search import catalogue
+from dr3d.database import catalogue
+from dr3d.mesh.io.reader import FORMATS
+from dr3d.mesh.unit import UNITS
 from dr3d.server import metric, schema
-from dr3d.server.desk import Desk
+from dr3d.server.context import Desk
 from dr3d.server.service import Service
-from dr3d.unit import UNITS
 
 _VALUES = 100  # of a key of the metadata that are told
 

@@ -1,0 +1,232 @@
+"""Cameras of OpenCV and of OpenGL, to and from views.
+
+Their conventions are in `dr3d.camera`. `N` views.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d.camera.pose import TOLERANCE, make_placed_views, refuse
+from dr3d.camera.projection import check_camera
+from dr3d.camera.view import Views, rotation_matrix
+
+Array = jax.Array
+
+_FLIP = np.array([1.0, -1, -1])  # y and z, between OpenCV's axes and a view's
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OpencvCamera:
+  """N cameras as OpenCV has them.
+
+  Attributes:
+    rotation: `[N, 3, 3]` R, of the object into x right, y down, z forward.
+    translation: `[N, 3]` t, radii of the object.
+    intrinsics: `[N, 3, 3]` K, pixels.
+  """
+
+  rotation: Array
+  translation: Array
+  intrinsics: Array
+
+
+def to_opencv(views: Views, *, size: int) -> OpencvCamera:
+  """The perspective cameras of views, framed by the sphere, for OpenCV.
+
+  Args:
+    views: N views.
+    size: height and width of a picture, pixels.
+  """
+  zero = jnp.zeros((views.count, 2), views.distance.dtype)
+  x, y = jnp.moveaxis(zero if views.offset is None else views.offset, -1, 0)
+  principal = zero if views.principal is None else views.principal
+  focal = size / 2 / jnp.tan(views.fov / 2)
+  one, none = jnp.ones_like(focal), jnp.zeros_like(focal)
+  middle = size / 2 - 0.5 + size * principal
+  rows = [
+    [focal, none, middle[:, 0]],
+    [none, focal, middle[:, 1]],
+    [none, none, one],
+  ]
+  flip = jnp.array(_FLIP, views.distance.dtype)
+  return OpencvCamera(
+    rotation=flip[:, None] * rotation_matrix(views.quaternion),
+    translation=jnp.stack([x, -y, views.distance], axis=-1),
+    intrinsics=_matrix(rows),
+  )
+
+
+def from_opencv(
+  rotation: Array | np.ndarray,
+  translation: Array | np.ndarray,
+  intrinsics: Array | np.ndarray,
+  *,
+  size: int,
+  colored: bool = True,
+) -> Views:
+  """Views that see as OpenCV's cameras do, with the lights of `make_views`.
+
+  Differentiable. Lenses do not distort.
+
+  Args:
+    rotation: `[N, 3, 3]` R; of Rodrigues' vectors make matrices first.
+    translation: `[N, 3]` t, in the unit in which the object is drawn.
+    intrinsics: `[N, 3, 3]` or `[3, 3]` K for pictures of `size × size` pixels.
+    size: height and width of the pictures, pixels.
+    colored: three coloured lights, or a white one.
+
+  Raises:
+    ValueError: the shapes do not fit, R is no rotation, pixels are not square
+      or skewed, or the origin of the object is not before a camera.
+  """
+  rotation, translation = jnp.asarray(rotation), jnp.asarray(translation)
+  if translation.ndim != 2 or translation.shape[-1] != 3:
+    raise ValueError(f"translation must be [N, 3], got {translation.shape}.")
+  n = len(translation)
+  intrinsics = jnp.asarray(intrinsics)
+  if rotation.shape != (n, 3, 3) or intrinsics.shape[-2:] != (3, 3):
+    raise ValueError(
+      f"rotation must be [{n}, 3, 3] and intrinsics [{n}, 3, 3] or [3, 3], got"
+      f" {rotation.shape} and {intrinsics.shape}."
+    )
+  k = jnp.broadcast_to(intrinsics, (n, 3, 3))
+  focal = k[:, 1, 1]
+  _check_pixels(k[:, 0, 0], focal, k[:, 0, 1])
+  flip = jnp.array(_FLIP, translation.dtype)
+  moved = translation * flip
+  middle = jnp.stack([k[:, 0, 2], k[:, 1, 2]], axis=-1)
+  return make_placed_views(
+    flip[:, None] * rotation,
+    translation[:, 2],
+    2 * jnp.arctan(size / 2 / focal),
+    colored=colored,
+    offset=moved[:, :2],
+    principal=(middle + 0.5) / size - 0.5,
+  )
+
+
+def to_opengl(
+  views: Views, *, near: float, far: float, camera: str = "perspective"
+) -> tuple[Array, Array]:
+  """The view and projection matrices of views framed by the sphere.
+
+  Args:
+    views: N views.
+    near: depth that becomes z = -1, radii.
+    far: depth that becomes z = 1.
+    camera: `"perspective"` or `"orthographic"`.
+
+  Returns:
+    `[N, 4, 4]` view and `[N, 4, 4]` projection.
+
+  Raises:
+    ValueError: the depths are not in order.
+  """
+  check_camera(camera)
+  is_flat = camera == "orthographic"
+  if not near < far or (not is_flat and not near > 0):
+    raise ValueError(
+      f"near must be less than far and positive, got {near} and {far}."
+    )
+  distance = views.distance
+  zero = jnp.zeros((views.count, 2), distance.dtype)
+  one, none = jnp.ones_like(distance), jnp.zeros_like(distance)
+  aside = zero if views.offset is None else views.offset
+  move = jnp.stack([aside[:, 0], aside[:, 1], -distance], axis=-1)
+  turn = rotation_matrix(views.quaternion)
+  view = jnp.concatenate([turn, move[..., None]], axis=-1)
+  last = _matrix([[none, none, none, one]])
+  view = jnp.concatenate([view, last], axis=-2)
+
+  x, y = jnp.moveaxis(
+    zero if views.principal is None else views.principal, 1, 0
+  )
+  scale = 1 / jnp.tan(views.fov / 2)
+  depth = far - near
+  if is_flat:
+    rows = [
+      [scale / distance, none, none, 2 * x],
+      [none, scale / distance, none, -2 * y],
+      [none, none, -2 / depth * one, -(far + near) / depth * one],
+      [none, none, none, one],
+    ]
+  else:
+    rows = [
+      [scale, none, -2 * x, none],
+      [none, scale, 2 * y, none],
+      [none, none, -(far + near) / depth * one, -2 * far * near / depth * one],
+      [none, none, -one, none],
+    ]
+  return view, _matrix(rows)
+
+
+def from_opengl(
+  view: Array | np.ndarray,
+  projection: Array | np.ndarray,
+  *,
+  camera: str = "perspective",
+  colored: bool = True,
+) -> Views:
+  """Views that see as OpenGL's matrices do, with the lights of `make_views`.
+
+  Differentiable. The near and the far plane are not kept: dr3d needs none.
+
+  Args:
+    view: `[N, 4, 4]` a rotation and a move.
+    projection: `[N, 4, 4]` or `[4, 4]` for a square picture, of the kind that
+      `camera` says.
+    camera: `"perspective"` or `"orthographic"`.
+    colored: three coloured lights, or a white one.
+
+  Raises:
+    ValueError: the shapes or the kind do not fit, the view turns by no
+      rotation, the picture is not square, or the origin of the object is not
+      before a camera.
+  """
+  check_camera(camera)
+  view, projection = jnp.asarray(view), jnp.asarray(projection)
+  n = len(view)
+  if view.shape != (n, 4, 4) or projection.shape[-2:] != (4, 4):
+    raise ValueError(
+      f"view must be [N, 4, 4] and projection [N, 4, 4] or [4, 4], got"
+      f" {view.shape} and {projection.shape}."
+    )
+  projection = jnp.broadcast_to(projection, (n, 4, 4))
+  is_flat = camera == "orthographic"
+  last = jnp.array([0, 0, 0, 1.0] if is_flat else [0, 0, -1.0, 0])
+  refuse(
+    jnp.any(jnp.abs(projection[:, 3] - last) > TOLERANCE),
+    f"the projection's last row must be {last.tolist()} for {camera}",
+  )
+  scale = projection[:, 1, 1]
+  _check_pixels(projection[:, 0, 0], scale, projection[:, 0, 1])
+  distance = -view[:, 2, 3]
+  column = 3 if is_flat else 2
+  sign = jnp.array([0.5, -0.5] if is_flat else [-0.5, 0.5])
+  if is_flat:
+    scale = scale * distance
+  return make_placed_views(
+    view[:, :3, :3],
+    distance,
+    2 * jnp.arctan(1 / scale),
+    colored=colored,
+    offset=view[:, :2, 3],
+    principal=projection[:, :2, column] * sign.astype(projection.dtype),
+  )
+
+
+def _matrix(rows: list[list[Array]]) -> Array:
+  return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _check_pixels(x: Array, y: Array, skew: Array) -> None:
+  refuse(
+    (jnp.abs(x - y) > TOLERANCE * jnp.abs(y)) | (y <= 0),
+    "pixels must be square: the scales of x and y must be positive and equal,"
+    f" got {x} and {y}",
+  )
+  refuse(jnp.abs(skew) > TOLERANCE * jnp.abs(y), f"skew must be 0, got {skew}")

@@ -1,0 +1,1 @@
+"""Folders of models, labels, simulated scans and the sample parts."""

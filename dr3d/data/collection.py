@@ -1,0 +1,70 @@
+"""Reads many model files and keeps the reasons of those that fail."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from dr3d.data.folder import ModelFile
+from dr3d.database.ingest import Failure
+from dr3d.error import Dr3dError
+from dr3d.mesh import Mesh, load_mesh
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+  """What could be read.
+
+  Attributes:
+    meshes: of the files that could be read.
+    files: those files, in the same order.
+    failures: the other files and why they failed.
+  """
+
+  meshes: tuple[Mesh, ...]
+  files: tuple[ModelFile, ...]
+  failures: tuple[Failure, ...]
+
+  @property
+  def labels(self) -> tuple[str, ...]:
+    """The label of each mesh, empty for none."""
+    return tuple(file.label for file in self.files)
+
+
+def read_models(
+  files: Sequence[ModelFile],
+  *,
+  face_budget: int | None = None,
+  load: Callable[[ModelFile], Mesh] | None = None,
+  progress: Callable[[int, int], None] | None = None,
+) -> Reading:
+  """Reads model files, those that cannot become a mesh left out.
+
+  Args:
+    files: from `folder.find_models`.
+    face_budget: at most so many faces a mesh.
+    load: makes a mesh of a file, otherwise than as it is filed.
+    progress: called after each file with the files done and all files.
+
+  Returns:
+    The meshes, in the order of the files.
+
+  Raises:
+    Dr3dError: no file could be read.
+  """
+  meshes, read, failures = [], [], []
+  for done, file in enumerate(files, start=1):
+    try:
+      if load is None:
+        mesh = load_mesh(file.path, face_budget=face_budget)
+      else:
+        mesh = load(file)
+      meshes.append(mesh)
+      read.append(file)
+    except Dr3dError as error:
+      reason = str(error).replace(str(file.path), file.name)
+      failures.append(Failure(file.name, reason))
+    if progress is not None:
+      progress(done, len(files))
+  if not meshes:
+    reason = f"; the first: {failures[0].reason}" if failures else "."
+    raise Dr3dError(f"none of {len(files)} models can be read{reason}")
+  return Reading(tuple(meshes), tuple(read), tuple(failures))

@@ -1,0 +1,259 @@
+"""A folder of mesh files becomes a list of labelled models."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import posixpath
+import stat
+import urllib.parse
+from collections.abc import Iterator, Mapping
+
+from dr3d.error import Dr3dError, LabelError
+from dr3d.mesh.io.reader import FORMATS
+
+_COLUMNS = ("file", "class")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+  """A mesh file that stands for a model.
+
+  Attributes:
+    path: where the file is.
+    name: its path relative to the folder, with forward slashes.
+    label: what the model is; empty where that is not known.
+    metadata: what else a table of labels says of it, text by column; None
+      where there is no such table.
+  """
+
+  path: pathlib.Path
+  name: str
+  label: str
+  metadata: Mapping[str, str] | None = None
+
+
+def find_models(
+  directory: str | os.PathLike[str],
+  *,
+  labels: str | os.PathLike[str] | None = None,
+) -> list[ModelFile]:
+  """Lists the mesh files of a folder and its subfolders.
+
+  Files and folders whose name begins with a dot are skipped. Links to folders
+  are followed, each folder is entered once, and its own path goes before that
+  of a link to it.
+
+  Args:
+    directory: the folder.
+    labels: a CSV file in UTF-8 with a header and at least the columns `file`
+      (path relative to the folder, with forward slashes) and `class`; other
+      columns become metadata. Files
+      that it does not list have no label. Without it, a file's label is the
+      name of the folder that it is in; files in `directory` itself have none.
+
+  Returns:
+    At least one model, sorted by name.
+
+  Raises:
+    Dr3dError: the folder is missing, cannot be read, or holds no mesh file.
+    LabelError: the table cannot be read, lacks a column, lists a file that is
+      no mesh file of the folder, or lists one twice with different classes.
+  """
+  root = pathlib.Path(directory)
+  if not root.is_dir():
+    what = "is not a folder" if root.exists() else "does not exist"
+    raise Dr3dError(f"{root} {what}: name a folder of mesh files.")
+  paths = {
+    to_text(path.relative_to(root).as_posix()): path
+    for path in _walk(root)
+    if path.suffix.lower().lstrip(".") in FORMATS
+  }
+  if not paths:
+    known = ", ".join(f".{name}" for name in FORMATS)
+    raise Dr3dError(f"{root} holds no mesh file ({known}).")
+  metadata: dict[str, dict[str, str]] | None = None
+  if labels is None:
+    table = {
+      name: to_text(path.parent.name)
+      for name, path in paths.items()
+      if path.parent != root
+    }
+  else:
+    table = read_labels(labels)
+    _check_listed(table, paths, root, pathlib.Path(labels))
+    metadata = {row.name: row.rest for row in _read_rows(pathlib.Path(labels))}
+  return [
+    ModelFile(
+      paths[name],
+      name,
+      table.get(name, ""),
+      None if metadata is None else metadata.get(name, {}),
+    )
+    for name in sorted(paths)
+  ]
+
+
+def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
+  """Reads a table of labels.
+
+  Args:
+    path: a CSV file as `find_models` describes it.
+
+  Returns:
+    The class of each file, in the order of the table.
+
+  Raises:
+    LabelError: the table cannot be read, lacks a column or contradicts itself.
+  """
+  table: dict[str, str] = {}
+  lines: dict[str, int] = {}
+  for row in _read_rows(pathlib.Path(path)):
+    if table.get(row.name, row.label) != row.label:
+      raise LabelError(
+        f"{path}, line {row.line}: {row.name!r} has the class {row.label!r}, "
+        f"but line {lines[row.name]} says {table[row.name]!r}."
+      )
+    table[row.name] = row.label
+    lines.setdefault(row.name, row.line)
+  return table
+
+
+def hash_file(path: pathlib.Path) -> str:
+  """SHA-256 of a model file in hexadecimal digits.
+
+  The files that a glTF file keeps its geometry in count as part of it.
+
+  Raises:
+    OSError: the file cannot be read.
+  """
+  with path.open("rb") as file:
+    digest = hashlib.file_digest(file, "sha256")
+  if path.suffix.lower() == ".gltf":
+    for buffer in _gltf_buffers(path):
+      with buffer.open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+  return digest.hexdigest()
+
+
+def to_text(name: str) -> str:
+  r"""A file name that can be stored: bytes that are no UTF-8 as \xFF."""
+  return name.encode("utf-8", "surrogateescape").decode(
+    "utf-8", "backslashreplace"
+  )
+
+
+def _walk(root: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields the files below a folder, those behind linked folders last."""
+  seen: set[tuple[int, int]] = set()
+  waiting = [root]
+  while waiting:
+    links: list[pathlib.Path] = []
+    for start in waiting:
+      for folder, folders, files in os.walk(start, onerror=_refuse):
+        here = pathlib.Path(folder)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+          folders.clear()
+          continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        links.extend(
+          here / name for name in folders if (here / name).is_symlink()
+        )
+        for name in files:
+          if name[0] != "." and _is_file(here / name):
+            yield here / name
+    waiting = sorted(links)
+
+
+def _refuse(error: OSError) -> None:
+  raise Dr3dError(
+    f"{error.filename} cannot be read ({error.strerror})."
+  ) from error
+
+
+def _is_file(path: pathlib.Path) -> bool:
+  """False for pipes and devices; true for what fails only when it is read."""
+  try:
+    return stat.S_ISREG(path.stat().st_mode)
+  except OSError:
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A row of a table of labels: where it stands, file, class, the rest."""
+
+  line: int
+  name: str
+  label: str
+  rest: dict[str, str]
+
+
+def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
+  """Yields the rows of a table of labels."""
+  try:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+      reader = csv.reader(file, strict=True)
+      header = [column.strip().lower() for column in next(reader, [])]
+      missing = [column for column in _COLUMNS if column not in header]
+      if missing:
+        raise LabelError(
+          f"{path} must have the columns file and class in its first line; "
+          f"it lacks {' and '.join(missing)}."
+        )
+      places = [header.index(column) for column in _COLUMNS]
+      for row in reader:
+        if not any(cell.strip() for cell in row):
+          continue
+        if len(row) <= max(places) or not row[places[0]].strip():
+          raise LabelError(
+            f"{path}, line {reader.line_num}: the row lacks file or class."
+          )
+        name, label = (row[place].strip() for place in places)
+        rest = {
+          column: cell.strip()
+          for column, cell in zip(header, row, strict=False)
+          if column not in _COLUMNS and column and cell.strip()
+        }
+        yield _Row(reader.line_num, posixpath.normpath(name), label, rest)
+  except OSError as error:
+    raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
+  except (csv.Error, UnicodeDecodeError) as error:
+    raise LabelError(f"{path} is no CSV file in UTF-8 ({error}).") from error
+
+
+def _check_listed(
+  table: dict[str, str],
+  paths: dict[str, pathlib.Path],
+  root: pathlib.Path,
+  labels: pathlib.Path,
+) -> None:
+  """Makes sure that every file of the table is one of the folder."""
+  if table.keys() <= paths.keys():
+    return
+  row = next(row for row in _read_rows(labels) if row.name not in paths)
+  reason = (
+    "is not among the mesh files of"
+    if (root / row.name).exists()
+    else "does not exist in"
+  )
+  raise LabelError(f"{labels}, line {row.line}: {row.name!r} {reason} {root}.")
+
+
+def _gltf_buffers(path: pathlib.Path) -> list[pathlib.Path]:
+  """The files beside a glTF file that hold its vertices and faces."""
+  try:
+    buffers = json.loads(path.read_bytes())["buffers"]
+    uris = [buffer.get("uri", "data:") for buffer in buffers]
+    files = [
+      path.parent / urllib.parse.unquote(uri)
+      for uri in uris
+      if not uri.startswith("data:")
+    ]
+    return [file for file in files if file.is_file()]
+  except (ValueError, LookupError, TypeError, AttributeError):
+    return []  # damaged: the mesh loader says why

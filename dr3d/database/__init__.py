@@ -1,0 +1,1 @@
+"""Models that can be searched, in a directory: reading, writing, ingesting."""

@@ -1,0 +1,496 @@
+"""A directory of models that can be searched: catalogue, pipeline, index.
+
+    DIR/catalogue.sqlite   models, labels, states: the one truth
+    DIR/vectors-G.f32      vectors, each where its row of the catalogue says
+    DIR/pipeline/          what made the vectors and embeds the queries
+    DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
+    DIR/writer.lock        one writer at a time
+    DIR/files/, DIR/inbox/ files that it keeps a copy of; see `deposit`
+
+The directory needs nothing outside of it, so it can be moved or copied.
+Whatever moment a writer is killed at, the same command completes the work.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dr3d.data import folder
+from dr3d.database import catalogue, ingest, journal, sqlite_file
+from dr3d.database import reader as reader_lib
+from dr3d.database.file_reader import Reader
+from dr3d.database.processed_model import ASSUMED, Specimen
+from dr3d.database.reader import Archive, Embedder, LoadPipeline
+from dr3d.database.snapshot import keep_index, keep_trust
+from dr3d.error import DatabaseError
+from dr3d.index import scann_file
+from dr3d.index import vector_index as index_lib
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.mesh.unit import UNITS
+
+_BATCH = 16  # models embedded anew at a time
+
+
+class Database(Archive):
+  """Models that can be searched, added and removed, in a directory.
+
+  An object answers from the state that it read at its first query, or after
+  its own last update; `refresh` makes it read again.
+  """
+
+  @classmethod
+  def create(
+    cls,
+    directory: str | os.PathLike[str],
+    pipeline: Embedder | None = None,
+    *,
+    load_pipeline: LoadPipeline | None = None,
+    exact_below: int = index_lib.EXACT_BELOW,
+  ) -> "Database":
+    """Makes a database, completes a half-made one, or opens one that exists.
+
+    Args:
+      directory: where it is to be; made if it does not exist.
+      pipeline: copied into the directory; it makes all vectors of this
+        database. None opens a database with the pipeline that it has.
+      load_pipeline: see `open`.
+      exact_below: see `open`.
+
+    Raises:
+      DatabaseError: the database has another pipeline, the directory holds
+        other things, it cannot be written, or there is neither a database nor
+        a pipeline to make one with.
+    """
+    directory = pathlib.Path(directory)
+    if not catalogue.is_complete(directory):
+      if pipeline is None:
+        raise DatabaseError(
+          f"{directory} holds no database yet: name the pipeline to make one "
+          "with."
+        )
+      _make(directory, pipeline)
+    database = cls(
+      directory, load_pipeline=load_pipeline, exact_below=exact_below
+    )
+    if pipeline is not None:
+      if pipeline.fingerprint != database.fingerprint:
+        raise DatabaseError(
+          f"{directory} was made with another pipeline, whose vectors do not "
+          "compare: index into a new directory, or name no pipeline to go on "
+          "with the one it has."
+        )
+      database.pipeline = pipeline
+    return database
+
+  def update(
+    self,
+    models: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    unit: str | None = None,
+    load: Callable[[pathlib.Path], Any] | None = None,
+    reader: Reader | None = None,
+    progress: ingest.Progress | None = None,
+  ) -> ingest.Report:
+    """Brings the database to the state of a folder of models.
+
+    Files that are new or have changed since are embedded; a file that cannot
+    be is recorded with the reason. Models whose file has disappeared are kept
+    but not searched, until the file comes back. Files that were added by
+    themselves stay as they are.
+
+    Args:
+      models: the folder; names of models are relative to it.
+      labels: a CSV file; see `folder.find_models`.
+      unit: of files that do not say, one of `mesh.unit.UNITS`; where None that
+        of the last time, at first millimetres.
+      load: path → Mesh, called in this process instead of the reader.
+      reader: how files are read.
+      progress: called after each file with the files done, all files, and
+        those that failed.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      Dr3dError: the folder or the table of labels cannot be used.
+      DatabaseError: another process writes, or the disk does not take it.
+    """
+    return self._take_in(
+      folder.find_models(models, labels=labels),
+      {reader_lib.MODELS: folder.to_text(os.path.abspath(models))},
+      unit=unit,
+      reader=reader or Reader(load=load),
+      source=catalogue.FOLDER,
+      progress=progress,
+    )
+
+  def add(
+    self,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    label: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    reader: Reader | None = None,
+    progress: ingest.Progress | None = None,
+  ) -> ingest.Report:
+    """Adds model files, or brings models of the same names up to date.
+
+    A file in the folder of models has the name that `update` gives it; another
+    one is called as its path is written.
+
+    Args:
+      paths: the files.
+      label: of all of them; where None, models keep the label they have.
+      metadata: text by name, added to what is known of each model.
+      unit: see `update`.
+      reader: see `update`.
+      progress: see `update`.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      DatabaseError: a file does not exist, another process writes, or the disk
+        does not take it.
+    """
+    known = {model.name: model for model in self.models()}
+    files = {}
+    for path in map(pathlib.Path, paths):
+      if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise DatabaseError(f"{path} {what}: nothing is added.")
+      name = self._name(path)
+      before = known.get(name)
+      files[name] = folder.ModelFile(
+        path,
+        name,
+        (before.label if before else "") if label is None else label,
+        {**(before.metadata if before else {}), **(metadata or {})},
+      )
+    return self._take_in(
+      list(files.values()),
+      {},
+      unit=unit,
+      reader=reader or Reader(),
+      source=catalogue.ADDED,
+      progress=progress,
+    )
+
+  def store(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    label: str = "",
+    metadata: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    specimen: Specimen | None = None,
+    reader: Reader | None = None,
+  ) -> ingest.Report:
+    """Adds a model whose file the database keeps a copy of.
+
+    Once file and name are on the disk the model is accepted: if the process
+    ends before it is indexed, `settle` completes the work.
+
+    Args:
+      path: the file; its ending tells the format.
+      name: what the model is called.
+      label: of the model.
+      metadata: of the model, text by name.
+      unit: see `update`.
+      specimen: what the file holds, where it was read before.
+      reader: see `update`.
+
+    Returns:
+      What has been done.
+
+    Raises:
+      DatabaseError: another process writes, or the disk does not take it.
+    """
+    unit = self._check_unit(unit)
+    with sqlite_file.writer_lock(self.directory):
+      try:
+        note = journal.accept(
+          self.directory,
+          pathlib.Path(path),
+          name=name,
+          label=label,
+          metadata=metadata or {},
+          unit=unit,
+        )
+      except OSError as error:
+        raise DatabaseError(
+          f"{name} cannot be stored ({error.strerror}): it is not accepted."
+        ) from error
+      if specimen is not None:
+        known = specimen  # what the type checker sees in the next line
+        reader = Reader(files=lambda paths: (known for _ in paths))
+      return self._take_note(note, reader or Reader(jobs=1))
+
+  def settle(self, *, reader: Reader | None = None) -> int:
+    """Takes in what was accepted by a process that ended before it did.
+
+    Returns:
+      How many models there were.
+
+    Raises:
+      DatabaseError: another process writes, or the disk does not take it.
+    """
+    if not journal.read_notes(self.directory):
+      return 0
+    with sqlite_file.writer_lock(self.directory):
+      notes = journal.read_notes(self.directory)
+      for note in notes:
+        self._take_note(note, reader or Reader(jobs=1))
+      self._sweep()
+    return len(notes)
+
+  def label(self, name: str, label: str) -> None:
+    """Gives a model another label.
+
+    `update` gives a model of its folder the label that the folder says.
+
+    Raises:
+      DatabaseError: there is no model of this name, or another process writes.
+    """
+    with sqlite_file.writer_lock(self.directory):
+      if name not in {model.name for model in self.models()}:
+        raise DatabaseError(f"{self.directory} has no model {name!r}.")
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.write_label(connection, name, label)
+      self.refresh()
+      self._keep_derived()
+
+  def remove(self, names: Collection[str]) -> None:
+    """Takes models out, with their vectors and pictures, all or none.
+
+    A model whose file stays in the folder of models comes back with the next
+    `update`.
+
+    Raises:
+      DatabaseError: there is no model of such a name, or another process
+        writes.
+    """
+    with sqlite_file.writer_lock(self.directory):
+      known = {model.name for model in self.models()}
+      for name in names:
+        if name not in known:
+          raise DatabaseError(f"{self.directory} has no model {name!r}.")
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.delete_models(connection, names)
+      self._sweep()
+      self.refresh()
+      self._keep_derived()
+
+  def rebuild(
+    self,
+    pipeline: Embedder | None = None,
+    *,
+    progress: ingest.Progress | None = None,
+  ) -> int:
+    """Checks the catalogue and makes anew whatever is derived from it.
+
+    Args:
+      pipeline: takes the place of the one that the database has. Models that
+        were simplified to as many faces as it wants are embedded anew at
+        once, and so are those whose files the database keeps; the others
+        stay outdated until `update` reads their files.
+      progress: see `update`.
+
+    Returns:
+      How many models were embedded anew.
+
+    Raises:
+      DatabaseError: the directory is damaged, or another process writes.
+    """
+    with sqlite_file.writer_lock(self.directory):
+      with catalogue.open_catalogue(self.directory) as connection:
+        catalogue.compact(connection)
+      if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._change_pipeline(pipeline)
+      count = self._embed_outdated(progress) + self._read_kept()
+      scann_file.remove_indices(self.directory)
+      self.refresh()
+      self._keep_derived()
+    return count
+
+  def _take_in(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: dict[str, str],
+    *,
+    unit: str | None,
+    reader: Reader,
+    source: str,
+    progress: ingest.Progress | None,
+  ) -> ingest.Report:
+    """Writes what is new or changed, and sees to the index."""
+    unit = self._check_unit(unit)
+    with sqlite_file.writer_lock(self.directory):
+      return self._write(
+        files,
+        {**settings, reader_lib.UNIT: unit},
+        unit=unit,
+        reader=reader,
+        source=source,
+        progress=progress,
+      )
+
+  def _take_note(self, note: journal.Note, reader: Reader) -> ingest.Report:
+    """Takes in what was accepted; the caller holds the writer's lock."""
+    report = self._write(
+      [note.to_model_file(self.directory)],
+      {},
+      unit=note.unit,
+      reader=reader,
+      source=catalogue.ADDED,
+    )
+    journal.settle(self.directory, note)
+    return report
+
+  def _write(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: dict[str, str],
+    *,
+    unit: str,
+    reader: Reader,
+    source: str,
+    progress: ingest.Progress | None = None,
+  ) -> ingest.Report:
+    """Takes files in; the caller holds the writer's lock."""
+    self._read_settings()
+    with catalogue.open_catalogue(self.directory) as connection:
+      for name, value in settings.items():
+        catalogue.write_setting(connection, name, value)
+      report = ingest.take_in(
+        connection,
+        files,
+        embed=lambda meshes: self.pipeline.embed(meshes),
+        fingerprint=self.fingerprint,
+        read=lambda paths: reader.read(
+          paths, face_budget=self.face_budget, unit=unit
+        ),
+        unit=unit,
+        source=source,
+        progress=progress,
+      )
+    self.refresh()
+    self._keep_derived()
+    return report
+
+  def _check_unit(self, unit: str | None) -> str:
+    unit = unit or self.unit
+    if unit not in UNITS:
+      raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
+    return unit
+
+  def _sweep(self) -> None:
+    """Removes kept files of models that are gone."""
+    journal.sweep(self.directory, {model.hash for model in self.models()})
+
+  def _name(self, path: pathlib.Path) -> str:
+    """What a file that is added is called."""
+    root = pathlib.Path(self.settings.get(reader_lib.MODELS, os.devnull))
+    whole = pathlib.Path(os.path.abspath(path))
+    if whole.is_relative_to(root):
+      return folder.to_text(whole.relative_to(root).as_posix())
+    return folder.to_text(pathlib.Path(os.path.normpath(path)).as_posix())
+
+  def _change_pipeline(self, pipeline: Embedder) -> None:
+    """Puts another pipeline in the place of the present one."""
+    before = self.settings.get(reader_lib.PLACE, reader_lib.PIPELINE)
+    place = f"{reader_lib.PIPELINE}-{pipeline.fingerprint}"
+    pipeline.save(self.directory / place)
+    same = pipeline.face_budget == self.face_budget
+    with catalogue.open_catalogue(self.directory) as connection:
+      catalogue.change_pipeline(
+        connection,
+        {**_describe(pipeline), reader_lib.PLACE: place},
+        keep_shapes=same,
+      )
+    shutil.rmtree(self.directory / before, ignore_errors=True)
+    self._read_settings()
+    self.pipeline = pipeline
+
+  def _embed_outdated(self, progress: ingest.Progress | None) -> int:
+    """Embeds outdated models whose mesh is stored."""
+    outdated = [
+      model.name for model in self.models() if model.state == catalogue.OUTDATED
+    ]
+    count = 0
+    with catalogue.open_catalogue(self.directory) as connection:
+      for start in range(0, len(outdated), _BATCH):
+        shapes = catalogue.read_shapes(
+          connection, outdated[start : start + _BATCH]
+        )
+        if shapes:
+          meshes = [unpack_mesh(shape.mesh) for shape in shapes.values()]
+          features = np.asarray(self.pipeline.embed(meshes), np.float32)
+          catalogue.write_vectors(
+            connection,
+            dict(zip(shapes, features, strict=True)),
+            fingerprint=self.fingerprint,
+          )
+          count += len(shapes)
+        if progress is not None:
+          done = min(start + _BATCH, len(outdated))
+          progress(done, len(outdated), done - count)
+    return count
+
+  def _read_kept(self) -> int:
+    """Reads the kept files of outdated models; returns how many."""
+    units: dict[str, list[folder.ModelFile]] = {}
+    for model in self.models():
+      path = journal.find_file(self.directory, model.hash)
+      if model.state == catalogue.OUTDATED and path is not None:
+        file = folder.ModelFile(path, model.name, model.label, model.metadata)
+        unit = model.unit.removesuffix(ASSUMED)
+        units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
+    for unit, files in units.items():
+      self._write(
+        files, {}, unit=unit, reader=Reader(jobs=1), source=catalogue.ADDED
+      )
+    return sum(map(len, units.values()))
+
+  def _keep_derived(self) -> None:
+    """Sees to the index of what is searched now, and to its trust."""
+    if self.count_states()[catalogue.INDEXED]:
+      self.snapshot = keep_index(
+        self.snapshot, self.directory, exact_below=self._exact_below
+      )
+      keep_trust(self.snapshot, self.directory)
+
+
+def _describe(pipeline: Embedder) -> dict[str, str]:
+  """Settings that tell of a pipeline."""
+  return {
+    reader_lib.PIPELINE: pipeline.fingerprint,
+    reader_lib.BUDGET: json.dumps(pipeline.face_budget),
+  }
+
+
+def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
+  """Makes a database; one is there from the moment the catalogue is."""
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()) and not sqlite_file.has_lock(directory):
+      raise DatabaseError(
+        f"{directory} holds other files but no database: name a new directory."
+      )
+    with sqlite_file.writer_lock(directory):
+      if catalogue.is_complete(directory):
+        return
+      pipeline.save(directory / reader_lib.PIPELINE)
+      catalogue.create_catalogue(directory, _describe(pipeline))
+  except OSError as error:
+    raise DatabaseError(
+      f"{directory} cannot be written ({error.strerror})."
+    ) from error

@@ -1,0 +1,212 @@
+"""The two sides of an evaluation: what is asked, and among what."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dr3d.data.collection import read_models
+from dr3d.data.folder import ModelFile, hash_file
+from dr3d.database import catalogue
+from dr3d.error import MeshError
+from dr3d.evaluation.protocol import Protocol, make_query
+from dr3d.mesh import Mesh, load_mesh
+from dr3d.mesh.io.reader import read_geometry
+from dr3d.mesh.packing import pack_mesh
+
+if TYPE_CHECKING:
+  from dr3d.database.ingest import Failure
+  from dr3d.database.writer import Database
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Side:
+  """Models of one side.
+
+  Attributes:
+    files: B models, ascending by name.
+    hashes: SHA-256 of their files; empty where that is not known.
+    meshes: the models, or None where they were not read.
+    features: float32 [B, N, D] vectors of the database's pipeline, or None.
+    proportions: float64 [B, 3], extents in radii of the enclosing sphere, of
+      the models as they are filed; NaN or None where that is not known.
+    packed: the models as the database keeps them, see `packing.pack_mesh`;
+      empty or None where it does not.
+  """
+
+  files: tuple[ModelFile, ...]
+  hashes: tuple[str, ...]
+  meshes: tuple[Mesh, ...] | None = None
+  features: np.ndarray | None = None
+  proportions: np.ndarray | None = None
+  packed: tuple[bytes, ...] | None = None
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """The names of the models."""
+    return tuple(file.name for file in self.files)
+
+  @property
+  def labels(self) -> tuple[str, ...]:
+    """The labels of the models, empty for none."""
+    return tuple(file.label for file in self.files)
+
+  def take(self, chosen: Sequence[int]) -> "Side":
+    """Some of the models."""
+    chosen = list(chosen)
+    features, proportions = (
+      None if array is None else array[chosen]
+      for array in (self.features, self.proportions)
+    )
+    return Side(
+      tuple(self.files[i] for i in chosen),
+      tuple(self.hashes[i] for i in chosen),
+      None if self.meshes is None else tuple(self.meshes[i] for i in chosen),
+      features,
+      proportions,
+      None if self.packed is None else tuple(self.packed[i] for i in chosen),
+    )
+
+  def has_shape(self, place: int) -> bool:
+    """Whether the mesh of a model is known."""
+    return self.meshes is not None or bool(self.packed and self.packed[place])
+
+  def pack(self, place: int) -> bytes:
+    """A model whose mesh is known; see `packing.pack_mesh`.
+
+    Raises:
+      ValueError: it is not known.
+    """
+    if self.meshes is not None:
+      return pack_mesh(self.meshes[place])
+    if not self.packed or not self.packed[place]:
+      raise ValueError(f"the mesh of {self.names[place]} is not known.")
+    return self.packed[place]
+
+  def drop(self, names: Collection[str]) -> "Side":
+    """All but the models of these names."""
+    return self.take(
+      [i for i, name in enumerate(self.names) if name not in names]
+    )
+
+
+def find_folder(database: "Database") -> pathlib.Path:
+  """The folder of models that was indexed last, as it was named then."""
+  with catalogue.open_catalogue(database.directory) as connection:
+    settings = catalogue.read_settings(connection)
+  return pathlib.Path(settings.get("models", "."))
+
+
+def list_database(
+  database: "Database",
+  *,
+  folder: pathlib.Path,
+  labels: Mapping[str, str] | None = None,
+) -> Side:
+  """Lists the indexed models of a database, with their vectors.
+
+  Args:
+    database: holds at least one indexed model.
+    folder: of the files.
+    labels: by name, instead of those of the database; models that it lacks
+      have none.
+
+  Raises:
+    DatabaseError: the database cannot be read or holds no indexed model.
+  """
+  gallery = database.gallery
+  with catalogue.open_catalogue(database.directory) as connection:
+    rows = {row.name: row for row in catalogue.read_models(connection)}
+    shapes = catalogue.read_shapes(connection, gallery.names)
+  if labels is None:
+    labels = dict(zip(gallery.names, gallery.labels, strict=True))
+  files = [
+    ModelFile(folder / name, name, labels.get(name, ""))
+    for name in gallery.names
+  ]
+  proportions = [
+    np.array(row.extent or np.nan) / (row.radius or np.nan) * np.ones(3)
+    for row in map(rows.__getitem__, gallery.names)
+  ]
+  return Side(
+    tuple(files),
+    tuple(rows[name].hash for name in gallery.names),
+    features=gallery.features,
+    proportions=np.stack(proportions),
+    packed=tuple(
+      shapes[name].mesh if name in shapes else b"" for name in gallery.names
+    ),
+  )
+
+
+def list_files(files: Sequence[ModelFile]) -> Side:
+  """Makes a side of model files that are in no database.
+
+  A file that cannot be read has no hash; `read_side` tells why.
+  """
+  return Side(tuple(files), tuple(_hash(file.path) for file in files))
+
+
+def read_side(
+  side: Side,
+  *,
+  protocol: Protocol,
+  face_budget: int | None,
+  progress: Callable[[int, int], None] | None = None,
+) -> "tuple[Side, tuple[Failure, ...]]":
+  """Reads the meshes of a side, as the protocol has them.
+
+  Args:
+    side: its files.
+    protocol: what is done to each model.
+    face_budget: at most so many faces a mesh.
+    progress: called after each file with the files done and all files.
+
+  Returns:
+    The side with meshes, models that cannot be read left out; and these with
+    the reason.
+
+  Raises:
+    Dr3dError: no model can be read.
+  """
+  expected = dict(zip(side.names, side.hashes, strict=True))
+
+  def load(file: ModelFile) -> Mesh:
+    found = _hash(file.path)
+    if "" not in (found, expected[file.name]) and found != expected[file.name]:
+      raise MeshError(
+        f"{file.path} has changed since it was indexed: run dr3d index again."
+      )
+    if not protocol.changes:
+      return load_mesh(file.path, face_budget=face_budget)
+    return make_query(
+      *read_geometry(file.path),
+      name=file.name,
+      protocol=protocol,
+      face_budget=face_budget,
+    )
+
+  reading = read_models(side.files, load=load, progress=progress)
+  failed = {failure.model for failure in reading.failures}
+  kept = dataclasses.replace(side.drop(failed), meshes=reading.meshes)
+  if protocol.changes:  # these are of the models as filed
+    kept = dataclasses.replace(kept, features=None, packed=None)
+  if kept.proportions is None:
+    meshes = reading.meshes
+    if protocol.scan:  # as filed, not as scanned
+      meshes = tuple(
+        load_mesh(file.path, face_budget=None) for file in kept.files
+      )
+    proportions = np.stack([mesh.extent / mesh.radius for mesh in meshes])
+    kept = dataclasses.replace(kept, proportions=proportions)
+  return kept, reading.failures
+
+
+def _hash(path: pathlib.Path) -> str:
+  """SHA-256 of a file; empty where it cannot be read."""
+  try:
+    return hash_file(path)
+  except OSError:
+    return ""

@@ -1,0 +1,1 @@
+"""An evaluation as tables, charts, contact sheets and one page."""

@@ -1,0 +1,63 @@
+"""Ranked lists as a file, so that anyone can score them with other code."""
+
+import contextlib
+import csv
+import os
+import pathlib
+from collections.abc import Iterator
+
+from dr3d.error import Dr3dError
+from dr3d.evaluation.task import Lists, Sink
+from dr3d.runtime.atomic import staged_file
+
+COLUMNS = ("query", "rank", "model", "score", "method", "search")
+
+
+@contextlib.contextmanager
+def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
+  """Writes a CSV file that appears when the block has ended well.
+
+  A row for each query and model, best first; a model that approximate search
+  did not find has the score -inf.
+
+  Args:
+    path: of the file; its folder is made if need be.
+
+  Yields:
+    What `run_trial` takes as sink.
+
+  Raises:
+    Dr3dError: it cannot be written.
+  """
+  path = pathlib.Path(path)
+  try:
+    with (
+      staged_file(path) as partial,
+      partial.open("w", encoding="utf-8", newline="") as file,
+    ):
+      writer = csv.writer(file, lineterminator="\n")
+      writer.writerow(COLUMNS)
+
+      def write(lists: Lists) -> None:
+        trial = lists.trial
+        for i, (order, score) in enumerate(
+          zip(lists.order.tolist(), lists.score.tolist(), strict=True)
+        ):
+          query = trial.queries[lists.first + i]
+          writer.writerows(
+            (
+              query,
+              rank,
+              trial.models[model],
+              f"{value:.6f}",
+              lists.method,
+              lists.search,
+            )
+            for rank, (model, value) in enumerate(
+              zip(order, score, strict=True), start=1
+            )
+          )
+
+      yield write
+  except OSError as error:
+    raise Dr3dError(f"{path} cannot be written ({error.strerror}).") from error

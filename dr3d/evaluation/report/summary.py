@@ -1,0 +1,241 @@
+"""An evaluation in words and numbers: the protocol, a table, JSON."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from dr3d.evaluation import average
+from dr3d.evaluation.acceptance import accept
+from dr3d.evaluation.average import Estimate, Means
+from dr3d.evaluation.false_accept import Mistake, find_mistakes
+from dr3d.evaluation.report.table import format_table
+from dr3d.evaluation.run import Evaluation
+from dr3d.evaluation.task import APPROXIMATE, EXACT, LAID, Outcome, Trial
+from dr3d.registration.relation import NEAR
+from dr3d.search.calibration import SHARE
+
+VOTES = ("vote", "accepted", "right", "strangers")
+"""Share of queries whose label by vote is right; share whose answer is relied
+on; share of right ones among these; share whose answer would be relied on if
+all models of their label were missing."""
+MISTAKES = 20  # listed by name at most
+
+
+def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
+  """The protocol in one line: whoever repeats it must come to the same.
+
+  Args:
+    evaluation: what was done.
+    name: of the gallery.
+  """
+  trial, config = evaluation.trial, evaluation.config
+  classes = len(set(trial.query_labels))
+  own = trial.own is not None
+  parts = [
+    f"leave-one-out in {name}" if own else f"queries to {name}",
+    f"{len(trial.queries)} queries of {classes} classes among"
+    f" {len(trial.models) - own} {'other ' if own else ''}models",
+    f"queries {config.protocol}"
+    + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
+    f"likeness {config.likeness} of"
+    f" {'all' if config.views is None else config.views} views",
+    f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
+    f" {1 - SHARE:.0%} of strangers"
+    + (
+      f"; laid: the first {config.compare} models laid upon each query"
+      if config.compare
+      else ""
+    ),
+    "of equally like models the wrong one first",
+    f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
+    " queries",
+  ]
+  if evaluation.single:
+    parts.insert(
+      2,
+      f"{evaluation.single} left out as queries, no other model has their"
+      " class",
+    )
+  if evaluation.unlabelled:
+    parts.insert(2, f"{evaluation.unlabelled} left out, without a label")
+  if evaluation.failures:
+    parts.insert(2, f"{len(evaluation.failures)} left out, not readable")
+  return "Protocol: " + "; ".join(parts) + "."
+
+
+def describe_leaks(evaluation: Evaluation) -> str:
+  """One line on the leaks, with the first of them."""
+  leaks = evaluation.leaks
+  if not leaks:
+    return "Leaks: none; no file and no geometry is on both sides."
+  parts = []
+  for kind, what in (("file", "file"), ("geometry", "geometry")):
+    several = [leak for leak in leaks if leak.kind == kind]
+    if several:
+      first = several[0]
+      count = len({leak.query for leak in several})
+      parts.append(
+        f"{count} {'query has' if count == 1 else 'queries have'} the same"
+        f" {what} among the models ({first.query} is {first.model})"
+      )
+  return "Leaks: " + "; ".join(parts) + "."
+
+
+def summarize(
+  outcome: Outcome, trial: Trial, *, threshold: float, draws: np.ndarray
+) -> dict[str, Means]:
+  """The means of all measures of an outcome, by name.
+
+  Args:
+    outcome: of Q queries.
+    trial: whose outcome it is.
+    threshold: share of the accepted answers that are to be right.
+    draws: [S, Q], from `average.resample`.
+  """
+  classes = np.array(trial.query_labels)
+  right = outcome.known.findings.right
+  means = {
+    name: average.average(values, classes, draws)
+    for name, values in outcome.measures.items()
+  }
+  vote, accepts, precise, strange = VOTES
+  means[vote] = average.average(right, classes, draws)
+  accepted, fooled = accept(outcome, trial, threshold=threshold)
+  means[accepts] = average.average(accepted, classes, draws)
+  means[precise] = average.average(right, classes, draws, weights=accepted)
+  means[strange] = average.average(fooled, classes, draws)
+  return means
+
+
+def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
+  """The means of each outcome, all from the same resamplings."""
+  draws = average.resample(len(evaluation.trial.queries))
+  return [
+    summarize(
+      outcome,
+      evaluation.trial,
+      threshold=evaluation.config.threshold,
+      draws=draws,
+    )
+    for outcome in evaluation.outcomes
+  ]
+
+
+def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
+  """A table in percent, the intervals below the means."""
+  header = ["method", "search", "mean", *means[0]]
+  rows = []
+  for outcome, several in zip(evaluation.outcomes, means, strict=True):
+    for kind in ("micro", "macro"):
+      estimates = [getattr(mean, kind) for mean in several.values()]
+      rows.append(
+        [outcome.method, outcome.search, kind, *map(format_value, estimates)]
+      )
+      rows.append(["", "", "", *map(format_interval, estimates)])
+  return format_table(header, rows, right=range(3, len(header)))
+
+
+def describe_mistakes(evaluation: Evaluation) -> str:
+  """Which answers of the first method are relied on and wrong.
+
+  Of the search that is the most like `dr3d query`.
+  """
+  method = evaluation.outcomes[0].method
+  outcome = max(
+    (each for each in evaluation.outcomes if each.method == method),
+    key=lambda each: (APPROXIMATE, EXACT, LAID).index(each.search),
+  )
+  mistakes = list_mistakes(evaluation, outcome)
+  what = f"by {outcome.method}, {outcome.search}"
+  if not mistakes:
+    return f"Relied on and wrong {what}: none."
+  rows = [
+    (
+      mistake.query,
+      mistake.prediction,
+      "-" if mistake.distance is None else f"{100 * mistake.distance:.1f}",
+      mistake.model,
+    )
+    for mistake in mistakes[:MISTAKES]
+  ]
+  header = ("query", "taken for", "apart", "first match with that label")
+  lines = [
+    f"Relied on and wrong {what}: {len(mistakes)}; apart, in % of the radius.",
+    format_table(header, rows, right=[2]),
+  ]
+  near = sum(
+    mistake.distance is not None and mistake.distance <= NEAR
+    for mistake in mistakes
+  )
+  if near:
+    lines.append(
+      f"{near} within {100 * NEAR:.1f}, which is one shape: look at the labels."
+    )
+  if len(mistakes) > MISTAKES:
+    lines.insert(2, f"  ... and {len(mistakes) - MISTAKES} more, see --json.")
+  return "\n".join(lines)
+
+
+def list_mistakes(evaluation: Evaluation, outcome: Outcome) -> list[Mistake]:
+  """The answers of an outcome that are relied on and wrong."""
+  return find_mistakes(
+    outcome, evaluation.trial, threshold=evaluation.config.threshold
+  )
+
+
+def format_value(estimate: Estimate) -> str:
+  """A share in percent, a dash for none."""
+  return "-" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
+
+
+def format_interval(estimate: Estimate) -> str:
+  """An interval in percent, nothing for none."""
+  if math.isnan(estimate.value):
+    return ""
+  return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
+
+
+def to_values(
+  evaluation: Evaluation, means: list[dict[str, Means]], *, name: str
+) -> dict[str, Any]:
+  """An evaluation as plain values, ready for JSON; shares, not percent."""
+  config = dataclasses.asdict(evaluation.config)
+  return {
+    "protocol": describe_protocol(evaluation, name=name),
+    "config": config | {"methods": list(config["methods"])},
+    "queries": len(evaluation.trial.queries),
+    "models": len(evaluation.trial.models),
+    "leave_one_out": evaluation.trial.own is not None,
+    "unlabelled": evaluation.unlabelled,
+    "single": evaluation.single,
+    "failures": [dataclasses.asdict(f) for f in evaluation.failures],
+    "leaks": [dataclasses.asdict(leak) for leak in evaluation.leaks],
+    "results": [
+      {
+        "method": outcome.method,
+        "search": outcome.search,
+        "seconds": outcome.seconds,
+        "measures": {
+          measure: {
+            kind: _to_plain(getattr(mean, kind)) for kind in ("micro", "macro")
+          }
+          for measure, mean in several.items()
+        },
+        "mistakes": [
+          dataclasses.asdict(mistake)
+          for mistake in list_mistakes(evaluation, outcome)
+        ],
+      }
+      for outcome, several in zip(evaluation.outcomes, means, strict=True)
+    ],
+  }
+
+
+def _to_plain(estimate: Estimate) -> dict[str, float | None]:
+  """JSON knows no NaN."""
+  return {
+    key: None if math.isnan(value) else value
+    for key, value in dataclasses.asdict(estimate).items()
+  }

@@ -1,0 +1,302 @@
+"""A method put to the test: who is asked, what is found.
+
+Notation: Q queries, B models of the gallery, P parts of a query (its views), M
+models in a ranked list.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dr3d.evaluation import metric
+from dr3d.evaluation.aligner import Layer
+from dr3d.evaluation.method import Method
+from dr3d.evaluation.predictions import Replies, Voter
+from dr3d.evaluation.similarity import Likeness, add_votes, find_nearest, hide
+from dr3d.index import vector_index as index_lib
+from dr3d.search.calibration import Trust
+from dr3d.search.geometric_score import raise_score
+
+EXACT = "exact"
+APPROXIMATE = "approximate"
+LAID = "laid"
+SEARCHES = (EXACT, APPROXIMATE, LAID)
+"""By the likeness to all models; to those that ScaNN finds; and to all, those
+most alike laid upon the query, which is what `dr3d query` does."""
+DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
+BEST = 8  # models of each list that are kept for pictures
+
+Sink = Callable[["Lists"], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+  """Who asks among whom.
+
+  Attributes:
+    queries: names of the Q queries; each has a relevant model.
+    query_labels: their labels.
+    models: names of the B models of the gallery.
+    model_labels: their labels, empty for none.
+    own: int [Q], in a leave-one-out the place of each query in the gallery;
+      that model is left out with all its vectors. None otherwise.
+  """
+
+  queries: tuple[str, ...]
+  query_labels: tuple[str, ...]
+  models: tuple[str, ...]
+  model_labels: tuple[str, ...]
+  own: np.ndarray | None
+
+  def kindred(self, rows: slice) -> np.ndarray:
+    """Which models have the label of some of the queries: bool [q, B]."""
+    asked = np.array(self.query_labels[rows])
+    return asked[:, None] == np.array(self.model_labels)
+
+  def relevant(self, rows: slice) -> np.ndarray:
+    """The same without the query itself: bool [q, B]."""
+    relevant = self.kindred(rows)
+    if self.own is not None:
+      relevant[np.arange(len(relevant)), self.own[rows]] = False
+    return relevant
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lists:
+  """Ranked lists of some queries.
+
+  Attributes:
+    trial: of whose queries these are some.
+    method: its name.
+    search: one of `SEARCHES`.
+    first: place of the first of the queries.
+    order: int [q, M], models, best first.
+    score: [q, M], their likeness; `-inf` where a model was not found.
+  """
+
+  trial: Trial
+  method: str
+  search: str
+  first: int
+  order: np.ndarray
+  score: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+  """What a method found, query by query.
+
+  Attributes:
+    method: its name.
+    search: one of `SEARCHES`.
+    measures: [Q] by name; see `metric.measure`.
+    precision: [Q, 20] at the recalls `metric.RECALLS`.
+    known: what the Q queries were told.
+    strange: the same where all models of the query's label are left out.
+    trust: in the gallery, by exact search.
+    best: int [Q, at most 8], models, best first.
+    score: of these, their likeness.
+    votes: int, of these: how many parts of the query are nearest to them.
+    seconds: to compare a query with the gallery, its descriptor at hand.
+  """
+
+  method: str
+  search: str
+  measures: dict[str, np.ndarray]
+  precision: np.ndarray
+  known: Replies
+  strange: Replies
+  trust: Trust
+  best: np.ndarray
+  score: np.ndarray
+  votes: np.ndarray
+  seconds: float
+
+
+def run_trial(
+  trial: Trial,
+  method: Method,
+  queries: np.ndarray,
+  gallery: np.ndarray,
+  *,
+  kind: str = "posed",
+  layer: Layer | None = None,
+  searches: Sequence[str] = SEARCHES,
+  sink: Sink | None = None,
+  progress: Callable[[int, int], None] | None = None,
+) -> list[Outcome]:
+  """Ranks all models for all queries.
+
+  Args:
+    trial: who asks among whom.
+    method: compares.
+    queries: descriptors of the Q queries.
+    gallery: descriptors of the B models.
+    kind: `"vote"` ranks by votes first.
+    layer: lays models upon the queries.
+    searches: some of `SEARCHES`.
+    sink: is given all ranked lists, some queries at a time.
+    progress: called after some queries with those done and all.
+
+  Returns:
+    An outcome for each search; of approximate search only where the
+    descriptors are vectors and ScaNN is installed. There a model that none
+    of the `DEPTH` nearest vectors of the query's vectors belongs to is not
+    found and stands at the end of the list. None of what is laid without a
+    layer.
+
+  Raises:
+    Dr3dError: models cannot be laid upon queries.
+  """
+  index = None
+  if APPROXIMATE in searches and method.has_vectors:
+    index = build_approximate(gallery)
+  lacking = {APPROXIMATE: index is None, LAID: layer is None}
+  chosen = [search for search in searches if not lacking.get(search)]
+  voter = Voter(method, gallery, trial.models, trial.model_labels)
+  trust = voter.measure_trust()
+  seconds = 0.0
+  parts: dict[str, list[Outcome]] = {search: [] for search in chosen}
+  for rows in method.split(queries, gallery):
+    begin = time.perf_counter()
+    likeness = method.compare(queries[rows], gallery)
+    seconds += time.perf_counter() - begin
+    if trial.own is not None:
+      own = np.zeros(likeness.whole.shape, bool)
+      own[np.arange(len(own)), trial.own[rows]] = True
+      likeness = hide(likeness, own)
+    for search in chosen:
+      seen = likeness
+      if search == APPROXIMATE:
+        assert index is not None
+        seen = hide(likeness, ~look_up(index, queries[rows], len(gallery)))
+      outcome, lists = _rank(
+        trial,
+        rows,
+        seen,
+        exact=likeness,
+        kind=kind,
+        layer=layer if search == LAID else None,
+        voter=voter,
+        trust=trust,
+      )
+      parts[search].append(outcome)
+      if sink is not None:
+        sink(dataclasses.replace(lists, method=method.name, search=search))
+    if progress is not None:
+      progress(min(rows.stop, len(queries)), len(queries))
+  return [
+    dataclasses.replace(
+      _join(several),
+      method=method.name,
+      search=search,
+      seconds=seconds / len(queries),
+    )
+    for search, several in parts.items()
+  ]
+
+
+def build_approximate(gallery: np.ndarray) -> index_lib.Index | None:
+  """ScaNN's index of the vectors [B, N, D]; None where there can be none."""
+  vectors = gallery.reshape(-1, gallery.shape[2])
+  try:
+    index = index_lib.build_index(vectors, backend="scann")
+  except ImportError:
+    return None
+  return None if index.searcher is None else index
+
+
+def look_up(
+  index: index_lib.Index, queries: np.ndarray, count: int
+) -> np.ndarray:
+  """Which models the nearest vectors belong to.
+
+  Args:
+    index: over the vectors of `count` models, N of each.
+    queries: [q, N, D].
+    count: B.
+
+  Returns:
+    bool [q, B].
+  """
+  size = queries.shape[1]
+  # In a leave-one-out the query's own vectors are among the nearest.
+  hits = index.search(queries.reshape(-1, queries.shape[2]), DEPTH + size)
+  found = np.zeros((len(queries), count), bool)
+  owner = hits.ids.reshape(len(queries), -1) // (len(index.vectors) // count)
+  np.put_along_axis(found, owner, True, axis=1)
+  return found
+
+
+def _rank(
+  trial: Trial,
+  rows: slice,
+  likeness: Likeness,
+  *,
+  exact: Likeness,
+  kind: str,
+  layer: Layer | None,
+  voter: Voter,
+  trust: Trust,
+) -> tuple[Outcome, Lists]:
+  """Ranks by what is known of the likeness, and tells how sure that is.
+
+  As `find_matches` does: what a look-up missed is not found, but ahead of what
+  a label is all models tell.
+  """
+
+  def lay(seen: Likeness) -> np.ndarray | None:
+    return None if layer is None else layer.rate(rows.start, seen.whole)
+
+  whole = add_votes(likeness) if kind == "vote" else likeness.whole
+  closeness = lay(likeness)
+  if closeness is not None:
+    whole = raise_score(whole, closeness)
+  relevant = trial.relevant(rows)
+  own = None if trial.own is None else trial.own[rows]
+  order = metric.rank_models(whole, relevant, excluded=own)
+  score = np.take_along_axis(whole, order, axis=1)
+  hits = metric.take_hits(relevant, order)
+  nearest = find_nearest(likeness.parts)
+  votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
+  labels = trial.query_labels[rows]
+  kindred = trial.kindred(rows)
+  known = voter.vote(likeness, exact, labels, closeness=closeness)
+  hidden = hide(likeness, kindred)
+  strange = voter.vote(
+    hidden, hide(exact, kindred), labels, closeness=lay(hidden)
+  )
+  outcome = Outcome(
+    method="",
+    search="",
+    measures=metric.measure(hits),
+    precision=metric.recall_precision(hits),
+    known=known,
+    strange=strange,
+    trust=trust,
+    best=order[:, :BEST],
+    score=score[:, :BEST],
+    votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
+    seconds=0.0,
+  )
+  return outcome, Lists(trial, "", "", rows.start, order, score)
+
+
+def _join(parts: list[Outcome]) -> Outcome:
+  """The outcome of all queries from those of some at a time."""
+
+  def stack(name):
+    return np.concatenate([getattr(part, name) for part in parts])
+
+  return dataclasses.replace(
+    parts[0],
+    measures={
+      name: np.concatenate([part.measures[name] for part in parts])
+      for name in parts[0].measures
+    },
+    known=Replies.join([part.known for part in parts]),
+    strange=Replies.join([part.strange for part in parts]),
+    **{name: stack(name) for name in ("precision", "best", "score", "votes")},
+  )

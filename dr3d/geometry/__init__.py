@@ -1,0 +1,1 @@
+"""Vectors, norms, rotations and enclosing spheres."""

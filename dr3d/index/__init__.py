@@ -1,0 +1,1 @@
+"""Nearest neighbours of unit vectors: exact, or by ScaNN."""

@@ -1,0 +1,197 @@
+"""ScaNN's index on disk: derived from vectors, checked against them.
+
+The vectors are kept elsewhere; whoever loads an index has them. Beside ScaNN's
+files stands a key of each vector, so that an index can be used on when a few
+vectors have come or gone or all stand in another order. A key is a hash: of the
+vector's bits, or of what its owner knows about them. An index that shares too
+little with the vectors, or is not byte for byte what was written, is as good as
+none.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import platform
+import re
+import shutil
+
+import numpy as np
+
+from dr3d.index.vector_index import Index, check_vectors
+from dr3d.mesh.surface import MIX
+from dr3d.runtime import atomic
+from dr3d.runtime.output import quiet
+
+_FORMAT = 3
+_PREFIX = "index-"
+_NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
+_MANIFEST = "manifest.json"
+_KEYS = "keys.npy"
+_SHARED = 0.5  # of the vectors an index must know to be of use
+_PICKLED_IDS = "scann_docids.pkl"  # ScaNN would unpickle it: run its code
+
+
+def fingerprint(vectors: np.ndarray) -> str:
+  """Names what a saved index depends on: the vectors, ScaNN, the machine."""
+  digest = hashlib.sha256(f"{_origin()} {vectors.shape}".encode())
+  digest.update(np.ascontiguousarray(vectors, "<f4").data)
+  return digest.hexdigest()
+
+
+def save_index(
+  index: Index, parent: pathlib.Path, *, keys: np.ndarray | None = None
+) -> None:
+  """Writes ScaNN's part of an index to `parent`, whole or not at all.
+
+  It becomes a directory named by the fingerprint of the vectors; those of
+  other vectors are removed. The vectors themselves are not written: whoever
+  loads the index has them.
+
+  Args:
+    index: an index with backend "scann", as it was built.
+    parent: a directory that exists.
+    keys: uint64 [M], see `load_index`.
+
+  Raises:
+    ValueError: the index is exact, so there is nothing to write, or its
+      vectors are no longer those that ScaNN was built from.
+  """
+  if index.searcher is None:
+    raise ValueError("an exact index has nothing to save")
+  if index.rows is not None:
+    raise ValueError("an index must be saved as it was built")
+  name = fingerprint(index.vectors)
+  remove_indices(parent)
+  with atomic.staged(_directory(parent, name)) as partial:
+    with quiet():
+      index.searcher.serialize(str(partial), relative_path=True)
+    keys = _number(_hash_rows(index.vectors) if keys is None else keys)
+    np.save(partial / _KEYS, keys, allow_pickle=False)
+    manifest = {
+      "origin": _origin(),
+      "fingerprint": name,
+      "files": {path.name: _digest(path) for path in partial.iterdir()},
+    }
+    (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def remove_indices(parent: pathlib.Path) -> None:
+  """Removes all that `save_index` wrote here, for whatever vectors."""
+  for path in parent.glob(f"{_PREFIX}*"):
+    if _NAME.fullmatch(path.name):
+      shutil.rmtree(path)
+
+
+def load_index(
+  parent: pathlib.Path, vectors: np.ndarray, *, keys: np.ndarray | None = None
+) -> Index | None:
+  """Reads what `save_index` wrote for these vectors, or for nearly these.
+
+  Nothing is handed to ScaNN before its checksum has been compared.
+
+  Args:
+    parent: where the index was saved.
+    vectors: [M, D] what is to be searched.
+    keys: uint64 [M], equal for equal vectors and different for others, the
+      same as when the index was saved; made of the vectors where None, which
+      for a million takes seconds.
+
+  Returns:
+    The index over these vectors, or None where there is none, or it is
+    damaged, knows less than half of them, or was made by another version of
+    ScaNN or on another kind of machine.
+  """
+  vectors = check_vectors(vectors, "vectors")
+  names = _number(_hash_rows(vectors) if keys is None else keys)
+  for directory in sorted(parent.glob(f"{_PREFIX}*")):
+    try:
+      index = _load(directory, vectors, names)
+    except (OSError, ValueError, RuntimeError, ImportError, LookupError):
+      continue
+    if index is not None:
+      return index
+  return None
+
+
+def _load(
+  directory: pathlib.Path, vectors: np.ndarray, names: np.ndarray
+) -> Index | None:
+  manifest = json.loads((directory / _MANIFEST).read_text())
+  files = {
+    path.name: _digest(path)
+    for path in directory.iterdir()
+    if path.name != _MANIFEST
+  }
+  name = manifest["fingerprint"]
+  if manifest != {"origin": _origin(), "fingerprint": name, "files": files}:
+    return None
+  if directory != _directory(directory.parent, name) or _PICKLED_IDS in files:
+    return None
+  keys = np.load(directory / _KEYS, allow_pickle=False)
+  rows = _match(keys, names)
+  if (rows >= 0).sum() < _SHARED * max(len(rows), len(vectors)):
+    return None
+  import scann
+
+  with quiet():
+    searcher = scann.scann_ops_pybind.load_searcher(str(directory))
+  if searcher.size() != len(rows):
+    return None
+  same = np.array_equal(rows, np.arange(len(vectors)))
+  return Index(vectors, searcher, None if same else rows)
+
+
+def spread_keys(keys: np.ndarray, count: int) -> np.ndarray:
+  """Keys of `count` views each, uint64 [B · count], of keys of models [B]."""
+  return (keys[:, None] * MIX + np.arange(count, dtype=np.uint64)).reshape(-1)
+
+
+def _hash_rows(vectors: np.ndarray) -> np.ndarray:
+  """Returns uint64 [M]: hashes of the bits of each vector.
+
+  Two rows of one key would cost recall, nothing else: similarities are those
+  of the vectors themselves.
+  """
+  bits = np.ascontiguousarray(vectors, "<f4").view("<u4").astype(np.uint64)
+  rng = np.random.default_rng(0)
+  odd = rng.integers(2**63, size=bits.shape[1], dtype=np.uint64) * 2 + 1
+  return bits @ odd  # wraps, as a hash should
+
+
+def _number(keys: np.ndarray) -> np.ndarray:
+  """Tells equal keys apart by their number, in the order they stand in."""
+  order = np.argsort(keys, kind="stable")
+  ranked = keys[order]
+  begins = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+  lengths = np.diff(np.append(begins, len(ranked)))
+  number = np.arange(len(ranked)) - np.repeat(begins, lengths)
+  result = keys.copy()
+  result[order] += number.astype(np.uint64) * MIX
+  return result
+
+
+def _match(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+  """Returns int64: where in `now` each key of `before` stands, -1 for none."""
+  order = np.argsort(now)
+  place = np.searchsorted(now[order], before).clip(max=len(now) - 1)
+  rows = order[place]
+  return np.where(now[rows] == before, rows, -1)
+
+
+def _origin() -> str:
+  """What a saved index depends on besides its vectors."""
+  try:
+    version = importlib.metadata.version("scann")
+  except importlib.metadata.PackageNotFoundError:
+    version = "none"
+  return f"{_FORMAT} {version} {platform.machine()}"
+
+
+def _directory(parent: pathlib.Path, name: str) -> pathlib.Path:
+  return parent / f"{_PREFIX}{name[:16]}"
+
+
+def _digest(path: pathlib.Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

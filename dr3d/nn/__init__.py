@@ -1,0 +1,1 @@
+"""The encoder T and the whitening of its vectors."""

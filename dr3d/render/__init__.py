@@ -1,0 +1,1 @@
+"""Views to RGBA images: triangles, shading, layers and the soft rasterizer."""

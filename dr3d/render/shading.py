@@ -1,0 +1,128 @@
+"""The colour of corners under the lights of a view.
+
+`B` models, `N` views, `F` faces, `L` directional and `M` point lights. Axes and
+corners stand first and faces last, see `dr3d.geometry.vector`. Places and
+directions are in the axes of `dr3d.camera`: x right, y up, z towards the
+camera, which stands at `(0, 0, distance)`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dr3d.camera.projection import faces_last
+from dr3d.camera.view import Views
+from dr3d.geometry.norm import to_unit
+from dr3d.geometry.vector import Vector, combine, cross, dot, unit
+
+Array = jax.Array
+
+CLOSEST_LIGHT = 0.1  # radii; no point is lit as if it were nearer
+SMALLEST_HALF = 1e-12  # squared sum of directions to light and camera
+LEAST_GLOSS = 1e-4  # of the half angle's cosine, whose power has a slope
+
+
+def flat_normals(corners: Array) -> Array:
+  """`[..., 3, 3]` corners to their face's unit normal at each corner."""
+  u = corners[..., 1, :] - corners[..., 0, :]
+  v = corners[..., 2, :] - corners[..., 0, :]
+  normal = to_unit(jnp.cross(u, v))
+  return jnp.broadcast_to(normal[..., None, :], corners.shape)
+
+
+def turn_normals(
+  p: Vector, normals: Vector | None, views: Views, *, camera: str
+) -> Vector:
+  """Normals on the side from which the camera sees their face.
+
+  Args:
+    p: corners, `[3, B, N, F]` for each axis.
+    normals: at the corners, like `p`, which follow the winding, so that the
+      face decides for its corners; those of the flat faces where None.
+    views: where the cameras stand.
+    camera: `"perspective"` or `"orthographic"`.
+
+  Returns:
+    Normals at the corners, `[3, B, N, F]` for each axis.
+  """
+  face = cross([x[1] - x[0] for x in p], [x[2] - x[0] for x in p])
+  facing = dot(face, _way_to_camera([x[0] for x in p], views, camera))
+  if normals is None:
+    normals = [jnp.broadcast_to(x, p[0].shape) for x in unit(face)]
+  side = jnp.where(facing < 0, -1, 1).astype(facing.dtype)
+  return [side * x for x in normals]
+
+
+def shade(
+  p: Vector,
+  normals: Vector,
+  views: Views,
+  *,
+  albedo: Array | np.ndarray | None = None,
+  camera: str = "perspective",
+) -> Vector:
+  """Colour of each corner, by Lambert's law and Blinn and Phong's highlight.
+
+  With `a` the albedo and `s` the specular strength, a light of irradiance E
+  from direction l adds `E (a max(n·l, 0) + s max(n·h, 0)^shininess)`, where h
+  halves the angle between l and the direction to the camera, and nothing
+  where `n·l <= 0`. The irradiance of a point light is its intensity divided by
+  the squared distance, which counts as `CLOSEST_LIGHT` at least. Nothing casts
+  a shadow.
+
+  Args:
+    p: corners, `[3, B, N, F]` for each axis.
+    normals: as of `turn_normals`.
+    views: lights, material, cameras.
+    albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
+      material's; 1 where None.
+    camera: `"perspective"`, or `"orthographic"`, which looks along -z from
+      everywhere.
+
+  Returns:
+    Red, green and blue at each corner, `[3, B, N, F]` each, not below 0.
+  """
+  light, material = views.light, views.material
+  towards = unit(_way_to_camera(p, views, camera))
+  upright = dot(normals, towards)
+  lambert, gloss = [], []
+
+  def reflect(cosine, along, square):
+    """Of n·l, v·l and l·l, where v is the direction to the camera."""
+    half = cosine + upright
+    half *= jax.lax.rsqrt(jnp.maximum(square + 2 * along + 1, SMALLEST_HALF))
+    lit = jnp.where(cosine > 0, jnp.maximum(half, LEAST_GLOSS), LEAST_GLOSS)
+    lambert.append(jnp.maximum(cosine, 0))
+    gloss.append(jnp.exp(material.shininess * jnp.log(lit)))
+
+  square = jnp.sum(light.direction**2, axis=-1)
+  cosines = combine(light.direction, normals)
+  alongs = combine(light.direction, towards)
+  for i, (cosine, along) in enumerate(zip(cosines, alongs, strict=True)):
+    reflect(cosine, along, square[:, i, None])
+  intensity = light.intensity
+  if light.point is not None:
+    intensity = jnp.concatenate([intensity, light.point.intensity], axis=1)
+    for place in jnp.moveaxis(light.point.position, 1, 0):
+      apart = [place[:, k, None] - p[k] for k in range(3)]
+      fading = 1 / jnp.maximum(dot(apart, apart), CLOSEST_LIGHT**2)
+      way = unit(apart)
+      reflect(dot(normals, way), dot(towards, way), dot(way, way))
+      lambert[-1], gloss[-1] = fading * lambert[-1], fading * gloss[-1]
+
+  colors = jnp.swapaxes(intensity, 1, 2)  # [N, 3, lights]
+  matte = jnp.concatenate([light.ambient[..., None], colors], axis=-1)
+  matte = matte * material.diffuse[:, None]
+  diffuse: Vector = combine(matte, (jnp.ones_like(upright), *lambert))
+  if albedo is not None:
+    diffuse = [a * d for a, d in zip(faces_last(albedo), diffuse, strict=True)]
+  shine = combine(material.specular * colors, tuple(gloss))
+  return [d + s for d, s in zip(diffuse, shine, strict=True)]
+
+
+def _way_to_camera(p: Vector, views: Views, camera: str) -> Vector:
+  """From points to the camera, or towards it."""
+  x, y, z = p
+  if camera == "orthographic":
+    return jnp.zeros_like(x), jnp.zeros_like(y), jnp.ones_like(z)
+  return -x, -y, views.distance[:, None] - z

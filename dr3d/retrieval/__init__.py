@@ -1,0 +1,1 @@
+"""System A: renderer G and encoder T, their losses and their training."""

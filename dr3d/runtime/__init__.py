@@ -1,0 +1,1 @@
+"""Configuration, atomic files, process pool and devices; knows no model."""

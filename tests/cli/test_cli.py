@@ -1,0 +1,690 @@
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dr3d
+from dr3d import cli
+from dr3d.cli import environment, report
+from dr3d.cli.subcommand import Flag, UsageError, Verb, format_help, parse
+
+ROOT = pathlib.Path(dr3d.__file__).parents[1]
+TINY = dr3d.PipelineConfig(
+  view_count=2,
+  face_budget=256,
+  render=dr3d.RenderConfig(size=32),
+  embed=dr3d.EmbedConfig(feature_size=16, widths=(8, 16)),
+)
+SOLID = "flat/five.obj"  # the one that is asked for: each compiles anew
+REQUIRED = {
+  "quickstart": ["--out=o"],
+  "train": ["--models=m", "--workdir=w"],
+  "index": ["--db=d", "--models=m"],
+  "add": ["--db=d", "file.stl"],
+  "remove": ["--db=d", "model"],
+  "info": ["--db=d"],
+  "rebuild": ["--db=d"],
+  "query": ["--db=d", "file.stl"],
+  "duplicates": ["--db=d"],
+  "render": ["file.stl", "--out=o.png"],
+  "evaluate": ["--db=d"],
+}
+
+
+def write_solid(path, *, sides, height):
+  """A pyramid over a regular polygon, as OBJ."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  turn = np.arange(sides) * 2 * np.pi / sides
+  vertices = [(np.cos(t), np.sin(t), 0) for t in turn] + [(0, 0, height)]
+  faces = [(i + 1, (i + 1) % sides + 1, sides + 1) for i in range(sides)]
+  faces += [(1, i + 2, i + 1) for i in range(1, sides - 1)]
+  lines = ["v {} {} {}".format(*v) for v in vertices]
+  path.write_text("\n".join(lines + ["f {} {} {}".format(*f) for f in faces]))
+  return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("models")
+  for name, sides, height in (
+    ("flat/four.obj", 4, 0.2),
+    ("flat/five.obj", 5, 0.2),
+    ("high/four.obj", 4, 4.0),
+    ("high/five.obj", 5, 4.0),
+  ):
+    write_solid(folder / name, sides=sides, height=height)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+  directory = tmp_path_factory.mktemp("work") / "pipeline"
+  dr3d.Pipeline.create(TINY).save(directory)
+  return directory
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory, models, pipeline):
+  directory = tmp_path_factory.mktemp("db") / "parts.db"
+  made = dr3d.Database.create(directory, dr3d.Pipeline.load(pipeline))
+  made.update(models)
+  return directory
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+  """What a command changes in its process is as before after each test."""
+  monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
+  for name in (
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES",
+    "TF_CPP_MIN_LOG_LEVEL",
+  ):
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def run(capsys):
+  """Runs the command; returns exit status, stdout and stderr."""
+
+  def call(*argv):
+    status = cli.main([str(argument) for argument in argv])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out, err
+
+  return call
+
+
+def run_process(*argv):
+  environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+  return subprocess.run(
+    [sys.executable, "-m", "dr3d", *map(str, argv)],
+    capture_output=True,
+    text=True,
+    timeout=300,
+    env=environment,
+  )
+
+
+# Help and usage.
+
+
+def test_help_names_all_verbs_and_the_first_step(run):
+  for argv in (["--help"], ["-h"], ["help"]):
+    status, out, err = run(*argv)
+    assert (status, err) == (0, "")
+    assert all(f"\n  {verb} " in out for verb in cli.VERBS)
+    assert "dr3d quickstart --out=" in out
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_a_verb_tells_flags_defaults_and_an_example(run, verb):
+  status, out, err = run(verb, "--help")
+  assert (status, err) == (0, "")
+  assert out.startswith(f"dr3d {verb} ")
+  assert f"Example:\n  dr3d {verb} " in out
+  assert max(map(len, out.splitlines())) < 80
+  assert run("help", verb)[1] == out
+  # help wins over whatever else is wrong
+  assert run(verb, "--nonsense", "-h") == (0, out, "")
+
+
+def test_help_of_a_verb_shows_its_own_flags_only(run):
+  assert "--workdir" not in run("query", "--help")[1]
+  assert "--json" not in run("train", "--help")[1]
+
+
+def test_help_takes_less_than_two_seconds():
+  before = resource.getrusage(resource.RUSAGE_CHILDREN)
+  done = run_process("query", "--help")
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  assert done.returncode == 0
+  used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+  assert used < 2
+
+
+def test_defaults_in_the_help_of_train_are_those_of_the_library():
+  from dr3d.cli.train import VERB, make_config
+
+  values, _ = parse(VERB, REQUIRED["train"])
+  assert make_config(values) == dr3d.TrainConfig()
+
+
+def test_no_arguments_show_the_help_and_fail(run):
+  status, out, err = run()
+  assert (status, out) == (2, "")
+  assert "Usage: dr3d VERB" in err
+
+
+def test_the_version_is_told(run):
+  assert run("--version") == (0, f"dr3d {dr3d.__version__}\n", "")
+
+
+def test_a_verb_that_is_not_there_is_named_with_the_nearest(run):
+  status, out, err = run("qurey", "--db=x")
+  assert (status, out) == (2, "")
+  assert err.count("\n") == 1
+  assert "no verb 'qurey' (did you mean query?)" in err
+
+
+@pytest.mark.parametrize(
+  ("argv", "message"),
+  [
+    (["query", "a.stl"], "query: give --db=DIR or --server=URL"),
+    (["query", "--db=d"], "query: FILE is missing"),
+    (["query", "--db=d", "--kk=3", "a"], "no flag --kk (did you mean --k?)"),
+    (["query", "--db=d", "--k=0", "a"], "--k=0: must be a whole number, at"),
+    (["query", "--db=d", "--k=1.5", "a"], "--k=1.5: must be a whole number"),
+    (["query", "--db=d", "--k=many", "a"], "--k=many: must be a whole"),
+    (["query", "--db=", "a"], "--db=: must not be empty"),
+    (["query", "a", "--db"], "Missing value for flag --db"),
+    (["query", "--db=d", "--json=perhaps", "a"], "--json=perhaps"),
+    (["index", "--models=m"], "index: --db=DIR is missing"),
+    (["index", "--db=d"], "index: --models=DIR is missing"),
+    (["index", "--db=d", "--models=m", "x"], "takes flags only, not 'x'"),
+    (["train", "--models=m"], "train: --workdir=DIR is missing"),
+    (["train", *REQUIRED["train"], "--size=50"], "a multiple of 16, at least"),
+    (["train", *REQUIRED["train"], "--views=1"], "at least 2"),
+    (["train", *REQUIRED["train"], "--freeze=legs"], "must be among viewpoint"),
+    (["train", *REQUIRED["train"], "--pose=lying"], "among principal, file"),
+    (["render", "--out=a.png"], "render: FILE is missing"),
+    (["render", "--out=a.png", "a", "b"], "takes 1 FILE, got 2"),
+    (["render", "a.stl"], "render: --out=FILE.png is missing"),
+    (
+      ["render", "a.stl", "--out=a.stl"],
+      "must end in one of .jpeg, .jpg, .png",
+    ),
+    (["quickstart"], "quickstart: --out=DIR is missing"),
+  ],
+)
+def test_bad_usage_is_told_in_one_sentence_with_status_two(run, argv, message):
+  status, out, err = run(*argv)
+  assert (status, out) == (2, "")
+  assert message in err
+  assert err.startswith("dr3d: ")
+  assert err.endswith(f"see dr3d {argv[0]} --help.\n")
+  assert err.count("\n") == 1
+
+
+def collect(flags, files):
+  del flags, files
+  return 0
+
+
+def test_flags_and_files_come_in_any_order():
+  verb = Verb(
+    "try", "s", "d", "e", (Flag("k", "h", "N", 1, "integer"),), collect, "F..."
+  )
+  for argv in (["a", "--k=3", "b"], ["--k", "3", "a", "b"], ["a", "b", "-k=3"]):
+    values, files = parse(verb, argv)
+    assert (values.k, files) == (3, ["a", "b"])
+  values, files = parse(verb, ["--", "--k=3"])
+  assert (values.k, files) == (1, ["--k=3"])
+
+
+def test_values_of_two_commands_do_not_mix():
+  verb = Verb(
+    "try", "s", "d", "e", (Flag("k", "h", "N", 1, "integer"),), collect
+  )
+  assert parse(verb, ["--k=3"])[0].k == 3
+  assert parse(verb, [])[0].k == 1
+
+
+def test_lists_numbers_and_switches_are_read():
+  flags = (
+    Flag("names", "h", "A,B", "", "names", choices=("a", "b")),
+    Flag("share", "h", "X", 0.5, "number", least=0),
+    Flag("on", "h", kind="switch"),
+  )
+  verb = Verb("try", "s", "d", "e", flags, collect)
+  values, _ = parse(verb, ["--names=b, a", "--share=0.25", "--on"])
+  assert (values.names, values.share, values.on) == (("b", "a"), 0.25, True)
+  values, _ = parse(verb, ["--on", "--noon"])
+  assert (values.names, values.on) == ((), False)
+  for bad in ("--names=a,c", "--share=-1", "--share=nan"):
+    with pytest.raises(UsageError, match="must be"):
+      parse(verb, [bad])
+  assert "Default: 0.5." in format_help(verb)
+  assert format_help(verb).count("Default:") == 2  # of share and verbosity
+
+
+# What goes wrong elsewhere.
+
+
+@pytest.mark.parametrize(
+  ("error", "status", "message"),
+  [
+    (dr3d.Dr3dError("it is so."), 1, "dr3d: it is so.\n"),
+    (KeyboardInterrupt(), 130, ""),
+    (OSError(28, "No space left", "out"), 1, "dr3d: out: No space left.\n"),
+    (MemoryError(), 1, "dr3d: there is not enough memory.\n"),
+    (KeyError("x"), 1, "unexpected KeyError: 'x'. This is a defect of dr3d"),
+  ],
+)
+def test_every_failure_is_one_line(monkeypatch, run, error, status, message):
+  def fail(argv):
+    raise error
+
+  monkeypatch.setattr(cli, "_run", fail)
+  result = run("query")
+  assert result[:2] == (status, "")
+  assert message in result[2]
+  assert result[2].count("\n") == bool(message)
+
+
+def test_compiled_programs_are_kept_for_the_user(monkeypatch, tmp_path):
+  environment.set_cache()
+  directory = os.environ["JAX_COMPILATION_CACHE_DIR"]
+  assert directory == str(tmp_path / "cache" / "jax")
+  monkeypatch.delenv("DR3D_CACHE")
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  assert environment.cache_directory() == tmp_path / "dr3d"
+  monkeypatch.delenv("XDG_CACHE_HOME")
+  monkeypatch.setenv("HOME", "/home/somebody")
+  path = pathlib.Path("/home/somebody/.cache/dr3d")
+  assert environment.cache_directory() == path
+
+
+def test_the_users_own_cache_of_jax_stays(monkeypatch):
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/mine")
+  environment.set_cache()
+  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/mine"
+
+
+# quickstart.
+
+
+def test_quickstart_runs_in_its_folder(monkeypatch, run, tmp_path):
+  asked = []
+  module = types.ModuleType("dr3d.quickstart")
+  module.run = asked.append
+  monkeypatch.setitem(sys.modules, "dr3d.quickstart", module)
+  assert run("quickstart", f"--out={tmp_path}") == (0, "", "")
+  assert asked == [tmp_path]
+
+
+# train.
+
+
+@pytest.fixture
+def trained(monkeypatch):
+  """Replaces the training; tells what it was asked for."""
+  calls = []
+
+  def train(meshes, labels, *, config, workdir, init):
+    calls.append((meshes, labels, config, workdir, init))
+
+  module = importlib.import_module("dr3d.retrieval.train")
+  monkeypatch.setattr(module, "train", train)
+  return calls
+
+
+def test_train_reads_the_folder_and_says_what_comes_next(
+  run, trained, models, tmp_path
+):
+  work = tmp_path / "my work"
+  status, out, err = run(
+    "train",
+    f"--models={models}",
+    f"--workdir={work}",
+    "--steps=7",
+    "--views=3",
+    "--size=32",
+    "--faces=100",
+    "--pose=file",
+    "--freeze=light,material",
+    "--seed=5",
+  )
+  assert (status, err) == (0, "")
+  ((meshes, labels, config, workdir, init),) = trained
+  assert init is None
+  assert labels == ("flat", "flat", "high", "high")
+  assert [mesh.face_count for mesh in meshes] == [8, 6, 8, 6]
+  assert workdir == str(work)
+  assert config.seed == 5
+  assert config.optimizer.steps == 7
+  assert config.optimizer.trainable == ("viewpoint", "camera")
+  assert config.pipeline.view_count == 3
+  assert config.pipeline.render.size == 32
+  assert config.pipeline.face_budget == 100
+  assert config.pipeline.pose == "file"
+  assert "4 models of 2 classes" in out
+  assert f"dr3d index --db=parts.db --models={models} --pipeline='" in out
+
+
+def test_train_goes_on_from_a_pipeline(
+  run, trained, models, pipeline, tmp_path
+):
+  flags = (f"--models={models}", f"--workdir={tmp_path / 'on'}")
+  assert run("train", *flags, f"--init={pipeline}")[0] == 0
+  assert trained[0][4].config == trained[0][2].pipeline
+  assert trained[0][2].pipeline == dr3d.Pipeline.load(pipeline).config
+  status, _, err = run("train", *flags, f"--init={pipeline}", "--views=77")
+  assert status == 1
+  assert "which --views cannot change" in err
+
+
+def test_exploring_chooses_viewpoints_that_tell_models_apart(
+  run, trained, models, tmp_path
+):
+  flags = (f"--models={models}", f"--workdir={tmp_path}", "--steps=7")
+  assert run("train", *flags, "--explore=3")[0] == 0
+  config = trained[0][2]
+  assert (config.optimizer.explore, config.loss.objective) == (3, "models")
+  assert run("train", *flags, "--explore=8") == (
+    1,
+    "",
+    "dr3d: --explore is a part of the training, at most --steps=7, got 8.\n",
+  )
+  assert len(trained) == 1
+
+
+def test_freeze_all_leaves_nothing_to_g(run, trained, models, tmp_path):
+  run("train", f"--models={models}", f"--workdir={tmp_path}", "--freeze=all")
+  assert trained[0][2].optimizer.trainable == ()
+
+
+def test_train_skips_files_that_fail_with_the_reason(run, trained, tmp_path):
+  write_solid(tmp_path / "models/a/good.obj", sides=4, height=1)
+  (tmp_path / "models/a/bad.stl").write_text("solid nothing")
+  labels = tmp_path / "labels.csv"
+  labels.write_text("file,class\na/good.obj,tent\n")
+  status, out, err = run(
+    "train",
+    f"--models={tmp_path / 'models'}",
+    f"--labels={labels}",
+    f"--workdir={tmp_path / 'work'}",
+  )
+  assert status == 0
+  assert err.startswith("dr3d: skipped: a/bad.stl ")
+  assert err.count("\n") == 1
+  assert trained[0][1] == ("tent",)
+  assert f"--labels={labels}" in out
+
+
+def test_train_fails_where_nothing_can_be_read(run, trained, tmp_path):
+  (tmp_path / "bad.stl").write_text("solid nothing")
+  status, out, err = run("train", f"--models={tmp_path}", "--workdir=w")
+  assert (status, out, trained) == (1, "", [])
+  assert "dr3d: none of 1 models can be read; the first: bad.stl" in err
+
+
+def test_train_fails_where_there_is_one_class(run, tmp_path):
+  write_solid(tmp_path / "models/a/one.obj", sides=4, height=1)
+  status, _, err = run(
+    "train", f"--models={tmp_path / 'models'}", f"--workdir={tmp_path / 'w'}"
+  )
+  assert status == 1
+  assert "at least two classes" in err
+  assert err.count("\n") == 1
+
+
+def test_a_folder_that_is_not_there_is_named(run, tmp_path):
+  status, _, err = run("train", f"--models={tmp_path / 'no'}", "--workdir=w")
+  assert (status, err) == (
+    1,
+    f"dr3d: {tmp_path / 'no'} does not exist: name a folder of mesh files.\n",
+  )
+
+
+# index.
+
+
+def test_index_makes_a_database_and_brings_it_up_to_date(
+  run, models, pipeline, tmp_path
+):
+  db = tmp_path / "parts.db"
+  # the folder of the training run will do as well as its pipeline
+  status, out, err = run(
+    "index", f"--db={db}", f"--models={models}", f"--pipeline={pipeline.parent}"
+  )
+  assert (status, err) == (0, "")
+  assert out == (
+    f"{db}: 4 models to search; 4 new, 0 changed, 0 unchanged, 0 missing,"
+    " 0 failed.\n"
+  )
+  status, out, _ = run("index", f"--db={db}", f"--models={models}")
+  assert status == 0
+  assert "0 new, 0 changed, 4 unchanged" in out
+
+
+def test_index_lists_failures_and_fails_only_where_none_can_be_searched(
+  run, models, pipeline, tmp_path
+):
+  db, folder = tmp_path / "db", tmp_path / "models"
+  folder.mkdir()
+  (folder / "bad.stl").write_text("solid nothing")
+  flags = (f"--db={db}", f"--models={folder}", f"--pipeline={pipeline}")
+  status, out, err = run("index", *flags)
+  assert status == 1
+  assert "0 models to search" in out
+  assert err.startswith("dr3d: failed: bad.stl ")
+  shutil.copy(models / SOLID, folder)
+  status, out, err = run("index", *flags)
+  assert status == 0
+  assert "1 models to search; 1 new" in out
+  assert "1 failed" in out
+  assert "bad.stl" in err
+
+
+def test_a_new_database_takes_the_pipeline_that_ships(run, models, tmp_path):
+  db = tmp_path / "db"
+  status, out, _ = run("index", f"--db={db}", f"--models={models}")
+  assert status == 0
+  assert "4 models to search" in out
+  fingerprint = dr3d.Database.open(db).fingerprint
+  assert fingerprint == dr3d.Pipeline.load().fingerprint
+
+
+def test_a_wrong_pipeline_or_folder_makes_no_database(
+  run, models, pipeline, tmp_path
+):
+  for flags, message in (
+    ((f"--models={models}", "--pipeline=no"), "no holds no pipeline"),
+    (
+      (f"--models={tmp_path / 'no'}", f"--pipeline={pipeline}"),
+      "does not exist",
+    ),
+    (
+      (f"--models={models}", f"--pipeline={pipeline}", "--labels=no.csv"),
+      "no.csv cannot be read",
+    ),
+  ):
+    status, out, err = run("index", f"--db={tmp_path / 'x'}", *flags)
+    assert (status, out) == (1, "")
+    assert message in err
+    assert not (tmp_path / "x").exists()
+
+
+# query.
+
+
+def test_query_json_is_one_document_with_an_entry_for_each_file(
+  run, database, models, tmp_path
+):
+  bad = tmp_path / "bad.stl"
+  bad.write_text("solid nothing")
+  good = models / SOLID
+  absent = tmp_path / "absent.obj"
+  status, out, err = run(
+    "query", bad, f"--db={database}", good, "--json", absent, "--k=3"
+  )
+  assert status == 1
+  first, second, third = json.loads(out)
+  assert set(first) == {"query", "error"}
+  assert first["query"] == str(bad)
+  assert str(bad) in first["error"]
+  assert third["error"] == f"{absent} does not exist."
+  assert err.splitlines() == [
+    f"dr3d: {entry['error']}" for entry in (first, third)
+  ]
+  assert set(second) == {"query", "prediction", "matches"}
+  assert set(second["prediction"]) == {
+    *("label", "confidence", "probability", "doubt", "reliable")
+  }
+  fields = {field.name for field in dataclasses.fields(dr3d.Match)}
+  assert {"rank", "model", "label", "score", "votes"} < fields
+  assert [set(match) for match in second["matches"]] == [fields] * 3
+  best = second["matches"][0]
+  assert best["model"] == SOLID  # it is in the database itself
+  assert best["score"] == pytest.approx(1, abs=1e-4)
+  assert best["votes"] == 2
+  assert (best["distance"], best["same"]) == (0, True)
+  prediction = second["prediction"]
+  assert prediction.pop("probability") > 0.99
+  assert prediction == {
+    "label": "flat",
+    "confidence": 1.0,
+    "doubt": "",
+    "reliable": True,
+  }
+
+
+def test_query_prints_a_table_for_a_person(run, database, models):
+  status, out, err = run("query", models / SOLID, f"--db={database}")
+  assert (status, err) == (0, "")
+  title, header, best, *rest = out.rstrip().splitlines()
+  assert title.endswith(
+    "five.obj: flat (100% of the votes, 100% likely, reliable)"
+  )
+  assert header.split() == [
+    *("rank", "model", "label", "score", "votes"),
+    *("apart", "size", "in", "mm", "remark"),
+  ]
+  assert best.split()[:6] == ["1", SOLID, "flat", "1.000", "2", "0.0"]
+  assert best.endswith(" x 0.2  same shape")
+  assert len(rest) == 3
+
+
+def test_a_file_that_fails_does_not_stop_the_others(
+  run, database, models, tmp_path
+):
+  folder = tmp_path / "folder.stl"
+  folder.mkdir()
+  status, out, err = run("query", folder, models / SOLID, f"--db={database}")
+  assert status == 1
+  assert err == f"dr3d: {folder} is a directory, not a mesh file.\n"
+  assert SOLID in out
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_database_that_cannot_be_used_is_told_once(run, tmp_path, flags):
+  status, out, err = run(
+    "query", f"--db={tmp_path / 'no'}", "a.stl", "b.stl", *flags
+  )
+  assert (status, out) == (1, "")
+  assert err == f"dr3d: {tmp_path / 'no'} holds no dr3d database.\n"
+
+
+def test_an_empty_database_is_told_once(run, pipeline, tmp_path):
+  dr3d.Database.create(tmp_path / "db", dr3d.Pipeline.load(pipeline))
+  status, out, err = run("query", f"--db={tmp_path / 'db'}", "a.stl", "b.stl")
+  assert (status, out) == (1, "")
+  assert err.count("\n") == 1
+  assert "no indexed model" in err
+
+
+def test_a_models_label_may_be_missing(run, models, pipeline, tmp_path):
+  (tmp_path / "models").mkdir()
+  solid = tmp_path / "models/one.obj"
+  shutil.copy(models / SOLID, solid)
+  flags = (f"--db={tmp_path / 'db'}", f"--models={tmp_path / 'models'}")
+  run("index", *flags, f"--pipeline={pipeline}")
+  _, out, _ = run("query", flags[0], solid)
+  assert "one.obj: no label (0% of the votes)" in out
+
+
+def test_the_process_answers_on_stdout_alone(database, models, tmp_path):
+  odd = tmp_path / os.fsdecode(b"caf\xe9.stl")
+  done = run_process("query", "--json", f"--db={database}", models / SOLID, odd)
+  assert done.returncode == 1
+  found, absent = json.loads(done.stdout)
+  assert found["matches"][0]["model"] == SOLID
+  assert absent["query"] == f"{tmp_path}/caf\\xe9.stl"
+  assert absent["error"] == f"{tmp_path}/caf\\xe9.stl does not exist."
+  assert done.stderr == f"dr3d: {absent['error']}\n"
+
+
+def test_a_reader_that_leaves_early_is_no_failure_to_talk_about():
+  command = f"{sys.executable} -m dr3d --help | true; echo ${{PIPESTATUS[0]}}"
+  done = subprocess.run(
+    ["bash", "-c", f"sleep 0; {command}"],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    timeout=60,
+  )
+  assert done.stdout.strip() in ("0", "1")
+  assert done.stderr == ""
+
+
+# render.
+
+
+@pytest.mark.parametrize("look", ["plain", "network"])
+def test_render_draws_the_views_of_a_pipeline(
+  run, pipeline, models, tmp_path, look
+):
+  path = tmp_path / "new" / "sheet.png"
+  file = models / SOLID
+  status, out, err = run(
+    "render",
+    file,
+    f"--out={path}",
+    f"--pipeline={pipeline}",
+    "--size=32",
+    f"--look={look}",
+  )
+  assert (status, out, err) == (0, f"{path}: 2 views of {file}\n", "")
+  pixels = np.asarray(Image.open(path)).astype(int)
+  colored = np.ptp(pixels, axis=-1).max() > 60
+  assert colored == (look == "network")
+
+
+def test_render_tells_what_is_wrong(run, tmp_path, pipeline):
+  out = f"--out={tmp_path / 'a.png'}"
+  status, _, err = run(
+    "render", tmp_path / "a.stl", out, f"--pipeline={pipeline}"
+  )
+  assert (status, err) == (1, f"dr3d: {tmp_path / 'a.stl'} does not exist.\n")
+  status, _, err = run("render", "a.stl", out, f"--pipeline={tmp_path}")
+  assert status == 1
+  assert "holds no pipeline" in err
+  assert not (tmp_path / "a.png").exists()
+
+
+def test_a_sheet_that_cannot_be_written_is_told(
+  run, models, pipeline, tmp_path
+):
+  (tmp_path / "file").write_text("in the way")
+  path = tmp_path / "file" / "sheet.png"
+  status, _, err = run(
+    "render",
+    models / SOLID,
+    f"--out={path}",
+    f"--pipeline={pipeline}",
+    "--size=32",
+    "--look=network",
+  )
+  assert status == 1
+  assert err == f"dr3d: {tmp_path / 'file'}: File exists.\n"
+
+
+def test_progress_is_silent_where_nobody_watches(capsys):
+  with report.progress(3, "reading") as progress:
+    progress(1, 3)
+    progress(3, 3)
+  assert capsys.readouterr() == ("", "")

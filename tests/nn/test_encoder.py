@@ -1,0 +1,94 @@
+"""T: unit vectors, and which images may know of each other."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dr3d.nn.encoder import EmbedConfig, Embedder
+
+ALONE = EmbedConfig(feature_size=16, widths=(8, 16))
+TOGETHER = dataclasses.replace(ALONE, attention=True)
+FINE = dataclasses.replace(ALONE, stem=4)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def embed(weights, images, *, config):
+  return Embedder(config).apply(weights, images)
+
+
+def make_images(seed, models=3):
+  return jnp.float32(
+    np.random.default_rng(seed).uniform(size=(models, 4, 16, 16, 4))
+  )
+
+
+@pytest.fixture(
+  scope="module",
+  params=[ALONE, TOGETHER, FINE],
+  ids=["alone", "together", "with a stem"],
+)
+def embedder(request):
+  """A configuration, with weights that leave no path at zero."""
+  config = request.param
+  weights = jax.jit(Embedder(config).init)(jax.random.key(0), make_images(0))
+  rng = np.random.default_rng(1)
+  weights = jax.tree.map(
+    lambda x: x + 0.1 * jnp.float32(rng.normal(size=x.shape)), weights
+  )
+  return config, functools.partial(embed, weights, config=config)
+
+
+def test_features_are_unit_vectors_of_the_size_asked_for(embedder):
+  config, apply = embedder
+  features = apply(make_images(2))
+  assert features.shape == (3, 4, config.feature_size)
+  np.testing.assert_allclose(jnp.linalg.norm(features, axis=-1), 1, rtol=1e-5)
+  spread = jnp.linalg.norm(features[0, 0] - features[1, 1])
+  assert spread > 1e-3
+
+
+def test_other_models_never_matter(embedder):
+  _, apply = embedder
+  first, second = make_images(3), make_images(4)
+  mixed = second.at[1].set(first[1])
+  np.testing.assert_allclose(apply(mixed)[1], apply(first)[1], atol=1e-6)
+
+
+def test_other_views_of_a_model_matter_only_to_attention(embedder):
+  config, apply = embedder
+  first = make_images(5)
+  second = first.at[0, 2].set(make_images(6)[0, 2])
+  change = jnp.abs(apply(first) - apply(second)).max(-1)
+  assert change[0, 2] > 1e-3
+  others = change[0, jnp.array([0, 1, 3])]
+  if config.attention:
+    assert (others > 1e-5).all()
+  else:
+    assert (others < 1e-6).all()
+  assert (change[1:] < 1e-6).all()
+
+
+def test_views_that_change_places_take_their_features_along(embedder):
+  _, apply = embedder
+  images = make_images(7)
+  order = jnp.array([2, 0, 3, 1])
+  np.testing.assert_allclose(
+    apply(images[:, order]), apply(images)[:, order], atol=1e-5
+  )
+
+
+def test_an_empty_image_has_a_finite_feature_and_gradient(embedder):
+  _, apply = embedder
+  slope = jax.grad(lambda x: jnp.sum(jnp.sin(3 * apply(x))))
+  assert np.isfinite(apply(jnp.zeros((3, 4, 16, 16, 4)))).all()
+  assert np.isfinite(slope(jnp.zeros((3, 4, 16, 16, 4)))).all()
+
+
+def test_images_of_an_odd_size_are_refused(embedder):
+  _, apply = embedder
+  with pytest.raises(ValueError, match="multiples of 8: 12, 16"):
+    apply(jnp.zeros((1, 4, 12, 16, 4)))

@@ -1,0 +1,735 @@
+"""Every loss against plain loops over its formula, written anew in numpy."""
+
+import doctest
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.features import random_features
+
+from dr3d.retrieval import loss as loss_module
+from dr3d.retrieval import pair as pair_module
+from dr3d.retrieval import separation as separation_module
+from dr3d.retrieval.loss import (
+  batch_triplet_loss,
+  contrastive_loss,
+  join_views,
+  pair_triplet_loss,
+  prototype_loss,
+  triplet_ratio,
+)
+from dr3d.retrieval.margin import Margin, make_margin
+from dr3d.retrieval.pair import relate_images
+from dr3d.retrieval.separation import (
+  OBJECTIVES,
+  batch_separation_loss,
+  pair_separation_loss,
+)
+
+# Compiled once for each shape, which takes less time than step by step.
+pair_triplet = jax.jit(pair_triplet_loss)
+batch_triplet = jax.jit(batch_triplet_loss, static_argnames="mining")
+contrast = jax.jit(contrastive_loss)
+told = jax.jit(prototype_loss)
+pair_separation = jax.jit(pair_separation_loss, static_argnames="objective")
+separation = jax.jit(batch_separation_loss, static_argnames="objective")
+
+MININGS = ("all", "hard", "semihard")
+# Two of a class, one alone in its class, two without a label.
+LABELS = np.array([3, 3, 0, -1, -1])
+
+
+def random_margin(seed, *shape):
+  within = np.random.default_rng(seed).uniform(0.05, 1, size=shape)
+  return Margin(within, 1.5)
+
+
+def as_jax(margin):
+  return jax.tree.map(jnp.asarray, margin)
+
+
+# ----- oracles ---------------------------------------------------------------
+
+
+def square(x, y):
+  return float(sum((x - y) ** 2))
+
+
+def printed_triplet_sum(A, B, epsilon):
+  total, active, count = 0.0, 0, 0
+  for own, other in ((A, B), (B, A)):
+    for i, a in enumerate(own):
+      for j, p in enumerate(own):
+        if j == i:
+          continue
+        for n in other:
+          term = max(0.0, 1 - square(a, n) / (square(a, p) + epsilon[i, j]))
+          total, active, count = total + term, active + (term > 0), count + 1
+  return total, active, count
+
+
+def alike(labels, b, c):
+  return b == c or (labels[b] == labels[c] and labels[b] >= 0)
+
+
+def mined_triplets(features, margin, labels, mining):
+  """Terms of Eq. 1, by the rule of each mining."""
+  B, N = features.shape[:2]
+  images = [(b, i) for b in range(B) for i in range(N)]
+  terms = []
+  for b, i in images:
+    a = features[b, i]
+    negatives = [
+      square(a, features[c, j]) for c, j in images if not alike(labels, b, c)
+    ]
+    for c, j in images:
+      if (c, j) == (b, i) or not alike(labels, b, c):
+        continue
+      positive = square(a, features[c, j])
+      epsilon = margin.within[i, j] if c == b else margin.between
+      if mining == "all":
+        chosen = negatives
+      elif mining == "hard":
+        chosen = sorted(negatives)[:1]
+      else:
+        further = [d for d in negatives if d > positive]
+        chosen = [min(further)] if further else sorted(negatives)[-1:]
+      terms += [max(0.0, 1 - d / (positive + epsilon)) for d in chosen]
+  return terms
+
+
+def khosla(features, labels, temperature):
+  B, N = features.shape[:2]
+  images = [(b, i) for b in range(B) for i in range(N)]
+  terms, wrong = [], 0
+  for b, i in images:
+    a = features[b, i]
+    others = [(c, j) for c, j in images if (c, j) != (b, i)]
+    similar = {k: math.exp(a @ features[k] / temperature) for k in others}
+    positives = [k for k in others if alike(labels, b, k[0])]
+    if not positives:
+      continue
+    total = sum(similar.values())
+    terms.append(
+      -sum(math.log(similar[k] / total) for k in positives) / len(positives)
+    )
+    wrong += max(similar, key=similar.get) not in positives
+  return sum(terms) / len(terms), wrong / len(terms), len(terms)
+
+
+def told_apart(features, prototypes, labels, temperature, smoothing):
+  """Mean cross-entropy and share of errors, term by term."""
+  K = len(prototypes)
+  terms, wrong = [], 0
+  for own, views in zip(labels, features, strict=True):
+    for image in views if own >= 0 else ():
+      cosines = [image @ p / math.sqrt(p @ p) for p in prototypes]
+      total = math.log(sum(math.exp(c / temperature) for c in cosines))
+      logs = [c / temperature - total for c in cosines]
+      terms.append(-(1 - smoothing) * logs[own] - smoothing / K * sum(logs))
+      wrong += max(cosines) != cosines[own]
+  return sum(terms) / len(terms), wrong / len(terms), len(terms)
+
+
+def separation_pairs(features, labels):
+  """Squared distances between and within models, each pair once."""
+  B, N = features.shape[:2]
+  between, within = [], []
+  for b in range(B):
+    within += [
+      square(features[b, i], features[b, j]) for i in range(N) for j in range(i)
+    ]
+    for c in range(b):
+      if not alike(labels, b, c):
+        between += [square(x, y) for x in features[b] for y in features[c]]
+  return between, within
+
+
+# ----- masks and single terms ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  "module", [loss_module, pair_module, separation_module]
+)
+def test_the_examples_are_true(module):
+  assert doctest.testmod(module).failed == 0
+
+
+def test_masks_follow_models_and_labels():
+  pairs = relate_images(jnp.zeros((5, 2, 1)), jnp.array(LABELS))
+  for x in range(10):
+    for y in range(10):
+      b, c = x // 2, y // 2
+      same = alike(LABELS, b, c)
+      assert pairs.positive[x, y] == (same and x != y)
+      assert pairs.negative[x, y] == (not same)
+      assert pairs.within[x, y] == (b == c and x != y)
+
+
+def test_a_triplet_term_has_its_closed_form():
+  positive = jnp.array([0.0, 1.0, 1.0, 1.0])
+  negative = jnp.array([0.0, 0.0, 0.6, 2.0])
+  got = triplet_ratio(positive, negative, 0.2)
+  np.testing.assert_allclose(got, [1, 1, 0.5, 0], atol=1e-7)
+
+
+def test_a_triplet_term_without_margin_or_distance_is_finite():
+  slopes = jax.grad(triplet_ratio, argnums=(0, 1))
+  assert triplet_ratio(0.0, 0.0, 0.0) == 1
+  assert triplet_ratio(0.0, 0.5, 0.0) == 0
+  for negative in (0.0, 1e-7, 0.5):
+    assert np.isfinite(slopes(0.0, negative, 0.0)).all()
+
+
+# ----- Eq. 1 -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["unit", "patent"])
+def test_the_pair_loss_is_the_printed_sum_with_both_roles(kind):
+  A, B = random_features(0, 2, 4, 6)
+  margin = make_margin(jnp.float32(random_features(1, 4, 4)), kind=kind)
+  got = pair_triplet(jnp.float32(A), jnp.float32(B), margin)
+  total, active, count = printed_triplet_sum(A, B, np.array(margin.within))
+  assert 0 < active < count
+  assert got.count == count == 2 * 4 * 3 * 4
+  np.testing.assert_allclose(got.loss * got.count, total, rtol=1e-5)
+  np.testing.assert_allclose(got.active, active / count, rtol=1e-6)
+
+
+def test_swapping_a_and_b_or_permuting_views_changes_nothing():
+  A, B = jnp.float32(random_features(2, 2, 5, 6))
+  margin = as_jax(random_margin(2, 5, 5))
+  order = np.random.default_rng(0).permutation(5)
+  turned = Margin(margin.within[order][:, order], 1.5)
+
+  def loss(*arguments):
+    return pair_triplet(*arguments).loss
+
+  value = loss(A, B, margin)
+  assert 0 < value < 1
+  np.testing.assert_allclose(loss(B, A, margin), value, rtol=1e-6)
+  np.testing.assert_allclose(loss(A[order], B[order], turned), value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mining", MININGS)
+def test_the_batch_loss_is_a_loop_over_its_triplets(mining):
+  # Tight models far from each other, and one that is neither.
+  features = random_features(3, 5, 1, 4) + 0.2 * random_features(3, 5, 3, 4)
+  features[4] = random_features(4, 3, 4)
+  margin = random_margin(3, 3, 3)
+  terms = mined_triplets(features, margin, LABELS, mining)
+  got = batch_triplet(
+    jnp.float32(features), as_jax(margin), labels=LABELS, mining=mining
+  )
+  assert got.count == len(terms)
+  np.testing.assert_allclose(got.loss, np.mean(terms), rtol=1e-5)
+  np.testing.assert_allclose(got.active, np.mean(np.array(terms) > 0))
+  assert 0 < got.active < 1
+
+
+def test_more_anchors_than_one_block_give_the_same_loop():
+  features = random_features(4, 7, 5, 3)  # 35 anchors: two blocks and a rest
+  margin = random_margin(4, 5, 5)
+  labels = np.array([0, 1, 0, 2, 2, -1, 1])
+  terms = mined_triplets(features, margin, labels, "all")
+  got = batch_triplet(
+    jnp.float32(features), as_jax(margin), labels=labels, mining="all"
+  )
+  assert got.count == len(terms)
+  np.testing.assert_allclose(got.loss, np.mean(terms), rtol=1e-5)
+
+
+def test_two_models_without_labels_are_the_pair_loss():
+  features = jnp.float32(random_features(5, 2, 3, 4))
+  margin = as_jax(random_margin(5, 3, 3))
+  pair = pair_triplet(*features, margin)
+  for labels in (None, np.array([-1, -1]), np.array([0, 1])):
+    batch = batch_triplet(features, margin, labels=labels, mining="all")
+    assert batch == pair
+
+
+def test_hard_negatives_cost_more_than_others():
+  features = jnp.float32(random_features(6, 6, 3, 4))
+  margin = as_jax(random_margin(6, 3, 3))
+  labels = np.array([0, 0, 1, 1, 2, 2])
+  value = {
+    mining: batch_triplet(features, margin, labels=labels, mining=mining).loss
+    for mining in MININGS
+  }
+  assert value["hard"] > value["all"] > 0
+  assert value["hard"] > value["semihard"] > 0
+
+
+def test_positives_of_a_class_have_the_margin_between_models():
+  # One view a model: the only positives are other models of the class.
+  features = random_features(7, 4, 1, 3)
+  labels = np.array([0, 0, 1, 1])
+
+  def value(within, between):
+    margin = Margin(jnp.full((1, 1), within), between)
+    return batch_triplet(
+      jnp.float32(features), margin, labels=labels, mining="all"
+    ).loss
+
+  assert value(0.1, 1.5) == value(0.9, 1.5)
+  assert value(0.1, 1.5) > value(0.1, 0.5)
+
+
+@pytest.mark.parametrize("mining", MININGS)
+def test_models_and_labels_may_stand_in_any_order(mining):
+  features = jnp.float32(random_features(8, 5, 3, 4))
+  margin = as_jax(random_margin(8, 3, 3))
+  order = np.array([4, 2, 0, 1, 3])
+  loss = functools.partial(batch_triplet, mining=mining)
+  first = loss(features, margin, labels=LABELS)
+  second = loss(features[order], margin, labels=LABELS[order])
+  np.testing.assert_allclose(first.loss, second.loss, rtol=1e-6)
+  np.testing.assert_allclose(first.active, second.active)
+  renamed = np.where(LABELS >= 0, 10 - LABELS, -7)
+  assert loss(features, margin, labels=renamed) == first
+
+
+def test_each_model_may_have_its_own_margins():
+  features = jnp.float32(random_features(9, 3, 2, 4))
+  shared = as_jax(random_margin(9, 2, 2))
+  own = Margin(jnp.broadcast_to(shared.within, (3, 2, 2)), 1.5)
+  assert batch_triplet(features, own) == batch_triplet(features, shared)
+
+
+def test_a_batch_of_600_images_fits_in_memory():
+  features = jax.ShapeDtypeStruct((50, 12, 128), jnp.float32)
+  margin = Margin(jax.ShapeDtypeStruct((12, 12), jnp.float32), 1.5)
+  slope = jax.grad(lambda *x: batch_triplet_loss(*x, mining="all").loss)
+  compiled = jax.jit(slope).lower(features, margin).compile()
+  assert compiled.memory_analysis().temp_size_in_bytes < 150e6
+
+
+# ----- contrastive -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_the_contrastive_loss_is_khoslas_second_equation(temperature):
+  features = random_features(10, 5, 2, 4)
+  got = contrast(jnp.float32(features), labels=LABELS, temperature=temperature)
+  value, wrong, count = khosla(features, LABELS, temperature)
+  np.testing.assert_allclose(got.loss, value, rtol=2e-6)
+  assert 0 < wrong < 1
+  np.testing.assert_allclose(got.active, wrong, rtol=1e-6)
+  assert got.count == count
+
+
+def test_an_anchor_without_a_positive_is_left_out_of_the_contrastive_loss():
+  features = random_features(11, 4, 1, 3)
+  labels = np.array([0, 0, 1, -1])
+  got = contrast(jnp.float32(features), labels=labels)
+  value, _, count = khosla(features, labels, 0.1)
+  assert got.count == count == 2
+  np.testing.assert_allclose(got.loss, value, rtol=2e-6)
+
+
+def test_perfect_features_have_no_contrastive_loss_and_equal_ones_log_of_rest():
+  perfect = jnp.repeat(jnp.eye(3)[:, None], 2, axis=1)
+  got = contrast(perfect, temperature=0.02)
+  assert got.loss < 1e-6
+  assert got.active == 0
+  equal = contrast(jnp.ones((3, 2, 1)))
+  np.testing.assert_allclose(equal.loss, math.log(5), rtol=1e-6)
+  assert equal.active == 1
+
+
+def test_joined_views_compare_models_by_the_mean_cosine_of_equal_views():
+  features = random_features(12, 5, 3, 4)
+  joined = np.asarray(join_views(jnp.float32(features)))
+  assert joined.shape == (5, 1, 12)
+  for a, b in itertools.product(range(5), repeat=2):
+    mean = sum(features[a, i] @ features[b, i] for i in range(3)) / 3
+    np.testing.assert_allclose(joined[a, 0] @ joined[b, 0], mean, atol=1e-6)
+  swapped = np.float32(features)
+  swapped[0] = swapped[0, [1, 2, 0]]  # the same images under other views
+  other = join_views(jnp.asarray(swapped))
+  assert contrast(other, labels=LABELS).loss != pytest.approx(
+    contrast(jnp.asarray(joined), labels=LABELS).loss
+  )
+
+
+# ----- prototypes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_the_prototype_loss_is_a_cross_entropy_of_cosines(smoothing):
+  features = random_features(12, 5, 2, 4)
+  prototypes = 3 * np.random.default_rng(13).normal(size=(3, 4))
+  labels = np.array([0, 2, -1, 1, 1])
+  got = told(
+    jnp.float32(features),
+    jnp.float32(prototypes),
+    labels=jnp.array(labels),
+    temperature=0.2,
+    smoothing=smoothing,
+  )
+  value, wrong, count = told_apart(features, prototypes, labels, 0.2, smoothing)
+  np.testing.assert_allclose(got.loss, value, rtol=2e-6)
+  assert 0 < wrong < 1
+  np.testing.assert_allclose(got.active, wrong, rtol=1e-6)
+  assert got.count == count == 8
+
+
+def test_without_a_label_there_is_no_prototype_loss():
+  got = told(jnp.ones((2, 3, 4)), jnp.eye(4), labels=jnp.array([-1, -1]))
+  assert (got.loss, got.active, got.count) == (0, 0, 0)
+
+
+# ----- Eq. 3 -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [np.full(5, -1), LABELS])
+def test_the_literal_separation_is_the_printed_sum(labels):
+  features = random_features(12, 5, 3, 4)
+  between, within = separation_pairs(features, labels)
+  got = jax.jit(functools.partial(batch_separation_loss, objective="literal"))(
+    jnp.float32(features), labels=labels
+  )
+  printed = [1 - 1 / (np.array(d) + 1e-6) for d in (between, within)]
+  np.testing.assert_allclose(got.between, printed[0].sum(), rtol=1e-5)
+  np.testing.assert_allclose(got.within, printed[1].sum(), rtol=1e-5)
+  np.testing.assert_allclose(got.loss, got.between + got.within, rtol=1e-6)
+  np.testing.assert_allclose(got.distance, np.mean(between + within), rtol=1e-5)
+
+
+def test_the_literal_pair_separation_is_the_printed_double_sum():
+  A, B = random_features(13, 2, 4, 5)
+  between = sum(1 - 1 / (square(a, b) + 1e-6) for a in A for b in B)
+  within = sum(
+    1 - 1 / (square(images[i], images[j]) + 1e-6)
+    for images in (A, B)
+    for i in range(4)
+    for j in range(i + 1, 4)
+  )
+  got = pair_separation(jnp.float32(A), jnp.float32(B), objective="literal")
+  np.testing.assert_allclose(got.between, between, rtol=1e-5)
+  np.testing.assert_allclose(got.within, within, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.3, 2.0])
+def test_the_intended_separation_is_the_mean_of_the_bounded_kernel(scale):
+  features = random_features(14, 5, 3, 4)
+  between, within = separation_pairs(features, LABELS)
+  got = separation(jnp.float32(features), labels=LABELS, scale=scale)
+  delta = 0.05 * scale
+  for value, d in ((got.between, between), (got.within, within)):
+    np.testing.assert_allclose(
+      value, np.mean(delta / (np.array(d) + delta)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("scale", [0.3, None])
+def test_models_are_as_far_apart_as_their_views_on_the_mean(scale):
+  features = random_features(40, 5, 3, 4)
+  far = {
+    (a, b): np.mean([square(*pair) for pair in zip(A, B, strict=True)])
+    for a, A in enumerate(features)
+    for b, B in enumerate(features)
+    if a < b and not alike(LABELS, a, b)
+  }
+  _, within = separation_pairs(features, LABELS)
+  got = separation(
+    jnp.float32(features), labels=LABELS, objective="models", scale=scale
+  )
+  d = np.array(list(far.values()))
+  delta = 0.05 * (scale or np.mean(d))
+  np.testing.assert_allclose(
+    got.between, np.mean(delta / (d + delta)), rtol=1e-5
+  )
+  d = np.array(within)
+  np.testing.assert_allclose(
+    got.within, np.mean(delta / (d + delta)), rtol=1e-5
+  )
+
+
+def test_only_whole_models_want_views_that_see_what_others_do_not():
+  """Of four models each view parts two halves, twice the same or crosswise."""
+  same = jnp.eye(2)[jnp.array([[0, 0], [0, 0], [1, 1], [1, 1]])]
+  cross = jnp.eye(2)[jnp.array([[0, 0], [0, 1], [1, 0], [1, 1]])]
+  for objective in ("intent", "models"):
+    parted = separation(cross, objective=objective, scale=0.02).between
+    alike = separation(same, objective=objective, scale=0.02).between
+    if objective == "models":  # two halves each way are four models
+      assert parted < 0.01 < 0.33 < alike
+    else:
+      assert alike < 0.34 < 0.41 < parted
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_smallest_kernel_is_the_printed_term_turned_round():
+  A, B = jnp.array(random_features(15, 2, 3, 4))
+  literal = pair_separation(A, B, objective="literal")
+  intent = pair_separation(A, B, scale=1e-6 / 0.05)
+  np.testing.assert_allclose(
+    intent.between, 1e-6 * (1 - literal.between / 9), rtol=1e-12
+  )
+  np.testing.assert_allclose(
+    intent.within, 1e-6 * (1 - literal.within / 6), rtol=1e-12
+  )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("term", ["loss", "between", "within"])
+@pytest.mark.usefixtures("x64")
+def test_a_step_under_intent_parts_images_and_under_literal_joins_them(
+  term, seed
+):
+  features = jnp.array(random_features(16 + seed, 4, 3, 8))
+
+  def mean_distance(features):
+    between, within = separation_pairs(np.array(features), np.full(4, -1))
+    return np.mean(
+      {"loss": between + within, "between": between, "within": within}[term]
+    )
+
+  before = mean_distance(features)
+  for objective, sign in (("intent", 1), ("literal", -1)):
+    slope = jax.grad(
+      lambda x, o=objective: getattr(separation(x, objective=o), term)
+    )(features)
+    step = features - 1e-3 * slope / jnp.linalg.norm(slope)
+    assert sign * (mean_distance(step) - before) > 1e-5
+
+
+def test_one_near_pair_rules_the_literal_gradient_and_not_the_intended():
+  features = random_features(19, 4, 2, 8)
+  features[0, 1] = features[0, 0] + 6e-4 / math.sqrt(8)
+  features = jnp.float32(features)
+
+  def share(objective):
+    slope = jax.grad(lambda x: separation(x, objective=objective).loss)(
+      features
+    )
+    length = np.linalg.norm(slope, axis=-1)
+    return length[0].sum() / length[1:].sum()
+
+  assert share("literal") > 1e6
+  assert share("intent") < 1
+
+
+def test_the_intended_slope_is_bounded_at_every_distance():
+  delta = 0.05 * 2.0
+  for distance in np.logspace(-8, 1, 40):
+    features = jnp.array([[[0.0]], [[distance]]], jnp.float32)
+    slope = jax.grad(lambda x: separation(x).loss)(features)
+    assert np.abs(slope).max() <= 0.65 / math.sqrt(delta)
+
+
+def test_the_scale_of_the_kernel_takes_no_gradient():
+  features = jnp.float32(random_features(20, 3, 2, 4))
+  slope = jax.grad(lambda scale: separation(features, scale=scale).loss)(2.0)
+  assert slope == 0
+  slope = jax.grad(lambda x: separation(x).distance)(features)
+  assert (slope == 0).all()
+
+
+# ----- all of them: corners, differences, transformations --------------------
+
+
+def mined(mining):
+  def loss(features, labels):
+    # Two of three viewpoints are equal: an ε of 0 among others.
+    views = jnp.eye(4, dtype=features.dtype)[jnp.array([0, 0, 1])]
+    margin = make_margin(views[: features.shape[1]], kind="patent")
+    return batch_triplet(features, margin, labels=labels, mining=mining).loss
+
+  return loss
+
+
+def contrasted(features, labels):
+  return contrast(features, labels=labels).loss
+
+
+def separated(objective):
+  def loss(features, labels):
+    return separation(features, labels=labels, objective=objective).loss
+
+  return loss
+
+
+def classified(features, labels):
+  """Prototypes as singular as can be: equal ones, and one of length zero."""
+  prototypes = jnp.ones((5, features.shape[-1]), features.dtype)
+  return told(features, prototypes.at[4].set(0), labels=labels).loss
+
+
+EVERY_LOSS = pytest.mark.parametrize(
+  "function",
+  [
+    *(pytest.param(mined(mining), id=mining) for mining in MININGS),
+    pytest.param(contrasted, id="contrastive"),
+    pytest.param(classified, id="prototype"),
+    *(pytest.param(separated(name), id=name) for name in OBJECTIVES),
+  ],
+)
+
+
+def corners():
+  yield "equal", np.full((4, 3, 8), 8**-0.5), [0, 0, 1, 1]
+  yield "zero", np.zeros((4, 3, 8)), [0, 0, 1, 1]
+  near = np.ones((4, 3, 8)) + 1e-6 * random_features(21, 4, 3, 8)
+  yield "near", near, [0, 0, 1, 1]
+  twice = random_features(22, 4, 3, 8)
+  twice[0, 1] = twice[0, 0]  # a positive at distance 0
+  twice[2, 0] = twice[0, 0]  # a negative at distance 0
+  yield "twice", twice, [0, 0, 1, 1]
+  yield "one class", random_features(23, 4, 3, 8), [0, 0, 0, 0]
+  yield "no labels", random_features(24, 4, 3, 8), [-1, -1, -1, -1]
+  yield "some labels", random_features(25, 4, 3, 8), [0, -1, 0, -1]
+  yield "one view", random_features(26, 4, 1, 8), [0, 1, 2, 3]
+  yield "one view a class", random_features(27, 4, 1, 8), [0, 0, 1, 1]
+  yield "one model", random_features(28, 1, 3, 8), [0]
+  yield "one image", random_features(29, 1, 1, 8), [-1]
+
+
+@EVERY_LOSS
+def test_every_corner_has_a_finite_value_and_gradient(function):
+  graded = jax.jit(jax.value_and_grad(function))
+  for name, features, labels in corners():
+    value, slope = graded(jnp.float32(features), jnp.array(labels))
+    assert np.isfinite(value), name
+    assert np.isfinite(slope).all(), name
+
+
+@EVERY_LOSS
+@pytest.mark.usefixtures("x64")
+def test_gradients_equal_central_differences(function):
+  features = jnp.array(random_features(35, 4, 3, 3))
+  labels = jnp.array([0, 0, 1, -1])
+  loss = jax.jit(function)
+  slope = jax.jit(jax.grad(function))(features, labels)
+  for seed in range(3):
+    way = jnp.array(random_features(seed, *features.shape))
+    up, down = (loss(features + s * 1e-6 * way, labels) for s in (1, -1))
+    np.testing.assert_allclose(
+      jnp.vdot(slope, way), (up - down) / 2e-6, rtol=2e-6, atol=2e-8
+    )
+
+
+@EVERY_LOSS
+def test_batches_of_batches_go_through_vmap(function):
+  features = jnp.float32(random_features(31, 2, 4, 3, 5))
+  labels = jnp.array([[0, 0, 1, 1], [0, -1, 2, 0]])
+  graded = jax.value_and_grad(function)
+  values, slopes = jax.jit(jax.vmap(graded))(features, labels)
+  for k in range(2):
+    value, slope = jax.jit(graded)(features[k], labels[k])
+    np.testing.assert_allclose(values[k], value, rtol=1e-5)
+    bound = 1e-5 * np.abs(slope).max()
+    np.testing.assert_allclose(slopes[k], slope, atol=bound)
+
+
+@pytest.mark.parametrize("mining", MININGS)
+def test_equal_embeddings_stand_on_a_plateau_at_one(mining):
+  features = jnp.full((4, 3, 16), 0.25, jnp.float32)
+  margin = make_margin(jnp.eye(4)[:3])
+  value, slope = jax.value_and_grad(
+    lambda x: (
+      batch_triplet(
+        x, margin, labels=jnp.array([0, 0, 1, 1]), mining=mining
+      ).loss
+    )
+  )(features)
+  assert value == 1
+  assert (slope == 0).all()
+
+
+def test_no_term_at_all_is_a_loss_of_zero():
+  single = jnp.float32(random_features(32, 1, 1, 4))
+  margin = make_margin(jnp.eye(4)[:1])
+  for mining in MININGS:
+    got = batch_triplet(single, margin, mining=mining)
+    assert (got.loss, got.active, got.count) == (0, 0, 0)
+  got = contrast(single)
+  assert (got.loss, got.active, got.count) == (0, 0, 0)
+  for objective in OBJECTIVES:
+    got = separation(single, objective=objective)
+    assert (got.loss, got.distance) == (0, 0)
+
+
+@EVERY_LOSS
+@pytest.mark.usefixtures("x64")
+def test_a_loss_keeps_the_precision_of_its_features(function):
+  labels = jax.ShapeDtypeStruct((4,), jnp.int32)
+  for dtype in (jnp.float32, jnp.float64):
+    features = jax.ShapeDtypeStruct((4, 3, 8), dtype)
+    value, slope = jax.eval_shape(
+      jax.value_and_grad(function), features, labels
+    )
+    assert value.dtype == slope.dtype == dtype
+
+
+def test_a_scale_of_zero_is_a_kernel_and_not_a_nan():
+  features = jnp.ones((2, 2, 4), jnp.float32)
+  value, slope = jax.value_and_grad(lambda x: separation(x, scale=0.0).loss)(
+    features
+  )
+  assert value == 2
+  assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize(
+  "function",
+  [
+    lambda x: (
+      batch_triplet(
+        x, Margin(jnp.full((3, 3), 0.5), 0.5), labels=jnp.array([0, 0, 1, 1])
+      ).loss
+    ),
+    lambda x: contrast(x, labels=jnp.array([0, 0, 1, 1])).loss,
+    lambda x: (
+      told(x, jnp.eye(2, 8), labels=jnp.array([0, 0, 1, 1]), smoothing=0.0).loss
+    ),
+  ],
+  ids=["hard", "contrastive", "prototype"],
+)
+def test_descent_sorts_images_by_class(function):
+  raw = jnp.float32(random_features(34, 4, 3, 8))
+
+  def loss(raw):
+    return function(raw / jnp.linalg.norm(raw, axis=-1, keepdims=True))
+
+  step = jax.jit(lambda raw: raw - 0.5 * jax.grad(loss)(raw))
+  before = loss(raw)
+  for _ in range(100):
+    raw = step(raw)
+  assert loss(raw) < 0.7 * before
+  images = np.array(raw).reshape(12, 8)
+  images /= np.linalg.norm(images, axis=1, keepdims=True)
+  similar = images @ images.T - 2 * np.eye(12)
+  nearest = similar.argmax(1)
+  assert (nearest // 6 == np.arange(12) // 6).all()
+
+
+# ----- messages --------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_refused_with_the_value():
+  features = jnp.zeros((2, 3, 4))
+  margin = make_margin(jnp.eye(4)[:3])
+  with pytest.raises(ValueError, match=r"\[N, D\], got \(3, 4\) and \(2, 4\)"):
+    pair_triplet_loss(features[0], features[0, :2], margin)
+  with pytest.raises(ValueError, match=r"\[B, N, D\], got \(3, 4\)"):
+    batch_triplet_loss(features[0], margin)
+  with pytest.raises(ValueError, match="'hardest'"):
+    batch_triplet_loss(features, margin, mining="hardest")
+  with pytest.raises(ValueError, match=r"\(2,\), got int32 \(3,\)"):
+    contrastive_loss(features, labels=jnp.array([0, 1, 2]))
+  with pytest.raises(ValueError, match="got float32"):
+    contrastive_loss(features, labels=jnp.array([0.0, 1.0]))
+  with pytest.raises(ValueError, match=r"above 0, got 0\.0"):
+    contrastive_loss(features, temperature=0.0)
+  with pytest.raises(ValueError, match=r"above 0, got -1"):
+    prototype_loss(features, jnp.eye(4), labels=jnp.arange(2), temperature=-1)
+  with pytest.raises(ValueError, match=r"N = 3 views, got \(4, 4\)"):
+    batch_triplet_loss(features, make_margin(jnp.eye(4)))
+  with pytest.raises(ValueError, match="'printed'"):
+    batch_separation_loss(features, objective="printed")

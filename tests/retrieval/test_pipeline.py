@@ -1,0 +1,331 @@
+"""G and T bundled: the same vectors whatever the way a mesh comes in."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from dr3d.error import PipelineError
+from dr3d.mesh import make_mesh
+from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.whitening import whiten
+from dr3d.render.triangle import RenderConfig
+from dr3d.retrieval.pipeline import (
+  CONFIG_FILE,
+  FORMAT,
+  PRETRAINED,
+  WEIGHTS_FILE,
+  Pipeline,
+  PipelineConfig,
+)
+
+CONFIG = PipelineConfig(
+  view_count=3,
+  render=RenderConfig(size=16),
+  embed=EmbedConfig(feature_size=8, widths=(4, 8)),
+)
+
+
+def make_shape(seed, turn=None):
+  """A wedge of random proportions: no symmetry, moments far apart."""
+  rng = np.random.default_rng(seed)
+  vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 1.7, 0], [0.4, 0.2, 1.0]])
+  vertices = vertices * rng.uniform(0.8, 1.2, 3)
+  faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+  if turn is not None:
+    vertices = turn.apply(vertices) + np.array([5, -3, 2])
+  return make_mesh(vertices, faces)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+  return Pipeline.create(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def meshes():
+  """Ten of the smallest bucket and one of the next, in the midst of them."""
+  ball = trimesh.creation.icosphere(2)
+  meshes = [make_shape(seed) for seed in range(10)]
+  meshes.insert(4, make_mesh(ball.vertices, ball.faces))
+  return meshes
+
+
+@pytest.fixture(scope="module")
+def vectors(pipeline, meshes):
+  return pipeline.embed(meshes)
+
+
+@pytest.fixture
+def saved(pipeline, tmp_path):
+  pipeline.save(tmp_path / "pipeline")
+  return tmp_path / "pipeline"
+
+
+def spoil(saved, **fields):
+  path = saved / CONFIG_FILE
+  path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+# ----- vectors ---------------------------------------------------------------
+
+
+def test_every_view_of_every_mesh_gets_a_unit_vector(vectors):
+  assert vectors.shape == (11, 3, 8)
+  assert vectors.dtype == np.float32
+  np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, rtol=1e-5)
+  mean = vectors.mean(1)
+  assert np.abs(mean[0] - mean[1]).max() > 1e-3
+
+
+def test_the_order_of_the_meshes_does_not_matter(pipeline, meshes, vectors):
+  order = np.random.default_rng(0).permutation(11)
+  got = pipeline.embed([meshes[i] for i in order])
+  np.testing.assert_allclose(got, vectors[order], atol=1e-6)
+
+
+def test_the_company_of_a_mesh_does_not_matter(pipeline, meshes, vectors):
+  np.testing.assert_allclose(
+    pipeline.embed(meshes[2:4]), vectors[2:4], atol=1e-6
+  )
+  np.testing.assert_allclose(
+    pipeline.embed([meshes[6]]), vectors[6:7], atol=1e-6
+  )
+
+
+def test_no_meshes_give_no_vectors(pipeline):
+  assert pipeline.embed([]).shape == (0, 3, 8)
+
+
+def test_in_the_principal_pose_a_turned_mesh_is_the_same_mesh(
+  pipeline, vectors
+):
+  for seed in range(3):
+    turn = Rotation.random(random_state=seed)
+    got = pipeline.embed([make_shape(seed, turn)])
+    np.testing.assert_allclose(got[0], vectors[seed], atol=1e-3)
+
+
+def test_in_the_pose_of_the_file_a_turned_mesh_is_another_one(pipeline):
+  config = dataclasses.replace(CONFIG, pose="file")
+  file = Pipeline(config, pipeline.views, pipeline.weights)
+  quarter = Rotation.from_rotvec([0, 0, np.pi / 2])
+  here, there = file.embed([make_shape(0), make_shape(0, quarter)])
+  assert np.abs(here - there).max() > 1e-2
+
+
+def test_where_room_was_reserved_nothing_is_compiled_later(
+  pipeline, meshes, vectors
+):
+  wedges = meshes[:4] + meshes[5:]
+  fresh = Pipeline(pipeline.config, pipeline.views, pipeline.weights)
+  fresh.reserve(wedges)
+  for batch in (wedges[:1], wedges[:2]):  # alone, and in a padded batch
+    fresh.embed(batch)
+  compiled = []
+  jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **rest: (
+      compiled.append(event) if "backend_compile" in event else None
+    )
+  )
+  alone = [fresh.embed([mesh])[0] for mesh in wedges]
+  together = fresh.embed(wedges)
+  assert not compiled
+  np.testing.assert_allclose(alone, together, atol=1e-5)
+  np.testing.assert_allclose(together[:4], vectors[:4], atol=1e-5)
+
+
+def test_pictures_are_drawn_at_the_size_asked_for(pipeline, meshes):
+  images = pipeline.render(meshes[0])
+  assert images.shape == (3, 16, 16, 4)
+  assert images.dtype == np.float32
+  assert images.min() >= 0
+  assert images.max() <= 1
+  alpha = images[..., 3]
+  larger = pipeline.render(meshes[0], size=32)[..., 3]
+  np.testing.assert_allclose(larger.mean((1, 2)), alpha.mean((1, 2)), atol=0.05)
+
+
+# ----- to disk and back ------------------------------------------------------
+
+
+def test_what_was_saved_gives_the_same_vectors(
+  pipeline, saved, meshes, vectors
+):
+  loaded = Pipeline.load(saved)
+  assert loaded.config == pipeline.config
+  assert loaded.fingerprint == pipeline.fingerprint
+  np.testing.assert_array_equal(loaded.embed(meshes), vectors)
+  assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
+
+
+def test_a_whitened_pipeline_maps_its_vectors_and_is_saved_with_its_map(
+  pipeline, meshes, vectors, tmp_path
+):
+  white = pipeline.whitened(meshes)
+  got = white.embed(meshes)
+  np.testing.assert_allclose(
+    got, np.asarray(whiten(vectors, white.whitening)), atol=1e-5
+  )
+  assert np.abs(got - vectors).max() > 0.1
+  assert pipeline.whitening is None
+  assert white.fingerprint != pipeline.fingerprint
+  again = white.whitened(meshes)  # of T's own vectors, not of mapped ones
+  assert again.fingerprint == white.fingerprint
+  white.save(tmp_path / "white")
+  loaded = Pipeline.load(tmp_path / "white")
+  assert loaded.fingerprint == white.fingerprint
+  np.testing.assert_array_equal(
+    loaded.embed(meshes[:2]), white.embed(meshes[:2])
+  )
+
+
+def test_a_network_with_a_stem_is_saved_with_it(meshes, tmp_path):
+  embed = dataclasses.replace(CONFIG.embed, stem=4)
+  pipeline = Pipeline.create(dataclasses.replace(CONFIG, embed=embed))
+  pipeline.save(tmp_path / "fine")
+  loaded = Pipeline.load(tmp_path / "fine")
+  assert loaded.config == pipeline.config
+  assert loaded.fingerprint == pipeline.fingerprint
+  np.testing.assert_array_equal(
+    loaded.embed(meshes[:1]), pipeline.embed(meshes[:1])
+  )
+
+
+def test_a_network_without_a_stem_is_saved_as_before_there_were_stems(saved):
+  written = json.loads((saved / CONFIG_FILE).read_text())
+  assert set(written["config"]["embed"]) == {
+    "feature_size",
+    "widths",
+    "depth",
+    "attention",
+  }
+
+
+def test_saving_again_replaces_the_old_one(saved):
+  other = Pipeline.create(CONFIG, seed=1)
+  other.save(saved)
+  assert Pipeline.load(saved).fingerprint == other.fingerprint
+
+
+def test_a_save_that_fails_leaves_the_old_one(pipeline, saved, monkeypatch):
+  def fail(*_):
+    raise OSError("disk full")
+
+  monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+  with pytest.raises(OSError, match="disk full"):
+    Pipeline.create(CONFIG, seed=1).save(saved)
+  monkeypatch.undo()
+  assert Pipeline.load(saved).fingerprint == pipeline.fingerprint
+  assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
+
+
+def test_the_fingerprint_tells_every_number_apart(pipeline):
+  def change(tree, leaf):
+    leaves, form = jax.tree.flatten(tree)
+    leaves[leaf] = leaves[leaf] + 1e-6
+    return jax.tree.unflatten(form, leaves)
+
+  seen = {pipeline.fingerprint}
+  for leaf in range(3):
+    views = dataclasses.replace(pipeline, views=change(pipeline.views, leaf))
+    weights = change(pipeline.weights, leaf)
+    seen |= {views.fingerprint}
+    seen |= {dataclasses.replace(pipeline, weights=weights).fingerprint}
+  config = dataclasses.replace(CONFIG, pose="file")
+  seen |= {dataclasses.replace(pipeline, config=config).fingerprint}
+  assert len(seen) == 8
+  assert Pipeline.create(CONFIG).fingerprint == pipeline.fingerprint
+
+
+def test_a_directory_without_a_pipeline_is_named_with_what_is_missing(
+  saved, tmp_path
+):
+  with pytest.raises(PipelineError, match=r"none holds no.*pipeline\.json is"):
+    Pipeline.load(tmp_path / "none")
+  (saved / WEIGHTS_FILE).unlink()
+  with pytest.raises(PipelineError, match=r"weights\.msgpack is missing"):
+    Pipeline.load(saved)
+
+
+def test_a_general_pipeline_ships_and_tells_shapes_apart():
+  pipeline = Pipeline.load()
+  assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 8e6
+  assert (PRETRAINED / "README.md").exists()
+  shapes = [trimesh.creation.icosphere(2), trimesh.creation.annulus(1, 2, 0.5)]
+  shapes += [trimesh.creation.box((1, 2, 3)), trimesh.creation.cone(1, 2)]
+  turn = Rotation.random(random_state=3)
+  known = [make_mesh(shape.vertices, shape.faces) for shape in shapes]
+  turned = [
+    make_mesh(turn.apply(shape.vertices), shape.faces) for shape in shapes
+  ]
+  vectors = pipeline.embed(known + turned)
+  cosine = np.einsum("qnd,bmd->qbnm", vectors[4:], vectors[:4])
+  likeness = cosine.max(axis=3).mean(axis=2)
+  np.testing.assert_array_equal(likeness.argmax(axis=1), range(4))
+  others = likeness - 2 * np.eye(4)
+  assert np.diag(likeness).min() > 0.8
+  assert others.max() < 0.8
+
+
+def test_damaged_weights_are_noticed(saved):
+  path = saved / WEIGHTS_FILE
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+  with pytest.raises(PipelineError, match=r"weights\.msgpack is damaged"):
+    Pipeline.load(saved)
+  path.write_bytes(data[:100])
+  with pytest.raises(PipelineError, match=r"weights\.msgpack is damaged"):
+    Pipeline.load(saved)
+
+
+def test_a_damaged_configuration_is_noticed(saved):
+  (saved / CONFIG_FILE).write_text('{"format": 1, "sha')
+  with pytest.raises(PipelineError, match="cannot be read"):
+    Pipeline.load(saved)
+  (saved / CONFIG_FILE).write_text("[]")
+  with pytest.raises(PipelineError, match=f"another format than {FORMAT},"):
+    Pipeline.load(saved)
+
+
+def test_a_pipeline_of_a_newer_format_is_refused(saved):
+  spoil(saved, format=FORMAT + 1)
+  with pytest.raises(PipelineError, match=f"another format than {FORMAT},"):
+    Pipeline.load(saved)
+
+
+@pytest.mark.parametrize(
+  "config",
+  [
+    {**dataclasses.asdict(CONFIG), "colour": 3},
+    {**dataclasses.asdict(CONFIG), "view_count": "three"},
+    None,
+  ],
+)
+def test_a_configuration_of_another_version_is_refused(saved, config):
+  spoil(saved, config=config)
+  with pytest.raises(PipelineError, match=r"pipeline\.json is not of this"):
+    Pipeline.load(saved)
+
+
+@pytest.mark.parametrize(
+  "change", [{"view_count": 4}, {"embed": {"widths": [4, 16]}}]
+)
+def test_weights_of_another_shape_are_refused(saved, change):
+  values = json.loads((saved / CONFIG_FILE).read_text())["config"]
+  for name, value in change.items():
+    nested = isinstance(value, dict)
+    values[name] = {**values[name], **value} if nested else value
+  spoil(saved, config=values)
+  with pytest.raises(PipelineError, match=r"does not fit .*has the shape"):
+    Pipeline.load(saved)
+
+
+def test_a_number_of_lights_that_is_not_offered_is_refused():
+  with pytest.raises(ValueError, match="1 or 3, got 2"):
+    Pipeline.create(dataclasses.replace(CONFIG, light_count=2))

@@ -1,0 +1,289 @@
+"""One step: whose loss moves whom, what stays, and on how many devices."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from support.step import (
+  BUDGET,
+  LOSS,
+  OPTIMIZER,
+  PIPELINE,
+  first_moments,
+  make_batch,
+  make_start,
+  step,
+)
+
+from dr3d.nn.encoder import Embedder
+from dr3d.render.triangle import render
+from dr3d.retrieval.guard import coverage_guard, variance_floor, view_repulsion
+from dr3d.retrieval.loss import contrastive_loss, join_views, prototype_loss
+from dr3d.retrieval.separation import batch_separation_loss
+from dr3d.retrieval.state import (
+  PARTS,
+  make_state,
+  select_parts,
+)
+
+
+@pytest.fixture(scope="module")
+def stepped():
+  """The state before and after two steps, and the measurements of both."""
+  start = make_start()
+  state, first = step(start)
+  state, second = step(state)
+  return start, state, first, second
+
+
+# ----- the gradients ---------------------------------------------------------
+
+
+def draw(views):
+  return render(
+    make_batch()[0],
+    views,
+    size=PIPELINE.render.size,
+    sigma=PIPELINE.render.sigma,
+    gamma=PIPELINE.render.gamma,
+    framing=PIPELINE.render.framing,
+    budget=BUDGET,
+  )[0]
+
+
+@jax.jit
+def plain_gradients(state):
+  """The two losses as the patent states them, differentiated as a whole."""
+  labels = make_batch()[2]
+  apply = Embedder(PIPELINE.embed).apply
+
+  def task(learned):  # the images are constants
+    weights, prototypes = learned
+    features = apply(weights, jax.lax.stop_gradient(draw(state.views)))
+    terms = prototype_loss(features, prototypes, labels=labels)
+    models = contrastive_loss(join_views(features), labels=labels)
+    return (
+      terms.loss
+      + LOSS.models * models.loss
+      + LOSS.spread * variance_floor(features)
+    )
+
+  def separation(views):  # the weights are constants
+    images = draw(views)
+    features = apply(state.weights, images)
+    terms = batch_separation_loss(
+      features, labels=labels, objective=LOSS.objective, scale=state.distance
+    )
+    guards = LOSS.repulsion * view_repulsion(views.quaternion)
+    guards += LOSS.coverage * jnp.mean(coverage_guard(images[..., 3]))
+    return terms.between + LOSS.within * terms.within + guards
+
+  return (
+    jax.grad(task)((state.weights, state.prototypes)),
+    jax.grad(separation)(state.views),
+    jnp.mean(coverage_guard(draw(state.views)[..., 3])),
+  )
+
+
+def clip(tree):
+  norm = optax.tree.norm(tree)
+  return jax.tree.map(lambda x: x / jnp.maximum(1, norm), tree), norm
+
+
+def assert_close(got, expected, tolerance=2e-4, floor=0.0):
+  """By the largest number of all, or by the floor where that is larger."""
+  scale = max(floor, *(np.abs(x).max() for x in jax.tree.leaves(expected)))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance * scale),
+    got,
+    expected,
+  )
+
+
+def test_each_loss_has_the_gradient_of_its_own_parameters_alone(stepped):
+  # After its first step, Adam's first moment is a tenth of the gradient.
+  start, _, first, _ = stepped
+  g_weights, g_views, guard = plain_gradients(start)
+  after, _ = step(start)
+  assert guard > 0
+  assert view_repulsion(start.views.quaternion) > 0
+  for g, moments, norm in [
+    (g_weights, after.embed_moments, first["embed_gradient"]),
+    (g_views, after.render_moments, first["render_gradient"]),
+  ]:
+    clipped, true_norm = clip(g)
+    assert true_norm > 1e-3
+    np.testing.assert_allclose(norm, true_norm, rtol=1e-4)
+    mu = optax.tree_utils.tree_get(moments, "mu")
+    assert_close(jax.tree.map(lambda x: 10 * x, mu), clipped)
+
+
+# ----- what moves ------------------------------------------------------------
+
+
+def bits(tree):
+  return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
+
+
+def test_all_parts_move_and_stay_allowed(stepped):
+  start, state, first, second = stepped
+  for before, after in zip(
+    jax.tree.leaves((start.views, start.weights, start.prototypes)),
+    jax.tree.leaves((state.views, state.weights, state.prototypes)),
+    strict=True,
+  ):
+    assert (before != after).any()
+  for unit in (
+    state.views.quaternion,
+    state.views.light.direction,
+    state.mean_views.quaternion,
+  ):
+    np.testing.assert_allclose(jnp.linalg.norm(unit, axis=-1), 1, rtol=1e-6)
+  assert int(state.step) == 2
+  assert second["smallest_view_angle"] > first["smallest_view_angle"]
+
+
+def test_the_means_follow_and_the_distance_is_a_running_mean(stepped):
+  start, state, first, second = stepped
+  np.testing.assert_allclose(
+    state.distance,
+    0.95 * (0.95 * 2 + 0.05 * first["distance"]) + 0.05 * second["distance"],
+    rtol=1e-5,
+  )
+  one, _ = step(start)
+  kernel = functools.partial(jax.tree.leaves, is_leaf=None)
+  for w0, w1, w2, mean in zip(
+    kernel(start.weights),
+    kernel(one.weights),
+    kernel(state.weights),
+    kernel(state.mean_weights),
+    strict=True,
+  ):
+    early = 2 / 11 * w0 + 9 / 11 * w1
+    np.testing.assert_allclose(
+      mean, 3 / 12 * early + 9 / 12 * w2, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_frozen_parts_keep_every_bit():
+  optimizer = dataclasses.replace(
+    OPTIMIZER, trainable=("viewpoint", "material")
+  )
+  start = make_start(optimizer)
+  # Out of the allowed range, and no unit vector: that is the caller's affair.
+  light = dataclasses.replace(
+    start.views.light, direction=1.1 * start.views.light.direction
+  )
+  views = dataclasses.replace(
+    start.views, distance=jnp.array([12.0, 1 / 3]), light=light
+  )
+  start = make_state(views, start.weights, start.prototypes, config=optimizer)
+  state = start
+  for _ in range(2):
+    state, _ = step(state, optimizer=optimizer)
+  for after in (state.views, state.mean_views):
+    for part in ("distance", "fov", "light"):
+      assert bits(getattr(after, part)) == bits(getattr(views, part))
+    assert bits(after.quaternion) != bits(views.quaternion)
+    assert bits(after.material) != bits(views.material)
+
+
+def test_without_a_move_of_the_views_only_t_learns(stepped):
+  start, _, first, _ = stepped
+  state, metrics = step(start, moves_views=False)
+  assert bits(state.views) == bits(start.views)
+  assert bits(state.render_moments) == bits(start.render_moments)
+  assert "render_gradient" not in metrics
+  np.testing.assert_allclose(
+    metrics["embed_gradient"], first["embed_gradient"], rtol=1e-4
+  )
+
+
+def test_a_view_that_is_not_drawn_feels_the_guard_of_viewpoints_alone():
+  start = make_start()
+  after, metrics = step(start, chosen=(1,))
+  mu = optax.tree_utils.tree_get(after.render_moments, "mu")
+  repel = jax.grad(view_repulsion)(start.views.quaternion)
+  repel *= 0.1 * LOSS.repulsion / jnp.maximum(1, metrics["render_gradient"])
+  np.testing.assert_allclose(mu.quaternion[0], repel[0], rtol=1e-4)
+  assert np.abs(mu.quaternion[1] - repel[1]).max() > 1e-4
+  for moment in (mu.distance, mu.fov, *jax.tree.leaves(mu.light)):
+    assert not np.any(moment[0])
+    assert np.any(moment[1])
+
+
+def test_parts_are_named_or_refused():
+  views = make_start().views
+  mask = select_parts(views, ("camera", "light"))
+  assert (mask.quaternion, mask.distance, mask.fov) == (0, 1, 1)
+  assert jax.tree.leaves(mask.light) == [1, 1, 1]
+  assert jax.tree.leaves(mask.material) == [0, 0, 0]
+  assert all(jax.tree.leaves(select_parts(views, PARTS)))
+  with pytest.raises(ValueError, match=r"not \['weather'\]"):
+    make_state(
+      views,
+      {},
+      jnp.eye(2),
+      config=dataclasses.replace(OPTIMIZER, trainable=("weather",)),
+    )
+
+
+# ----- devices ---------------------------------------------------------------
+
+SCRIPT = """
+import sys, jax, numpy as np
+sys.path.insert(0, sys.argv[1])
+from support import step
+assert jax.device_count() == 4
+first, metrics = step.step(step.make_start(), devices=4)
+second, _ = step.step(first, devices=4)
+for path, tree in zip(
+  sys.argv[2:], (step.first_moments(first), metrics, second)
+):
+  np.savez(path, *jax.tree.leaves(tree))
+"""
+
+
+def test_four_devices_give_the_numbers_of_one(stepped, tmp_path):
+  tests = pathlib.Path(__file__).parents[1]
+  env = {
+    **os.environ,
+    "PYTHONPATH": str(tests.parent),
+    "JAX_NUM_CPU_DEVICES": "4",
+    "JAX_PLATFORMS": "cpu",
+  }
+  names = ("moments", "metrics", "second")
+  files = [tmp_path / f"{name}.npz" for name in names]
+  subprocess.run(
+    [sys.executable, "-c", SCRIPT, tests, *files],
+    env=env,
+    check=True,
+  )
+
+  def load(file, like):
+    with np.load(file) as saved:
+      return jax.tree.unflatten(
+        jax.tree.structure(like), [saved[name] for name in saved.files]
+      )
+
+  start, second, metrics, _ = stepped
+  first, _ = step(start)
+  # A small part of a gradient is what is left of large terms that cancel, so
+  # rounding changes it by a share of the whole gradient, 3e-6 here.
+  moments = first_moments(first)
+  for got, expected in zip(load(files[0], moments), moments, strict=True):
+    assert_close(got, expected, 2e-5)
+  for file, like, tolerance in (
+    (files[1], metrics, 5e-5),
+    (files[2], second, 1e-3),
+  ):
+    compare = functools.partial(assert_close, tolerance=tolerance, floor=1e-3)
+    jax.tree.map(compare, load(file, like), like)

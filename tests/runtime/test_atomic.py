@@ -1,0 +1,99 @@
+import pathlib
+
+import pytest
+
+from dr3d.runtime.atomic import find_whole, staged, staged_file
+
+
+def test_the_directory_appears_when_all_is_written(tmp_path):
+  target = tmp_path / "target"
+  with staged(target) as partial:
+    (partial / "inner").mkdir()
+    (partial / "inner" / "file").write_text("all")
+    assert not target.exists()
+  assert (target / "inner" / "file").read_text() == "all"
+  assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_what_was_there_before(tmp_path):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+
+  def fail():
+    with staged(target) as partial:
+      (partial / "new").touch()
+      raise OSError("full")
+
+  with pytest.raises(OSError, match="full"):
+    fail()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["old"]
+
+
+def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+  (tmp_path / "target.partial").mkdir()
+  (tmp_path / "target.partial" / "half").touch()
+  with staged(target) as partial:
+    (partial / "new").touch()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["new"]
+
+
+class Killed(BaseException):
+  """Stands for a process that ends here and tidies nothing up."""
+
+
+@pytest.mark.parametrize("survived", [0, 1])
+def test_a_kill_between_the_renames_loses_neither_directory(
+  tmp_path, monkeypatch, survived
+):
+  target = tmp_path / "target"
+  target.mkdir()
+  (target / "old").touch()
+  rename, calls = pathlib.Path.rename, []
+
+  def renames(path, new):
+    calls.append(path)
+    if len(calls) > survived:
+      raise Killed
+    return rename(path, new)
+
+  with pytest.raises(Killed), staged(target) as partial:  # noqa: PT012
+    (partial / "new").touch()
+    monkeypatch.setattr(pathlib.Path, "rename", renames)
+  monkeypatch.undo()
+  assert target.exists() == (survived == 0)
+  assert [path.name for path in find_whole(target).iterdir()] == ["old"]
+  with staged(target) as partial:
+    (partial / "newer").touch()
+  assert list(tmp_path.iterdir()) == [target]
+  assert [path.name for path in target.iterdir()] == ["newer"]
+
+
+def test_a_file_appears_when_all_is_written_and_its_folder_with_it(tmp_path):
+  target = tmp_path / "new" / "page.html"
+  with staged_file(target) as partial:
+    partial.write_text("all")
+    assert partial.suffix == ".html"
+    assert not target.exists()
+  assert target.read_text() == "all"
+  assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_file_that_was_there(tmp_path):
+  target = tmp_path / "page.html"
+  target.write_text("old")
+
+  def fail():
+    with staged_file(target) as partial:
+      partial.write_text("half")
+      raise RuntimeError
+
+  with pytest.raises(RuntimeError):
+    fail()
+  assert target.read_text() == "old"
+  assert list(tmp_path.iterdir()) == [target]

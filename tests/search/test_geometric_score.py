@@ -1,0 +1,203 @@
+"""What laying models upon a query tells of its match and its label."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from dr3d.mesh import make_mesh
+from dr3d.mesh.packing import pack_mesh
+from dr3d.registration import surface
+from dr3d.registration.relation import FAR, NEAR
+from dr3d.registration.surface import Fit
+from dr3d.search import verification
+from dr3d.search.geometric_score import (
+  find_distance,
+  is_same,
+  measure_support,
+  raise_score,
+  rate_distance,
+)
+from dr3d.search.match import find_matches, make_gallery
+
+
+def make_box(*sides, seed=None):
+  """A box; with a seed finely meshed, turned, and of another size."""
+  box = trimesh.creation.box(sides)
+  if seed is not None:
+    rng = np.random.default_rng(seed)
+    box = box.subdivide_to_size(max(sides) / 8)
+    box.apply_transform(
+      trimesh.transformations.random_rotation_matrix(rng.random(3))
+    )
+    box.apply_scale(3)
+  return make_mesh(box.vertices, box.faces)
+
+
+def fit(one, two):
+  return surface.compare(*map(surface.make_cloud, (one, two)))
+
+
+def test_one_shape_is_one_in_every_mesh_pose_and_size():
+  for sides in ((1, 2, 3), (100, 3, 3), (10, 7, 0.05)):
+    for seed in range(3):
+      assert is_same(fit(make_box(*sides), make_box(*sides, seed=seed)))
+
+
+def test_what_is_thin_is_not_one_with_what_is_thinner():
+  for one, two in (
+    ((100, 1.5, 1.5), (100, 1.5, 0.8)),
+    ((10, 7, 0.2), (10, 7, 0.3)),
+    ((10, 7, 3), (10, 7.3, 3)),
+  ):
+    found = fit(make_box(*one), make_box(*two, seed=0))
+    assert found.mean < 0.012
+    assert found.sides > 0.02
+    assert not is_same(found)
+  # Distances alone do not tell the first two.
+  found = fit(make_box(100, 1.5, 1.5), make_box(100, 1.5, 0.8))
+  assert found.mean < NEAR
+  assert found.far < FAR
+
+
+def test_what_is_nearer_is_closer_and_what_is_far_is_not_close():
+  rated = rate_distance([0, 0.005, 0.02, 0.1, 1])
+  assert (np.diff(rated) < 0).all()
+  np.testing.assert_allclose(rated[1], 0.3 * np.log1p((5 / 6) ** 2))
+  assert rated[0] == pytest.approx(0.98, abs=0.005)
+  assert rated[3] < 0.001
+  assert rate_distance(0.0).shape == ()
+  np.testing.assert_allclose(find_distance(rated), [0, 0.005, 0.02, 0.1, 1])
+  assert find_distance(0.0) == np.inf
+
+
+def test_a_mirrored_model_is_as_close_as_it_is_unmirrored():
+  rng = np.random.default_rng(3)
+  points = rng.normal(size=(40, 3)) * (3, 2, 1)
+  hull = trimesh.convex.convex_hull(points)
+  mesh = make_mesh(hull.vertices, hull.faces)
+  other = hull.vertices * (-1, 1, 1)
+  mirrored = make_mesh(other, hull.faces[:, ::-1])
+  names = {"own": pack_mesh(mesh), "mirrored": pack_mesh(mirrored)}
+  fits = verification.fit_meshes(mesh, names)
+  assert not fits["own"].mirrored
+  assert fits["own"].plain == fits["own"].mean
+  assert fits["mirrored"].mirrored
+  assert fits["mirrored"].plain > 2 * fits["mirrored"].mean
+  assert verification.measure_distances(mesh, list(names.values())) == [
+    fits[name].plain for name in names
+  ]
+
+
+def test_the_closest_models_decide_on_the_support_of_a_label():
+  labels = np.array(["a", "b", "a", ""])
+  close = np.array([1.0, 2.0, 4.0, 0.0])
+  support = measure_support(close, labels, "a")
+  assert support == pytest.approx(2)
+  assert measure_support(close, labels, "b") == -support
+  assert measure_support(close[:1], labels[:1], "a") == pytest.approx(1)
+  assert measure_support(np.zeros(4), labels, "a") == 0
+
+
+def test_what_was_not_laid_keeps_its_place():
+  score = np.array([0.9, 0.8, 0.7, 0.6])
+  raised = raise_score(score, np.array([0.0, 0.15, 0.0, 0.0]))
+  assert np.argsort(-raised).tolist() == [1, 0, 2, 3]
+  np.testing.assert_array_equal(raised[[0, 2, 3]], score[[0, 2, 3]])
+
+
+# Answers.
+
+
+def unit(values):
+  return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def gallery():
+  """Ten models of each of three labels, those of two hardly apart."""
+  rng = np.random.default_rng(1)
+  centre = unit(rng.normal(size=(3, 2, 16)))
+  centre[1] = centre[0] + 0.05 * rng.normal(size=(2, 16))
+  features = np.repeat(centre, 10, axis=0)
+  features = unit(features + 0.05 * rng.normal(size=features.shape))
+  return make_gallery(
+    features.astype(np.float32),
+    [f"{i:02}" for i in range(30)],
+    [label for label in "abc" for _ in range(10)],
+  )
+
+
+def lay(distances, *, mirrored=False):
+  """Lays models that are known to lie so far apart; and what was asked for."""
+  asked = []
+
+  def lay_them(names):
+    asked.append(list(names))
+    return {
+      name: Fit(
+        distance / 4 if mirrored else distance, 0, mirrored, 0, distance
+      )
+      for name, distance in distances.items()
+      if name in names
+    }
+
+  return lay_them, asked
+
+
+def test_those_that_score_highest_are_laid_whatever_k_is(gallery):
+  query = gallery.features[3]
+  plain = find_matches(query, gallery, k=30).matches
+  for k in (1, 5, 30):
+    function, asked = lay({})
+    answer = find_matches(query, gallery, k=k, lay=function, compare=5)
+    assert asked == [[match.model for match in plain[:5]]]
+    assert answer.matches == plain[:k]
+
+
+def test_what_comes_close_moves_to_the_front(gallery):
+  query = gallery.features[3]
+  plain = find_matches(query, gallery, k=30)
+  fourth = plain.matches[3]
+  function, _ = lay({fourth.model: 0.001, plain.matches[0].model: 0.9})
+  answer = find_matches(query, gallery, k=2, lay=function)
+  first, second = answer.matches
+  assert (first.model, first.rank, first.distance) == (fourth.model, 1, 0.001)
+  assert first.score == fourth.score  # tells the likeness alone
+  assert first.same
+  assert not first.mirrored
+  assert second.model == plain.matches[0].model
+  assert not second.same
+  # As it is, not as it would be in a mirror.
+  function, _ = lay({fourth.model: 0.9}, mirrored=True)
+  mirrored = find_matches(query, gallery, k=4, lay=function).matches[3]
+  assert (mirrored.model, mirrored.mirrored) == (fourth.model, True)
+  assert mirrored.distance == 0.225
+
+
+def test_what_comes_close_speaks_for_its_label(gallery):
+  rng = np.random.default_rng(9)
+  query = gallery.features[3] + 0.05 * rng.normal(size=(2, 16))
+  query = unit(query).astype(np.float32)
+  plain = find_matches(query, gallery, k=30)
+  label = plain.prediction.label
+  own = [m.model for m in plain.matches[:10] if m.label == label]
+  others = [m.model for m in plain.matches[:10] if m.label != label]
+  assert own
+  assert others
+  told = []
+  for distances in (
+    {others[0]: 0.001},
+    {},
+    {own[0]: 0.02},
+    {own[0]: 0.001},
+    {own[0]: 0.001, others[0]: 0.001},
+  ):
+    function, _ = lay(distances)
+    prediction = find_matches(query, gallery, lay=function).prediction
+    assert (prediction.label, prediction.confidence) == (
+      label,
+      plain.prediction.confidence,
+    )
+    told.append(prediction.probability)
+  assert told[:4] == sorted(set(told[:4]))
+  assert told[1] == told[4] == plain.prediction.probability

@@ -1,0 +1,13 @@
+"""Fixtures of the tests of the service."""
+
+import pytest
+
+from dr3d.server import preview, service
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(preview, "whiten", lambda pipeline: pipeline)
+    patch.setattr(service, "_LOOK", 0.1)
+    yield

@@ -1,0 +1,73 @@
+"""Whatever is sent, the service answers as its description says."""
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+  content_type_conformance,
+  response_schema_conformance,
+  status_code_conformance,
+)
+from support.service import WRITE, make_database, serving
+
+CHECKS = (
+  not_a_server_error,
+  status_code_conformance,
+  content_type_conformance,
+  response_schema_conformance,
+)
+CALLS = (
+  "GET /api/health",
+  "GET /api/ready",
+  "GET /api/info",
+  "GET /metrics",
+  "POST /api/query",
+  "GET /api/models/{model}/similar",
+  "GET /api/models",
+  "GET /api/duplicates",
+  "GET /api/failures",
+  "GET /api/models/{model}/thumbnail.png",
+  "GET /api/models/{model}/views/{number}.png",
+  "GET /api/models/{model}/model.glb",
+  "GET /api/models/{model}/file",
+  "GET /api/models/{model}",
+  "POST /api/models",
+  "PATCH /api/models/{model}",
+  "DELETE /api/models/{model}",
+)
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+  """The calls of a running service, by method and path."""
+  database = make_database(tmp_path_factory.mktemp("described"))
+  with serving(database.directory) as (client, _):
+    url = f"{client.base_url}/api/openapi.json"
+    schema = schemathesis.openapi.from_url(url)
+    operations = [result.ok() for result in schema.get_all_operations()]
+    yield {
+      f"{operation.method.upper()} {operation.path}": operation
+      for operation in operations
+    }
+
+
+def test_every_call_is_described(described):
+  assert sorted(described) == sorted(CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_any_request_is_answered_as_described(described, call):
+  @hypothesis.settings(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+  )
+  @hypothesis.given(case=described[call].as_strategy())
+  def ask(case):
+    case.call_and_validate(checks=CHECKS, headers=WRITE, timeout=300)
+
+  ask()

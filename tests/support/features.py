@@ -1,0 +1,8 @@
+"""Random unit vectors."""
+
+import numpy as np
+
+
+def random_features(seed, *shape):
+  z = np.random.default_rng(seed).normal(size=shape)
+  return z / np.linalg.norm(z, axis=-1, keepdims=True)
