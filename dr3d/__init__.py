@@ -52,7 +52,12 @@ if TYPE_CHECKING:
     to_opencv,
     to_opengl,
   )
-  from dr3d.camera.pose import fix_frame, look_at, project_points, quaternion_of
+  from dr3d.camera.pose import (
+    bake_framing,
+    look_at,
+    project_points,
+    to_quaternion,
+  )
   from dr3d.camera.view import (
     Light,
     Material,
@@ -65,9 +70,9 @@ if TYPE_CHECKING:
   )
   from dr3d.client import Client
   from dr3d.data.folder import ModelFile, find_models
-  from dr3d.data.scan import imitate_scan
+  from dr3d.data.scan import simulate_scan
   from dr3d.database.condition import Condition
-  from dr3d.database.file_reader import Reader
+  from dr3d.database.file_reader import FileReader
   from dr3d.database.ingest import Report
   from dr3d.database.writer import Database
   from dr3d.error import (
@@ -80,7 +85,7 @@ if TYPE_CHECKING:
     TrainingError,
   )
   from dr3d.mesh import Mesh, load_mesh, make_mesh
-  from dr3d.nn.encoder import EmbedConfig
+  from dr3d.nn.encoder import EncoderConfig
   from dr3d.render.layer import Layers, render_hard, render_layers
   from dr3d.render.raster import Budget, rasterize
   from dr3d.render.triangle import (
@@ -112,7 +117,8 @@ __all__ = [
   "Database",
   "DatabaseError",
   "Dr3dError",
-  "EmbedConfig",
+  "EncoderConfig",
+  "FileReader",
   "LabelError",
   "Layers",
   "Light",
@@ -130,7 +136,6 @@ __all__ = [
   "PipelineError",
   "PointLight",
   "Prediction",
-  "Reader",
   "RenderConfig",
   "Report",
   "ServiceError",
@@ -138,29 +143,29 @@ __all__ = [
   "TrainingError",
   "Triangles",
   "Views",
+  "bake_framing",
   "dodecahedron_views",
   "find_models",
   "fit_budget",
-  "fix_frame",
   "from_opencv",
   "from_opengl",
-  "imitate_scan",
   "load_mesh",
   "look_at",
   "make_mesh",
   "make_views",
   "project_points",
-  "quaternion_of",
   "rasterize",
   "render",
   "render_hard",
   "render_layers",
   "ring_views",
   "share_devices",
+  "simulate_scan",
   "sphere_views",
   "stack_meshes",
   "to_opencv",
   "to_opengl",
+  "to_quaternion",
   "train",
 ]
 
@@ -173,7 +178,7 @@ _HOME = {
   "Database": "database.writer",
   "DatabaseError": "error",
   "Dr3dError": "error",
-  "EmbedConfig": "nn.encoder",
+  "EncoderConfig": "nn.encoder",
   "LabelError": "error",
   "Layers": "render.layer",
   "Light": "camera.view",
@@ -191,7 +196,7 @@ _HOME = {
   "PipelineError": "error",
   "PointLight": "camera.view",
   "Prediction": "search.vote",
-  "Reader": "database.file_reader",
+  "FileReader": "database.file_reader",
   "RenderConfig": "render.triangle",
   "Report": "database.ingest",
   "ServiceError": "error",
@@ -202,16 +207,16 @@ _HOME = {
   "dodecahedron_views": "camera.view",
   "find_models": "data.folder",
   "fit_budget": "render.triangle",
-  "fix_frame": "camera.pose",
+  "bake_framing": "camera.pose",
   "from_opencv": "camera.matrix",
   "from_opengl": "camera.matrix",
-  "imitate_scan": "data.scan",
+  "simulate_scan": "data.scan",
   "load_mesh": "mesh",
   "look_at": "camera.pose",
   "make_mesh": "mesh",
   "make_views": "camera.view",
   "project_points": "camera.pose",
-  "quaternion_of": "camera.pose",
+  "to_quaternion": "camera.pose",
   "rasterize": "render.raster",
   "render": "render.triangle",
   "render_hard": "render.layer",

@@ -20,7 +20,7 @@ from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.error import Dr3dError, ServiceError
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.search.match import Answer, Match
 from dr3d.search.vote import Prediction
 
@@ -84,7 +84,7 @@ class Client:
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
-    compare: int = COMPARED,
+    verify: int = VERIFIED_COUNT,
     unit: str | None = None,
   ) -> Answer:
     """Answers which models a file looks like.
@@ -94,13 +94,13 @@ class Client:
       k: matches wanted, at least 1.
       condition: which models are searched.
       min_score: of a match.
-      compare: matches that are laid upon the file.
+      verify: matches that are laid upon the file.
       unit: of a file that states none.
 
     Returns:
       What `Database.query` returns.
     """
-    parameters = _write_ask(k, condition, min_score, compare)
+    parameters = _write_ask(k, condition, min_score, verify)
     if unit:
       parameters.append(("unit", unit))
     answer = self._send_file("/api/query", pathlib.Path(path), parameters)
@@ -113,10 +113,10 @@ class Client:
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
-    compare: int = COMPARED,
+    verify: int = VERIFIED_COUNT,
   ) -> Answer:
     """Answers which other models a known one looks like; else as `query`."""
-    parameters = _write_ask(k, condition, min_score, compare)
+    parameters = _write_ask(k, condition, min_score, verify)
     place = f"{_place(model)}/similar"
     return _read_answer(self._call("GET", place, params=parameters))
 
@@ -253,13 +253,13 @@ def _place(model: str) -> str:
 
 
 def _write_ask(
-  k: int, condition: Condition | None, min_score: float, compare: int
+  k: int, condition: Condition | None, min_score: float, verify: int
 ) -> list[tuple[str, str]]:
   """The parameters of a query."""
   parameters = [
     ("k", str(k)),
     ("min_score", str(min_score)),
-    ("compare", str(compare)),
+    ("verify", str(verify)),
   ]
   if condition is not None:
     parameters += [("label", label) for label in condition.labels]

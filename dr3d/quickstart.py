@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import trimesh
 
-from dr3d.data.collection import Reading, read_models
+from dr3d.data.collection import ModelCollection, read_models
 from dr3d.data.folder import ModelFile, find_models
 from dr3d.data.sample import split, unpack
 from dr3d.database.writer import Database
@@ -22,7 +22,7 @@ from dr3d.evaluation.report import sheet
 from dr3d.evaluation.report.summary import VOTES, format_value, summarize
 from dr3d.evaluation.report.table import format_table
 from dr3d.evaluation.run import EvaluateConfig, Evaluation, evaluate
-from dr3d.evaluation.task import LAID
+from dr3d.evaluation.task import VERIFIED
 from dr3d.mesh import load_mesh
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.retrieval.pipeline import Pipeline
@@ -41,7 +41,7 @@ PROTOCOLS = {
 MEASURES = ("NN", "mAP", *VOTES)
 HEADER = ("queries", "views", "count", *MEASURES)
 
-EVALUATION = EvaluateConfig(searches=(LAID,), compare=5)  # half the time
+EVALUATION = EvaluateConfig(searches=(VERIFIED,), verify=5)  # half the time
 CONFIG = TrainConfig(
   optimizer=OptimizerConfig(steps=200),
   checkpoint_every=60,
@@ -139,7 +139,7 @@ def _lay_out(
 
 def _evaluate(
   pipelines: dict[str, Pipeline],
-  gallery: Reading,
+  gallery: ModelCollection,
   files: dict[str, list[ModelFile]],
 ) -> list[list[str]]:
   """Asks the pipelines for the files of each protocol: rows of `HEADER`."""
@@ -162,7 +162,7 @@ def _evaluate(
       evaluation = evaluate(
         queries,
         known[name],
-        [make_pipeline_method(pipeline, kind=EVALUATION.likeness)],
+        [make_pipeline_method(pipeline, kind=EVALUATION.similarity)],
         own=False,
         config=EVALUATION,
       )
@@ -172,10 +172,10 @@ def _evaluate(
 
 def _summarize(evaluation: Evaluation) -> list[str]:
   """How many queries, and the measures in percent."""
-  count = len(evaluation.trial.queries)
+  count = len(evaluation.task.queries)
   means = summarize(
-    evaluation.outcomes[0],
-    evaluation.trial,
+    evaluation.results[0],
+    evaluation.task,
     threshold=evaluation.config.threshold,
     draws=resample(count, resamples=1),
   )
@@ -212,7 +212,7 @@ def _draw_answers(
   path: pathlib.Path,
 ) -> None:
   """A contact sheet: queries of classes far apart beside their matches."""
-  painter = sheet.whiten(pipeline)
+  painter = sheet.with_white_light(pipeline)
   known = path.parent / "known"
   every = max(1, len(turned) // PICTURED)
   chosen = [
@@ -223,8 +223,8 @@ def _draw_answers(
   def read(path):
     return load_mesh(path, face_budget=pipeline.face_budget)
 
-  def portray(mesh):
-    return sheet.portray(painter, mesh, size=PICTURE_SIZE)
+  def render_preview(mesh):
+    return sheet.render_preview(painter, mesh, size=PICTURE_SIZE)
 
   rows = []
   for file in chosen:
@@ -233,9 +233,9 @@ def _draw_answers(
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
-        images=portray(mesh),
+        images=render_preview(mesh),
         matches=[
-          sheet.Shown(match, portray(read(known / match.model)))
+          sheet.RenderedMatch(match, render_preview(read(known / match.model)))
           for match in answer.matches
         ],
         label=file.label,

@@ -20,7 +20,7 @@ from absl import app, flags
 
 from dr3d.cli import environment
 from dr3d.database import catalogue
-from dr3d.database.file_reader import Reader
+from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
@@ -78,9 +78,9 @@ def run(directory, models, pipeline) -> tuple[float, list[tuple[str, ...]]]:
     save = staticmethod(pipeline.save)
     embed = staticmethod(embedding.timed(pipeline.embed))
 
-  class Waited(Reader):
+  class Waited(FileReader):
     def read(self, paths, **options):
-      """As `Reader`, timed."""
+      """As `FileReader`, timed."""
       results = super().read(paths, **options)
       step = wait.timed(lambda: next(results, None))
       while (result := step()) is not None:

@@ -141,13 +141,13 @@ def _measure(workdir, *, known, sides, kind, count, seed):
     return np.load(path)
   pipeline = _train(workdir, known, kind=kind, count=count, seed=seed)
   queries, gallery, labels = sides
-  likeness = compare_vectors(
-    pipeline.embed(queries), pipeline.embed(gallery), kind="posed"
+  similarity = compare_vectors(
+    pipeline.embed(queries), pipeline.embed(gallery), kind="view_aligned"
   )
   relevant = labels[:, None] == labels
   own = np.arange(len(labels))
   relevant[own, own] = False
-  order = metric.rank_models(likeness.whole, relevant, excluded=own)
+  order = metric.rank_models(similarity.whole, relevant, excluded=own)
   values = metric.average_precision(metric.take_hits(relevant, order))
   np.save(path, values)
   print(f"{workdir.name}: mAP {100 * values.mean():.1f}", flush=True)

@@ -21,8 +21,8 @@ import time
 import numpy as np
 from absl import app, flags
 
-from dr3d.database.file_reader import Reader
-from dr3d.database.processed_model import Specimen
+from dr3d.database.file_reader import FileReader
+from dr3d.database.processed_model import ProcessedModel
 from dr3d.evaluation.report.table import format_table
 from dr3d.runtime.pool import Limits, WorkerError
 from experiments.corpus import make_seeds, write_corpus
@@ -40,7 +40,7 @@ BUDGET = 1024
 def main(argv: list[str]) -> None:
   del argv
   begin = time.perf_counter()
-  reader = Reader(jobs=JOBS.value, limits=LIMITS)
+  reader = FileReader(jobs=JOBS.value, limits=LIMITS)
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(KEEP.value or temporary)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
       tally[path.suffix][kind_of(result)] += 1
       if isinstance(result, WorkerError):
         print(f"{path.name} {result}")
-      if isinstance(result, Specimen) and not is_sound(result):
+      if isinstance(result, ProcessedModel) and not is_sound(result):
         wrong.append(path.name)
     wrong += read_cut_files(reader, folder)
   unseen = [name for name in wrong if name.endswith(".obj")]
@@ -80,16 +80,16 @@ def main(argv: list[str]) -> None:
 
 def kind_of(result: object) -> str:
   """What became of a file, in a word or two."""
-  if isinstance(result, Specimen):
+  if isinstance(result, ProcessedModel):
     return "read"
   if isinstance(result, WorkerError):
     return "by the worker"
   return "refused"
 
 
-def is_sound(specimen: Specimen) -> bool:
+def is_sound(processed: ProcessedModel) -> bool:
   """Whether a mesh can be rendered and has a size."""
-  mesh = specimen.mesh
+  mesh = processed.mesh
   numbers = [mesh.vertices, mesh.normals, mesh.frame, mesh.extent]
   return (
     0 < len(mesh.faces) <= BUDGET
@@ -101,7 +101,7 @@ def is_sound(specimen: Specimen) -> bool:
   )
 
 
-def read_cut_files(reader: Reader, folder: pathlib.Path) -> list[str]:
+def read_cut_files(reader: FileReader, folder: pathlib.Path) -> list[str]:
   """Returns the names of cut files that were read with less in them."""
   rng = np.random.default_rng(SEED.value)
   paths: list[pathlib.Path] = []
@@ -124,8 +124,8 @@ def read_cut_files(reader: Reader, folder: pathlib.Path) -> list[str]:
   cut = reader.read(paths, face_budget=BUDGET, unit="mm")
   for path, result in zip(paths, cut, strict=True):
     whole = whole_results[path.name.split("_", 1)[1]]
-    assert isinstance(whole, Specimen), whole
-    if isinstance(result, Specimen) and result.geometry != whole.geometry:
+    assert isinstance(whole, ProcessedModel), whole
+    if isinstance(result, ProcessedModel) and result.geometry != whole.geometry:
       wrong.append(path.name)
   return wrong
 

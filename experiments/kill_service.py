@@ -73,10 +73,10 @@ def main(argv: list[str]) -> None:
     process, client = start(root)
     lost += check(client, accepted)
     queries = list(accepted.values())[::5]
-    answers = [client.query(path, compare=2) for path in queries]
+    answers = [client.query(path, verify=2) for path in queries]
     stop(process)
     process, client = start(root)
-    same = answers == [client.query(path, compare=2) for path in queries]
+    same = answers == [client.query(path, verify=2) for path in queries]
     more = len(client.models()) - len(accepted)
     stop(process)
   print(

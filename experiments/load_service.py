@@ -28,7 +28,7 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.evaluation.report.table import format_table
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 
 _DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
 _FILES = flags.DEFINE_string("files", None, "Pattern.", required=True)
@@ -36,8 +36,8 @@ _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "32"], "At once.")
 _REQUESTS = flags.DEFINE_integer("requests", 200, "Of each number of clients.")
 _MEMORY = flags.DEFINE_integer("memory_requests", 2000, "For the memory.")
 _OVERLOAD = flags.DEFINE_float("overload_seconds", 20, "Of overload.")
-_COMPARE = flags.DEFINE_integer(
-  "compare", COMPARED, "Matches laid upon a query."
+_VERIFY = flags.DEFINE_integer(
+  "verify", VERIFIED_COUNT, "Matches laid upon a query."
 )
 
 _QUEUE = 32  # queries that may be inside; as many clients must be answered
@@ -50,7 +50,7 @@ def main(argv):
     (pathlib.Path(name).name, pathlib.Path(name).read_bytes())
     for name in sorted(glob.glob(_FILES.value))
   ]
-  print(f"{len(files)} files, compare={_COMPARE.value}")
+  print(f"{len(files)} files, compare={_VERIFY.value}")
   process, url = start(["--rate=0", f"--queue={_QUEUE}"])
   try:
     asyncio.run(wait_until_ready(url))
@@ -127,7 +127,7 @@ async def ask(
       begun = time.perf_counter()
       try:
         response = await client.post(
-          f"{url}/api/query?compare={_COMPARE.value}",
+          f"{url}/api/query?verify={_VERIFY.value}",
           files={"file": files[number % len(files)]},
         )
       except httpx.HTTPError as error:

@@ -19,7 +19,7 @@ import tqdm
 import trimesh
 from absl import app, flags
 
-from dr3d.data.scan import imitate_scan
+from dr3d.data.scan import simulate_scan
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import read_geometry
 from experiments.synthesis.family import make_solid
@@ -82,7 +82,7 @@ def _write_scans(out, rows):
   for label, name, split in tqdm.tqdm(rows, unit="scan"):
     rng = np.random.default_rng([SEED.value, zlib.crc32(name.encode())])
     try:
-      vertices, faces = imitate_scan(
+      vertices, faces = simulate_scan(
         *read_geometry(out / name),
         rng=rng,
         noise=math.exp(rng.uniform(math.log(0.002), math.log(0.01))),

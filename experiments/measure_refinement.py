@@ -30,7 +30,7 @@ from dr3d.evaluation.report.table import format_table
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.image import AlignConfig
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.search.match import Match
 from dr3d.search.refinement import refine_matches
 from experiments.partition import read_splits
@@ -75,8 +75,8 @@ def main(argv: list[str]) -> None:
     (features,) = database.pipeline.embed([mesh])
     begin = time.process_time()
     plain, laid = (
-      database.answer(features, mesh, k=REFINE.value, compare=compare)
-      for compare in (0, COMPARED)
+      database.answer(features, mesh, k=REFINE.value, verify=verify)
+      for verify in (0, VERIFIED_COUNT)
     )
     matches = plain.matches
     laying = time.process_time() - begin
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
         value
         for answer in (plain, laid)
         for value in (
-          answer.prediction.reliable,
+          answer.prediction.accepted,
           answer.prediction.label == files[i].label,
         )
       ]

@@ -1,11 +1,11 @@
 r"""Measures what it is worth that an answer is called reliable.
 
-    python -m experiments.measure_trust --data=parts --third
+    python -m experiments.fit_calibration --data=parts --third
     unzip dr3d/data/catalogue.zip -d catalogue
-    python -m experiments.measure_trust --data=catalogue
+    python -m experiments.fit_calibration --data=catalogue
     python -m experiments.make_general --families=150 --members=4 --seed=77 \
       --out=work/families
-    python -m experiments.measure_trust --data=work/families
+    python -m experiments.fit_calibration --data=work/families
 
 Each model is asked for among all others, or with --third a third among the
 rest: as filed, turned, and as imitated scans, by several seeds. A row of the
@@ -38,13 +38,13 @@ from dr3d.evaluation.report.table import format_table
 from dr3d.mesh import Mesh
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import pack_mesh
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.registration.surface import Fit
 from dr3d.retrieval.pipeline import Pipeline
 from dr3d.runtime import pool
 from dr3d.search import verification
 from dr3d.search.match import Gallery, find_matches, make_gallery
-from dr3d.search.vote import RIVALS, Prediction
+from dr3d.search.vote import AMBIGUOUS, Prediction
 from experiments.partition import read_splits
 
 DATA = flags.DEFINE_string(
@@ -58,9 +58,9 @@ SEEDS = flags.DEFINE_integer("seeds", 2, "Of the scans.", lower_bound=1)
 
 RULES = {
   "all votes": lambda vote, _: vote.label != "" and vote.confidence == 1,
-  "probable": lambda vote, _: vote.doubt != RIVALS,
-  "near": lambda vote, _: vote.reliable,
-  "reliable": lambda _, laid: laid.reliable,
+  "probable": lambda vote, _: vote.reject_reason != AMBIGUOUS,
+  "near": lambda vote, _: vote.accepted,
+  "accepted": lambda _, laid: laid.accepted,
 }
 EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
 
@@ -144,7 +144,7 @@ def main(_) -> None:
         ]
       )
   print(f"{len(shared)} models asked for among {len(stored)}.\n")
-  header = ["queries", "rule", "relied on", "right", "wrong", "strangers"]
+  header = ["queries", "rule", "relied on", "right", "wrong", "false_accept"]
   print(format_table(header, rows, right=range(2, 6)))
   print()
   print_calibration(np.array(found))
@@ -175,7 +175,7 @@ def ask_each(
 ) -> list[tuple[Prediction, Prediction]]:
   """What is predicted by votes, and with models laid upon the query."""
   votes = [
-    find_matches(one, gallery, k=COMPARED, **chosen)
+    find_matches(one, gallery, k=VERIFIED_COUNT, **chosen)
     for one, chosen in zip(vectors, options, strict=True)
   ]
   several = [[match.model for match in answer.matches] for answer in votes]

@@ -1,6 +1,6 @@
 """A pipeline so small that what it is part of can be killed many times."""
 
-from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.triangle import RenderConfig
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 
@@ -12,6 +12,6 @@ def make_tiny_pipeline() -> Pipeline:
       view_count=3,
       face_budget=64,
       render=RenderConfig(size=32),
-      embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+      embed=EncoderConfig(feature_size=16, widths=(8, 16)),
     )
   )

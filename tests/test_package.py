@@ -77,7 +77,7 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
 def test_import_and_help_load_neither_jax_nor_scipy():
   done = run_python(
     "import sys, dr3d, dr3d.cli as cli\n"
-    "for verb in cli.VERBS:\n"
+    "for verb in cli.SUBCOMMANDS:\n"
     "  assert cli.main([verb, '--help']) == 0\n"
     "assert cli.main(['--help']) == 0\n"
     "assert cli.main(['query', '--nonsense']) == 2\n"
@@ -85,7 +85,7 @@ def test_import_and_help_load_neither_jax_nor_scipy():
     "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout.count("Example:") == len(cli.VERBS)
+  assert done.stdout.count("Example:") == len(cli.SUBCOMMANDS)
 
 
 def test_the_version_is_that_of_the_distribution_or_unknown():

@@ -28,7 +28,7 @@ from support.standin import StoredPipeline
 
 from dr3d.data.folder import find_models
 from dr3d.database.catalogue import FAILED, INDEXED, MISSING, OUTDATED
-from dr3d.database.file_reader import Reader
+from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, MeshError
 from dr3d.mesh import make_mesh
@@ -315,7 +315,7 @@ class DatabaseLife(RuleBasedStateMachine):
   @rule(name=files, label=st.none() | st.sampled_from(["nut", "螺丝"]))
   def add(self, name, label):
     assume(name in self.present)
-    reader = Reader(load=load)
+    reader = FileReader(load=load)
     self.database.add([self.models / name], label=label, reader=reader)
     before = self.rows[name].label if name in self.rows else ""
     self.take(name, before if label is None else label, "added")

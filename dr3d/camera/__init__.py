@@ -43,7 +43,7 @@ centre of [1, 1]. With `f = size / 2 / tan(fov / 2)`, a point falls on
 
 where principal is 0 if it is None. An orthographic camera has `distance` in the
 place of `depth`. So much for the framing "sphere"; the framing "object" then
-zooms and moves each picture, and sets principal aside. `fix_frame` gives the
+zooms and moves each picture, and sets principal aside. `bake_framing` gives the
 views that do the same without it.
 
 Image. Red, green and blue are linear and multiplied by alpha, so

@@ -47,7 +47,7 @@ def project_points(
   return jnp.stack([x[0, 0], y[0, 0]], axis=-1), depth[0, 0]
 
 
-def quaternion_of(matrix: Array | np.ndarray) -> Array:
+def to_quaternion(matrix: Array | np.ndarray) -> Array:
   """`[..., 3, 3]` rotation matrices to `[..., 4]` quaternions, w not below 0.
 
   The inverse of `rotation_matrix`, with a finite gradient everywhere.
@@ -140,7 +140,7 @@ def look_at(
   )
 
 
-def fix_frame(
+def bake_framing(
   points: Array | np.ndarray, views: Views, *, camera: str = "perspective"
 ) -> Views:
   """Views that frame by the sphere what others frame by the object.
@@ -194,7 +194,7 @@ def make_placed_views(
   views = make_views(np.tile([1.0, 0, 0, 0], (len(matrix), 1)), colored=colored)
   return dataclasses.replace(
     views,
-    quaternion=quaternion_of(matrix),
+    quaternion=to_quaternion(matrix),
     distance=distance,
     fov=jnp.broadcast_to(jnp.asarray(fov, distance.dtype), distance.shape),
     offset=offset,

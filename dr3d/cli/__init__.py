@@ -12,10 +12,16 @@ import traceback
 from collections.abc import Sequence
 
 from dr3d.cli import environment
-from dr3d.cli.subcommand import UsageError, Verb, format_help, parse, suggest
+from dr3d.cli.subcommand import (
+  Subcommand,
+  UsageError,
+  format_help,
+  parse,
+  suggest,
+)
 from dr3d.error import Dr3dError
 
-VERBS = (
+SUBCOMMANDS = (
   "quickstart",
   "train",
   "index",
@@ -91,35 +97,35 @@ def _run(argv: list[str]) -> int:
 
     print(f"dr3d {dr3d.__version__}")
     return 0
-  verb = _find(name)
+  subcommand = _find(name)
   flags = rest[: rest.index("--")] if "--" in rest else rest
   if any(flag in ("--help", "-help", "-h") for flag in flags):
-    print(format_help(verb))
+    print(format_help(subcommand))
     return 0
-  values, files = parse(verb, rest)
+  values, files = parse(subcommand, rest)
   environment.prepare(verbosity=values.verbosity)
-  return verb.run(values, files)
+  return subcommand.run(values, files)
 
 
-def _find(name: str) -> Verb:
-  if name not in VERBS:
+def _find(name: str) -> Subcommand:
+  if name not in SUBCOMMANDS:
     raise UsageError(
-      f"there is no verb {name!r}{suggest(name, VERBS)}; the verbs are"
-      f" {', '.join(VERBS)}."
+      f"there is no verb {name!r}{suggest(name, SUBCOMMANDS)}; the verbs are"
+      f" {', '.join(SUBCOMMANDS)}."
     )
-  return importlib.import_module(f"dr3d.cli.{name}").VERB
+  return importlib.import_module(f"dr3d.cli.{name}").SUBCOMMAND
 
 
 def _overview() -> str:
-  verbs = [_find(name) for name in VERBS]
+  verbs = [_find(name) for name in SUBCOMMANDS]
   lines = [
     "dr3d finds a 3D model in a database from whatever you have of it.",
     "",
-    "Usage: dr3d VERB [flags] [files]",
+    "Usage: dr3d SUBCOMMAND [flags] [files]",
     "",
-    *(f"  {verb.name:<12}{verb.summary}" for verb in verbs),
+    *(f"  {subcommand.name:<12}{subcommand.summary}" for subcommand in verbs),
     "",
-    "dr3d VERB --help tells more about a verb; dr3d --version tells the",
+    "dr3d SUBCOMMAND --help tells more about a verb; dr3d --version tells the",
     "version. Begin with:",
     "",
     "  dr3d quickstart --out=quickstart",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dr3d.cli import reader_flags, report
-from dr3d.cli.subcommand import Flag, Verb, read_pairs
+from dr3d.cli.subcommand import Flag, Subcommand, read_pairs
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -27,7 +27,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 1 if result.failures else status
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="add",
   summary="Add model files to a database, or bring them up to date.",
   details="""

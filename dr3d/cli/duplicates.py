@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, UsageError, Verb
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError
 from dr3d.registration.relation import RELATIONS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def run(flags: Any, files: list[str]) -> int:
     raise UsageError("duplicates: --json and --csv exclude each other.")
   from dr3d.database import duplicate_page
   from dr3d.database.writer import Database
-  from dr3d.runtime.atomic import staged_file
+  from dr3d.runtime.atomic import atomic_file
 
   database = Database.open(flags.db)
   total = database.count_states()["indexed"]
@@ -34,7 +34,7 @@ def run(flags: Any, files: list[str]) -> int:
     shapes = database.load_shapes(names)
     pictures = {name: shape.thumbnail for name, shape in shapes.items()}
     title = f"Duplicates in {flags.db}"
-    with staged_file(pathlib.Path(flags.html)) as partial:
+    with atomic_file(pathlib.Path(flags.html)) as partial:
       text = duplicate_page.make_page(title, groups, pictures)
       partial.write_text(text, encoding="utf-8")
   if flags.json:
@@ -65,7 +65,7 @@ def write_csv(groups: "Sequence[Group]") -> None:
       writer.writerow({"group": number, **dataclasses.asdict(member)})
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="duplicates",
   summary="Report models of a database that are one shape; nothing is changed.",
   details="""

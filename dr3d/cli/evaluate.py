@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, UsageError, Verb
-from dr3d.registration.relation import COMPARED
-from dr3d.search.vote import RELIABLE
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError
+from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.search.vote import TARGET_PRECISION
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
@@ -41,10 +41,10 @@ def run(flags: Any, files: list[str]) -> int:
   config = EvaluateConfig(
     protocol=Protocol(flags.rotation, scan=flags.scan, seed=flags.seed),
     methods=flags.method,
-    likeness=flags.likeness,
+    similarity=flags.similarity,
     views=flags.views,
     threshold=flags.threshold,
-    compare=flags.compare,
+    verify=flags.verify,
   )
   with contextlib.ExitStack() as stack:
     sink = None
@@ -72,7 +72,7 @@ def run(flags: Any, files: list[str]) -> int:
     print()
     print(summary.format_means(evaluation, means))
     print()
-    print(summary.describe_mistakes(evaluation))
+    print(summary.describe_false_accepts(evaluation))
   if page is not None:
     pipeline = cast("Pipeline", database.pipeline)
     page_lib.write_page(evaluation, means, page, name=name, pipeline=pipeline)
@@ -80,7 +80,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="evaluate",
   summary="Measure how good the answers of a database are.",
   details="""
@@ -146,21 +146,21 @@ VERB = Verb(
       least=1,
     ),
     Flag(
-      "likeness",
+      "similarity",
       "How the vectors of two models are compared. best: mean over the"
       " query's views of the best cosine; symmetric: the mean of both"
       " directions; pooled: cosine of the sums; aligned: view by view; posed:"
       " the mean of best and aligned, as dr3d query ranks; vote: by votes, then"
       " best.",
       "NAME",
-      "posed",
-      choices=("best", "symmetric", "pooled", "aligned", "posed", "vote"),
+      "view_aligned",
+      choices=("max", "symmetric", "pooled", "aligned", "view_aligned", "vote"),
     ),
     Flag(
-      "compare",
+      "verify",
       "Models that are laid upon each query.",
       "N",
-      COMPARED,
+      VERIFIED_COUNT,
       "integer",
       least=0,
     ),
@@ -168,7 +168,7 @@ VERB = Verb(
       "threshold",
       "Share of the reliable answers that are to be right.",
       "SHARE",
-      RELIABLE,
+      TARGET_PRECISION,
       "number",
       least=0,
     ),

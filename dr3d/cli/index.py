@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from dr3d.cli import reader_flags, report
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -32,7 +32,7 @@ def run(flags: Any, files: list[str]) -> int:
   return reader_flags.tell_report(database, result)
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="index",
   summary="Make a folder of models searchable, or bring a database up to date.",
   details="""

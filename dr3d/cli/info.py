@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 from dr3d.evaluation.report import table
 
 
@@ -31,7 +31,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="info",
   summary="Tell what a database holds, what failed, and how well it searches.",
   details="""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
 from dr3d.cli.reader_flags import UNIT
-from dr3d.cli.subcommand import Flag, UsageError, Verb, read_pairs
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError, read_pairs
 from dr3d.error import Dr3dError
 from dr3d.evaluation.report import table
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 
 if TYPE_CHECKING:
   from collections.abc import Iterator
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
   from dr3d.database.writer import Database
   from dr3d.search.match import Answer
 
-DOUBTS = {
-  "rivals": "models of other labels are nearly as near",
-  "strangers": "models whose own label is missing come as near",
+REJECT_REASONS = {
+  "ambiguous": "models of other labels are nearly as near",
+  "unknown": "models whose own label is missing come as near",
 }
 COLUMNS = (
   "query",
   "prediction",
   "confidence",
   "probability",
-  "reliable",
-  "doubt",
+  "accepted",
+  "reject_reason",
   "rank",
   "model",
   "label",
@@ -114,13 +114,13 @@ def ask_database(
   """
   condition = make_condition(flags)
   refined = read_refined(flags.refine)
-  from dr3d.database.file_reader import Reader
+  from dr3d.database.file_reader import FileReader
   from dr3d.database.writer import Database
   from dr3d.runtime.pool import WorkerError
 
   database = Database.open(flags.db)
   # The first files are read while jax and the pipeline are loaded.
-  results = Reader(jobs=1).read(
+  results = FileReader(jobs=1).read(
     [pathlib.Path(file) for file in files],
     face_budget=database.face_budget,
     unit=flags.unit or database.unit,
@@ -140,7 +140,7 @@ def ask_database(
           condition=condition,
           min_score=flags.min_score,
           refine=refined,
-          compare=flags.compare,
+          verify=flags.verify,
         )
       except Dr3dError as error:
         yield error
@@ -168,7 +168,7 @@ def ask_server(flags: Any, files: list[str]) -> "Iterator[Answer | Dr3dError]":
           k=flags.k,
           condition=condition,
           min_score=flags.min_score,
-          compare=flags.compare,
+          verify=flags.verify,
           unit=flags.unit,
         )
       except ServiceError as error:
@@ -233,17 +233,17 @@ def draw_row(database: "Database", mesh: Any, file: str, answer: Any) -> Any:
   from dr3d.evaluation.report import sheet
   from dr3d.mesh.packing import unpack_mesh
 
-  pipeline: Any = sheet.whiten(database.pipeline)  # type: ignore[arg-type]
-  images = sheet.portray(pipeline, mesh, size=128)
+  pipeline: Any = sheet.with_white_light(database.pipeline)  # type: ignore[arg-type]
+  images = sheet.render_preview(pipeline, mesh, size=128)
   best = answer.matches[:3]
   shapes = database.load_shapes([match.model for match in best])
   shown = []
   for match in best:
     if match.model in shapes:
       other = unpack_mesh(shapes[match.model].mesh)
-      views = sheet.portray(pipeline, other, size=128)
+      views = sheet.render_preview(pipeline, other, size=128)
       pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
-      shown.append(sheet.Shown(match, pair))
+      shown.append(sheet.RenderedMatch(match, pair))
   return sheet.Row(file, images, shown)
 
 
@@ -254,8 +254,8 @@ def format_entry(entry: dict[str, Any]) -> str:
   known = f"{prediction['confidence']:.0%} of the votes"
   if prediction["label"]:
     known += f", {prediction['probability']:.0%} likely, "
-    doubt = DOUBTS.get(prediction["doubt"])
-    known += f"not reliable: {doubt}" if doubt else "reliable"
+    reject_reason = REJECT_REASONS.get(prediction["reject_reason"])
+    known += f"not reliable: {reject_reason}" if reject_reason else "accepted"
   rows = [
     (
       str(match["rank"]),
@@ -314,7 +314,7 @@ def write_csv(entries: list[dict[str, Any]]) -> None:
       writer.writerow({**row, **match, **dict(zip(names, sides, strict=True))})
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="query",
   summary="Tell which models of a database the given mesh files look like.",
   details="""
@@ -392,10 +392,10 @@ VERB = Verb(
       kind="optional",
     ),
     Flag(
-      "compare",
+      "verify",
       "Matches that are laid upon the file.",
       "N",
-      COMPARED,
+      VERIFIED_COUNT,
       "integer",
       least=0,
     ),

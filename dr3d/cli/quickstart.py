@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -15,7 +15,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="quickstart",
   summary="Train, index and query standard parts that come with dr3d.",
   details="""

@@ -7,7 +7,7 @@ from dr3d.cli.subcommand import Flag
 from dr3d.mesh.unit import UNITS
 
 if TYPE_CHECKING:
-  from dr3d.database.file_reader import Reader
+  from dr3d.database.file_reader import FileReader
   from dr3d.database.ingest import Report
   from dr3d.database.writer import Database
 
@@ -33,13 +33,13 @@ FLAGS = (
 )
 
 
-def make_reader(flags: Any) -> "Reader":
+def make_reader(flags: Any) -> "FileReader":
   """How the flags say that files are to be read."""
-  from dr3d.database.file_reader import Reader
+  from dr3d.database.file_reader import FileReader
   from dr3d.runtime.pool import Limits
 
   limits = Limits(seconds=flags.timeout, memory=flags.memory << 20)
-  return Reader(jobs=flags.jobs, limits=limits)
+  return FileReader(jobs=flags.jobs, limits=limits)
 
 
 def tell_report(database: "Database", result: "Report") -> int:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -31,7 +31,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="rebuild",
   summary="Check a database and make its index anew, or change its pipeline.",
   details="""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 
 
 def run(flags: Any, files: list[str]) -> int:
@@ -17,7 +17,7 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="remove",
   summary="Take models out of a database; no file is touched.",
   details="""

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, UsageError, Verb
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError
 
 FORMATS = (".jpeg", ".jpg", ".png", ".webp")
 
@@ -27,14 +27,14 @@ def run(flags: Any, files: list[str]) -> int:
     pipeline = Pipeline.create()
   mesh = load_mesh(files[0], face_budget=pipeline.face_budget)
   if flags.look == "plain":
-    pipeline = sheet.whiten(pipeline)
-  images = sheet.portray(pipeline, mesh, size=flags.size)
+    pipeline = sheet.with_white_light(pipeline)
+  images = sheet.render_preview(pipeline, mesh, size=flags.size)
   sheet.save(sheet.draw_views(images), out)
   print(f"{out}: {len(images)} views of {files[0]}")
   return 0
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="render",
   summary="Draw the views of a mesh file that the pipeline compares.",
   details="""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from dr3d.data.collection import Reading
+  from dr3d.data.collection import ModelCollection
   from dr3d.data.folder import ModelFile
   from dr3d.database.ingest import Failure
   from dr3d.retrieval.pipeline import Pipeline
@@ -29,9 +29,9 @@ def progress(total: int, what: str) -> Iterator[Callable[..., None]]:
   """
   import tqdm
 
-  quiet = total < 2 or not sys.stderr.isatty()
+  suppress_output = total < 2 or not sys.stderr.isatty()
   with tqdm.tqdm(
-    total=total, desc=what, unit="file", disable=quiet, leave=False
+    total=total, desc=what, unit="file", disable=suppress_output, leave=False
   ) as bar:
 
     def show(done: int, total: int, failed: int = 0) -> None:
@@ -85,7 +85,9 @@ def tell_failures(failures: "Sequence[Failure]", what: str) -> None:
     tell(f"dr3d: {what}: {failure.reason}")
 
 
-def read_models(files: "Sequence[ModelFile]", *, face_budget: int) -> "Reading":
+def read_models(
+  files: "Sequence[ModelFile]", *, face_budget: int
+) -> "ModelCollection":
   """Reads model files with a bar, and lists those that are left out."""
   from dr3d.data.collection import read_models
 

@@ -8,7 +8,7 @@ import signal
 import socket
 from typing import Any
 
-from dr3d.cli.subcommand import Flag, UsageError, Verb
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
 TOKEN = "DR3D_TOKEN"
@@ -133,7 +133,7 @@ def listen(host: str, port: int) -> socket.socket:
   return listener
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="serve",
   summary="Serve a database over HTTP, with a page to search it.",
   details="""

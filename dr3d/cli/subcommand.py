@@ -51,7 +51,7 @@ class Flag:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verb:
+class Subcommand:
   """A verb of the command.
 
   Attributes:
@@ -87,11 +87,11 @@ VERBOSITY = Flag(
 )
 
 
-def parse(verb: Verb, argv: Sequence[str]) -> tuple[Any, list[str]]:
+def parse(subcommand: Subcommand, argv: Sequence[str]) -> tuple[Any, list[str]]:
   """Reads the arguments of a verb; flags and files in any order.
 
   Args:
-    verb: the verb.
+    subcommand: the verb.
     argv: what follows it.
 
   Returns:
@@ -102,34 +102,39 @@ def parse(verb: Verb, argv: Sequence[str]) -> tuple[Any, list[str]]:
   """
   values = absl_flags.FlagValues()
   values.set_gnu_getopt(True)
-  table = {_attribute(flag): flag for flag in (*verb.flags, VERBOSITY)}
+  table = {_attribute(flag): flag for flag in (*subcommand.flags, VERBOSITY)}
   for flag in table.values():
     _define(flag, values)
   try:
-    _, *files = values([f"dr3d {verb.name}", *_complete(argv, table)])
+    _, *files = values([f"dr3d {subcommand.name}", *_complete(argv, table)])
   except absl_flags.UnrecognizedFlagError as error:
     name = error.flagname
     names = [flag.name for flag in table.values()]
     raise _usage(
-      verb,
+      subcommand,
       f"there is no flag --{name}{suggest(name, names, '--')}",
     ) from error
   except (absl_flags.Error, ValueError, TypeError) as error:
-    raise _usage(verb, str(error).removesuffix(".")) from error
+    raise _usage(subcommand, str(error).removesuffix(".")) from error
   for flag in table.values():
     if flag.required and values[_attribute(flag)].value is None:
-      raise _usage(verb, f"--{flag.name}={flag.placeholder} is missing")
-  if verb.files and not files:
-    raise _usage(verb, f"{verb.files.removesuffix('...')} is missing")
-  if not verb.files and files:
-    raise _usage(verb, f"takes flags only, not {files[0]!r}")
-  if len(files) > verb.most:
-    raise _usage(verb, f"takes {verb.most} {verb.files}, got {len(files)}")
+      raise _usage(subcommand, f"--{flag.name}={flag.placeholder} is missing")
+  if subcommand.files and not files:
+    raise _usage(
+      subcommand, f"{subcommand.files.removesuffix('...')} is missing"
+    )
+  if not subcommand.files and files:
+    raise _usage(subcommand, f"takes flags only, not {files[0]!r}")
+  if len(files) > subcommand.most:
+    raise _usage(
+      subcommand,
+      f"takes {subcommand.most} {subcommand.files}, got {len(files)}",
+    )
   return values, files
 
 
 def read_pairs(
-  verb: str, flag: str, pairs: Sequence[str] | None
+  subcommand: str, flag: str, pairs: Sequence[str] | None
 ) -> dict[str, tuple[str, ...]]:
   """Reads `key=value` pairs; a key may come several times.
 
@@ -142,7 +147,7 @@ def read_pairs(
     return split_pairs(pairs or ())
   except ValueError as error:
     raise UsageError(
-      f"{verb}: --{flag} {error}; see dr3d {verb} --help."
+      f"{subcommand}: --{flag} {error}; see dr3d {subcommand} --help."
     ) from error
 
 
@@ -162,23 +167,27 @@ def _complete(argv: Sequence[str], table: dict[str, Flag]) -> list[str]:
   return result
 
 
-def format_help(verb: Verb) -> str:
+def format_help(subcommand: Subcommand) -> str:
   """The help of a verb, for a person to read."""
   required = [
-    f"--{flag.name}={flag.placeholder}" for flag in verb.flags if flag.required
+    f"--{flag.name}={flag.placeholder}"
+    for flag in subcommand.flags
+    if flag.required
   ]
   usage = " ".join(
-    filter(None, ["dr3d", verb.name, *required, verb.files, "[flags]"])
+    filter(
+      None, ["dr3d", subcommand.name, *required, subcommand.files, "[flags]"]
+    )
   )
-  lines = [f"{usage}", "", *textwrap.wrap(verb.summary, WIDTH)]
-  for paragraph in textwrap.dedent(verb.details).strip().split("\n\n"):
+  lines = [f"{usage}", "", *textwrap.wrap(subcommand.summary, WIDTH)]
+  for paragraph in textwrap.dedent(subcommand.details).strip().split("\n\n"):
     lines += ["", *textwrap.wrap(" ".join(paragraph.split()), WIDTH)]
   lines += ["", "Flags:"]
-  for flag in (*verb.flags, VERBOSITY):
+  for flag in (*subcommand.flags, VERBOSITY):
     lines += _format_flag(flag)
   lines += ["", "Example:"]
   lines += textwrap.indent(
-    textwrap.dedent(verb.example).strip(), "  "
+    textwrap.dedent(subcommand.example).strip(), "  "
   ).splitlines()
   return "\n".join(lines)
 
@@ -189,8 +198,10 @@ def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
   return f" (did you mean {prefix}{near[0]}?)" if near else ""
 
 
-def _usage(verb: Verb, reason: str) -> UsageError:
-  return UsageError(f"{verb.name}: {reason}; see dr3d {verb.name} --help.")
+def _usage(subcommand: Subcommand, reason: str) -> UsageError:
+  return UsageError(
+    f"{subcommand.name}: {reason}; see dr3d {subcommand.name} --help."
+  )
 
 
 def _format_flag(flag: Flag) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Verb
+from dr3d.cli.subcommand import Flag, Subcommand
 from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _go_on(config: "TrainConfig", init: "Pipeline") -> "TrainConfig":
   return dataclasses.replace(config, pipeline=own)
 
 
-VERB = Verb(
+SUBCOMMAND = Subcommand(
   name="train",
   summary="Learn, from a folder of labelled models, what tells them apart.",
   details="""

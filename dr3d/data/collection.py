@@ -10,7 +10,7 @@ from dr3d.mesh import Mesh, load_mesh
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reading:
+class ModelCollection:
   """What could be read.
 
   Attributes:
@@ -35,7 +35,7 @@ def read_models(
   face_budget: int | None = None,
   load: Callable[[ModelFile], Mesh] | None = None,
   progress: Callable[[int, int], None] | None = None,
-) -> Reading:
+) -> ModelCollection:
   """Reads model files, those that cannot become a mesh left out.
 
   Args:
@@ -67,4 +67,4 @@ def read_models(
   if not meshes:
     reason = f"; the first: {failures[0].reason}" if failures else "."
     raise Dr3dError(f"none of {len(files)} models can be read{reason}")
-  return Reading(tuple(meshes), tuple(read), tuple(failures))
+  return ModelCollection(tuple(meshes), tuple(read), tuple(failures))

@@ -30,7 +30,7 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
   )
 
 
-def imitate_scan(
+def simulate_scan(
   vertices: np.ndarray,
   faces: np.ndarray,
   *,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dr3d.mesh.surface import MIX
-from dr3d.search.calibration import Findings, Trust
+from dr3d.search.calibration import Calibration, Findings
 
 _FORMAT = 2
 _DRIFT = 0.02  # share of the models that may have come or gone
@@ -39,26 +39,26 @@ def draw_sketch(
   return np.unique(mixed ^ (mixed >> np.uint64(32)))[:_KEYS]
 
 
-def dump(trust: Trust, sketch: np.ndarray) -> str:
+def dump(calibration: Calibration, sketch: np.ndarray) -> str:
   """Trust as text.
 
   Args:
-    trust: that was measured.
+    calibration: that was measured.
     sketch: of the models it was measured with.
   """
   return json.dumps(
     {
       "format": _FORMAT,
       "sketch": sketch.tolist(),
-      "models": trust.models.tolist(),
-      "sharing": trust.sharing.tolist(),
-      "strangers": _to_lists(trust.strangers),
-      "fellows": _to_lists(trust.fellows),
+      "models": calibration.models.tolist(),
+      "sharing": calibration.sharing.tolist(),
+      "unknown_class": _to_lists(calibration.unknown_class),
+      "in_database": _to_lists(calibration.in_database),
     }
   )
 
 
-def load(text: str | None, sketch: np.ndarray) -> Trust | None:
+def load(text: str | None, sketch: np.ndarray) -> Calibration | None:
   """Trust from text; None where it is of other models, or there is none.
 
   Args:
@@ -77,10 +77,10 @@ def load(text: str | None, sketch: np.ndarray) -> Trust | None:
   if drift > _DRIFT:
     return None
   models = np.array(values["models"], int)
-  return Trust(
+  return Calibration(
     np.full_like(models, -1) if drift else models,
-    _to_findings(values["strangers"]),
-    _to_findings(values["fellows"]),
+    _to_findings(values["unknown_class"]),
+    _to_findings(values["in_database"]),
     np.array(values["sharing"], bool),
   )
 
@@ -94,12 +94,14 @@ def _measure_drift(before: np.ndarray, now: np.ndarray) -> float:
 
 def _to_lists(findings: Findings) -> list[list]:
   return [
-    findings.lead.tolist(),
-    findings.nearness.tolist(),
+    findings.margin.tolist(),
+    findings.rejection_score.tolist(),
     findings.right.tolist(),
   ]
 
 
 def _to_findings(values: list[list]) -> Findings:
-  lead, nearness, right = values
-  return Findings(np.array(lead), np.array(nearness), np.array(right, bool))
+  margin, rejection_score, right = values
+  return Findings(
+    np.array(margin), np.array(rejection_score), np.array(right, bool)
+  )

@@ -310,7 +310,7 @@ def write_vectors(
     )
 
 
-def write_remarks(
+def write_metadata(
   connection: sqlite3.Connection, models: Iterable[Model]
 ) -> None:
   """Writes state, source, label and metadata; all else stays, all or none."""
@@ -365,10 +365,10 @@ def change_pipeline(
     connection.execute(
       "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
     )
-    row.begin_anew(connection)
+    row.reset(connection)
     if not keep_shapes:
       connection.execute("DELETE FROM shape")
-  row.sweep(connection)
+  row.collect_garbage(connection)
 
 
 def compact(connection: sqlite3.Connection) -> None:
@@ -388,7 +388,7 @@ def compact(connection: sqlite3.Connection) -> None:
     )
   with transaction(connection):
     row.sort(connection)
-  row.sweep(connection)
+  row.collect_garbage(connection)
   connection.execute("VACUUM")
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -6,15 +6,15 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dr3d.database.processed_model import Specimen, read_specimen
+from dr3d.database.processed_model import ProcessedModel, read_processed_model
 from dr3d.error import Dr3dError
 from dr3d.runtime import pool
 
-_FUNCTION = "dr3d.database.processed_model:read_specimen"
+_FUNCTION = "dr3d.database.processed_model:read_processed_model"
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class FileReader:
   """How model files are read.
 
   Attributes:
@@ -28,7 +28,9 @@ class Reader:
   jobs: int | None = None
   limits: pool.Limits = dataclasses.field(default_factory=pool.Limits)
   load: Callable[[pathlib.Path], Any] | None = None
-  files: Callable[[Iterable[pathlib.Path]], Iterator[Specimen]] | None = None
+  files: Callable[[Iterable[pathlib.Path]], Iterator[ProcessedModel]] | None = (
+    None
+  )
 
   def read(
     self,
@@ -36,13 +38,13 @@ class Reader:
     *,
     face_budget: int | None,
     unit: str,
-  ) -> Iterator[Specimen | Dr3dError]:
+  ) -> Iterator[ProcessedModel | Dr3dError]:
     """Reads files, the first ones at once, ahead of what is asked for.
 
     Args:
       paths: the files.
-      face_budget: see `processed_model.read_specimen`.
-      unit: see `processed_model.read_specimen`.
+      face_budget: see `processed_model.read_processed_model`.
+      unit: see `processed_model.read_processed_model`.
 
     Returns:
       An iterator: for each file, in order, what it holds or why it cannot be
@@ -63,14 +65,14 @@ class Reader:
 
   def _read_here(
     self, paths: Iterable[pathlib.Path], face_budget: int | None, unit: str
-  ) -> Iterator[Specimen | Dr3dError]:
+  ) -> Iterator[ProcessedModel | Dr3dError]:
     """Yields what is read in this process."""
     for path in paths:
       try:
         if self.load is not None:
-          yield Specimen(self.load(path))
+          yield ProcessedModel(self.load(path))
         else:
-          yield read_specimen(path, face_budget=face_budget, unit=unit)
+          yield read_processed_model(path, face_budget=face_budget, unit=unit)
       except Dr3dError as error:
         yield error
       except OSError as error:

@@ -18,14 +18,14 @@ import numpy as np
 from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.catalogue import FAILED, INDEXED, MISSING, Model
-from dr3d.database.processed_model import ASSUMED, Specimen
+from dr3d.database.processed_model import ASSUMED, ProcessedModel
 from dr3d.error import Dr3dError
 from dr3d.index import vector_index as index_lib
 from dr3d.mesh import BUCKETS
 from dr3d.mesh.packing import pack_mesh
 from dr3d.runtime.pool import WorkerError
 
-Read = Callable[[Iterable[pathlib.Path]], Iterator[Specimen | Dr3dError]]
+Read = Callable[[Iterable[pathlib.Path]], Iterator[ProcessedModel | Dr3dError]]
 """Paths → for each, in order, what was read, or the error it ended in."""
 Embed = Callable[[list[Any]], np.ndarray]
 """B meshes → float32 [B, N, D] unit vectors."""
@@ -69,7 +69,7 @@ class Report:
   failures: tuple[Failure, ...]
 
 
-def take_in(
+def ingest_files(
   connection: sqlite3.Connection,
   files: Sequence[folder.ModelFile],
   *,
@@ -138,7 +138,7 @@ def _mark_missing(
     and model.name not in names
     and model.state != MISSING
   ]
-  catalogue.write_remarks(connection, gone)
+  catalogue.write_metadata(connection, gone)
   return gone
 
 
@@ -225,7 +225,7 @@ class _Task:
         label=file.label,
         metadata=metadata,
       )
-      if _remarks(kept) != _remarks(before):
+      if _metadata(kept) != _metadata(before):
         self.kept.append(kept)
       self._tell()
 
@@ -238,7 +238,7 @@ class _Task:
     )
 
   def _receive(
-    self, row: Model, path: pathlib.Path, result: Specimen | Dr3dError
+    self, row: Model, path: pathlib.Path, result: ProcessedModel | Dr3dError
   ) -> None:
     """Puts what was read where it waits to be written."""
     if isinstance(result, WorkerError):
@@ -295,7 +295,7 @@ class _Task:
         for (row, _), vectors in zip(batch, features, strict=True)
       ]
     catalogue.write_models(self.connection, rows)
-    catalogue.write_remarks(self.connection, self.kept)
+    catalogue.write_metadata(self.connection, self.kept)
     self.written += [
       dataclasses.replace(row, features=None, shape=None)
       for row in rows + self.kept
@@ -303,7 +303,7 @@ class _Task:
     self.failed, self.kept = [], []
 
 
-def _remarks(row: Model) -> tuple:
+def _metadata(row: Model) -> tuple:
   """What can change without reading the file."""
   return row.state, row.source, row.label, dict(row.metadata)
 

@@ -18,14 +18,14 @@ import shutil
 from collections.abc import Collection, Mapping
 
 from dr3d.data import folder
-from dr3d.runtime.atomic import staged_file, sync
+from dr3d.runtime.atomic import atomic_file, sync
 
 FILES = "files"
-INBOX = "inbox"
+PENDING = "inbox"
 
 
 @dataclasses.dataclass(frozen=True)
-class Note:
+class PendingModel:
   """A model that was accepted.
 
   Attributes:
@@ -56,7 +56,7 @@ def accept(
   label: str,
   metadata: Mapping[str, str],
   unit: str,
-) -> Note:
+) -> PendingModel:
   """Keeps a copy of a file, and a note of what it is; both survive a crash.
 
   Args:
@@ -65,47 +65,50 @@ def accept(
     name: what the model is called.
     label: of the model.
     metadata: of the model.
-    unit: see `Note`.
+    unit: see `PendingModel`.
 
   Raises:
     OSError: the disk does not take it.
   """
   file = f"{folder.hash_file(path)}{path.suffix.lower()}"
-  note = Note(file, name, label, dict(metadata), unit)
-  with staged_file(directory / FILES / file) as partial:
+  note = PendingModel(file, name, label, dict(metadata), unit)
+  with atomic_file(directory / FILES / file) as partial:
     shutil.copyfile(path, partial)
     sync(partial)
   sync(directory / FILES)
-  with staged_file(_place(directory, note)) as partial:
+  with atomic_file(_place(directory, note)) as partial:
     partial.write_text(json.dumps(dataclasses.asdict(note)), encoding="utf-8")
     sync(partial)
-  sync(directory / INBOX)
+  sync(directory / PENDING)
   sync(directory)
   return note
 
 
-def read_notes(directory: pathlib.Path) -> list[Note]:
+def read_pending(directory: pathlib.Path) -> list[PendingModel]:
   """What was accepted and is not yet in the catalogue."""
   notes = []
-  for path in sorted((directory / INBOX).glob("*.json")):
+  for path in sorted((directory / PENDING).glob("*.json")):
     if path.name[0] != ".":  # one that was not written to its end
-      notes.append(Note(**json.loads(path.read_text(encoding="utf-8"))))
+      notes.append(PendingModel(**json.loads(path.read_text(encoding="utf-8"))))
   return notes
 
 
-def settle(directory: pathlib.Path, note: Note) -> None:
+def settle(directory: pathlib.Path, note: PendingModel) -> None:
   """Forgets a note whose model is in the catalogue."""
   _place(directory, note).unlink(missing_ok=True)
 
 
-def sweep(directory: pathlib.Path, hashes: Collection[str]) -> None:
+def collect_garbage(directory: pathlib.Path, hashes: Collection[str]) -> None:
   """Removes files that no model has any more.
 
   Args:
     directory: of the database.
     hashes: of the files of all models.
   """
-  kept = {*hashes, *(note.file.split(".")[0] for note in read_notes(directory))}
+  kept = {
+    *hashes,
+    *(note.file.split(".")[0] for note in read_pending(directory)),
+  }
   for path in (directory / FILES).glob("*"):
     if path.name.split(".")[0] not in kept:
       path.unlink(missing_ok=True)
@@ -116,6 +119,6 @@ def find_file(directory: pathlib.Path, digest: str) -> pathlib.Path | None:
   return next((directory / FILES).glob(f"{digest}.*"), None) if digest else None
 
 
-def _place(directory: pathlib.Path, note: Note) -> pathlib.Path:
+def _place(directory: pathlib.Path, note: PendingModel) -> pathlib.Path:
   key = hashlib.sha256(note.name.encode()).hexdigest()[:32]
-  return directory / INBOX / f"{key}.json"
+  return directory / PENDING / f"{key}.json"

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from dr3d.mesh import Mesh, build_mesh, thumbnail
-from dr3d.mesh.io.reader import Raw, read_raw
+from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import UNITS, name_unit
 
@@ -20,7 +20,7 @@ _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Specimen:
+class ProcessedModel:
   """A model file, read.
 
   Attributes:
@@ -43,9 +43,9 @@ class Specimen:
   thumbnail: bytes = b""
 
 
-def read_specimen(
+def read_processed_model(
   path: str | pathlib.Path, *, face_budget: int | None, unit: str = "mm"
-) -> Specimen:
+) -> ProcessedModel:
   """Reads a model file.
 
   Args:
@@ -56,22 +56,22 @@ def read_specimen(
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
   """
-  return make_specimen(read_raw(path), path, face_budget=face_budget, unit=unit)
+  return process_mesh(read_raw(path), path, face_budget=face_budget, unit=unit)
 
 
-def make_specimen(
-  raw: Raw,
+def process_mesh(
+  raw: RawMesh,
   path: str | pathlib.Path,
   *,
   face_budget: int | None,
   unit: str = "mm",
-) -> Specimen:
+) -> ProcessedModel:
   """Makes what a database keeps of the triangles of a file.
 
   Args:
     raw: what the file holds.
     path: what messages call it.
-    face_budget: see `read_specimen`.
+    face_budget: see `read_processed_model`.
     unit: likewise.
 
   Raises:
@@ -80,7 +80,7 @@ def make_specimen(
   length = raw.unit or UNITS[unit]
   vertices = raw.vertices * length
   mesh = build_mesh(vertices, raw.faces, face_budget, str(path))
-  return Specimen(
+  return ProcessedModel(
     mesh,
     hash_geometry(vertices, raw.faces),
     name_unit(raw.unit) if raw.unit else f"{unit}{ASSUMED}",

@@ -22,10 +22,10 @@ from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
 from dr3d.index import vector_index as index_lib
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.registration.relation import COMPARED, IDENTICAL
+from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT
 from dr3d.search import match
 from dr3d.search.match import Lay, Match
-from dr3d.search.vote import RELIABLE
+from dr3d.search.vote import TARGET_PRECISION
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
@@ -41,7 +41,7 @@ BUDGET = "face_budget"  # of the pipeline
 UNIT = "unit"  # of length, that is assumed
 
 
-class Embedder(Protocol):
+class EmbeddingPipeline(Protocol):
   """What the database asks of a pipeline."""
 
   @property
@@ -59,10 +59,10 @@ class Embedder(Protocol):
     """Writes the pipeline as a directory, in place of what stood there."""
 
 
-LoadPipeline = Callable[[pathlib.Path], Embedder]
+LoadPipeline = Callable[[pathlib.Path], EmbeddingPipeline]
 
 
-class Archive:
+class DatabaseReader:
   """Models that can be searched, in a directory.
 
   An object answers from the state that it read at its first query; `refresh`
@@ -110,7 +110,7 @@ class Archive:
     return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
 
   @functools.cached_property
-  def pipeline(self) -> Embedder:
+  def pipeline(self) -> EmbeddingPipeline:
     """The pipeline that made the vectors.
 
     Raises:
@@ -189,7 +189,7 @@ class Archive:
       indexed models; `vectors` that are searched; `index`, how; `recall` of
       the first ten neighbours, None where nothing is indexed; `vote`, of its
       own models asked for among the others the share whose label is told
-      rightly, and `reliable`, the share whose answer is called so by votes
+      rightly, and `accepted`, the share whose answer is called so by votes
       alone, None where no two models share a label, or all; `pipeline`, its
       fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
       and reason.
@@ -200,13 +200,13 @@ class Archive:
     models = self.models()
     indexed = [model for model in models if model.state == catalogue.INDEXED]
     index = self.gallery.index if indexed else None
-    vote = reliable = None
+    vote = accepted = None
     if indexed:
-      trust = self.gallery.measure_trust()
-      if len(trust.fellows.right):
-        accepted = trust.accept(trust.fellows, RELIABLE)
-        vote = round(float(trust.fellows.right.mean()), 3)
-        reliable = round(float(accepted.mean()), 3)
+      calibration = self.gallery.fit_calibration()
+      if len(calibration.in_database.right):
+        passes = calibration.accept(calibration.in_database, TARGET_PRECISION)
+        vote = round(float(calibration.in_database.right.mean()), 3)
+        accepted = round(float(passes.mean()), 3)
     return {
       **_count_states(models),
       "labels": len({model.label for model in indexed} - {""}),
@@ -214,7 +214,7 @@ class Archive:
       "index": "none" if index is None else index.backend,
       "recall": None if index is None else index_lib.measure_recall(index),
       "vote": vote,
-      "reliable": reliable,
+      "accepted": accepted,
       "pipeline": self.fingerprint,
       "format": catalogue.FORMAT,
       "bytes": sum(
@@ -241,12 +241,12 @@ class Archive:
     mesh: Any,
     *,
     k: int = 10,
-    threshold: float = RELIABLE,
+    threshold: float = TARGET_PRECISION,
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
     refine: int = 0,
-    compare: int = COMPARED,
+    verify: int = VERIFIED_COUNT,
     fit: "LayMeshes | None" = None,
   ) -> match.Answer:
     """Answers as `query` does, from vectors that are known already.
@@ -260,8 +260,8 @@ class Archive:
       condition: which models are searched.
       min_score: of a match.
       refine: matches that are put in the order of how well they fit.
-      compare: matches that are laid upon the query.
-      fit: how; `verification.fit_meshes` where None.
+      verify: matches that are laid upon the query.
+      fit: how; `verification.register_meshes` where None.
 
     Raises:
       DatabaseError: see `query`.
@@ -279,8 +279,8 @@ class Archive:
       exclude=exclude,
       only=only,
       min_score=min_score,
-      lay=self._make_lay(mesh, fit) if compare else None,
-      compare=compare,
+      lay=self._make_lay(mesh, fit) if verify else None,
+      verify=verify,
     )
     matches = tuple(
       _give_size(match, snapshot.models[match.model], mesh)
@@ -297,12 +297,12 @@ class Archive:
     mesh: Any,
     *,
     k: int = 10,
-    threshold: float = RELIABLE,
+    threshold: float = TARGET_PRECISION,
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
     refine: int = 0,
-    compare: int = COMPARED,
+    verify: int = VERIFIED_COUNT,
   ) -> match.Answer:
     """Answers which models a mesh looks like.
 
@@ -318,7 +318,7 @@ class Archive:
         the order of how well it fits, the best of them by their pictures; see
         `refinement`. Where the condition asks for the same size, size counts
         there too. The prediction stays that of the votes.
-      compare: how many of the first matches, of the answer or beyond it, are
+      verify: how many of the first matches, of the answer or beyond it, are
         laid upon the query, so that `distance`, `mirrored` and `same` are
         known of them; what comes close moves to the front, and speaks for its
         label, see `closeness`.
@@ -342,7 +342,7 @@ class Archive:
       condition=condition,
       min_score=min_score,
       refine=refine,
-      compare=compare,
+      verify=verify,
     )
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
@@ -411,7 +411,9 @@ class Archive:
 
       shapes = self.load_shapes(names)
       packed = {name: shape.mesh for name, shape in shapes.items()}
-      return (fit or verification.fit_meshes)(mesh, packed) if packed else {}
+      return (
+        (fit or verification.register_meshes)(mesh, packed) if packed else {}
+      )
 
     return lay
 

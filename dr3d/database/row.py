@@ -17,7 +17,7 @@ _SETTING = "vectors"  # holds the layout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Searched:
+class SearchableModels:
   """The indexed models, by name.
 
   Attributes:
@@ -33,7 +33,7 @@ class Searched:
   keys: np.ndarray
 
 
-def read_features(connection: sqlite3.Connection) -> Searched:
+def read_features(connection: sqlite3.Connection) -> SearchableModels:
   """Reads what is searched: the indexed models.
 
   The connection is in a transaction, so that no row is newer than another.
@@ -43,7 +43,7 @@ def read_features(connection: sqlite3.Connection) -> Searched:
   """
   slots = _read_slots(connection, "state = 'indexed'")
   layout = _read_layout(connection)
-  return Searched(
+  return SearchableModels(
     tuple(slot.name for slot in slots),
     tuple(slot.label for slot in slots),
     vector_file.read(_find_home(connection), layout, slots),
@@ -77,7 +77,7 @@ def sort(connection: sqlite3.Connection) -> None:
   """Writes the vectors of all rows as the next generation, sorted by name.
 
   Nothing is written where they are all there, sorted and without gaps. The
-  caller is in a transaction, and calls `sweep` after it.
+  caller is in a transaction, and calls `collect_garbage` after it.
 
   Raises:
     DatabaseError: the vectors are damaged, or the disk does not take them.
@@ -96,17 +96,17 @@ def sort(connection: sqlite3.Connection) -> None:
   )
 
 
-def begin_anew(connection: sqlite3.Connection) -> None:
+def reset(connection: sqlite3.Connection) -> None:
   """Gives up all vectors, of rows that are indexed no more.
 
-  The caller is in a transaction, and calls `sweep` after it.
+  The caller is in a transaction, and calls `collect_garbage` after it.
   """
   layout = _read_layout(connection)
   _write_layout(connection, vector_file.Layout(layout.generation + 1))
   connection.execute("UPDATE model SET slot = NULL, checksum = NULL")
 
 
-def sweep(connection: sqlite3.Connection) -> None:
+def collect_garbage(connection: sqlite3.Connection) -> None:
   """Removes the files of former generations."""
   layout = _read_layout(connection)
   vector_file.remove_others(_find_home(connection), layout)
@@ -133,12 +133,12 @@ def _append(
 
 def _read_slots(
   connection: sqlite3.Connection, condition: str
-) -> list[vector_file.Slot]:
+) -> list[vector_file.StoredRow]:
   rows = connection.execute(
     f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
     "ORDER BY name"
   )
-  return [vector_file.Slot(*row) for row in rows]
+  return [vector_file.StoredRow(*row) for row in rows]
 
 
 def _read_layout(connection: sqlite3.Connection) -> vector_file.Layout:

@@ -11,7 +11,7 @@ from dr3d.index import scann_file
 from dr3d.index import vector_index as index_lib
 from dr3d.search import match
 
-_TRUST = "trust"  # names a setting
+_CALIBRATION = "trust"  # names a setting
 _DRIFT = 0.1  # share of vectors that came and went, that an index bears
 _RECALL = 0.95  # of probes, below which an index that drifted is built anew
 
@@ -62,15 +62,15 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
       f"{directory} is damaged ({error}): restore it from a copy."
     ) from error
   sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
-  trust = calibration_file.load(settings.get(_TRUST), sketch)
-  known = {} if trust is None else {match.KIND: trust}
+  calibration = calibration_file.load(settings.get(_CALIBRATION), sketch)
+  known = {} if calibration is None else {match.KIND: calibration}
   gallery = match.Gallery(names, found.labels, features, index, known)
   return Snapshot(
     gallery, {model.name: model for model in models}, keys, sketch
   )
 
 
-def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
+def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
   """Measures and stores trust where none will do, so that no query has to.
 
   Args:
@@ -80,12 +80,14 @@ def keep_trust(snapshot: Snapshot, directory: pathlib.Path) -> None:
   Raises:
     DatabaseError: it cannot be written.
   """
-  if match.KIND in snapshot.gallery.trust:
+  if match.KIND in snapshot.gallery.calibration:
     return
-  trust = snapshot.gallery.measure_trust()
+  calibration = snapshot.gallery.fit_calibration()
   with catalogue.open_catalogue(directory) as connection:
     catalogue.write_setting(
-      connection, _TRUST, calibration_file.dump(trust, snapshot.sketch)
+      connection,
+      _CALIBRATION,
+      calibration_file.dump(calibration, snapshot.sketch),
     )
 
 
@@ -130,7 +132,7 @@ def keep_index(
 
 def _read_state(
   directory: pathlib.Path,
-) -> tuple[row.Searched, list[catalogue.Model], dict[str, str]]:
+) -> tuple[row.SearchableModels, list[catalogue.Model], dict[str, str]]:
   with (
     catalogue.open_catalogue(directory) as connection,
     sqlite_file.transaction(connection, kind="DEFERRED"),  # one state of it

@@ -60,7 +60,7 @@ class Layout:
     return 4 * self.views * self.size
 
 
-class Slot(NamedTuple):
+class StoredRow(NamedTuple):
   """Where the vectors of a model stand.
 
   Attributes:
@@ -119,7 +119,7 @@ def append(
 
 
 def read(
-  directory: pathlib.Path, layout: Layout, slots: Sequence[Slot]
+  directory: pathlib.Path, layout: Layout, slots: Sequence[StoredRow]
 ) -> np.ndarray:
   """Returns the vectors of some models.
 

@@ -23,10 +23,10 @@ import numpy as np
 from dr3d.data import folder
 from dr3d.database import catalogue, ingest, journal, sqlite_file
 from dr3d.database import reader as reader_lib
-from dr3d.database.file_reader import Reader
-from dr3d.database.processed_model import ASSUMED, Specimen
-from dr3d.database.reader import Archive, Embedder, LoadPipeline
-from dr3d.database.snapshot import keep_index, keep_trust
+from dr3d.database.file_reader import FileReader
+from dr3d.database.processed_model import ASSUMED, ProcessedModel
+from dr3d.database.reader import DatabaseReader, EmbeddingPipeline, LoadPipeline
+from dr3d.database.snapshot import keep_calibration, keep_index
 from dr3d.error import DatabaseError
 from dr3d.index import scann_file
 from dr3d.index import vector_index as index_lib
@@ -36,7 +36,7 @@ from dr3d.mesh.unit import UNITS
 _BATCH = 16  # models embedded anew at a time
 
 
-class Database(Archive):
+class Database(DatabaseReader):
   """Models that can be searched, added and removed, in a directory.
 
   An object answers from the state that it read at its first query, or after
@@ -47,7 +47,7 @@ class Database(Archive):
   def create(
     cls,
     directory: str | os.PathLike[str],
-    pipeline: Embedder | None = None,
+    pipeline: EmbeddingPipeline | None = None,
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = index_lib.EXACT_BELOW,
@@ -94,7 +94,7 @@ class Database(Archive):
     labels: str | os.PathLike[str] | None = None,
     unit: str | None = None,
     load: Callable[[pathlib.Path], Any] | None = None,
-    reader: Reader | None = None,
+    reader: FileReader | None = None,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
     """Brings the database to the state of a folder of models.
@@ -121,11 +121,11 @@ class Database(Archive):
       Dr3dError: the folder or the table of labels cannot be used.
       DatabaseError: another process writes, or the disk does not take it.
     """
-    return self._take_in(
+    return self._ingest(
       folder.find_models(models, labels=labels),
       {reader_lib.MODELS: folder.to_text(os.path.abspath(models))},
       unit=unit,
-      reader=reader or Reader(load=load),
+      reader=reader or FileReader(load=load),
       source=catalogue.FOLDER,
       progress=progress,
     )
@@ -137,7 +137,7 @@ class Database(Archive):
     label: str | None = None,
     metadata: Mapping[str, str] | None = None,
     unit: str | None = None,
-    reader: Reader | None = None,
+    reader: FileReader | None = None,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
     """Adds model files, or brings models of the same names up to date.
@@ -174,11 +174,11 @@ class Database(Archive):
         (before.label if before else "") if label is None else label,
         {**(before.metadata if before else {}), **(metadata or {})},
       )
-    return self._take_in(
+    return self._ingest(
       list(files.values()),
       {},
       unit=unit,
-      reader=reader or Reader(),
+      reader=reader or FileReader(),
       source=catalogue.ADDED,
       progress=progress,
     )
@@ -191,8 +191,8 @@ class Database(Archive):
     label: str = "",
     metadata: Mapping[str, str] | None = None,
     unit: str | None = None,
-    specimen: Specimen | None = None,
-    reader: Reader | None = None,
+    processed: ProcessedModel | None = None,
+    reader: FileReader | None = None,
   ) -> ingest.Report:
     """Adds a model whose file the database keeps a copy of.
 
@@ -205,7 +205,7 @@ class Database(Archive):
       label: of the model.
       metadata: of the model, text by name.
       unit: see `update`.
-      specimen: what the file holds, where it was read before.
+      processed: what the file holds, where it was read before.
       reader: see `update`.
 
     Returns:
@@ -229,12 +229,12 @@ class Database(Archive):
         raise DatabaseError(
           f"{name} cannot be stored ({error.strerror}): it is not accepted."
         ) from error
-      if specimen is not None:
-        known = specimen  # what the type checker sees in the next line
-        reader = Reader(files=lambda paths: (known for _ in paths))
-      return self._take_note(note, reader or Reader(jobs=1))
+      if processed is not None:
+        known = processed  # what the type checker sees in the next line
+        reader = FileReader(files=lambda paths: (known for _ in paths))
+      return self._ingest_pending(note, reader or FileReader(jobs=1))
 
-  def settle(self, *, reader: Reader | None = None) -> int:
+  def settle(self, *, reader: FileReader | None = None) -> int:
     """Takes in what was accepted by a process that ended before it did.
 
     Returns:
@@ -243,13 +243,13 @@ class Database(Archive):
     Raises:
       DatabaseError: another process writes, or the disk does not take it.
     """
-    if not journal.read_notes(self.directory):
+    if not journal.read_pending(self.directory):
       return 0
     with sqlite_file.writer_lock(self.directory):
-      notes = journal.read_notes(self.directory)
+      notes = journal.read_pending(self.directory)
       for note in notes:
-        self._take_note(note, reader or Reader(jobs=1))
-      self._sweep()
+        self._ingest_pending(note, reader or FileReader(jobs=1))
+      self._collect_garbage()
     return len(notes)
 
   def label(self, name: str, label: str) -> None:
@@ -285,13 +285,13 @@ class Database(Archive):
           raise DatabaseError(f"{self.directory} has no model {name!r}.")
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.delete_models(connection, names)
-      self._sweep()
+      self._collect_garbage()
       self.refresh()
       self._keep_derived()
 
   def rebuild(
     self,
-    pipeline: Embedder | None = None,
+    pipeline: EmbeddingPipeline | None = None,
     *,
     progress: ingest.Progress | None = None,
   ) -> int:
@@ -321,13 +321,13 @@ class Database(Archive):
       self._keep_derived()
     return count
 
-  def _take_in(
+  def _ingest(
     self,
     files: Sequence[folder.ModelFile],
     settings: dict[str, str],
     *,
     unit: str | None,
-    reader: Reader,
+    reader: FileReader,
     source: str,
     progress: ingest.Progress | None,
   ) -> ingest.Report:
@@ -343,7 +343,9 @@ class Database(Archive):
         progress=progress,
       )
 
-  def _take_note(self, note: journal.Note, reader: Reader) -> ingest.Report:
+  def _ingest_pending(
+    self, note: journal.PendingModel, reader: FileReader
+  ) -> ingest.Report:
     """Takes in what was accepted; the caller holds the writer's lock."""
     report = self._write(
       [note.to_model_file(self.directory)],
@@ -361,7 +363,7 @@ class Database(Archive):
     settings: dict[str, str],
     *,
     unit: str,
-    reader: Reader,
+    reader: FileReader,
     source: str,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
@@ -370,7 +372,7 @@ class Database(Archive):
     with catalogue.open_catalogue(self.directory) as connection:
       for name, value in settings.items():
         catalogue.write_setting(connection, name, value)
-      report = ingest.take_in(
+      report = ingest.ingest_files(
         connection,
         files,
         embed=lambda meshes: self.pipeline.embed(meshes),
@@ -392,9 +394,11 @@ class Database(Archive):
       raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
     return unit
 
-  def _sweep(self) -> None:
+  def _collect_garbage(self) -> None:
     """Removes kept files of models that are gone."""
-    journal.sweep(self.directory, {model.hash for model in self.models()})
+    journal.collect_garbage(
+      self.directory, {model.hash for model in self.models()}
+    )
 
   def _name(self, path: pathlib.Path) -> str:
     """What a file that is added is called."""
@@ -404,7 +408,7 @@ class Database(Archive):
       return folder.to_text(whole.relative_to(root).as_posix())
     return folder.to_text(pathlib.Path(os.path.normpath(path)).as_posix())
 
-  def _change_pipeline(self, pipeline: Embedder) -> None:
+  def _change_pipeline(self, pipeline: EmbeddingPipeline) -> None:
     """Puts another pipeline in the place of the present one."""
     before = self.settings.get(reader_lib.PLACE, reader_lib.PIPELINE)
     place = f"{reader_lib.PIPELINE}-{pipeline.fingerprint}"
@@ -456,7 +460,7 @@ class Database(Archive):
         units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
     for unit, files in units.items():
       self._write(
-        files, {}, unit=unit, reader=Reader(jobs=1), source=catalogue.ADDED
+        files, {}, unit=unit, reader=FileReader(jobs=1), source=catalogue.ADDED
       )
     return sum(map(len, units.values()))
 
@@ -466,10 +470,10 @@ class Database(Archive):
       self.snapshot = keep_index(
         self.snapshot, self.directory, exact_below=self._exact_below
       )
-      keep_trust(self.snapshot, self.directory)
+      keep_calibration(self.snapshot, self.directory)
 
 
-def _describe(pipeline: Embedder) -> dict[str, str]:
+def _describe(pipeline: EmbeddingPipeline) -> dict[str, str]:
   """Settings that tell of a pipeline."""
   return {
     reader_lib.PIPELINE: pipeline.fingerprint,
@@ -477,7 +481,7 @@ def _describe(pipeline: Embedder) -> dict[str, str]:
   }
 
 
-def _make(directory: pathlib.Path, pipeline: Embedder) -> None:
+def _make(directory: pathlib.Path, pipeline: EmbeddingPipeline) -> None:
   """Makes a database; one is there from the moment the catalogue is."""
   try:
     directory.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from dr3d.error import Dr3dError
-from dr3d.evaluation.model_set import Side
+from dr3d.evaluation.model_set import ModelSet
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.runtime import pool
 from dr3d.search import geometric_score, verification
@@ -19,13 +19,13 @@ from dr3d.search import geometric_score, verification
 _FEW = 8  # queries for which no processes are started
 
 
-class Layer:
+class Aligner:
   """Lays models upon queries, in processes of its own where these are many.
 
   A context: the processes end with it.
   """
 
-  def __init__(self, queries: Side, gallery: Side, *, count: int):
+  def __init__(self, queries: ModelSet, gallery: ModelSet, *, count: int):
     """Takes both sides, and how many models are laid upon each query.
 
     Models of either side whose mesh is not known are not laid.
@@ -45,7 +45,7 @@ class Layer:
       )
 
   @property
-  def can_lay(self) -> bool:
+  def can_align(self) -> bool:
     """Whether models are wanted, and meshes of both sides are known."""
     return self._count > 0 and all(
       any(map(side.has_shape, range(len(side.files))))
@@ -70,7 +70,7 @@ class Layer:
         for those that are not found.
 
     Returns:
-      [q, B], see `geometric_score.rate_distance`; 0 for those that were not
+      [q, B], see `geometric_score.score_distance`; 0 for those that were not
       laid.
 
     Raises:
@@ -83,7 +83,7 @@ class Layer:
     rated = np.zeros(whole.shape)
     for i, (query, models) in enumerate(chosen):
       distance = [self._distance[query, model] for model in models]
-      rated[i, models] = geometric_score.rate_distance(distance)
+      rated[i, models] = geometric_score.score_distance(distance)
     return rated
 
   def _choose(self, query: int, whole: np.ndarray) -> list[int]:
@@ -114,7 +114,7 @@ class Layer:
       if isinstance(distances, Dr3dError):
         name = self._queries.names[query]
         raise Dr3dError(
-          f"laying models upon {name} {distances}; --compare=0 does without."
+          f"laying models upon {name} {distances}; --verify=0 does without."
         )
       pairs = ((query, model) for model in models)
       self._distance.update(zip(pairs, distances, strict=True))

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 
 from dr3d.evaluation.acceptance import accept
-from dr3d.evaluation.task import Outcome, Trial
+from dr3d.evaluation.task import MethodResult, RetrievalTask
 from dr3d.search.geometric_score import find_distance
 
 
 @dataclasses.dataclass(frozen=True)
-class Mistake:
+class FalseAccept:
   """A query whose answer is relied on and wrong.
 
   Attributes:
@@ -30,25 +30,25 @@ class Mistake:
   distance: float | None
 
 
-def find_mistakes(
-  outcome: Outcome, trial: Trial, *, threshold: float
-) -> list[Mistake]:
+def find_false_accepts(
+  result: MethodResult, task: RetrievalTask, *, threshold: float
+) -> list[FalseAccept]:
   """Lists what is relied on and wrong, in the order of the queries.
 
   Args:
-    outcome: of Q queries.
-    trial: whose outcome it is.
+    result: of Q queries.
+    task: whose outcome it is.
     threshold: share of the accepted answers that are to be right.
   """
-  known = outcome.known
-  accepted, _ = accept(outcome, trial, threshold=threshold)
+  known = result.known
+  accepted, _ = accept(result, task, threshold=threshold)
   distance = find_distance(known.closeness)
   return [
-    Mistake(
-      trial.queries[i],
-      trial.query_labels[i],
+    FalseAccept(
+      task.queries[i],
+      task.query_labels[i],
       known.predictions[i],
-      trial.models[known.models[i]],
+      task.models[known.models[i]],
       float(distance[i]) if np.isfinite(distance[i]) else None,
     )
     for i in np.flatnonzero(accepted & ~known.findings.right)

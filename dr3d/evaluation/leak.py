@@ -13,7 +13,7 @@ import scipy.spatial
 
 from dr3d.data.folder import ModelFile
 from dr3d.error import Dr3dError
-from dr3d.evaluation.model_set import Side
+from dr3d.evaluation.model_set import ModelSet
 from dr3d.mesh import load_mesh
 
 _NEAR = 1e-4  # of the radius: what file formats round away
@@ -49,7 +49,9 @@ class _Shape:
   radii: np.ndarray
 
 
-def find_leaks(queries: Side, gallery: Side, *, own: bool) -> list[Leak]:
+def find_leaks(
+  queries: ModelSet, gallery: ModelSet, *, own: bool
+) -> list[Leak]:
   """Finds the models that stand on both sides.
 
   Args:
@@ -77,7 +79,9 @@ def find_leaks(queries: Side, gallery: Side, *, own: bool) -> list[Leak]:
   return leaks
 
 
-def _pair_files(queries: Side, gallery: Side) -> Iterator[tuple[int, int]]:
+def _pair_files(
+  queries: ModelSet, gallery: ModelSet
+) -> Iterator[tuple[int, int]]:
   """Places of equal files."""
   places = collections.defaultdict(list)
   for g, digest in enumerate(gallery.hashes):
@@ -87,7 +91,9 @@ def _pair_files(queries: Side, gallery: Side) -> Iterator[tuple[int, int]]:
       yield from ((q, g) for g in places[digest])
 
 
-def _pair_sizes(queries: Side, gallery: Side) -> Iterator[tuple[int, int]]:
+def _pair_sizes(
+  queries: ModelSet, gallery: ModelSet
+) -> Iterator[tuple[int, int]]:
   """Places of models of the same proportions, which equal meshes have."""
   if queries.proportions is None or gallery.proportions is None:
     return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from dr3d.error import Dr3dError
-from dr3d.evaluation.similarity import Likeness, compare_vectors
+from dr3d.evaluation.similarity import Similarity, compare_vectors
 from dr3d.mesh import Mesh
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Method:
 
   name: str
   describe: Callable[[Sequence[Mesh], Progress], np.ndarray]
-  compare: Callable[[np.ndarray, np.ndarray], Likeness]
+  compare: Callable[[np.ndarray, np.ndarray], Similarity]
   chosen: np.ndarray | None = None
   has_vectors: bool = False
 
@@ -61,7 +61,7 @@ class Method:
       yield slice(start, start + step)
 
 
-class Embedder(Protocol):
+class EmbeddingPipeline(Protocol):
   """What is asked of a pipeline."""
 
   def embed(self, meshes: list[Mesh], /) -> np.ndarray:
@@ -122,7 +122,7 @@ def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
 
 
 def make_pipeline_method(
-  pipeline: Embedder,
+  pipeline: EmbeddingPipeline,
   *,
   name: str = PIPELINE,
   kind: str,
@@ -155,7 +155,7 @@ def make_light_field_method() -> Method:
 
   def compare(queries, gallery):
     parts = -lightfield.compare(queries, gallery)
-    return Likeness(parts, parts.max(axis=1))
+    return Similarity(parts, parts.max(axis=1))
 
   return Method(LIGHT_FIELD, _describe_each(lightfield.describe), compare)
 
@@ -166,7 +166,7 @@ def make_distribution_method() -> Method:
 
   def compare(queries, gallery):
     whole = -distribution.compare(queries, gallery)
-    return Likeness(whole[:, None], whole)
+    return Similarity(whole[:, None], whole)
 
   return Method(DISTRIBUTION, _describe_each(distribution.describe), compare)
 

@@ -18,7 +18,7 @@ _DECIMALS = 6  # of a likeness: rounding errors do not decide the order
 
 
 def rank_models(
-  likeness: np.ndarray,
+  similarity: np.ndarray,
   relevant: np.ndarray,
   *,
   excluded: np.ndarray | None = None,
@@ -30,7 +30,7 @@ def rank_models(
   flatters, so a method that finds all models alike is the worst of all.
 
   Args:
-    likeness: [Q, B]; `-inf` for models that were not found.
+    similarity: [Q, B]; `-inf` for models that were not found.
     relevant: bool [Q, B].
     excluded: int [Q], a model that is left out of each list, such as the
       query itself; none where None.
@@ -41,21 +41,21 @@ def rank_models(
   Raises:
     ValueError: shapes that do not fit, or a likeness that is NaN.
   """
-  likeness = np.asarray(likeness)
-  if likeness.ndim != 2 or likeness.shape != np.shape(relevant):
+  similarity = np.asarray(similarity)
+  if similarity.ndim != 2 or similarity.shape != np.shape(relevant):
     raise ValueError(
       "likeness and relevant must be [Q, B], got shapes"
-      f" {likeness.shape} and {np.shape(relevant)}."
+      f" {similarity.shape} and {np.shape(relevant)}."
     )
-  if np.isnan(likeness).any():
-    query, model = np.argwhere(np.isnan(likeness))[0]
+  if np.isnan(similarity).any():
+    query, model = np.argwhere(np.isnan(similarity))[0]
     raise ValueError(f"likeness[{query}, {model}] is NaN.")
-  outside = np.zeros(likeness.shape, bool)
+  outside = np.zeros(similarity.shape, bool)
   if excluded is not None:
     np.put_along_axis(outside, np.asarray(excluded)[:, None], True, axis=1)
   # Stable: what the keys leave equal stays in the order of the gallery.
   order = np.lexsort(
-    (relevant, -np.round(likeness, _DECIMALS), outside), axis=-1
+    (relevant, -np.round(similarity, _DECIMALS), outside), axis=-1
   )
   return order if excluded is None else order[:, :-1]
 

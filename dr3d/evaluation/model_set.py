@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Side:
+class ModelSet:
   """Models of one side.
 
   Attributes:
@@ -53,14 +53,14 @@ class Side:
     """The labels of the models, empty for none."""
     return tuple(file.label for file in self.files)
 
-  def take(self, chosen: Sequence[int]) -> "Side":
+  def take(self, chosen: Sequence[int]) -> "ModelSet":
     """Some of the models."""
     chosen = list(chosen)
     features, proportions = (
       None if array is None else array[chosen]
       for array in (self.features, self.proportions)
     )
-    return Side(
+    return ModelSet(
       tuple(self.files[i] for i in chosen),
       tuple(self.hashes[i] for i in chosen),
       None if self.meshes is None else tuple(self.meshes[i] for i in chosen),
@@ -85,7 +85,7 @@ class Side:
       raise ValueError(f"the mesh of {self.names[place]} is not known.")
     return self.packed[place]
 
-  def drop(self, names: Collection[str]) -> "Side":
+  def drop(self, names: Collection[str]) -> "ModelSet":
     """All but the models of these names."""
     return self.take(
       [i for i, name in enumerate(self.names) if name not in names]
@@ -104,7 +104,7 @@ def list_database(
   *,
   folder: pathlib.Path,
   labels: Mapping[str, str] | None = None,
-) -> Side:
+) -> ModelSet:
   """Lists the indexed models of a database, with their vectors.
 
   Args:
@@ -130,7 +130,7 @@ def list_database(
     np.array(row.extent or np.nan) / (row.radius or np.nan) * np.ones(3)
     for row in map(rows.__getitem__, gallery.names)
   ]
-  return Side(
+  return ModelSet(
     tuple(files),
     tuple(rows[name].hash for name in gallery.names),
     features=gallery.features,
@@ -141,21 +141,21 @@ def list_database(
   )
 
 
-def list_files(files: Sequence[ModelFile]) -> Side:
+def list_files(files: Sequence[ModelFile]) -> ModelSet:
   """Makes a side of model files that are in no database.
 
-  A file that cannot be read has no hash; `read_side` tells why.
+  A file that cannot be read has no hash; `read_model_set` tells why.
   """
-  return Side(tuple(files), tuple(_hash(file.path) for file in files))
+  return ModelSet(tuple(files), tuple(_hash(file.path) for file in files))
 
 
-def read_side(
-  side: Side,
+def read_model_set(
+  side: ModelSet,
   *,
   protocol: Protocol,
   face_budget: int | None,
   progress: Callable[[int, int], None] | None = None,
-) -> "tuple[Side, tuple[Failure, ...]]":
+) -> "tuple[ModelSet, tuple[Failure, ...]]":
   """Reads the meshes of a side, as the protocol has them.
 
   Args:

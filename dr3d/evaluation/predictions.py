@@ -9,20 +9,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from dr3d.evaluation.method import Method
-from dr3d.evaluation.similarity import Likeness, hide
-from dr3d.search.calibration import Findings, Trust, choose_models, have_fellows
-from dr3d.search.geometric_score import measure_support, raise_score
+from dr3d.evaluation.similarity import Similarity, hide
+from dr3d.search.calibration import (
+  Calibration,
+  Findings,
+  choose_models,
+  share_labels,
+)
+from dr3d.search.geometric_score import add_geometric_score, measure_support
 from dr3d.search.vote import (
-  elect,
   find_best,
-  find_kin,
-  measure_lead,
-  measure_nearness,
+  find_same_class,
+  majority_vote,
+  normalise_by_density,
+  vote_margin,
 )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Replies:
+class Predictions:
   """What some queries were told.
 
   Attributes:
@@ -40,7 +45,7 @@ class Replies:
   findings: Findings
 
   @classmethod
-  def join(cls, several: Sequence["Replies"]) -> "Replies":
+  def join(cls, several: Sequence["Predictions"]) -> "Predictions":
     """All of them, one after the other."""
     return cls(
       sum((some.predictions for some in several), ()),
@@ -50,7 +55,7 @@ class Replies:
     )
 
 
-class Voter:
+class Predictor:
   """What search does with a query, for any method."""
 
   def __init__(
@@ -69,76 +74,77 @@ class Voter:
 
   def vote(
     self,
-    likeness: Likeness,
-    exact: Likeness,
+    similarity: Similarity,
+    exact: Similarity,
     labels: Sequence[str],
     *,
     closeness: np.ndarray | None = None,
-  ) -> Replies:
+  ) -> Predictions:
     """Labels of some queries by vote, and how sure they are.
 
     Args:
-      likeness: of the q queries to the models that are found; `-inf` to others.
+      similarity: of the q queries to the models that are found; `-inf` to
+      others.
       exact: to all that are searched.
       labels: of the queries.
       closeness: [q, B], how close the models come, where they were laid upon
         the queries.
     """
     predictions, nearest = [], []
-    lead, nearness, support, close = np.zeros((4, len(labels)))
+    margin, rejection_score, support, close = np.zeros((4, len(labels)))
     models = np.full(len(labels), -1)
     searched = exact.whole > -np.inf
-    for i, parts in enumerate(likeness.parts):
-      found = np.flatnonzero(likeness.whole[i] > -np.inf)
-      label, _ = elect(parts[:, found].T, self._labels[found])
+    for i, parts in enumerate(similarity.parts):
+      found = np.flatnonzero(similarity.whole[i] > -np.inf)
+      label, _ = majority_vote(parts[:, found].T, self._labels[found])
       all_parts = exact.parts[i][:, searched[i]].T
-      lead[i] = measure_lead(all_parts, self._labels[searched[i]], label)
+      margin[i] = vote_margin(all_parts, self._labels[searched[i]], label)
       predictions.append(label)
       if closeness is not None:
         support[i] = measure_support(closeness[i], self._labels, label)
       if label:
-        score = likeness.whole[i, found]
+        score = similarity.whole[i, found]
         place = find_best(score, self._labels[found], label)
         nearest.append((i, int(found[place])))
         if closeness is not None:
-          score = raise_score(score, closeness[i, found])
+          score = add_geometric_score(score, closeness[i, found])
           place = find_best(score, self._labels[found], label)
           close[i] = closeness[i, found[place]]
         models[i] = found[place]
     self._rate([model for _, model in nearest])
     for i, model in nearest:
-      kin = find_kin(self._labels, model, np.flatnonzero(searched[i]))
-      nearness[i] = measure_nearness(
-        likeness.whole[i, model], self._scores[model][kin]
+      kin = find_same_class(self._labels, model, np.flatnonzero(searched[i]))
+      rejection_score[i] = normalise_by_density(
+        similarity.whole[i, model], self._scores[model][kin]
       )
     right = np.array(predictions) == np.array(labels)
-    return Replies(
+    return Predictions(
       tuple(predictions),
       models,
       close,
-      Findings(lead + support, nearness + support, right),
+      Findings(margin + support, rejection_score + support, right),
     )
 
-  def measure_trust(self) -> Trust:
-    """As `calibration.measure_trust`."""
+  def fit_calibration(self) -> Calibration:
+    """As `calibration.fit_calibration`."""
     labels = self._labels
     models = choose_models(self._names, labels.tolist())
-    strangers: list[Findings] = []
-    fellows: list[Findings] = []
+    unknown_class: list[Findings] = []
+    in_database: list[Findings] = []
     for rows in self._method.split(self._gallery[models], self._gallery):
       asked = models[rows]
-      likeness = self._compare(asked)
+      similarity = self._compare(asked)
       for found, hidden in (
-        (strangers, labels[asked, None] == labels),
-        (fellows, asked[:, None] == np.arange(len(labels))),
+        (unknown_class, labels[asked, None] == labels),
+        (in_database, asked[:, None] == np.arange(len(labels))),
       ):
-        seen = hide(likeness, hidden)
+        seen = hide(similarity, hidden)
         found.append(self.vote(seen, seen, labels[asked]).findings)
-    sharing = have_fellows(models, labels.tolist())
-    return Trust(
+    sharing = share_labels(models, labels.tolist())
+    return Calibration(
       models,
-      Findings.join(strangers),
-      Findings.join(fellows).pick(sharing),
+      Findings.join(unknown_class),
+      Findings.join(in_database).pick(sharing),
       sharing,
     )
 
@@ -148,8 +154,8 @@ class Voter:
     for rows in self._method.split(self._gallery[new], self._gallery):
       self._compare(new[rows])
 
-  def _compare(self, models: np.ndarray) -> Likeness:
+  def _compare(self, models: np.ndarray) -> Similarity:
     """Compares some models with the gallery, and keeps their scores."""
-    likeness = self._method.compare(self._gallery[models], self._gallery)
-    self._scores.update(zip(models.tolist(), likeness.whole, strict=True))
-    return likeness
+    similarity = self._method.compare(self._gallery[models], self._gallery)
+    self._scores.update(zip(models.tolist(), similarity.whole, strict=True))
+    return similarity

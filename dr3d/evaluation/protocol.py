@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from dr3d.data.scan import imitate_scan, random_rotation
+from dr3d.data.scan import random_rotation, simulate_scan
 from dr3d.mesh import Mesh, make_mesh
 
 ROTATIONS = ("none", "z", "so3")
@@ -75,7 +75,7 @@ def make_query(
   if protocol.rotation != "none":
     vertices = vertices @ _draw_rotation(rng, protocol.rotation).T
   if protocol.scan:
-    vertices, faces = imitate_scan(vertices, faces, rng=rng)
+    vertices, faces = simulate_scan(vertices, faces, rng=rng)
   return make_mesh(vertices, faces, face_budget=face_budget)
 
 

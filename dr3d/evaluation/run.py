@@ -11,14 +11,20 @@ from dr3d.data.folder import ModelFile
 from dr3d.error import DatabaseError, Dr3dError
 from dr3d.evaluation import method as method_lib
 from dr3d.evaluation import model_set as side_lib
-from dr3d.evaluation.aligner import Layer
+from dr3d.evaluation.aligner import Aligner
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import Method
-from dr3d.evaluation.model_set import Side
+from dr3d.evaluation.model_set import ModelSet
 from dr3d.evaluation.protocol import Protocol
-from dr3d.evaluation.task import SEARCHES, Outcome, Sink, Trial, run_trial
-from dr3d.registration.relation import COMPARED
-from dr3d.search.vote import RELIABLE
+from dr3d.evaluation.task import (
+  SEARCHES,
+  MethodResult,
+  RetrievalTask,
+  Sink,
+  run_task,
+)
+from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.search.vote import TARGET_PRECISION
 
 if TYPE_CHECKING:
   from dr3d.database.ingest import Failure
@@ -36,21 +42,21 @@ class EvaluateConfig:
   Attributes:
     protocol: what is done to the queries.
     methods: of `method.NAMES`, or folders of other trained pipelines.
-    likeness: how sets of vectors are compared; see `similarity.KINDS`.
-    compare: models that are laid upon each query, those that the pipeline
+    similarity: how sets of vectors are compared; see `similarity.KINDS`.
+    verify: models that are laid upon each query, those that the pipeline
       finds most alike; see `search.closeness`.
     views: views of a pipeline that count, spread best; all where None.
     threshold: share of the accepted answers that are to be right; see
-      `search.trust`.
+      `search.calibration`.
     searches: some of `task.SEARCHES`.
   """
 
   protocol: Protocol = dataclasses.field(default_factory=Protocol)
   methods: tuple[str, ...] = (method_lib.PIPELINE,)
-  likeness: str = "posed"
-  compare: int = COMPARED
+  similarity: str = "view_aligned"
+  verify: int = VERIFIED_COUNT
   views: int | None = None
-  threshold: float = RELIABLE
+  threshold: float = TARGET_PRECISION
   searches: tuple[str, ...] = SEARCHES
 
 
@@ -60,8 +66,8 @@ class Evaluation:
 
   Attributes:
     config: how it was run.
-    trial: who was asked among whom.
-    outcomes: of each method by exact search, by approximate search where there
+    task: who was asked among whom.
+    results: of each method by exact search, by approximate search where there
       is one, and, of pipelines, with models laid upon the queries.
     leaks: models on both sides.
     failures: files that could not be read and were left out.
@@ -73,8 +79,8 @@ class Evaluation:
   """
 
   config: EvaluateConfig
-  trial: Trial
-  outcomes: tuple[Outcome, ...]
+  task: RetrievalTask
+  results: tuple[MethodResult, ...]
   leaks: tuple[Leak, ...]
   failures: "tuple[Failure, ...]"
   unlabelled: int
@@ -119,7 +125,7 @@ def evaluate_database(
   methods = method_lib.make_methods(
     cast("Pipeline", database.pipeline),
     config.methods,
-    kind=config.likeness,
+    kind=config.similarity,
     views=config.views,
   )
   folder = models or side_lib.find_folder(database)
@@ -129,8 +135,8 @@ def evaluate_database(
   budget = database.pipeline.face_budget
   failures: dict[str, Failure] = {}
 
-  def read(side: Side, protocol: Protocol, what: str) -> Side:
-    side, failed = side_lib.read_side(
+  def read(side: ModelSet, protocol: Protocol, what: str) -> ModelSet:
+    side, failed = side_lib.read_model_set(
       side,
       protocol=protocol,
       face_budget=budget,
@@ -165,8 +171,8 @@ def evaluate_database(
 
 
 def evaluate(
-  queries: Side,
-  gallery: Side,
+  queries: ModelSet,
+  gallery: ModelSet,
   methods: Sequence[Method],
   *,
   own: bool,
@@ -209,39 +215,39 @@ def evaluate(
       " label, and a model of the same label to be found."
     )
   asked = queries.take(chosen)
-  trial = Trial(
+  task = RetrievalTask(
     asked.names,
     asked.labels,
     gallery.names,
     gallery.labels,
     np.array([places[name] for name in asked.names]) if own else None,
   )
-  outcomes = []
-  with Layer(asked, gallery, count=config.compare) as layer:
+  results = []
+  with Aligner(asked, gallery, count=config.verify) as aligner:
     for method in methods:
       known = _describe(method, gallery, progress, f"{method.name}: models")
       if own and not config.protocol.changes:
-        described = known[trial.own]
+        described = known[task.own]
       else:
         described = _describe(
           method, asked, progress, f"{method.name}: queries"
         )
-      is_laid = layer.can_lay and method.name not in method_lib.BASELINES
-      outcomes += run_trial(
-        trial,
+      is_laid = aligner.can_align and method.name not in method_lib.BASELINES
+      results += run_task(
+        task,
         method,
         described,
         known,
-        kind=config.likeness,
-        layer=layer if is_laid else None,
+        kind=config.similarity,
+        aligner=aligner if is_laid else None,
         searches=config.searches,
         sink=sink,
         progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
       )
   return Evaluation(
     config=config,
-    trial=trial,
-    outcomes=tuple(outcomes),
+    task=task,
+    results=tuple(results),
     leaks=tuple(find_leaks(asked, gallery, own=own)),
     failures=(),
     unlabelled=len(queries.files) - len(labelled),
@@ -252,7 +258,7 @@ def evaluate(
 
 
 def _describe(
-  method: Method, side: Side, progress: Progress, what: str
+  method: Method, side: ModelSet, progress: Progress, what: str
 ) -> np.ndarray:
   """Descriptors of a side; those that the database has are not made again."""
   if method.name == method_lib.PIPELINE and side.features is not None:

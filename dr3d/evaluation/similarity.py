@@ -9,11 +9,11 @@ import numpy as np
 
 from dr3d.search.candidate import rate_models
 
-KINDS = ("best", "symmetric", "pooled", "aligned", "posed", "vote")
+KINDS = ("max", "symmetric", "pooled", "aligned", "view_aligned", "vote")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Likeness:
+class Similarity:
   """Numbers that are larger the more two models are alike.
 
   Attributes:
@@ -28,18 +28,18 @@ class Likeness:
 
 def compare_vectors(
   queries: np.ndarray, gallery: np.ndarray, *, kind: str
-) -> Likeness:
+) -> Similarity:
   """Compares sets of vectors.
 
   Args:
     queries: float32 [Q, N, D] unit vectors.
     gallery: float32 [B, N, D] unit vectors.
-    kind: `"best"`: mean over the query's vectors of the best cosine to any
+    kind: `"max"`: mean over the query's vectors of the best cosine to any
       vector of the model; `"symmetric"`: mean of that and of the same with
       query and model exchanged; `"pooled"`: cosine of the sums of the
       vectors; `"aligned"`: mean cosine of the vectors of the same view;
-      `"posed"`: mean of `"best"` and `"aligned"`, which trusts the pose by
-      half, as `query.find_matches` does; `"vote"`: as `"best"`, to which
+      `"view_aligned"`: mean of `"max"` and `"aligned"`, which trusts the pose
+      by half, as `query.find_matches` does; `"vote"`: as `"max"`, to which
       `add_votes` adds the votes.
 
   Returns:
@@ -56,10 +56,10 @@ def compare_vectors(
   B = len(gallery)
   cosine = queries.reshape(-1, D) @ gallery.reshape(-1, D).T
   cosine = cosine.reshape(Q, N, B, -1)
-  if kind == "posed":
+  if kind == "view_aligned":
     rated = [rate_models(c.transpose(1, 2, 0), kind=kind) for c in cosine]
-    return Likeness(
-      np.stack([likeness.T for likeness, _ in rated]),
+    return Similarity(
+      np.stack([similarity.T for similarity, _ in rated]),
       np.stack([score for _, score in rated]),
     )
   parts = cosine.max(axis=3)
@@ -71,14 +71,14 @@ def compare_vectors(
     whole = parts.mean(axis=1)
     if kind == "symmetric":
       whole = (whole + cosine.max(axis=1).mean(axis=2)) / 2
-  return Likeness(parts, whole)
+  return Similarity(parts, whole)
 
 
-def hide(likeness: Likeness, hidden: np.ndarray) -> Likeness:
+def hide(similarity: Similarity, hidden: np.ndarray) -> Similarity:
   """Models that are not to be found, bool [q, B], are alike to nothing."""
-  return Likeness(
-    np.where(hidden[:, None], -np.inf, likeness.parts),
-    np.where(hidden, -np.inf, likeness.whole),
+  return Similarity(
+    np.where(hidden[:, None], -np.inf, similarity.parts),
+    np.where(hidden, -np.inf, similarity.whole),
   )
 
 
@@ -91,16 +91,16 @@ def find_nearest(parts: np.ndarray) -> np.ndarray:
   return parts.astype(np.float32).argmax(axis=2)
 
 
-def add_votes(likeness: Likeness) -> np.ndarray:
+def add_votes(similarity: Similarity) -> np.ndarray:
   """Ranks by votes, equal ones by the whole likeness: [Q, B].
 
   Args:
-    likeness: of which `whole` is between -1 and 1, or `-inf`.
+    similarity: of which `whole` is between -1 and 1, or `-inf`.
   """
-  nearest = find_nearest(likeness.parts)
-  votes = np.zeros(likeness.whole.shape)
+  nearest = find_nearest(similarity.parts)
+  votes = np.zeros(similarity.whole.shape)
   np.add.at(votes, (np.arange(len(votes))[:, None], nearest), 1)
-  return votes + likeness.whole / 4  # less than a vote
+  return votes + similarity.whole / 4  # less than a vote
 
 
 def _pool(vectors: np.ndarray) -> np.ndarray:

@@ -11,28 +11,28 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dr3d.evaluation import metric
-from dr3d.evaluation.aligner import Layer
+from dr3d.evaluation.aligner import Aligner
 from dr3d.evaluation.method import Method
-from dr3d.evaluation.predictions import Replies, Voter
-from dr3d.evaluation.similarity import Likeness, add_votes, find_nearest, hide
+from dr3d.evaluation.predictions import Predictions, Predictor
+from dr3d.evaluation.similarity import Similarity, add_votes, find_nearest, hide
 from dr3d.index import vector_index as index_lib
-from dr3d.search.calibration import Trust
-from dr3d.search.geometric_score import raise_score
+from dr3d.search.calibration import Calibration
+from dr3d.search.geometric_score import add_geometric_score
 
 EXACT = "exact"
 APPROXIMATE = "approximate"
-LAID = "laid"
-SEARCHES = (EXACT, APPROXIMATE, LAID)
+VERIFIED = "verified"
+SEARCHES = (EXACT, APPROXIMATE, VERIFIED)
 """By the likeness to all models; to those that ScaNN finds; and to all, those
 most alike laid upon the query, which is what `dr3d query` does."""
 DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
 BEST = 8  # models of each list that are kept for pictures
 
-Sink = Callable[["Lists"], None]
+Sink = Callable[["Rankings"], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trial:
+class RetrievalTask:
   """Who asks among whom.
 
   Attributes:
@@ -50,25 +50,25 @@ class Trial:
   model_labels: tuple[str, ...]
   own: np.ndarray | None
 
-  def kindred(self, rows: slice) -> np.ndarray:
+  def same_class(self, rows: slice) -> np.ndarray:
     """Which models have the label of some of the queries: bool [q, B]."""
     asked = np.array(self.query_labels[rows])
     return asked[:, None] == np.array(self.model_labels)
 
   def relevant(self, rows: slice) -> np.ndarray:
     """The same without the query itself: bool [q, B]."""
-    relevant = self.kindred(rows)
+    relevant = self.same_class(rows)
     if self.own is not None:
       relevant[np.arange(len(relevant)), self.own[rows]] = False
     return relevant
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Lists:
+class Rankings:
   """Ranked lists of some queries.
 
   Attributes:
-    trial: of whose queries these are some.
+    task: of whose queries these are some.
     method: its name.
     search: one of `SEARCHES`.
     first: place of the first of the queries.
@@ -76,7 +76,7 @@ class Lists:
     score: [q, M], their likeness; `-inf` where a model was not found.
   """
 
-  trial: Trial
+  task: RetrievalTask
   method: str
   search: str
   first: int
@@ -85,7 +85,7 @@ class Lists:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Outcome:
+class MethodResult:
   """What a method found, query by query.
 
   Attributes:
@@ -95,7 +95,7 @@ class Outcome:
     precision: [Q, 20] at the recalls `metric.RECALLS`.
     known: what the Q queries were told.
     strange: the same where all models of the query's label are left out.
-    trust: in the gallery, by exact search.
+    calibration: in the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
     score: of these, their likeness.
     votes: int, of these: how many parts of the query are nearest to them.
@@ -106,36 +106,36 @@ class Outcome:
   search: str
   measures: dict[str, np.ndarray]
   precision: np.ndarray
-  known: Replies
-  strange: Replies
-  trust: Trust
+  known: Predictions
+  strange: Predictions
+  calibration: Calibration
   best: np.ndarray
   score: np.ndarray
   votes: np.ndarray
   seconds: float
 
 
-def run_trial(
-  trial: Trial,
+def run_task(
+  task: RetrievalTask,
   method: Method,
   queries: np.ndarray,
   gallery: np.ndarray,
   *,
-  kind: str = "posed",
-  layer: Layer | None = None,
+  kind: str = "view_aligned",
+  aligner: Aligner | None = None,
   searches: Sequence[str] = SEARCHES,
   sink: Sink | None = None,
   progress: Callable[[int, int], None] | None = None,
-) -> list[Outcome]:
+) -> list[MethodResult]:
   """Ranks all models for all queries.
 
   Args:
-    trial: who asks among whom.
+    task: who asks among whom.
     method: compares.
     queries: descriptors of the Q queries.
     gallery: descriptors of the B models.
     kind: `"vote"` ranks by votes first.
-    layer: lays models upon the queries.
+    aligner: lays models upon the queries.
     searches: some of `SEARCHES`.
     sink: is given all ranked lists, some queries at a time.
     progress: called after some queries with those done and all.
@@ -153,36 +153,36 @@ def run_trial(
   index = None
   if APPROXIMATE in searches and method.has_vectors:
     index = build_approximate(gallery)
-  lacking = {APPROXIMATE: index is None, LAID: layer is None}
+  lacking = {APPROXIMATE: index is None, VERIFIED: aligner is None}
   chosen = [search for search in searches if not lacking.get(search)]
-  voter = Voter(method, gallery, trial.models, trial.model_labels)
-  trust = voter.measure_trust()
+  voter = Predictor(method, gallery, task.models, task.model_labels)
+  calibration = voter.fit_calibration()
   seconds = 0.0
-  parts: dict[str, list[Outcome]] = {search: [] for search in chosen}
+  parts: dict[str, list[MethodResult]] = {search: [] for search in chosen}
   for rows in method.split(queries, gallery):
     begin = time.perf_counter()
-    likeness = method.compare(queries[rows], gallery)
+    similarity = method.compare(queries[rows], gallery)
     seconds += time.perf_counter() - begin
-    if trial.own is not None:
-      own = np.zeros(likeness.whole.shape, bool)
-      own[np.arange(len(own)), trial.own[rows]] = True
-      likeness = hide(likeness, own)
+    if task.own is not None:
+      own = np.zeros(similarity.whole.shape, bool)
+      own[np.arange(len(own)), task.own[rows]] = True
+      similarity = hide(similarity, own)
     for search in chosen:
-      seen = likeness
+      seen = similarity
       if search == APPROXIMATE:
         assert index is not None
-        seen = hide(likeness, ~look_up(index, queries[rows], len(gallery)))
-      outcome, lists = _rank(
-        trial,
+        seen = hide(similarity, ~look_up(index, queries[rows], len(gallery)))
+      result, lists = _rank(
+        task,
         rows,
         seen,
-        exact=likeness,
+        exact=similarity,
         kind=kind,
-        layer=layer if search == LAID else None,
+        aligner=aligner if search == VERIFIED else None,
         voter=voter,
-        trust=trust,
+        calibration=calibration,
       )
-      parts[search].append(outcome)
+      parts[search].append(result)
       if sink is not None:
         sink(dataclasses.replace(lists, method=method.name, search=search))
     if progress is not None:
@@ -231,60 +231,60 @@ def look_up(
 
 
 def _rank(
-  trial: Trial,
+  task: RetrievalTask,
   rows: slice,
-  likeness: Likeness,
+  similarity: Similarity,
   *,
-  exact: Likeness,
+  exact: Similarity,
   kind: str,
-  layer: Layer | None,
-  voter: Voter,
-  trust: Trust,
-) -> tuple[Outcome, Lists]:
+  aligner: Aligner | None,
+  voter: Predictor,
+  calibration: Calibration,
+) -> tuple[MethodResult, Rankings]:
   """Ranks by what is known of the likeness, and tells how sure that is.
 
   As `find_matches` does: what a look-up missed is not found, but ahead of what
   a label is all models tell.
   """
 
-  def lay(seen: Likeness) -> np.ndarray | None:
-    return None if layer is None else layer.rate(rows.start, seen.whole)
+  def lay(seen: Similarity) -> np.ndarray | None:
+    return None if aligner is None else aligner.rate(rows.start, seen.whole)
 
-  whole = add_votes(likeness) if kind == "vote" else likeness.whole
-  closeness = lay(likeness)
+  whole = add_votes(similarity) if kind == "vote" else similarity.whole
+  closeness = lay(similarity)
   if closeness is not None:
-    whole = raise_score(whole, closeness)
-  relevant = trial.relevant(rows)
-  own = None if trial.own is None else trial.own[rows]
+    whole = add_geometric_score(whole, closeness)
+  relevant = task.relevant(rows)
+  own = None if task.own is None else task.own[rows]
   order = metric.rank_models(whole, relevant, excluded=own)
   score = np.take_along_axis(whole, order, axis=1)
   hits = metric.take_hits(relevant, order)
-  nearest = find_nearest(likeness.parts)
-  votes = (nearest[..., None] == np.arange(len(trial.models))).sum(axis=1)
-  labels = trial.query_labels[rows]
-  kindred = trial.kindred(rows)
-  known = voter.vote(likeness, exact, labels, closeness=closeness)
-  hidden = hide(likeness, kindred)
+  nearest = find_nearest(similarity.parts)
+  votes = (nearest[..., None] == np.arange(len(task.models))).sum(axis=1)
+  labels = task.query_labels[rows]
+  same_class = task.same_class(rows)
+  known = voter.vote(similarity, exact, labels, closeness=closeness)
+  hidden = hide(similarity, same_class)
   strange = voter.vote(
-    hidden, hide(exact, kindred), labels, closeness=lay(hidden)
+    hidden, hide(exact, same_class), labels, closeness=lay(hidden)
   )
-  outcome = Outcome(
+  result = MethodResult(
     method="",
     search="",
     measures=metric.measure(hits),
     precision=metric.recall_precision(hits),
     known=known,
     strange=strange,
-    trust=trust,
+    calibration=calibration,
     best=order[:, :BEST],
     score=score[:, :BEST],
     votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
     seconds=0.0,
   )
-  return outcome, Lists(trial, "", "", rows.start, order, score)
+  return result, Rankings(task, "", "", rows.start, order, score)
 
 
-def _join(parts: list[Outcome]) -> Outcome:
+def _join(parts: list[MethodResult]) -> MethodResult:
   """The outcome of all queries from those of some at a time."""
 
   def stack(name):
@@ -296,7 +296,7 @@ def _join(parts: list[Outcome]) -> Outcome:
       name: np.concatenate([part.measures[name] for part in parts])
       for name in parts[0].measures
     },
-    known=Replies.join([part.known for part in parts]),
-    strange=Replies.join([part.strange for part in parts]),
+    known=Predictions.join([part.known for part in parts]),
+    strange=Predictions.join([part.strange for part in parts]),
     **{name: stack(name) for name in ("precision", "best", "score", "votes")},
   )

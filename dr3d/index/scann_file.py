@@ -21,7 +21,7 @@ import numpy as np
 from dr3d.index.vector_index import Index, check_vectors
 from dr3d.mesh.surface import MIX
 from dr3d.runtime import atomic
-from dr3d.runtime.output import quiet
+from dr3d.runtime.output import suppress_output
 
 _FORMAT = 3
 _PREFIX = "index-"
@@ -63,8 +63,8 @@ def save_index(
     raise ValueError("an index must be saved as it was built")
   name = fingerprint(index.vectors)
   remove_indices(parent)
-  with atomic.staged(_directory(parent, name)) as partial:
-    with quiet():
+  with atomic.atomic_directory(_directory(parent, name)) as partial:
+    with suppress_output():
       index.searcher.serialize(str(partial), relative_path=True)
     keys = _number(_hash_rows(index.vectors) if keys is None else keys)
     np.save(partial / _KEYS, keys, allow_pickle=False)
@@ -134,7 +134,7 @@ def _load(
     return None
   import scann
 
-  with quiet():
+  with suppress_output():
     searcher = scann.scann_ops_pybind.load_searcher(str(directory))
   if searcher.size() != len(rows):
     return None

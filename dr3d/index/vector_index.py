@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.runtime.output import quiet
+from dr3d.runtime.output import suppress_output
 
 EXACT_BELOW = 20_000  # vectors; a matrix product is the better choice below
 
@@ -304,5 +304,5 @@ def _build_searcher(vectors: np.ndarray) -> Any:
     anisotropic_quantization_threshold=0.2,
     training_sample_size=min(count, 100_000),
   )
-  with quiet():
+  with suppress_output():
     return builder.build()

@@ -10,7 +10,7 @@ Array = jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
-class EmbedConfig:
+class EncoderConfig:
   """The CNN.
 
   Attributes:
@@ -62,7 +62,7 @@ class ViewAttention(nn.Module):
     return z + nn.Dense(z.shape[-1])(nn.relu(y))
 
 
-class Embedder(nn.Module):
+class Encoder(nn.Module):
   """T.
 
   References:
@@ -70,7 +70,7 @@ class Embedder(nn.Module):
     or the N images together.
   """
 
-  config: EmbedConfig
+  config: EncoderConfig
 
   @nn.compact
   def __call__(self, images: Array) -> Array:

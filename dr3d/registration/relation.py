@@ -17,5 +17,5 @@ NEAR = 0.005
 FAR = 0.025
 """The same for the distance that one point in twenty exceeds."""
 
-COMPARED = 10
+VERIFIED_COUNT = 10
 """Matches that are laid upon a query."""

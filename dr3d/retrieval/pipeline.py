@@ -19,7 +19,7 @@ from jax.sharding import Mesh as DeviceMesh
 from dr3d.camera.view import Views, make_views, sphere_views
 from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
-from dr3d.nn.encoder import EmbedConfig, Embedder
+from dr3d.nn.encoder import Encoder, EncoderConfig
 from dr3d.nn.whitening import Whitening, fit_whitening, whiten
 from dr3d.render import raster
 from dr3d.render.triangle import (
@@ -29,7 +29,7 @@ from dr3d.render.triangle import (
   render,
   stack_meshes,
 )
-from dr3d.runtime.atomic import find_whole, staged
+from dr3d.runtime.atomic import atomic_directory, find_whole
 from dr3d.runtime.config import from_values, to_values
 from dr3d.runtime.device import share_devices, spread_views
 
@@ -62,7 +62,7 @@ class PipelineConfig:
   face_budget: int = 1024
   light_count: int = 3
   render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
-  embed: EmbedConfig = dataclasses.field(default_factory=EmbedConfig)
+  embed: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ class Pipeline:
       "sha256": hashlib.sha256(data).hexdigest(),
       "config": _config_to_json(self.config),
     }
-    with staged(path) as partial:
+    with atomic_directory(path) as partial:
       (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
       (partial / WEIGHTS_FILE).write_bytes(data)
 
@@ -359,7 +359,7 @@ def _render(views, triangles, *, config, size, budget, devices):
 @functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
 def _embed(weights, whitening, views, triangles, *, config, budget, devices):
   def embed(images):
-    features: Any = Embedder(config.embed).apply(weights, images)
+    features: Any = Encoder(config.embed).apply(weights, images)
     return features if whitening is None else whiten(features, whitening)
 
   def draw(triangles, views):
@@ -383,7 +383,7 @@ def _init_weights(key, *, config):
   # Under jit, or each layer's operations are compiled one by one.
   size = config.render.size
   images = jnp.zeros((1, config.view_count, size, size, 4))
-  return Embedder(config.embed).init(key, images)
+  return Encoder(config.embed).init(key, images)
 
 
 def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import PartitionSpec
 
 from dr3d.camera.view import take_views
-from dr3d.nn.encoder import Embedder
+from dr3d.nn.encoder import Encoder
 from dr3d.render import raster
 from dr3d.render.triangle import Triangles, render
 from dr3d.retrieval.augment import AugmentConfig, augment
@@ -211,7 +211,7 @@ def _gradients(
 
   images, pull_images, usage = jax.vjp(draw, views, has_aux=True)
   features, pull_features = jax.vjp(
-    Embedder(pipeline.embed).apply, weights, images
+    Encoder(pipeline.embed).apply, weights, images
   )
   everyone = jax.lax.all_gather(features, AXIS, tiled=True)
 

@@ -28,7 +28,7 @@ from dr3d.retrieval.recipe import TrainConfig, check_config
 from dr3d.retrieval.state import OptimizerConfig, State, make_state
 from dr3d.retrieval.step import train_step
 from dr3d.runtime.device import share_devices
-from dr3d.training.workdir import Log, claim
+from dr3d.training.workdir import Log, lock_run
 
 COLLAPSED = 1e-3  # mean squared distance between images: no image is told apart
 PATIENCE = 50  # steps that collapse may last
@@ -72,7 +72,7 @@ def train(
   workdir = pathlib.Path(workdir).absolute()
   classes = number_classes(labels)
   sampler = Sampler(classes, config=config.batch, seed=config.seed)
-  claim(workdir, _describe(meshes, labels, config, init))
+  lock_run(workdir, _describe(meshes, labels, config, init))
   if (workdir / "pipeline").exists():
     return Pipeline.load(workdir / "pipeline")
 

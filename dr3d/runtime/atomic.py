@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+def atomic_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields an empty directory that becomes `directory` when the block ends.
 
   The files are written to the disk before the new name is given, and what
@@ -44,7 +44,7 @@ def staged(directory: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def staged_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields a path whose file takes the place of `path` when the block ends.
 
   Its folder is made if need be. If the block fails, `path` stays as it was.
@@ -65,7 +65,7 @@ def staged_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def find_whole(directory: pathlib.Path) -> pathlib.Path:
-  """Returns where to read what `staged` wrote.
+  """Returns where to read what `atomic_directory` wrote.
 
   That is `directory`, or what stood there before, where a run was killed
   after it had set this aside.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet(descriptor: int = 2) -> Iterator[None]:
+def suppress_output(descriptor: int = 2) -> Iterator[None]:
   """Throws away what is written to a descriptor: standard error, or another."""
   try:
     saved = os.dup(descriptor)

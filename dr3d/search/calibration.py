@@ -33,11 +33,11 @@ import scipy.special
 
 from dr3d.search.candidate import rate_stored
 from dr3d.search.vote import (
-  elect,
   find_best,
-  find_kin,
-  measure_lead,
-  measure_nearness,
+  find_same_class,
+  majority_vote,
+  normalise_by_density,
+  vote_margin,
 )
 
 SHARE = 0.1  # of strangers that may pass
@@ -62,14 +62,14 @@ class Findings:
   """What several queries found.
 
   Attributes:
-    lead: [S] of the label that is predicted; see `vote.measure_lead`.
-    nearness: [S] to the nearest model of that label; see
-      `vote.measure_nearness`.
+    margin: [S] of the label that is predicted; see `vote.vote_margin`.
+    rejection_score: [S] to the nearest model of that label; see
+      `vote.normalise_by_density`.
     right: bool [S], whether the label is theirs.
   """
 
-  lead: np.ndarray
-  nearness: np.ndarray
+  margin: np.ndarray
+  rejection_score: np.ndarray
   right: np.ndarray
 
   def pick(self, which: np.ndarray) -> "Findings":
@@ -78,59 +78,61 @@ class Findings:
     Args:
       which: bool [S] or int.
     """
-    return Findings(self.lead[which], self.nearness[which], self.right[which])
+    return Findings(
+      self.margin[which], self.rejection_score[which], self.right[which]
+    )
 
   @classmethod
   def join(cls, several: Sequence["Findings"]) -> "Findings":
     """All of them, one after the other."""
     return cls(
-      np.concatenate([np.zeros(0), *(one.lead for one in several)]),
-      np.concatenate([np.zeros(0), *(one.nearness for one in several)]),
+      np.concatenate([np.zeros(0), *(one.margin for one in several)]),
+      np.concatenate([np.zeros(0), *(one.rejection_score for one in several)]),
       np.concatenate([np.zeros(0, bool), *(one.right for one in several)]),
     )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trust:
+class Calibration:
   """What models of a gallery find in it.
 
   Attributes:
     models: int [S], which were asked for; -1 where that is not known.
-    strangers: with all models of their label left out.
-    fellows: with only themselves left out, those that share their label.
+    unknown_class: with all models of their label left out.
+    in_database: with only themselves left out, those that share their label.
     sharing: bool [S], which these are.
   """
 
   models: np.ndarray
-  strangers: Findings
-  fellows: Findings
+  unknown_class: Findings
+  in_database: Findings
   sharing: np.ndarray
 
-  def without(self, model: int) -> "Trust":
+  def without(self, model: int) -> "Calibration":
     """What is found by the other models."""
     others = self.models != model
-    return Trust(
+    return Calibration(
       self.models[others],
-      self.strangers.pick(others),
-      self.fellows.pick(others[self.sharing]),
+      self.unknown_class.pick(others),
+      self.in_database.pick(others[self.sharing]),
       self.sharing[others],
     )
 
-  def estimate(self, lead: npt.ArrayLike) -> np.ndarray:
+  def estimate(self, margin: npt.ArrayLike) -> np.ndarray:
     """The probability that a label with a certain lead is right.
 
     Provided that the gallery holds models of the query's label at all.
 
     Args:
-      lead: of any shape.
+      margin: of any shape.
 
     Returns:
       0 to 1, of that shape.
     """
     base, slope = self._curve
-    return np.round(scipy.special.expit(base + slope * np.asarray(lead)), 4)
+    return np.round(scipy.special.expit(base + slope * np.asarray(margin)), 4)
 
-  def find_limit(self, threshold: float) -> float:
+  def probability_threshold(self, threshold: float) -> float:
     """The probability from which predictions count.
 
     Args:
@@ -138,16 +140,16 @@ class Trust:
 
     Returns:
       The lowest probability from which the fellows' predictions are right as
-      `raise_aim` has it on the mean, but one that has none wrong `RISK` times
-      as likely as that. That aim itself where it is lower.
+      `target_on_average` has it on the mean, but one that has none wrong `RISK`
+      times as likely as that. That aim itself where it is lower.
     """
-    aim = raise_aim(threshold)
-    chance = np.sort(self.estimate(self.fellows.lead))[::-1]
+    aim = target_on_average(threshold)
+    chance = np.sort(self.estimate(self.in_database.margin))[::-1]
     mean = np.cumsum(chance) / np.arange(1, len(chance) + 1)
     lowest = chance[mean >= aim].min(initial=aim)
     return float(max(lowest, 1 - RISK * (1 - aim)))
 
-  def find_floor(self, threshold: float) -> float:
+  def rejection_threshold(self, threshold: float) -> float:
     """The nearness that an answer has to exceed to be relied on.
 
     Args:
@@ -159,17 +161,17 @@ class Trust:
       exceed; `-inf` where nobody is to be stopped, `inf` where there is no
       stranger, since all models have one label, which tells nothing.
     """
-    if not len(self.strangers.lead):
+    if not len(self.unknown_class.margin):
       return np.inf
-    allowed = int(SHARE * len(self.strangers.lead))
-    limit = self.find_limit(threshold)
-    near = self._sort(self.strangers, limit)[::-1]
+    allowed = int(SHARE * len(self.unknown_class.margin))
+    limit = self.probability_threshold(threshold)
+    near = self._sort(self.unknown_class, limit)[::-1]
     if allowed >= len(near):
       return -np.inf
-    fellows = self._sort(self.fellows, limit)
-    if not len(fellows):
+    in_database = self._sort(self.in_database, limit)
+    if not len(in_database):
       return float(near[allowed])
-    bound = np.nextafter(fellows[int(COST * len(fellows))], -np.inf)
+    bound = np.nextafter(in_database[int(COST * len(in_database))], -np.inf)
     return float(min(near[allowed], bound))
 
   def accept(self, findings: Findings, threshold: float) -> np.ndarray:
@@ -179,25 +181,31 @@ class Trust:
       findings: of S queries.
       threshold: share of these that are to be right.
     """
-    counts = self.estimate(findings.lead) >= self.find_limit(threshold)
-    return counts & (findings.nearness > self.find_floor(threshold))
+    counts = self.estimate(findings.margin) >= self.probability_threshold(
+      threshold
+    )
+    return counts & (
+      findings.rejection_score > self.rejection_threshold(threshold)
+    )
 
   def _sort(self, findings: Findings, limit: float) -> np.ndarray:
-    return np.sort(findings.nearness[self.estimate(findings.lead) >= limit])
+    return np.sort(
+      findings.rejection_score[self.estimate(findings.margin) >= limit]
+    )
 
   @functools.cached_property
   def _curve(self) -> tuple[float, float]:
     """Logit of the probability at no lead, and what it gains by one of 1."""
-    lead, right = self.fellows.lead, self.fellows.right
+    margin, right = self.in_database.margin, self.in_database.right
     typical = _LEAD
-    if len(lead):
-      weight = len(lead) / (len(lead) + _LEAD_WEIGHT)
-      typical += weight * (np.median(np.abs(lead)) - _LEAD)
+    if len(margin):
+      weight = len(margin) / (len(margin) + _LEAD_WEIGHT)
+      typical += weight * (np.median(np.abs(margin)) - _LEAD)
     sign = np.where(right, -1.0, 1.0)
 
     def lose(curve):
       base, gain = curve
-      logit = sign * (base + gain / typical * lead)
+      logit = sign * (base + gain / typical * margin)
       far = (base - _BASE) / _BASE_SPREAD, (gain - _GAIN) / _GAIN_SPREAD
       slack = scipy.special.expit(logit) * sign
       return (
@@ -205,7 +213,7 @@ class Trust:
         np.array(
           [
             slack.sum() + far[0] / _BASE_SPREAD,
-            (slack * lead).sum() / typical + far[1] / _GAIN_SPREAD,
+            (slack * margin).sum() / typical + far[1] / _GAIN_SPREAD,
           ]
         ),
       )
@@ -216,7 +224,7 @@ class Trust:
     return float(best.x[0]), float(best.x[1] / typical)
 
 
-def raise_aim(threshold: float) -> float:
+def target_on_average(threshold: float) -> float:
   """The share to be right on the mean, for the threshold to hold mostly."""
   return threshold / (threshold + AIM * (1 - threshold))
 
@@ -241,19 +249,19 @@ def choose_models(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:
   return np.sort(known[:COUNT])
 
 
-def have_fellows(models: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+def share_labels(models: np.ndarray, labels: Sequence[str]) -> np.ndarray:
   """Which of some models share their label with another one: bool [S]."""
   count = collections.Counter(labels)
   return np.array([count[labels[model]] > 1 for model in models], bool)
 
 
-def measure_trust(
+def fit_calibration(
   features: np.ndarray,
   names: Sequence[str],
   labels: Sequence[str],
   *,
   kind: str,
-) -> Trust:
+) -> Calibration:
   """Asks a gallery for some of its own models.
 
   Args:
@@ -265,26 +273,26 @@ def measure_trust(
   models = choose_models(names, labels)
   each = np.array(labels)
   every = np.arange(len(each))
-  lead, nearness = np.zeros((2, 2, len(models)))
+  margin, rejection_score = np.zeros((2, 2, len(models)))
   right = np.zeros((2, len(models)), bool)
   for i, model in enumerate(models):
-    likeness, whole = rate_stored(features[model], features, every, kind=kind)
+    similarity, whole = rate_stored(features[model], features, every, kind=kind)
     for j, seen in enumerate((each != each[model], every != model)):
-      label, _ = elect(likeness[seen], each[seen])
-      lead[j, i] = measure_lead(likeness[seen], each[seen], label)
+      label, _ = majority_vote(similarity[seen], each[seen])
+      margin[j, i] = vote_margin(similarity[seen], each[seen], label)
       right[j, i] = label == each[model]
       if label:
         seen = np.flatnonzero(seen)
         place = find_best(whole[seen], each[seen], label)
-        nearness[j, i] = rate_nearness(
+        rejection_score[j, i] = density_normalised_score(
           features, each, seen[place], whole[seen[place]], seen, kind=kind
         )
-  strangers, fellows = map(Findings, lead, nearness, right)
-  sharing = have_fellows(models, labels)
-  return Trust(models, strangers, fellows.pick(sharing), sharing)
+  unknown_class, in_database = map(Findings, margin, rejection_score, right)
+  sharing = share_labels(models, labels)
+  return Calibration(models, unknown_class, in_database.pick(sharing), sharing)
 
 
-def rate_nearness(
+def density_normalised_score(
   features: np.ndarray,
   labels: np.ndarray,
   model: int,
@@ -293,7 +301,7 @@ def rate_nearness(
   *,
   kind: str,
 ) -> float:
-  """How near a query comes to a model of a gallery; see `measure_nearness`.
+  """How near a query comes to a model of a gallery; see `normalise_by_density`.
 
   Args:
     features: float32 [B, N, D] unit vectors of the models.
@@ -303,6 +311,6 @@ def rate_nearness(
     searched: int, ascending, the models that are searched.
     kind: of likeness; see `candidate.rate_models`.
   """
-  kin = find_kin(labels, model, searched)
+  kin = find_same_class(labels, model, searched)
   _, scores = rate_stored(features[model], features, kin, kind=kind)
-  return measure_nearness(score, scores)
+  return normalise_by_density(score, scores)

@@ -3,17 +3,17 @@
 Notation: B models, N vectors of each; Q vectors of the query, D numbers each; C
 candidates.
 
-`"best"` is the likeness of the patent's vote: a model is as alike to a vector
+`"max"` is the likeness of the patent's vote: a model is as alike to a vector
 of the query as its nearest vector is, and its score is the mean of these.
 
-`"posed"` knows that vectors are of the same views. The likeness of a model to
-vector n of the query is the mean of the highest cosine to any vector of the
-model and of that to its vector n, and its score the mean of these over n. So it
-trusts the pose by half: in its own axes a model shows view n what its like
-shows it, but where axes are undecided, another view shows it. A vector votes by
-its own likeness and by a share of the score, since a single picture is easily
-mistaken: of held-out training parts that told the label of .91 instead of .84
-as filed, and of .82 instead of .75 as imitated scans.
+`"view_aligned"` knows that vectors are of the same views. The likeness of a
+model to vector n of the query is the mean of the highest cosine to any vector
+of the model and of that to its vector n, and its score the mean of these over
+n. So it trusts the pose by half: in its own axes a model shows view n what its
+like shows it, but where axes are undecided, another view shows it. A vector
+votes by its own likeness and by a share of the score, since a single picture is
+easily mistaken: of held-out training parts that told the label of .91 instead
+of .84 as filed, and of .82 instead of .75 as imitated scans.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ import numpy as np
 
 from dr3d.index.vector_index import Index
 
-KINDS = ("posed", "best")
+KINDS = ("view_aligned", "max")
 DECIMALS = 6  # of a score: rounding errors do not decide the order
 
 _DEPTH = 16  # neighbours looked up for each match wanted
@@ -38,14 +38,14 @@ class Candidates:
 
   Attributes:
     models: int [C], ascending.
-    likeness: float32 [C, Q], what each query vector votes by.
+    similarity: float32 [C, Q], what each query vector votes by.
     score: float64 [C].
     every: float32 [A, Q], the likeness of all models that are searched, in
       single precision throughout; None where that was not needed.
   """
 
   models: np.ndarray
-  likeness: np.ndarray
+  similarity: np.ndarray
   score: np.ndarray
   every: np.ndarray | None = None
 
@@ -104,17 +104,17 @@ def _are_certain(
   reach, limit = rate_models(highest, kind=kind)
   is_first = found.score[found.order[k - 1]] > _round(limit[0])
   # The last neighbour itself may be what is voted for.
-  is_voted = found.likeness.max(axis=0) >= reach[0].astype(np.float32)
+  is_voted = found.similarity.max(axis=0) >= reach[0].astype(np.float32)
   return bool(is_first and is_voted.all())
 
 
-def _screen(likeness: np.ndarray, score: np.ndarray, *, k: int) -> np.ndarray:
+def _screen(similarity: np.ndarray, score: np.ndarray, *, k: int) -> np.ndarray:
   """Leaves out what is neither among the first k nor voted for.
 
   With room for the errors of single precision.
 
   Args:
-    likeness: float32 [A, Q].
+    similarity: float32 [A, Q].
     score: float32 [A].
     k: at most A.
 
@@ -122,7 +122,7 @@ def _screen(likeness: np.ndarray, score: np.ndarray, *, k: int) -> np.ndarray:
     bool [A], which are left.
   """
   least = np.partition(score, len(score) - k)[len(score) - k]
-  voted = (likeness >= likeness.max(axis=0) - _SLACK).any(axis=1)
+  voted = (similarity >= similarity.max(axis=0) - _SLACK).any(axis=1)
   return voted | (score >= least - _SLACK)
 
 
@@ -134,8 +134,8 @@ def _compare(
   So equal vectors give equal numbers wherever they stand.
   """
   query = features.astype(np.float64)
-  likeness, score = rate_stored(query, stored, models, kind=kind)
-  return Candidates(models, likeness, _round(score))
+  similarity, score = rate_stored(query, stored, models, kind=kind)
+  return Candidates(models, similarity, _round(score))
 
 
 def rate_stored(
@@ -153,7 +153,7 @@ def rate_stored(
     What each of the query's vectors votes by, float32 [C, Q], and the scores
     [C].
   """
-  likeness = np.empty((len(models), len(features)), np.float32)
+  similarity = np.empty((len(models), len(features)), np.float32)
   score = np.empty(len(models), features.dtype)
   for start in range(0, len(models), _CHUNK):
     chunk = slice(start, start + _CHUNK)
@@ -162,8 +162,8 @@ def rate_stored(
     part = part.astype(features.dtype, copy=False)
     cosine = part.reshape(-1, part.shape[2]) @ features.T
     cosine = cosine.reshape(len(part), -1, len(features))
-    likeness[chunk], score[chunk] = rate_models(cosine, kind=kind)
-  return likeness, score
+    similarity[chunk], score[chunk] = rate_models(cosine, kind=kind)
+  return similarity, score
 
 
 def rate_models(
@@ -173,17 +173,17 @@ def rate_models(
 
   Args:
     cosine: [C, N, Q], of N vectors of C models to Q of the query.
-    kind: one of `KINDS`; Q is N for `"posed"`.
+    kind: one of `KINDS`; Q is N for `"view_aligned"`.
 
   Returns:
     What each of the query's vectors votes by [C, Q], and the scores [C].
   """
-  likeness = cosine.max(axis=1)
-  if kind == "best":
-    return likeness, likeness.mean(axis=1)
-  likeness = (likeness + np.einsum("cnn->cn", cosine)) / 2
-  score = likeness.mean(axis=1)
-  return likeness + _WHOLE * score[:, None], score
+  similarity = cosine.max(axis=1)
+  if kind == "max":
+    return similarity, similarity.mean(axis=1)
+  similarity = (similarity + np.einsum("cnn->cn", cosine)) / 2
+  score = similarity.mean(axis=1)
+  return similarity + _WHOLE * score[:, None], score
 
 
 def _round(score: np.ndarray) -> np.ndarray:

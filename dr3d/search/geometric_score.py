@@ -34,7 +34,7 @@ def is_same(fit: "Fit") -> bool:
   return fit.mean <= NEAR and fit.far <= FAR and fit.sides <= _SIDES
 
 
-def rate_distance(distance: npt.ArrayLike) -> np.ndarray:
+def score_distance(distance: npt.ArrayLike) -> np.ndarray:
   """How close surfaces are that lie so far apart.
 
   Args:
@@ -49,7 +49,7 @@ def rate_distance(distance: npt.ArrayLike) -> np.ndarray:
 
 
 def find_distance(closeness: npt.ArrayLike) -> np.ndarray:
-  """How far apart surfaces lie that are so close; see `rate_distance`.
+  """How far apart surfaces lie that are so close; see `score_distance`.
 
   Args:
     closeness: of any shape.
@@ -62,7 +62,7 @@ def find_distance(closeness: npt.ArrayLike) -> np.ndarray:
   return np.round(ratio - _LEAST, DECIMALS)
 
 
-def raise_score(score: np.ndarray, closeness: np.ndarray) -> np.ndarray:
+def add_geometric_score(score: np.ndarray, closeness: np.ndarray) -> np.ndarray:
   """What ranks models: their score, and how close they come.
 
   What gains nothing stays behind what was ahead of it.

@@ -5,7 +5,7 @@ N views), D numbers a vector; C candidate models; K matches.
 
 Patent WO 2021/178001 [0032]: each vector of the query looks up its nearest
 stored vector, and the label that is named most often is the prediction. That is
-`kind="best"`; by default a vector votes by more than its nearest one, see
+`kind="max"`; by default a vector votes by more than its nearest one, see
 `candidate`. The patent does not tell how models are ranked. Most get no vote at
 all, and to put those with votes first makes the order worse (by seven points of
 nearest neighbour and ten of average precision on 904 models of unseen classes),
@@ -22,29 +22,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dr3d.index import vector_index as index_lib
-from dr3d.registration.relation import COMPARED
-from dr3d.search.calibration import Trust, measure_trust, rate_nearness
+from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.search.calibration import (
+  Calibration,
+  density_normalised_score,
+  fit_calibration,
+)
 from dr3d.search.candidate import KINDS, find_candidates, rate_stored
 from dr3d.search.geometric_score import (
+  add_geometric_score,
   is_same,
   measure_support,
-  raise_score,
-  rate_distance,
+  score_distance,
 )
 from dr3d.search.vote import (
-  RELIABLE,
-  RIVALS,
-  STRANGERS,
+  AMBIGUOUS,
+  TARGET_PRECISION,
+  UNKNOWN,
   Prediction,
-  elect,
   find_best,
-  measure_lead,
+  majority_vote,
+  vote_margin,
 )
 
 if TYPE_CHECKING:
   from dr3d.registration.surface import Fit
 
-KIND = "posed"  # of likeness, by which a database compares
+KIND = "view_aligned"  # of likeness, by which a database compares
 
 Lay = Callable[[Sequence[str]], "Mapping[str, Fit]"]
 """Lays models, by their names, upon the query: how well they fit, by name;
@@ -113,31 +117,34 @@ class Gallery:
     labels: B labels, empty where a model has none.
     features: float32 [B, N, D], unit vectors.
     index: over the B·N vectors; row b·N + n is view n of model b.
-    trust: what they find in it, by kind of likeness, as far as they were asked.
+    calibration: what they find in it, by kind of likeness, as far as they were
+    asked.
   """
 
   names: tuple[str, ...]
   labels: tuple[str, ...]
   features: np.ndarray
   index: index_lib.Index
-  trust: dict[str, Trust] = dataclasses.field(default_factory=dict, repr=False)
+  calibration: dict[str, Calibration] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
 
   @functools.cached_property
   def label_array(self) -> np.ndarray:
     """The labels as str [B]."""
     return np.array(self.labels)
 
-  def measure_trust(self, kind: str = KIND) -> Trust:
+  def fit_calibration(self, kind: str = KIND) -> Calibration:
     """What its own models find in it; asked when it is first wanted.
 
     Args:
       kind: of likeness, one of `candidate.KINDS`.
     """
-    if kind not in self.trust:
-      self.trust[kind] = measure_trust(
+    if kind not in self.calibration:
+      self.calibration[kind] = fit_calibration(
         self.features, self.names, self.labels, kind=kind
       )
-    return self.trust[kind]
+    return self.calibration[kind]
 
 
 def make_gallery(
@@ -191,13 +198,13 @@ def find_matches(
   gallery: Gallery,
   *,
   k: int = 10,
-  threshold: float = RELIABLE,
+  threshold: float = TARGET_PRECISION,
   exclude: Collection[str] = (),
   only: Collection[str] | None = None,
   min_score: float = -1.0,
   kind: str = KIND,
   lay: Lay | None = None,
-  compare: int = COMPARED,
+  verify: int = VERIFIED_COUNT,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
@@ -216,12 +223,12 @@ def find_matches(
     only: names of the models that are searched; all where None.
     min_score: matches of a lower score are left out of the answer; they still
       vote.
-    kind: of likeness. `"best"`: of each of the query's vectors the highest
-      cosine to any vector of the model. `"posed"`: the mean of that and of
-      the cosine of vector n of the query to vector n of the model, for
+    kind: of likeness. `"max"`: of each of the query's vectors the highest
+      cosine to any vector of the model. `"view_aligned"`: the mean of that and
+      of the cosine of vector n of the query to vector n of the model, for
       vectors of the same N views; see `candidate`.
     lay: lays models upon the query; none are where None.
-    compare: how many of the models that score highest are, of the answer or
+    verify: how many of the models that score highest are, of the answer or
       beyond it.
 
   Returns:
@@ -242,7 +249,7 @@ def find_matches(
       f"features must have {gallery.features.shape[2]} numbers each like the "
       f"gallery's, got {features.shape[1]}"
     )
-  if kind == "posed" and len(features) != gallery.features.shape[1]:
+  if kind == "view_aligned" and len(features) != gallery.features.shape[1]:
     raise ValueError(
       f"features must be {gallery.features.shape[1]} vectors, of the same views"
       f" as those of a model, got {len(features)}"
@@ -259,27 +266,27 @@ def find_matches(
   )
   count = int(allowed.sum())
   if not count:
-    return Answer(Prediction("", 0.0, 0.0, RIVALS), ())
+    return Answer(Prediction("", 0.0, 0.0, AMBIGUOUS), ())
   found = find_candidates(
     features,
     gallery.features,
     gallery.index,
-    k=min(k if lay is None else max(k, compare), count),
+    k=min(k if lay is None else max(k, verify), count),
     allowed=allowed,
     kind=kind,
   )
-  models, likeness, score = found.models, found.likeness, found.score
-  nearest = likeness.argmax(axis=0)  # of equally near models the first
+  models, similarity, score = found.models, found.similarity, found.score
+  nearest = similarity.argmax(axis=0)  # of equally near models the first
   votes = np.bincount(nearest, minlength=len(models))
   fits: Mapping[str, Fit] = {}
   if lay is not None:
-    first = found.order[:compare]
+    first = found.order[:verify]
     fits = lay([gallery.names[model] for model in models[first]])
   closeness = np.zeros(len(models))
   for place, model in enumerate(models):
     if fit := fits.get(gallery.names[model]):
-      closeness[place] = rate_distance(fit.plain)
-  order = np.argsort(-raise_score(score, closeness), kind="stable")[:k]
+      closeness[place] = score_distance(fit.plain)
+  order = np.argsort(-add_geometric_score(score, closeness), kind="stable")[:k]
   order = order[score[order] >= min_score]
   matches = []
   for rank, place in enumerate(order, start=1):
@@ -298,21 +305,21 @@ def find_matches(
         **_describe_fit(fits.get(gallery.names[model])),
       )
     )
-  label, confidence = elect(likeness, gallery.label_array[models])
+  label, confidence = majority_vote(similarity, gallery.label_array[models])
   if not label:
-    return Answer(Prediction("", 0.0, 0.0, RIVALS), tuple(matches))
+    return Answer(Prediction("", 0.0, 0.0, AMBIGUOUS), tuple(matches))
   searched = np.flatnonzero(allowed)
   every = found.every
   if every is None:
     every, _ = rate_stored(features, gallery.features, searched, kind=kind)
   support = measure_support(closeness, gallery.label_array[models], label)
-  lead = measure_lead(every, gallery.label_array[searched], label) + support
-  trust = gallery.measure_trust(kind)
-  probability = float(trust.estimate(lead))
-  doubt = RIVALS
-  if probability >= trust.find_limit(threshold):
+  margin = vote_margin(every, gallery.label_array[searched], label) + support
+  calibration = gallery.fit_calibration(kind)
+  probability = float(calibration.estimate(margin))
+  reject_reason = AMBIGUOUS
+  if probability >= calibration.probability_threshold(threshold):
     place = find_best(score, gallery.label_array[models], label)
-    nearness = rate_nearness(
+    rejection_score = density_normalised_score(
       gallery.features,
       gallery.label_array,
       models[place],
@@ -320,10 +327,12 @@ def find_matches(
       searched,
       kind=kind,
     )
-    is_near = nearness + support > trust.find_floor(threshold)
-    doubt = "" if is_near else STRANGERS
+    is_near = rejection_score + support > calibration.rejection_threshold(
+      threshold
+    )
+    reject_reason = "" if is_near else UNKNOWN
   return Answer(
-    Prediction(label, confidence, probability, doubt), tuple(matches)
+    Prediction(label, confidence, probability, reject_reason), tuple(matches)
   )
 
 

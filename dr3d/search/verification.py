@@ -7,7 +7,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.surface import Fit, compare, find_pose, make_cloud
 
 
-def fit_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
+def register_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
   """Lays models upon a mesh, as they are and mirrored.
 
   Args:
@@ -33,7 +33,7 @@ def measure_distances(mesh: Mesh, packed: Sequence[bytes]) -> list[float]:
 
   Returns:
     The mean distance of each, in radii of the smallest enclosing sphere; that
-    is `Fit.plain` of `fit_meshes`.
+    is `Fit.plain` of `register_meshes`.
   """
   cloud = make_cloud(mesh)
   return [

@@ -6,11 +6,11 @@ import numpy as np
 
 from dr3d.search.candidate import DECIMALS
 
-RELIABLE = 0.99
+TARGET_PRECISION = 0.99
 """Share of the predictions called reliable that are to be right."""
 
-RIVALS = "rivals"
-STRANGERS = "strangers"
+AMBIGUOUS = "ambiguous"
+UNKNOWN = "unknown"
 
 _APART = 2.0  # the most that two cosines can differ
 _KIN = 3  # models that tell how near those of a label lie to each other
@@ -26,32 +26,34 @@ class Prediction:
       model.
     confidence: its share of the votes of all Q vectors, 0 to 1.
     probability: with which it is right, 0 to 1, if the gallery holds models of
-      the query's label at all; see `trust`.
-    reliable: whether nothing is in doubt.
-    doubt: `"rivals"` where the probability is too low for the threshold of the
-      query: models of another label are nearly as alike; `"strangers"` where
-      models whose label the gallery lacks come as near to it; empty otherwise.
+      the query's label at all; see `calibration`.
+    accepted: True if there is no reason to reject.
+    reject_reason: `"ambiguous"` if the probability is below the target: models
+      of another label are nearly as similar; `"unknown"` if models of unknown
+      classes come as near; empty otherwise.
   """
 
   label: str
   confidence: float
   probability: float
-  doubt: str = ""
-  reliable: bool = dataclasses.field(init=False)
+  reject_reason: str = ""
+  accepted: bool = dataclasses.field(init=False)
 
   def __post_init__(self):
-    """Derives what follows from the doubt."""
-    object.__setattr__(self, "reliable", not self.doubt)
+    """Accepts what nothing rejects."""
+    object.__setattr__(self, "accepted", not self.reject_reason)
 
 
-def elect(likeness: np.ndarray, labels: np.ndarray) -> tuple[str, float]:
+def majority_vote(
+  similarity: np.ndarray, labels: np.ndarray
+) -> tuple[str, float]:
   """Names the label with most of the votes of a query's vectors.
 
   Each votes for the model most alike to it, of equal ones the first. Of equal
   labels that with the highest summed likeness wins, then the first by name.
 
   Args:
-    likeness: [B, Q], what each of the query's vectors votes by.
+    similarity: [B, Q], what each of the query's vectors votes by.
     labels: str [B] of the models; a vote for an empty one is one for none.
 
   Returns:
@@ -60,8 +62,8 @@ def elect(likeness: np.ndarray, labels: np.ndarray) -> tuple[str, float]:
   ballots: dict[str, list[float]] = {}
   if len(labels):
     # In single precision, or rounding would decide between equal ones.
-    nearest = likeness.astype(np.float32, copy=False).argmax(axis=0)
-    values = likeness[nearest, np.arange(len(nearest))]
+    nearest = similarity.astype(np.float32, copy=False).argmax(axis=0)
+    values = similarity[nearest, np.arange(len(nearest))]
     for label, value in zip(
       labels[nearest].tolist(), values.tolist(), strict=True
     ):
@@ -77,10 +79,12 @@ def elect(likeness: np.ndarray, labels: np.ndarray) -> tuple[str, float]:
       name,
     ),
   )
-  return label, len(ballots[label]) / likeness.shape[1]
+  return label, len(ballots[label]) / similarity.shape[1]
 
 
-def measure_lead(likeness: np.ndarray, labels: np.ndarray, label: str) -> float:
+def vote_margin(
+  similarity: np.ndarray, labels: np.ndarray, label: str
+) -> float:
   """By how much a label is ahead of all others.
 
   The mean over the query's vectors of how much more alike the most alike model
@@ -88,7 +92,7 @@ def measure_lead(likeness: np.ndarray, labels: np.ndarray, label: str) -> float:
   rather vote otherwise.
 
   Args:
-    likeness: [B, Q], what each of the query's vectors votes by.
+    similarity: [B, Q], what each of the query's vectors votes by.
     labels: str [B] of the models, empty where one has none.
     label: one of these; no model has an empty one.
 
@@ -101,7 +105,7 @@ def measure_lead(likeness: np.ndarray, labels: np.ndarray, label: str) -> float:
     return -_APART
   if own.all():
     return _APART
-  ahead = likeness[own].max(axis=0) - likeness[~own].max(axis=0)
+  ahead = similarity[own].max(axis=0) - similarity[~own].max(axis=0)
   return round(float(ahead.mean(dtype=np.float64)), DECIMALS)
 
 
@@ -117,7 +121,7 @@ def find_best(score: np.ndarray, labels: np.ndarray, label: str) -> int:
   return int(own[score[own].argmax()])
 
 
-def find_kin(
+def find_same_class(
   labels: np.ndarray, model: int, searched: np.ndarray
 ) -> np.ndarray:
   """The models that tell how near a model's like should come to it.
@@ -136,7 +140,7 @@ def find_kin(
   return kin if len(kin) else others
 
 
-def measure_nearness(score: float, kin: np.ndarray) -> float:
+def normalise_by_density(score: float, kin: np.ndarray) -> float:
   """How near a query comes to a model, by the measure of the model's kin.
 
   Where kindred labels lie as near to each other as the models of one label do
@@ -144,7 +148,7 @@ def measure_nearness(score: float, kin: np.ndarray) -> float:
 
   Args:
     score: of the model, the most alike to the query of its label.
-    kin: what the model itself scores by its kin; see `find_kin`.
+    kin: what the model itself scores by its kin; see `find_same_class`.
 
   Returns:
     The score less 0.3 of the mean of the kin's three highest ones; less nothing

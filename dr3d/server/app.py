@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 import dr3d
 from dr3d.error import Dr3dError
 from dr3d.server import metric
-from dr3d.server.context import Desk
-from dr3d.server.http_error import refuse
+from dr3d.server.context import RequestContext
+from dr3d.server.http_error import to_http_error
 from dr3d.server.route import change, model, query, status
 from dr3d.server.security import Guard
 from dr3d.server.service import Service
@@ -28,7 +28,7 @@ def make_app(service: Service) -> FastAPI:
   Args:
     service: is started and closed with the application.
   """
-  desk = Desk(service)
+  desk = RequestContext(service)
 
   @contextlib.asynccontextmanager
   async def live(app: FastAPI):
@@ -70,7 +70,7 @@ def make_app(service: Service) -> FastAPI:
 
 async def _answer_refusal(request: Request, error: Exception) -> JSONResponse:
   assert isinstance(error, Dr3dError)
-  refusal = refuse(error)
+  refusal = to_http_error(error)
   headers = {} if refusal.wait is None else {"Retry-After": f"{refusal.wait}"}
   if refusal.status == 401:
     headers["WWW-Authenticate"] = "Bearer"

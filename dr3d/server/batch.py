@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.database.reader import Embedder
-from dr3d.server.http_error import RefusalError
+from dr3d.database.reader import EmbeddingPipeline
+from dr3d.server.http_error import HttpError
 
 BATCH = 8  # meshes in a turn; the pipeline pads to as many
 
@@ -47,7 +47,9 @@ class Batcher:
     )
     self._thread.start()
 
-  def embed(self, pipeline: Embedder, mesh: Any, *, patience: float) -> Any:
+  def embed(
+    self, pipeline: EmbeddingPipeline, mesh: Any, *, patience: float
+  ) -> Any:
     """Embeds a mesh, together with those of other threads.
 
     Args:
@@ -59,7 +61,7 @@ class Batcher:
       float32 [N, D] unit vectors.
 
     Raises:
-      RefusalError: too many wait, or it takes too long.
+      HttpError: too many wait, or it takes too long.
     """
     return self._wait(_Job(pipeline, mesh), patience)
 
@@ -67,7 +69,7 @@ class Batcher:
     """Calls a function in the thread, alone; otherwise as `embed`."""
     return self._wait(_Job(None, function), patience)
 
-  def measure(self, pipeline: Embedder, meshes: list[Any]) -> None:
+  def measure(self, pipeline: EmbeddingPipeline, meshes: list[Any]) -> None:
     """Finds `least` from the seconds of one mesh and of a batch.
 
     Args:
@@ -91,14 +93,14 @@ class Batcher:
     try:
       self._waiting.put_nowait(job)
     except queue.Full:
-      raise RefusalError(
+      raise HttpError(
         503, "the service is busy: try again in a moment.", wait=2
       ) from None
     try:
       return job.result.result(patience)
     except TimeoutError:
       job.result.cancel()
-      raise RefusalError(
+      raise HttpError(
         503, "the service did not come to this in time: try again.", wait=5
       ) from None
 
@@ -147,7 +149,7 @@ class Batcher:
 class _Job:
   """A mesh and its pipeline, or a function, and the place for the result."""
 
-  def __init__(self, pipeline: Embedder | None, argument: Any):
+  def __init__(self, pipeline: EmbeddingPipeline | None, argument: Any):
     self.pipeline = pipeline
     self.argument = argument
     self.result: concurrent.futures.Future = concurrent.futures.Future()

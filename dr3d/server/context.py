@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from dr3d.server.limiter import Gate, Rate
+from dr3d.server.limiter import ConcurrencyLimiter, RateLimiter
 from dr3d.server.security import check_token
 from dr3d.server.service import Service
 from dr3d.server.upload import Received, receive
@@ -25,7 +25,7 @@ _DRAWING = 64  # requests for pictures that may wait
 _DRAWERS = 2  # threads that wait for pictures
 
 
-class Desk:
+class RequestContext:
   """Where requests are received.
 
   Attributes:
@@ -38,9 +38,9 @@ class Desk:
     """Makes a desk."""
     config = service.config
     self.service = service
-    self.gate = Gate(config.queue, service.metrics.inside.set)
-    self.side = Gate(_DRAWING, lambda count: None)
-    self._rate = Rate(config.rate, config.burst)
+    self.gate = ConcurrencyLimiter(config.queue, service.metrics.inside.set)
+    self.side = ConcurrencyLimiter(_DRAWING, lambda count: None)
+    self._rate = RateLimiter(config.rate, config.burst)
     self._threads = concurrent.futures.ThreadPoolExecutor(
       config.queue, thread_name_prefix="query"
     )
@@ -69,7 +69,7 @@ class Desk:
       changes: whether it changes the database.
 
     Raises:
-      RefusalError: it may not change anything, its address asks too often, too
+      HttpError: it may not change anything, its address asks too often, too
         many are inside, or the service is not ready.
     """
     if changes:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 
 from dr3d.database.duplicate import Group
-from dr3d.database.reader import Archive
+from dr3d.database.reader import DatabaseReader
 from dr3d.error import DatabaseError, Dr3dError
 from dr3d.runtime.pool import Limits, Pool, WorkerError
 from dr3d.server.state import State
@@ -20,7 +20,7 @@ _SECONDS = 24 * 3600.0  # that a search may take
 
 
 @dataclasses.dataclass(eq=False)
-class Search:
+class DuplicateJob:
   """A search that may still be going on.
 
   Attributes:
@@ -45,7 +45,7 @@ class Search:
       return self.total if self.ended.is_set() else 0
 
 
-class Twins:
+class DuplicateJobs:
   """Searches of the present state; those of a former one are given up."""
 
   def __init__(self, directory: pathlib.Path, *, memory: int):
@@ -60,10 +60,10 @@ class Twins:
     self._scratch = tempfile.TemporaryDirectory(prefix="dr3d-")
     self._lock = threading.Lock()
     self._state: State | None = None
-    self._searches: dict[str, Search] = {}
+    self._searches: dict[str, DuplicateJob] = {}
     self._pool: Pool | None = None
 
-  def find(self, state: State, weakest: str) -> Search:
+  def find(self, state: State, weakest: str) -> DuplicateJob:
     """Begins a search, or returns the one that was begun.
 
     Args:
@@ -79,7 +79,7 @@ class Twins:
       if search is None:
         place = pathlib.Path(self._scratch.name) / weakest
         place.unlink(missing_ok=True)
-        search = Search(len(state.models), place)
+        search = DuplicateJob(len(state.models), place)
         self._searches[weakest] = search
         threading.Thread(
           target=self._search, args=(search, weakest, self._pool), daemon=True
@@ -98,7 +98,7 @@ class Twins:
       self._pool.close()
       self._pool = None
 
-  def _search(self, search: Search, weakest: str, pool: Pool) -> None:
+  def _search(self, search: DuplicateJob, weakest: str, pool: Pool) -> None:
     try:
       found = pool.call(
         {
@@ -133,5 +133,5 @@ def find_groups(
     del total
     progress.write_text(str(done))
 
-  archive = Archive.open(directory)
+  archive = DatabaseReader.open(directory)
   return archive.find_duplicates(weakest=weakest, progress=tell)

@@ -13,7 +13,7 @@ from dr3d.error import (
 _LOG = logging.getLogger("dr3d.server")
 
 
-class RefusalError(Dr3dError):
+class HttpError(Dr3dError):
   """A request that is refused.
 
   Attributes:
@@ -27,23 +27,23 @@ class RefusalError(Dr3dError):
     self.wait = wait
 
 
-def refuse(error: Dr3dError) -> RefusalError:
+def to_http_error(error: Dr3dError) -> HttpError:
   """The refusal that an error of the library amounts to."""
-  if isinstance(error, RefusalError):
+  if isinstance(error, HttpError):
     return error
   if isinstance(error, LockError):
-    return RefusalError(
+    return HttpError(
       503, "another process is writing to the database: try again.", wait=5
     )
   if isinstance(error, EmptyError):
-    return RefusalError(
+    return HttpError(
       409, "the database holds no indexed model yet: add models first."
     )
   if isinstance(error, ConditionError):
-    return RefusalError(400, str(error))
+    return HttpError(400, str(error))
   if isinstance(error, MeshError):
-    return RefusalError(422, str(error))
+    return HttpError(422, str(error))
   _LOG.error("%s", error)  # names folders, which are not for everyone
-  return RefusalError(
+  return HttpError(
     503, "the database cannot be used at present: the service's log says why."
   )

@@ -9,12 +9,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from dr3d.server.http_error import RefusalError
+from dr3d.server.http_error import HttpError
 
 _ADDRESSES = 10_000  # that are remembered
 
 
-class Gate:
+class ConcurrencyLimiter:
   """Lets so many requests in at once and refuses the others at the door."""
 
   def __init__(self, bound: int, watch: Callable[[int], None]):
@@ -33,10 +33,10 @@ class Gate:
     """A request is inside for as long as the block.
 
     Raises:
-      RefusalError: there are as many as may be.
+      HttpError: there are as many as may be.
     """
     if self.inside >= self.bound:
-      raise RefusalError(
+      raise HttpError(
         503, "the service is busy: try again in a moment.", wait=2
       )
     self._count(1)
@@ -50,7 +50,7 @@ class Gate:
     self._watch(self.inside)
 
 
-class Rate:
+class RateLimiter:
   """Lets each address ask at a rate, with bursts: a bucket of tokens each."""
 
   def __init__(
@@ -77,7 +77,7 @@ class Rate:
     """Counts a request.
 
     Raises:
-      RefusalError: the address asks too often.
+      HttpError: the address asks too often.
     """
     if not self.rate:
       return
@@ -89,7 +89,7 @@ class Rate:
     while len(self._buckets) > _ADDRESSES:
       self._buckets.popitem(last=False)
     if not allowed:
-      raise RefusalError(
+      raise HttpError(
         429,
         "too many requests from this address: try again in a moment.",
         wait=math.ceil((1 - tokens) / self.rate),

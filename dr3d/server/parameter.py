@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 
 from dr3d.database.condition import Condition, split_pairs
-from dr3d.registration.relation import COMPARED
-from dr3d.server.http_error import RefusalError
-from dr3d.server.service import Ask
+from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.server.http_error import HttpError
+from dr3d.server.service import QueryOptions
 from dr3d.server.upload import FIELD
 
 Unit = Literal["mm", "cm", "m", "inch", "foot", "micron"]
@@ -68,19 +68,19 @@ def read_ask(
       "within this share of its longest side",
     ),
   ] = None,
-  compare: Annotated[
+  verify: Annotated[
     int, Query(ge=0, le=20, description="matches laid upon the query")
-  ] = COMPARED,
+  ] = VERIFIED_COUNT,
   evidence: Annotated[
     bool, Query(description="pictures and a GLB of the query, too")
   ] = False,
   unit: UnitQuery = None,
-) -> Ask:
+) -> QueryOptions:
   """What the parameters of a query ask for."""
   condition = Condition(
     labels=label or (), where=read_pairs("where", where), same_size=same_size
   )
-  return Ask(k, condition, min_score, compare, evidence, unit)
+  return QueryOptions(k, condition, min_score, verify, evidence, unit)
 
 
 def read_pairs(
@@ -89,27 +89,27 @@ def read_pairs(
   """Reads `key=value` pairs; see `condition.split_pairs`.
 
   Raises:
-    RefusalError: a pair is none, or cannot be stored.
+    HttpError: a pair is none, or cannot be stored.
   """
   for pair in pairs or ():
     check_text(parameter, pair)
   try:
     return split_pairs(pairs or ())
   except ValueError as error:
-    raise RefusalError(422, f"{parameter} {error}.") from error
+    raise HttpError(422, f"{parameter} {error}.") from error
 
 
 def check_name(name: str, suffix: str) -> str:
   """Returns the name that a new model gets: it ends as its format does.
 
   Raises:
-    RefusalError: it cannot be one.
+    HttpError: it cannot be one.
   """
   parts = name.split("/")
   if len(name) > _LONGEST or not all(
     part.strip() == part and part not in ("", ".", "..") for part in parts
   ):
-    raise RefusalError(
+    raise HttpError(
       422,
       f"a name has at most {_LONGEST} characters, and no empty part between "
       f"its slashes, not {name[:60]!r}.",
@@ -122,8 +122,8 @@ def check_text(parameter: str, text: str) -> str:
   """Returns text that can be stored and shown.
 
   Raises:
-    RefusalError: it has control characters or half ones.
+    HttpError: it has control characters or half ones.
   """
   if _UNFIT.search(text):
-    raise RefusalError(422, f"{parameter} must not have control characters.")
+    raise HttpError(422, f"{parameter} must not have control characters.")
   return text

@@ -18,7 +18,7 @@ SIZE = 128  # pixels
 _KEPT = 256  # models whose views are kept ready
 
 
-class Album:
+class PreviewCache:
   """Draws views, in the thread that owns the pipeline, and keeps the last."""
 
   def __init__(self, batcher: Batcher, *, patience: float):
@@ -39,7 +39,7 @@ class Album:
     """Returns the N views of a mesh as PNG."""
     pipeline: Any = state.archive.pipeline
     return self._batcher.call(
-      functools.partial(draw_views, whiten(pipeline), mesh),
+      functools.partial(draw_views, with_white_light(pipeline), mesh),
       patience=self._patience,
     )
 
@@ -47,7 +47,7 @@ class Album:
     """Returns the N views of a model as PNG.
 
     Raises:
-      RefusalError: there is no such model, or it has no mesh.
+      HttpError: there is no such model, or it has no mesh.
     """
     model = state.find(name)
     key = (state.archive.fingerprint, name, model.hash, model.unit)
@@ -64,14 +64,14 @@ class Album:
 
 
 @functools.lru_cache(maxsize=2)
-def whiten(pipeline: Any) -> Any:
-  """The pipeline's viewpoints in white light; see `sheet.whiten`.
+def with_white_light(pipeline: Any) -> Any:
+  """The pipeline's viewpoints in white light; see `sheet.with_white_light`.
 
   Made once for each pipeline, because the result remembers its room.
   """
   from dr3d.evaluation.report import sheet  # brings jax
 
-  return sheet.whiten(pipeline)
+  return sheet.with_white_light(pipeline)
 
 
 def draw_views(pipeline: Any, mesh: Any) -> tuple[bytes, ...]:
@@ -87,7 +87,7 @@ def draw_views(pipeline: Any, mesh: Any) -> tuple[bytes, ...]:
   from dr3d.evaluation.report import sheet
 
   return tuple(
-    _to_png(image) for image in sheet.portray(pipeline, mesh, size=SIZE)
+    _to_png(image) for image in sheet.render_preview(pipeline, mesh, size=SIZE)
   )
 
 

@@ -91,8 +91,8 @@ class Prediction(BaseModel):
   probability: float = Field(
     description="with which it is right, if the label of the query is known"
   )
-  reliable: bool
-  doubt: str = Field(
+  accepted: bool
+  reject_reason: str = Field(
     description="rivals: models of another label are nearly as near;"
     " strangers: models whose label is missing come as near; empty where"
     " reliable"

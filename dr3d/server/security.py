@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from dr3d.server.http_error import RefusalError
+from dr3d.server.http_error import HttpError
 
 _SCRIPT = re.compile(
   rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
@@ -97,10 +97,10 @@ def check_token(authorization: str | None, token: str | None) -> None:
     token: that allows it; None: nobody may.
 
   Raises:
-    RefusalError: it may not.
+    HttpError: it may not.
   """
   if token is None:
-    raise RefusalError(
+    raise HttpError(
       403,
       "this service changes nothing: it was started without a token "
       "(DR3D_TOKEN or --token-file).",
@@ -108,7 +108,7 @@ def check_token(authorization: str | None, token: str | None) -> None:
   kind, _, given = (authorization or "").partition(" ")
   same = hmac.compare_digest(given.strip().encode(), token.encode())
   if kind.lower() != "bearer" or not same:
-    raise RefusalError(
+    raise HttpError(
       401, "changes need the token: send Authorization: Bearer TOKEN."
     )
 

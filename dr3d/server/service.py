@@ -15,17 +15,17 @@ from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.registration.relation import COMPARED
+from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.registration.surface import Fit
 from dr3d.runtime.pool import Pool, WorkerError
 from dr3d.server import preview, schema, upload_reader
 from dr3d.server.batch import Batcher
-from dr3d.server.duplicate_job import Twins
-from dr3d.server.http_error import RefusalError
+from dr3d.server.duplicate_job import DuplicateJobs
+from dr3d.server.http_error import HttpError
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
-from dr3d.server.warmup import warm
+from dr3d.server.warmup import warm_up
 from dr3d.server.writer import SharedPipeline, Writer
 
 T = TypeVar("T")
@@ -36,14 +36,14 @@ _LOOK = 2.0  # seconds between looks for changes by other processes
 
 
 @dataclasses.dataclass(frozen=True)
-class Ask:
+class QueryOptions:
   """What is asked of a query.
 
   Attributes:
     k: matches.
     condition: which models are searched.
     min_score: of a match.
-    compare: matches that are laid upon the query.
+    verify: matches that are laid upon the query.
     evidence: whether pictures and a GLB are wanted.
     unit: of a file that states none; None for that of the database.
   """
@@ -51,7 +51,7 @@ class Ask:
   k: int = 10
   condition: Condition = dataclasses.field(default_factory=Condition)
   min_score: float = -1.0
-  compare: int = COMPARED
+  verify: int = VERIFIED_COUNT
   evidence: bool = False
   unit: str | None = None
 
@@ -77,7 +77,7 @@ class Service:
     Args:
       directory: of the database.
       config: its limits.
-      load_pipeline: see `Archive.open`.
+      load_pipeline: see `DatabaseReader.open`.
 
     Raises:
       DatabaseError: the directory holds no database, or a damaged one.
@@ -91,11 +91,13 @@ class Service:
     self.batcher = Batcher(
       bound=2 * self.config.queue, watch=self.metrics.batch.observe
     )
-    self.album = preview.Album(self.batcher, patience=self.config.patience)
+    self.album = preview.PreviewCache(
+      self.batcher, patience=self.config.patience
+    )
     self._pool = Pool(
       _TASKS, limits=self.config.reading, count=self.config.readers
     )
-    self.twins = Twins(directory, memory=self.config.reading.memory)
+    self.twins = DuplicateJobs(directory, memory=self.config.reading.memory)
     self._writer = Writer(directory, patience=self.config.patience)
     self._stamp: tuple = ()
     self._ending = threading.Event()
@@ -116,15 +118,17 @@ class Service:
     """The state to answer from.
 
     Raises:
-      RefusalError: the service is not ready.
+      HttpError: the service is not ready.
     """
     if self.status == "warming":
-      raise RefusalError(503, "the service is warming up: try again.", wait=5)
+      raise HttpError(503, "the service is warming up: try again.", wait=5)
     if self.status == "failed":
-      raise RefusalError(503, f"the service could not start: {self.error}")
+      raise HttpError(503, f"the service could not start: {self.error}")
     return self.state
 
-  def query(self, path: pathlib.Path, name: str, ask: Ask) -> schema.Answer:
+  def query(
+    self, path: pathlib.Path, name: str, ask: QueryOptions
+  ) -> schema.Answer:
     """Answers which models an uploaded file looks like.
 
     Args:
@@ -137,16 +141,16 @@ class Service:
     """
     state = self.ready()
     upload = self._read(path, name, unit=ask.unit, viewer=ask.evidence)
-    mesh = upload.specimen.mesh
+    mesh = upload.processed.mesh
     features = self.batcher.embed(
       state.archive.pipeline, mesh, patience=self.config.patience
     )
-    shape = _describe(mesh, upload.specimen.unit)
+    shape = _describe(mesh, upload.processed.unit)
     if ask.evidence:
       shape.show(self.album.draw(state, mesh), upload.glb)
     return self._answer(state, name, mesh, features, ask, shape=shape)
 
-  def query_similar(self, name: str, ask: Ask) -> schema.Answer:
+  def query_similar(self, name: str, ask: QueryOptions) -> schema.Answer:
     """Answers which other models a known one looks like.
 
     Raises:
@@ -205,15 +209,15 @@ class Service:
         label=label,
         metadata=metadata,
         unit=unit,
-        specimen=upload.specimen,
+        processed=upload.processed,
       )
       if report.failures:  # it gave no usable vectors
         database.remove([name])
-        raise RefusalError(422, report.failures[0].reason)
+        raise HttpError(422, report.failures[0].reason)
       return True
 
     if not self._change(store):
-      raise RefusalError(
+      raise HttpError(
         409,
         f"the database has another model {name!r}: choose another name, or "
         "remove that one.",
@@ -243,12 +247,12 @@ class Service:
     """Returns where the file of a model is, unchanged since it was indexed.
 
     Raises:
-      RefusalError: there is no such model, or its file is gone or has changed.
+      HttpError: there is no such model, or its file is gone or has changed.
     """
     state = self.state
     path = state.archive.find_file(state.find(name))
     if path is None:
-      raise RefusalError(
+      raise HttpError(
         404, f"the file of {name!r} is gone or has changed since it was read."
       )
     return path
@@ -259,7 +263,7 @@ class Service:
     name: str,
     mesh: Any,
     features: Any,
-    ask: Ask,
+    ask: QueryOptions,
     *,
     shape: schema.Shape,
     exclude: tuple[str, ...] = (),
@@ -271,13 +275,13 @@ class Service:
       exclude=exclude,
       condition=None if ask.condition == Condition() else ask.condition,
       min_score=ask.min_score,
-      compare=ask.compare,
+      verify=ask.verify,
       fit=self._fit,
     )
     return schema.make_answer(name, shape, answer)
 
   def _fit(self, mesh: Any, packed: Mapping[str, bytes]) -> dict[str, Fit]:
-    """As `verification.fit_meshes`, in a child; nothing where it fails."""
+    """As `verification.register_meshes`, in a child; nothing where it fails."""
     fits = self._call("fit", mesh=mesh, packed=packed)
     return {} if isinstance(fits, WorkerError) else fits
 
@@ -296,10 +300,10 @@ class Service:
         viewer=viewer,
       )
     if isinstance(result, WorkerError):
-      raise RefusalError(422, f"{name} {result}.")
+      raise HttpError(422, f"{name} {result}.")
     if isinstance(result, Dr3dError):
       status = 413 if isinstance(result, upload_reader.FaceLimitError) else 422
-      raise RefusalError(status, str(result).replace(str(path), name))
+      raise HttpError(status, str(result).replace(str(path), name))
     return result
 
   def _call(self, task: str, **arguments: Any) -> Any:
@@ -308,7 +312,7 @@ class Service:
         {"task": task, **arguments}, patience=self.config.patience
       )
     except TimeoutError:
-      raise RefusalError(
+      raise HttpError(
         503, "too many files are being read: try again in a moment.", wait=5
       ) from None
 
@@ -327,13 +331,13 @@ class Service:
       load_pipeline=self._load_pipeline,
     )
     if state.archive.fingerprint != before.fingerprint:
-      warm(state, self.batcher)
+      warm_up(state, self.batcher)
     self.state, self._stamp = state, stamp
 
   def _live(self) -> None:
     """Warms up; then sees to what other processes write, until the end."""
     try:
-      warm(self.state, self.batcher)
+      warm_up(self.state, self.batcher)
       with self._writer.hold():
         self._settle()
         self._refresh()

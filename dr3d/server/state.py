@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from dr3d.database import catalogue
-from dr3d.database.reader import Archive, Embedder, LoadPipeline
+from dr3d.database.reader import DatabaseReader, EmbeddingPipeline, LoadPipeline
 from dr3d.error import EmptyError
-from dr3d.server.http_error import RefusalError
+from dr3d.server.http_error import HttpError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,18 +26,18 @@ class State:
     models: all rows, by name.
   """
 
-  archive: Archive
+  archive: DatabaseReader
   models: Mapping[str, catalogue.Model]
 
   def find(self, name: str) -> catalogue.Model:
     """Returns a model.
 
     Raises:
-      RefusalError: there is none of this name.
+      HttpError: there is none of this name.
     """
     model = self.models.get(name)
     if model is None:
-      raise RefusalError(404, f"the database has no model {name!r}.")
+      raise HttpError(404, f"the database has no model {name!r}.")
     return model
 
   def find_features(self, name: str) -> np.ndarray | None:
@@ -55,20 +55,20 @@ class State:
     """Mesh and thumbnail of a model.
 
     Raises:
-      RefusalError: there is no such model, or none of them is stored.
+      HttpError: there is no such model, or none of them is stored.
     """
     model = self.find(name)
     shape = self.archive.load_shapes([name]).get(name)
     if shape is None:
       why = model.reason or "no mesh of it is stored."
-      raise RefusalError(404, f"the model {name!r} cannot be shown: {why}")
+      raise HttpError(404, f"the model {name!r} cannot be shown: {why}")
     return shape
 
 
 def read_state(
   directory: pathlib.Path,
   *,
-  pipeline: Embedder | None = None,
+  pipeline: EmbeddingPipeline | None = None,
   load_pipeline: LoadPipeline | None = None,
 ) -> State:
   """Reads the database.
@@ -77,12 +77,12 @@ def read_state(
     directory: of the database.
     pipeline: is used, not loaded anew, where it still is the one that made the
       vectors.
-    load_pipeline: see `Archive.open`.
+    load_pipeline: see `DatabaseReader.open`.
 
   Raises:
     DatabaseError: the directory holds no database, or a damaged one.
   """
-  archive = Archive.open(directory, load_pipeline=load_pipeline)
+  archive = DatabaseReader.open(directory, load_pipeline=load_pipeline)
   if pipeline is not None and pipeline.fingerprint == archive.fingerprint:
     archive.pipeline = pipeline
   try:

@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from dr3d.mesh.io.reader import FORMATS
-from dr3d.server.http_error import RefusalError
+from dr3d.server.http_error import HttpError
 
 FIELD = "file"
 
@@ -57,7 +57,7 @@ async def receive(
     patience: seconds that the body may take.
 
   Raises:
-    RefusalError: the body is too large, too slow, no multipart form, or
+    HttpError: the body is too large, too slow, no multipart form, or
       without a file; or nobody could read the file.
   """
   length = request.headers.get("content-length", "")
@@ -65,7 +65,7 @@ async def receive(
     raise _too_large(byte_limit)
   kind, options = parse_options_header(request.headers.get("content-type"))
   if kind != b"multipart/form-data" or not options.get(b"boundary"):
-    raise RefusalError(
+    raise HttpError(
       415, f"send the file as the field {FIELD!r} of multipart/form-data."
     )
   with tempfile.TemporaryDirectory(dir=directory) as folder:
@@ -74,13 +74,13 @@ async def receive(
       form = _Form(file, byte_limit)
       await _parse(request, options[b"boundary"], form, patience)
     if not form.found:
-      raise RefusalError(400, f"the form has no field {FIELD!r} with a file.")
+      raise HttpError(400, f"the form has no field {FIELD!r} with a file.")
     if not form.size:
-      raise RefusalError(422, f"{form.name} is empty.")
+      raise HttpError(422, f"{form.name} is empty.")
     suffix = recognize(path, form.name)
     if suffix is None:
       known = ", ".join(f".{name}" for name in FORMATS)
-      raise RefusalError(
+      raise HttpError(
         415,
         f"{form.name} is of no format that can be read ({known}): export it "
         "as STL or 3MF.",
@@ -182,11 +182,11 @@ async def _parse(
     async with asyncio.timeout(patience):
       await _feed(request, boundary, form)
   except TimeoutError:
-    raise RefusalError(408, "the upload took too long: try again.") from None
+    raise HttpError(408, "the upload took too long: try again.") from None
   except ClientDisconnect:
-    raise RefusalError(400, "the upload was cut off.") from None
+    raise HttpError(400, "the upload was cut off.") from None
   except (FormParserError, ValueError) as error:
-    raise RefusalError(400, f"the form cannot be read ({error}).") from error
+    raise HttpError(400, f"the form cannot be read ({error}).") from error
 
 
 async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
@@ -210,11 +210,11 @@ async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
       raise _too_large(form.byte_limit)
     parser.write(chunk)
   if not ended:
-    raise RefusalError(400, "the form is cut off: send it again.")
+    raise HttpError(400, "the form is cut off: send it again.")
 
 
-def _too_large(byte_limit: int) -> RefusalError:
-  return RefusalError(
+def _too_large(byte_limit: int) -> HttpError:
+  return HttpError(
     413,
     f"the file has more than the {byte_limit >> 20} MiB that this service "
     "takes: simplify it, or save it as binary.",

@@ -8,7 +8,7 @@ import json
 import pathlib
 from typing import Any
 
-from dr3d.database.processed_model import Specimen, make_specimen
+from dr3d.database.processed_model import ProcessedModel, process_mesh
 from dr3d.error import MeshError
 from dr3d.mesh import build_mesh
 from dr3d.mesh.io.glb import write_glb
@@ -28,11 +28,11 @@ class Upload:
   """What an uploaded file holds.
 
   Attributes:
-    specimen: what a database keeps of it.
+    processed: what a database keeps of it.
     glb: for a viewer; empty where it was not asked for.
   """
 
-  specimen: Specimen
+  processed: ProcessedModel
   glb: bytes = b""
 
 
@@ -41,13 +41,13 @@ def run(task: str, **arguments: Any) -> Any:
 
   Args:
     task: "read" or "fit".
-    arguments: of `read_upload` or `verification.fit_meshes`.
+    arguments: of `read_upload` or `verification.register_meshes`.
   """
   match task:
     case "read":
       return read_upload(**arguments)
     case "fit":
-      return verification.fit_meshes(**arguments)
+      return verification.register_meshes(**arguments)
     case _:
       raise ValueError(f"task must be read or fit, got {task!r}")
 
@@ -64,7 +64,7 @@ def read_upload(
 
   Args:
     path: of the file; messages begin with it.
-    face_budget: see `processed_model.read_specimen`.
+    face_budget: see `processed_model.read_processed_model`.
     unit: likewise.
     face_limit: faces that the file may have.
     viewer: whether a GLB is wanted.
@@ -80,12 +80,12 @@ def read_upload(
       f"{path} has {len(raw.faces)} faces, more than the {face_limit} that "
       "this service takes; simplify it first."
     )
-  specimen = make_specimen(raw, path, face_budget=face_budget, unit=unit)
+  processed = process_mesh(raw, path, face_budget=face_budget, unit=unit)
   glb = b""
   if viewer:
     vertices = raw.vertices * (raw.unit or UNITS[unit])
     glb = write_glb(build_mesh(vertices, raw.faces, VIEWER_FACES, str(path)))
-  return Upload(specimen, glb)
+  return Upload(processed, glb)
 
 
 def _check_alone(path: pathlib.Path) -> None:

@@ -18,7 +18,7 @@ _SAMPLE = 48  # models by which room is measured
 _PATIENCE = 3600.0  # seconds
 
 
-def warm(state: State, batcher: Batcher) -> None:
+def warm_up(state: State, batcher: Batcher) -> None:
   """Loads the pipeline, compiles for meshes of all sizes, and measures.
 
   Step by step, so that a service that is told to end need not wait for all.
@@ -36,7 +36,7 @@ def warm(state: State, batcher: Batcher) -> None:
     return batcher.call(step, patience=_PATIENCE)
 
   pipeline = call(getattr, state.archive, "pipeline")
-  white = call(preview.whiten, pipeline)
+  white = call(preview.with_white_light, pipeline)
   balls = make_balls(pipeline.face_budget)
   meshes = [*_sample(state), *balls]
   call(pipeline.reserve, meshes)

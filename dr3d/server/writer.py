@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dr3d.database.catalogue import FILE
-from dr3d.database.reader import Embedder
+from dr3d.database.reader import EmbeddingPipeline
 from dr3d.database.writer import Database
 from dr3d.server.batch import Batcher
-from dr3d.server.http_error import RefusalError
+from dr3d.server.http_error import HttpError
 
 T = TypeVar("T")
 
@@ -28,28 +28,28 @@ class SharedPipeline:
     patience: seconds that a call may take.
   """
 
-  pipeline: Embedder
+  pipeline: EmbeddingPipeline
   batcher: Batcher
   patience: float
 
   @property
   def face_budget(self) -> int | None:
-    """See `Embedder`."""
+    """See `EmbeddingPipeline`."""
     return self.pipeline.face_budget
 
   @property
   def fingerprint(self) -> str:
-    """See `Embedder`."""
+    """See `EmbeddingPipeline`."""
     return self.pipeline.fingerprint
 
   def embed(self, meshes: list[Any]) -> np.ndarray:
-    """See `Embedder`."""
+    """See `EmbeddingPipeline`."""
     return self.batcher.call(
       lambda: self.pipeline.embed(meshes), patience=self.patience
     )
 
   def save(self, directory: pathlib.Path) -> None:
-    """See `Embedder`."""
+    """See `EmbeddingPipeline`."""
     self.pipeline.save(directory)
 
 
@@ -85,7 +85,7 @@ class Writer:
       then: is called when it is done, before the next change.
 
     Raises:
-      RefusalError: the change before takes too long.
+      HttpError: the change before takes too long.
       DatabaseError: see `Database`.
     """
     with self.hold():
@@ -101,10 +101,10 @@ class Writer:
     """Keeps changes out.
 
     Raises:
-      RefusalError: the change before takes too long.
+      HttpError: the change before takes too long.
     """
     if not self._lock.acquire(timeout=self._patience):
-      raise RefusalError(
+      raise HttpError(
         503, "other changes are still being made: try again.", wait=5
       )
     try:

@@ -5,10 +5,10 @@ import pathlib
 from typing import Any
 
 from dr3d.error import TrainingError
-from dr3d.runtime.atomic import staged_file
+from dr3d.runtime.atomic import atomic_file
 
 
-def claim(workdir: pathlib.Path, run: dict[str, Any]) -> None:
+def lock_run(workdir: pathlib.Path, run: dict[str, Any]) -> None:
   """Notes whose working directory it is, or checks that it is this run's.
 
   Args:
@@ -23,7 +23,7 @@ def claim(workdir: pathlib.Path, run: dict[str, Any]) -> None:
   path = workdir / "config.json"
   run = json.loads(json.dumps(run))  # tuples become lists
   if not path.exists():
-    with staged_file(path) as partial:
+    with atomic_file(path) as partial:
       partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
     return
   try:
@@ -60,7 +60,7 @@ class Log:
     Rows after it, and one that a kill cut short, are dropped.
     """
     rows = [row for row in _read_rows(path) if row["step"] <= step]
-    with staged_file(path) as partial:
+    with atomic_file(path) as partial:
       partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
     self.rows = rows
     self._file = path.open("a", encoding="utf-8")

@@ -127,10 +127,10 @@ def _tube(dice):
   ball = Manifold.sphere(thick, 12)
   if dice.chance(0.25):
     ball = Manifold.cube((2 * thick,) * 3, True)
-  return sweep(ball, line)
+  return collect_garbage(ball, line)
 
 
-def sweep(ball: Manifold, line: np.ndarray) -> Manifold:
+def collect_garbage(ball: Manifold, line: np.ndarray) -> Manifold:
   """The union of the hulls of a body at neighbouring points of a line."""
   balls = [ball.translate(tuple(point)) for point in line]
   return Manifold.batch_boolean(

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from dr3d.camera.pose import fix_frame, look_at, project_points, quaternion_of
+from dr3d.camera.pose import (
+  bake_framing,
+  look_at,
+  project_points,
+  to_quaternion,
+)
 from dr3d.camera.view import make_views, rotation_matrix, sphere_views
 from dr3d.render.layer import render_hard, render_layers
 from dr3d.render.raster import Budget
@@ -113,8 +118,8 @@ def test_a_rotation_matrix_and_its_quaternion_are_inverse():
   half = np.concatenate([np.full((12, 1), 1e-9), axes], axis=-1)
   q = np.concatenate([q, half, [[1.0, 0, 0, 0]]])
   matrix = Rotation.from_quat(q, scalar_first=True).as_matrix()
-  np.testing.assert_allclose(quaternion_of(matrix), q, atol=1e-8)
-  slope = jax.jacobian(quaternion_of)(jnp.array(matrix))
+  np.testing.assert_allclose(to_quaternion(matrix), q, atol=1e-8)
+  slope = jax.jacobian(to_quaternion)(jnp.array(matrix))
   assert np.isfinite(slope).all()
 
 
@@ -123,7 +128,7 @@ def test_the_gradient_of_a_quaternion_follows_its_rotation():
 
   def turn(angle):
     q = jnp.concatenate([jnp.cos(angle)[None], jnp.sin(angle) * axis])
-    return quaternion_of(rotation_matrix(q))
+    return to_quaternion(rotation_matrix(q))
 
   got = jax.jacobian(turn)(jnp.float64(0.3))
   np.testing.assert_allclose(
@@ -233,7 +238,7 @@ def test_a_fixed_frame_draws_what_framing_by_the_object_draws(camera):
   model = Triangles(corners, flat_normals(corners))
   views = widen(make_views(sphere_views(3), distance=2.5))
   views = dataclasses.replace(views, offset=jnp.full((3, 2), 0.1))
-  fixed = fix_frame(corners.reshape(-1, 3), views, camera=camera)
+  fixed = bake_framing(corners.reshape(-1, 3), views, camera=camera)
 
   images, _ = draw(model, views, camera=camera, framing="object", sigma=0.7)
   assert images[..., 3].mean() > 0.05
@@ -421,4 +426,4 @@ def test_what_does_not_fit_is_refused_with_the_value():
   with pytest.raises(ValueError, match="got 'fisheye'"):
     project_points(np.ones((1, 3)), make_view(), size=SIZE, camera="fisheye")
   with pytest.raises(ValueError, match=r"\[\.\.\., 3, 3\], got \(4, 4\)"):
-    quaternion_of(np.eye(4))
+    to_quaternion(np.eye(4))

@@ -16,14 +16,14 @@ from PIL import Image
 import dr3d
 from dr3d import cli
 from dr3d.cli import environment, report
-from dr3d.cli.subcommand import Flag, UsageError, Verb, format_help, parse
+from dr3d.cli.subcommand import Flag, Subcommand, UsageError, format_help, parse
 
 ROOT = pathlib.Path(dr3d.__file__).parents[1]
 TINY = dr3d.PipelineConfig(
   view_count=2,
   face_budget=256,
   render=dr3d.RenderConfig(size=32),
-  embed=dr3d.EmbedConfig(feature_size=16, widths=(8, 16)),
+  embed=dr3d.EncoderConfig(feature_size=16, widths=(8, 16)),
 )
 SOLID = "flat/five.obj"  # the one that is asked for: each compiles anew
 REQUIRED = {
@@ -126,20 +126,20 @@ def test_help_names_all_verbs_and_the_first_step(run):
   for argv in (["--help"], ["-h"], ["help"]):
     status, out, err = run(*argv)
     assert (status, err) == (0, "")
-    assert all(f"\n  {verb} " in out for verb in cli.VERBS)
+    assert all(f"\n  {subcommand} " in out for subcommand in cli.SUBCOMMANDS)
     assert "dr3d quickstart --out=" in out
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_help_of_a_verb_tells_flags_defaults_and_an_example(run, verb):
-  status, out, err = run(verb, "--help")
+@pytest.mark.parametrize("verb", cli.SUBCOMMANDS)
+def test_help_of_a_verb_tells_flags_defaults_and_an_example(run, subcommand):
+  status, out, err = run(subcommand, "--help")
   assert (status, err) == (0, "")
-  assert out.startswith(f"dr3d {verb} ")
-  assert f"Example:\n  dr3d {verb} " in out
+  assert out.startswith(f"dr3d {subcommand} ")
+  assert f"Example:\n  dr3d {subcommand} " in out
   assert max(map(len, out.splitlines())) < 80
-  assert run("help", verb)[1] == out
+  assert run("help", subcommand)[1] == out
   # help wins over whatever else is wrong
-  assert run(verb, "--nonsense", "-h") == (0, out, "")
+  assert run(subcommand, "--nonsense", "-h") == (0, out, "")
 
 
 def test_help_of_a_verb_shows_its_own_flags_only(run):
@@ -157,16 +157,16 @@ def test_help_takes_less_than_two_seconds():
 
 
 def test_defaults_in_the_help_of_train_are_those_of_the_library():
-  from dr3d.cli.train import VERB, make_config
+  from dr3d.cli.train import SUBCOMMAND, make_config
 
-  values, _ = parse(VERB, REQUIRED["train"])
+  values, _ = parse(SUBCOMMAND, REQUIRED["train"])
   assert make_config(values) == dr3d.TrainConfig()
 
 
 def test_no_arguments_show_the_help_and_fail(run):
   status, out, err = run()
   assert (status, out) == (2, "")
-  assert "Usage: dr3d VERB" in err
+  assert "Usage: dr3d SUBCOMMAND" in err
 
 
 def test_the_version_is_told(run):
@@ -225,22 +225,22 @@ def collect(flags, files):
 
 
 def test_flags_and_files_come_in_any_order():
-  verb = Verb(
+  subcommand = Subcommand(
     "try", "s", "d", "e", (Flag("k", "h", "N", 1, "integer"),), collect, "F..."
   )
   for argv in (["a", "--k=3", "b"], ["--k", "3", "a", "b"], ["a", "b", "-k=3"]):
-    values, files = parse(verb, argv)
+    values, files = parse(subcommand, argv)
     assert (values.k, files) == (3, ["a", "b"])
-  values, files = parse(verb, ["--", "--k=3"])
+  values, files = parse(subcommand, ["--", "--k=3"])
   assert (values.k, files) == (1, ["--k=3"])
 
 
 def test_values_of_two_commands_do_not_mix():
-  verb = Verb(
+  subcommand = Subcommand(
     "try", "s", "d", "e", (Flag("k", "h", "N", 1, "integer"),), collect
   )
-  assert parse(verb, ["--k=3"])[0].k == 3
-  assert parse(verb, [])[0].k == 1
+  assert parse(subcommand, ["--k=3"])[0].k == 3
+  assert parse(subcommand, [])[0].k == 1
 
 
 def test_lists_numbers_and_switches_are_read():
@@ -249,16 +249,18 @@ def test_lists_numbers_and_switches_are_read():
     Flag("share", "h", "X", 0.5, "number", least=0),
     Flag("on", "h", kind="switch"),
   )
-  verb = Verb("try", "s", "d", "e", flags, collect)
-  values, _ = parse(verb, ["--names=b, a", "--share=0.25", "--on"])
+  subcommand = Subcommand("try", "s", "d", "e", flags, collect)
+  values, _ = parse(subcommand, ["--names=b, a", "--share=0.25", "--on"])
   assert (values.names, values.share, values.on) == (("b", "a"), 0.25, True)
-  values, _ = parse(verb, ["--on", "--noon"])
+  values, _ = parse(subcommand, ["--on", "--noon"])
   assert (values.names, values.on) == ((), False)
   for bad in ("--names=a,c", "--share=-1", "--share=nan"):
     with pytest.raises(UsageError, match="must be"):
-      parse(verb, [bad])
-  assert "Default: 0.5." in format_help(verb)
-  assert format_help(verb).count("Default:") == 2  # of share and verbosity
+      parse(subcommand, [bad])
+  assert "Default: 0.5." in format_help(subcommand)
+  assert (
+    format_help(subcommand).count("Default:") == 2
+  )  # of share and verbosity
 
 
 # What goes wrong elsewhere.
@@ -533,7 +535,7 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   ]
   assert set(second) == {"query", "prediction", "matches"}
   assert set(second["prediction"]) == {
-    *("label", "confidence", "probability", "doubt", "reliable")
+    *("label", "confidence", "probability", "reject_reason", "accepted")
   }
   fields = {field.name for field in dataclasses.fields(dr3d.Match)}
   assert {"rank", "model", "label", "score", "votes"} < fields
@@ -548,8 +550,8 @@ def test_query_json_is_one_document_with_an_entry_for_each_file(
   assert prediction == {
     "label": "flat",
     "confidence": 1.0,
-    "doubt": "",
-    "reliable": True,
+    "reject_reason": "",
+    "accepted": True,
   }
 
 

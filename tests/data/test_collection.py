@@ -1,6 +1,6 @@
 import pytest
 
-from dr3d.data.collection import Reading, read_models
+from dr3d.data.collection import ModelCollection, read_models
 from dr3d.data.folder import ModelFile
 from dr3d.error import Dr3dError
 from dr3d.evaluation.report.table import format_table
@@ -21,7 +21,7 @@ def test_files_that_fail_are_left_out_with_the_reason(tmp_path):
   reading = read_models(
     files, face_budget=64, progress=lambda *call: calls.append(call)
   )
-  assert isinstance(reading, Reading)
+  assert isinstance(reading, ModelCollection)
   assert reading.files == (files[1],)
   assert reading.labels == ("box",)
   assert len(reading.meshes) == 1

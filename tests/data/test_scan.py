@@ -6,7 +6,7 @@ import scipy.spatial
 import scipy.stats
 import trimesh
 
-from dr3d.data.scan import imitate_scan, random_rotation, refine
+from dr3d.data.scan import random_rotation, refine, simulate_scan
 from dr3d.error import MeshError
 
 
@@ -52,7 +52,7 @@ def test_refinement_stops_at_its_limit():
 
 
 def test_a_scan_without_faults_is_the_part():
-  vertices, faces = imitate_scan(
+  vertices, faces = simulate_scan(
     *box(3, 2, 1),
     rng=np.random.default_rng(0), noise=0, holes=0, faces_left=1,
   )  # fmt: skip
@@ -64,7 +64,7 @@ def test_a_scan_without_faults_is_the_part():
 
 def test_noise_has_the_stated_size_along_the_normals():
   sphere = trimesh.creation.icosphere(subdivisions=4, radius=50)
-  vertices, _ = imitate_scan(
+  vertices, _ = simulate_scan(
     sphere.vertices, sphere.faces,
     rng=np.random.default_rng(1), noise=0.01, holes=0, faces_left=1,
   )  # fmt: skip
@@ -75,7 +75,7 @@ def test_noise_has_the_stated_size_along_the_normals():
 
 def test_holes_have_the_stated_size_and_number():
   sphere = trimesh.creation.icosphere(subdivisions=5)
-  vertices, faces = imitate_scan(
+  vertices, faces = simulate_scan(
     sphere.vertices, sphere.faces,
     rng=np.random.default_rng(2), noise=0, holes=4, hole_radius=0.2,
     faces_left=1,
@@ -91,7 +91,7 @@ def test_holes_have_the_stated_size_and_number():
 
 def test_a_hole_in_a_thin_plate_goes_through_one_side_only():
   plate = box(2, 2, 0.02)
-  vertices, faces = imitate_scan(
+  vertices, faces = simulate_scan(
     *plate,
     rng=np.random.default_rng(3), noise=0, holes=1, hole_radius=0.3,
     faces_left=1,
@@ -109,7 +109,7 @@ def test_a_scan_of_a_box_of_twelve_faces_is_still_that_box(sides):
   radius = np.linalg.norm(sides) / 2
   for seed in range(3):
     rng = np.random.default_rng(seed)
-    vertices, faces = imitate_scan(*geometry, rng=rng)
+    vertices, faces = simulate_scan(*geometry, rng=rng)
     assert len(faces) > 50
     assert faces.min() == 0
     assert faces.max() == len(vertices) - 1
@@ -124,11 +124,11 @@ def test_a_scan_of_a_box_of_twelve_faces_is_still_that_box(sides):
 
 def test_the_same_seed_gives_the_same_scan_and_another_one_another():
   part = box(3, 2, 1)
-  one = imitate_scan(*part, rng=np.random.default_rng(5))
-  two = imitate_scan(*part, rng=np.random.default_rng(5))
+  one = simulate_scan(*part, rng=np.random.default_rng(5))
+  two = simulate_scan(*part, rng=np.random.default_rng(5))
   np.testing.assert_array_equal(one[0], two[0])
   np.testing.assert_array_equal(one[1], two[1])
-  other = imitate_scan(*part, rng=np.random.default_rng(6))
+  other = simulate_scan(*part, rng=np.random.default_rng(6))
   assert other[0].shape != one[0].shape or not np.allclose(other[0], one[0])
 
 
@@ -136,7 +136,7 @@ def test_something_is_left_of_any_part():
   vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float)
   rng = np.random.default_rng(7)
   for _ in range(5):
-    _, faces = imitate_scan(
+    _, faces = simulate_scan(
       vertices, np.array([[0, 1, 2]]),
       rng=rng, holes=20, hole_radius=3, faces_left=0.001,
     )  # fmt: skip
@@ -146,8 +146,8 @@ def test_something_is_left_of_any_part():
 def test_amounts_out_of_range_and_no_meshes_are_refused():
   rng = np.random.default_rng(8)
   with pytest.raises(ValueError, match="must not be negative"):
-    imitate_scan(*box(1, 1, 1), rng=rng, noise=-1)
+    simulate_scan(*box(1, 1, 1), rng=rng, noise=-1)
   with pytest.raises(ValueError, match=r"lie in \(0, 1\]"):
-    imitate_scan(*box(1, 1, 1), rng=rng, faces_left=0)
+    simulate_scan(*box(1, 1, 1), rng=rng, faces_left=0)
   with pytest.raises(MeshError, match="has no faces"):
-    imitate_scan(np.eye(3), np.zeros((0, 3), int), rng=rng)
+    simulate_scan(np.eye(3), np.zeros((0, 3), int), rng=rng)

@@ -11,7 +11,7 @@ import trimesh
 
 from dr3d.database.catalogue import Model
 from dr3d.database.duplicate import find_groups, judge
-from dr3d.database.processed_model import read_specimen
+from dr3d.database.processed_model import read_processed_model
 from dr3d.mesh import make_mesh
 from dr3d.registration.surface import (
   Fit,
@@ -122,8 +122,8 @@ def write_matrix(folder):
 def read_models(folder, *, face_budget=1024):
   models, meshes = [], {}
   for path in sorted(folder.iterdir()):
-    specimen = read_specimen(path, face_budget=face_budget)
-    mesh = specimen.mesh
+    processed = read_processed_model(path, face_budget=face_budget)
+    mesh = processed.mesh
     meshes[path.name] = mesh
     models.append(
       Model(
@@ -133,9 +133,9 @@ def read_models(folder, *, face_budget=1024):
         "indexed",
         "",
         "",
-        geometry=specimen.geometry,
-        area=specimen.area,
-        volume=specimen.volume,
+        geometry=processed.geometry,
+        area=processed.area,
+        volume=processed.volume,
         radius=mesh.radius,
         extent=tuple(mesh.extent),
         face_count=mesh.face_count,

@@ -16,14 +16,14 @@ from support.upkeep import Pipeline
 import dr3d
 from dr3d import cli
 from dr3d.database import catalogue
-from dr3d.database.file_reader import Reader
-from dr3d.database.processed_model import hash_geometry, read_specimen
+from dr3d.database.file_reader import FileReader
+from dr3d.database.processed_model import hash_geometry, read_processed_model
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import pack_mesh, unpack_mesh
 from dr3d.search import refinement
 
-HERE = Reader(jobs=0)
+HERE = FileReader(jobs=0)
 
 
 def write_box(path, *sides, unit=1.0):
@@ -273,10 +273,10 @@ def test_a_picture_shows_the_model_on_nothing(tmp_path):
 
   from PIL import Image
 
-  specimen = read_specimen(
+  processed = read_processed_model(
     write_box(tmp_path / "a.stl", 1, 2, 3), face_budget=100
   )
-  alpha = np.asarray(Image.open(BytesIO(specimen.thumbnail)))[..., 3]
+  alpha = np.asarray(Image.open(BytesIO(processed.thumbnail)))[..., 3]
   assert alpha.shape == (96, 96)
   assert not alpha[[0, -1]].any()
   assert 0.2 < (alpha > 0).mean() < 0.8

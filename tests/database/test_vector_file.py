@@ -7,7 +7,13 @@ import pytest
 
 from dr3d.database import catalogue, row
 from dr3d.database.catalogue import Model
-from dr3d.database.vector_file import Layout, Slot, append, hash_vectors, read
+from dr3d.database.vector_file import (
+  Layout,
+  StoredRow,
+  append,
+  hash_vectors,
+  read,
+)
 
 
 def draw(seed, count=1):
@@ -17,7 +23,7 @@ def draw(seed, count=1):
 
 def slots(features, first=0):
   return [
-    Slot(f"{i}", "", first + i, hash_vectors(array))
+    StoredRow(f"{i}", "", first + i, hash_vectors(array))
     for i, array in enumerate(features)
   ]
 

@@ -20,7 +20,7 @@ from dr3d.database.ingest import Failure, Report
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
 from dr3d.search import match
-from dr3d.search.calibration import measure_trust
+from dr3d.search.calibration import fit_calibration
 
 VIEWS, SIZE = 3, 16
 
@@ -122,7 +122,7 @@ def test_an_indexed_model_is_found_by_its_mesh(database):
   prediction = answer.prediction
   assert (prediction.label, prediction.confidence) == ("kind3", 1.0)
   assert prediction.probability > 0.95
-  assert prediction.reliable
+  assert prediction.accepted
 
 
 def test_a_new_process_gives_the_same_answer(database):
@@ -650,9 +650,9 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
   def measure(*args, **options):
     nonlocal count
     count += 1
-    return measure_trust(*args, **options)
+    return fit_calibration(*args, **options)
 
-  monkeypatch.setattr(match, "measure_trust", measure)
+  monkeypatch.setattr(match, "fit_calibration", measure)
 
   def ask():
     return open_database(database.directory).query(Thing("kind3", 99))
@@ -685,8 +685,8 @@ def test_a_database_knows_how_it_answers_about_its_own_models(database):
   info = database.inspect()
   right = [one.label == label[name] for name, one in answers.items()]
   assert info["vote"] == round(np.mean(right), 3)
-  reliable = [one.reliable for one in answers.values()]
-  assert info["reliable"] == round(np.mean(reliable), 3)
+  accepted = [one.accepted for one in answers.values()]
+  assert info["accepted"] == round(np.mean(accepted), 3)
 
 
 @pytest.mark.parametrize("moment", [0, 1, 15, 16, 17, 31, 39])

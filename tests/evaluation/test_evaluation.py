@@ -12,7 +12,7 @@ from dr3d.data.folder import find_models
 from dr3d.error import Dr3dError, MeshError
 from dr3d.evaluation import metric
 from dr3d.evaluation.acceptance import accept
-from dr3d.evaluation.false_accept import Mistake, find_mistakes
+from dr3d.evaluation.false_accept import FalseAccept, find_false_accepts
 from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import (
   Method,
@@ -20,25 +20,25 @@ from dr3d.evaluation.method import (
   make_distribution_method,
   make_pipeline_method,
 )
-from dr3d.evaluation.model_set import list_database, list_files, read_side
+from dr3d.evaluation.model_set import list_database, list_files, read_model_set
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.report.summary import (
+  describe_false_accepts,
   describe_leaks,
-  describe_mistakes,
   summarize_all,
 )
 from dr3d.evaluation.run import EvaluateConfig, evaluate, evaluate_database
 from dr3d.evaluation.similarity import (
   KINDS,
-  Likeness,
+  Similarity,
   add_votes,
   compare_vectors,
 )
-from dr3d.evaluation.task import Trial, run_trial
+from dr3d.evaluation.task import RetrievalTask, run_task
 from dr3d.mesh import make_mesh
-from dr3d.search.calibration import rate_nearness
+from dr3d.search.calibration import density_normalised_score
 from dr3d.search.match import find_matches, make_gallery
-from dr3d.search.vote import RELIABLE
+from dr3d.search.vote import TARGET_PRECISION
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
 BOX_FACES = np.array(
@@ -108,7 +108,7 @@ def database(models, tmp_path):
 def test_kinds_of_likeness_agree_with_loops():
   queries, gallery = random_vectors(0, 2, 3, 5), random_vectors(1, 4, 3, 5)
   for kind in KINDS:
-    likeness = compare_vectors(queries, gallery, kind=kind)
+    similarity = compare_vectors(queries, gallery, kind=kind)
     for q in range(2):
       for b in range(4):
         cosine = [[u @ v for v in gallery[b]] for u in queries[q]]
@@ -116,21 +116,22 @@ def test_kinds_of_likeness_agree_with_loops():
         back = np.mean([max(column) for column in zip(*cosine, strict=True)])
         one, two = queries[q].sum(axis=0), gallery[b].sum(axis=0)
         expected = {
-          "best": forth,
+          "max": forth,
           "vote": forth,
           "symmetric": (forth + back) / 2,
           "aligned": np.mean([cosine[n][n] for n in range(3)]),
-          "posed": (forth + np.mean([cosine[n][n] for n in range(3)])) / 2,
+          "view_aligned": (forth + np.mean([cosine[n][n] for n in range(3)]))
+          / 2,
           "pooled": one @ two / np.linalg.norm(one) / np.linalg.norm(two),
         }[kind]
-        assert likeness.whole[q, b] == pytest.approx(expected, abs=1e-6)
+        assert similarity.whole[q, b] == pytest.approx(expected, abs=1e-6)
         parts = [max(row) for row in cosine]
-        if kind == "posed":
+        if kind == "view_aligned":
           parts = [
             (part + cosine[n][n]) / 2 + 0.15 * expected
             for n, part in enumerate(parts)
           ]
-        np.testing.assert_allclose(likeness.parts[q, :, b], parts, atol=1e-6)
+        np.testing.assert_allclose(similarity.parts[q, :, b], parts, atol=1e-6)
 
 
 def test_an_unknown_kind_is_refused():
@@ -142,7 +143,7 @@ def test_an_unknown_kind_is_refused():
 def test_votes_come_before_likeness():
   parts = np.array([[[0.9, 0.8, 0.1], [0.2, 0.8, 0.1], [0.8, 0.7, 0.1]]])
   whole = np.array([[0.1, 0.9, -np.inf]])
-  order = np.argsort(-add_votes(Likeness(parts, whole)))
+  order = np.argsort(-add_votes(Similarity(parts, whole)))
   assert order.tolist() == [[0, 1, 2]]
 
 
@@ -153,11 +154,11 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   vectors = random_vectors(2, 40, 4, 6)
   names = tuple(f"{i:02}" for i in range(40))
   labels = tuple("abcd"[i % 4] for i in range(40))
-  trial = Trial(names, labels, names, labels, np.arange(40))
+  task = RetrievalTask(names, labels, names, labels, np.arange(40))
   lists = []
-  (outcome,) = run_trial(
-    trial,
-    make_pipeline_method(Ruler(), kind="posed"),
+  (result,) = run_task(
+    task,
+    make_pipeline_method(Ruler(), kind="view_aligned"),
     vectors,
     vectors,
     searches=("exact",),
@@ -168,44 +169,46 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   for i in range(40):
     answer = find_matches(vectors[i], gallery, k=39, exclude=[names[i]])
     assert [names[m] for m in order[i]] == [m.model for m in answer.matches]
-    assert outcome.known.predictions[i] == answer.prediction.label
+    assert result.known.predictions[i] == answer.prediction.label
     prediction = answer.prediction
-    assert outcome.trust.estimate(
-      outcome.known.findings.lead[i]
+    assert result.calibration.estimate(
+      result.known.findings.margin[i]
     ) == pytest.approx(prediction.probability, abs=2e-4)
-    assert outcome.known.findings.right[i] == (prediction.label == labels[i])
+    assert result.known.findings.right[i] == (prediction.label == labels[i])
     match = next(m for m in answer.matches if m.label == prediction.label)
-    nearness = rate_nearness(
+    rejection_score = density_normalised_score(
       vectors,
       np.array(labels),
       names.index(match.model),
       match.score,
       np.flatnonzero(np.arange(40) != i),
-      kind="posed",
+      kind="view_aligned",
     )
-    assert outcome.known.findings.nearness[i] == pytest.approx(
-      nearness, abs=1.5e-6
+    assert result.known.findings.rejection_score[i] == pytest.approx(
+      rejection_score, abs=1.5e-6
     )
     others = [
       n for n, label in zip(names, labels, strict=True) if label != labels[i]
     ]
     strange = find_matches(vectors[i], gallery, only=others)
-    assert outcome.trust.estimate(
-      outcome.strange.findings.lead[i]
+    assert result.calibration.estimate(
+      result.strange.findings.margin[i]
     ) == pytest.approx(strange.prediction.probability, abs=2e-4)
-  measured = gallery.measure_trust("posed")
+  measured = gallery.fit_calibration("view_aligned")
   for mine, its in zip(
-    (outcome.trust.strangers, outcome.trust.fellows),
-    (measured.strangers, measured.fellows),
+    (result.calibration.unknown_class, result.calibration.in_database),
+    (measured.unknown_class, measured.in_database),
     strict=True,
   ):
-    np.testing.assert_allclose(mine.lead, its.lead, atol=2e-6)
+    np.testing.assert_allclose(mine.margin, its.margin, atol=2e-6)
     np.testing.assert_array_equal(mine.right, its.right)
-    np.testing.assert_allclose(mine.nearness, its.nearness, atol=1e-6)
+    np.testing.assert_allclose(
+      mine.rejection_score, its.rejection_score, atol=1e-6
+    )
   relevant = np.array(labels)[:, None] == np.array(labels)
   hits = np.take_along_axis(relevant, order, axis=1)
   for name, values in metric.measure(hits).items():
-    np.testing.assert_array_equal(outcome.measures[name], values)
+    np.testing.assert_array_equal(result.measures[name], values)
 
 
 def test_approximate_search_loses_a_little_and_says_which_models():
@@ -216,11 +219,11 @@ def test_approximate_search_loses_a_little_and_says_which_models():
   labels = tuple(str(i // 4) for i in range(count))
   asked = slice(0, 40)
   own = np.arange(40)
-  trial = Trial(names[asked], labels[asked], names, labels, own)
+  task = RetrievalTask(names[asked], labels[asked], names, labels, own)
   lists = []
-  exact, approximate = run_trial(
-    trial,
-    make_pipeline_method(Ruler(), kind="best"),
+  exact, approximate = run_task(
+    task,
+    make_pipeline_method(Ruler(), kind="max"),
     vectors[asked],
     vectors,
     sink=lists.append,
@@ -238,16 +241,16 @@ def test_approximate_search_loses_a_little_and_says_which_models():
 def test_a_method_that_finds_all_alike_is_the_worst():
   names = tuple("abcdef")
   labels = tuple("xxxyyy")
-  trial = Trial(names, labels, names, labels, np.arange(6))
+  task = RetrievalTask(names, labels, names, labels, np.arange(6))
   blind = Method(
     "blind",
     lambda meshes, progress: np.zeros((len(meshes), 1)),
-    lambda q, g: Likeness(np.zeros((len(q), 1, 6)), np.zeros((len(q), 6))),
+    lambda q, g: Similarity(np.zeros((len(q), 1, 6)), np.zeros((len(q), 6))),
   )
-  (outcome,) = run_trial(trial, blind, np.zeros((6, 1)), np.zeros((6, 1)))
-  assert not outcome.measures["NN"].any()
+  (result,) = run_task(task, blind, np.zeros((6, 1)), np.zeros((6, 1)))
+  assert not result.measures["NN"].any()
   hits = np.array([[False, False, False, True, True]])
-  assert outcome.measures["mAP"][0] == metric.measure(hits)["mAP"][0]
+  assert result.measures["mAP"][0] == metric.measure(hits)["mAP"][0]
 
 
 # Protocols.
@@ -328,11 +331,11 @@ def test_a_leave_one_out_of_a_database(database):
   # The pipeline was hardly trained: its vectors are near each other.
   config = EvaluateConfig(searches=("exact",), threshold=0)
   evaluation = evaluate_database(database, config=config)
-  assert evaluation.trial.queries == tuple(
+  assert evaluation.task.queries == tuple(
     f"{label}/{i}.obj" for label in sorted(SIZES) for i in range(3)
   )
   assert (evaluation.single, evaluation.unlabelled) == (1, 1)
-  assert len(evaluation.trial.models) == 11
+  assert len(evaluation.task.models) == 11
   assert evaluation.leaks == evaluation.failures == ()
   (means,) = summarize_all(evaluation)
   assert means["NN"].micro.value == means["vote"].macro.value == 1
@@ -346,7 +349,7 @@ def test_turned_queries_are_drawn_anew_from_their_files(database, models):
   (models / "rod" / "1.obj").unlink()
   write_box(models / "rod" / "2.obj", (9, 9, 9))
   evaluation = evaluate_database(database, config=config)
-  assert [outcome.method for outcome in evaluation.outcomes] == [
+  assert [result.method for result in evaluation.results] == [
     "pipeline",
     "d2",
   ]
@@ -354,7 +357,7 @@ def test_turned_queries_are_drawn_anew_from_their_files(database, models):
   assert list(reasons) == ["rod/1.obj", "rod/2.obj"]
   assert "has changed since it was indexed" in reasons["rod/2.obj"]
   # Of rods one is left, so it cannot be asked for any more.
-  assert (evaluation.single, len(evaluation.trial.queries)) == (2, 6)
+  assert (evaluation.single, len(evaluation.task.queries)) == (2, 6)
   for means in summarize_all(evaluation):
     assert means["NN"].micro.value == 1
 
@@ -377,7 +380,7 @@ def test_turned_queries_are_not_asked_with_the_stored_vectors(models, tmp_path):
     )
     for rotation in ("none", "so3")
   )
-  one, two = (e.outcomes[0].measures["mAP"] for e in (filed, turned))
+  one, two = (e.results[0].measures["mAP"] for e in (filed, turned))
   assert one.min() == 1
   assert two.min() < 1
 
@@ -388,7 +391,7 @@ def test_files_that_have_moved_are_asked_for(database, models, tmp_path):
   with pytest.raises(Dr3dError, match=r"is not there.*--models"):
     evaluate_database(database, config=config)
   found = evaluate_database(database, config=config, models=tmp_path / "moved")
-  assert len(found.trial.queries) == 9
+  assert len(found.task.queries) == 9
 
 
 def test_queries_are_asked_among_the_models_of_a_database(database, tmp_path):
@@ -402,13 +405,13 @@ def test_queries_are_asked_among_the_models_of_a_database(database, tmp_path):
     queries=find_models(tmp_path / "new"),
     config=EvaluateConfig(searches=("exact",)),
   )
-  assert evaluation.trial.queries == ("rod/a.obj", "rod/b.obj")
-  assert evaluation.trial.own is None
+  assert evaluation.task.queries == ("rod/a.obj", "rod/b.obj")
+  assert evaluation.task.own is None
   assert (evaluation.single, evaluation.unlabelled) == (1, 1)
   assert [failure.model for failure in evaluation.failures] == ["e.obj"]
-  (outcome,) = evaluation.outcomes
-  assert outcome.measures["NN"].tolist() == [1, 0]
-  assert outcome.known.predictions == ("rod", "plate")
+  (result,) = evaluation.results
+  assert result.measures["NN"].tolist() == [1, 0]
+  assert result.known.predictions == ("rod", "plate")
 
 
 def write_sizes(folder, sizes):
@@ -426,41 +429,47 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("compare", [0, 2])
-def test_an_evaluation_answers_as_a_query_does(database, tmp_path, compare):
+@pytest.mark.parametrize("verify", [0, 2])
+def test_an_evaluation_answers_as_a_query_does(database, tmp_path, verify):
   files = write_sizes(tmp_path / "new", QUERIES)
   evaluation = evaluate_database(
     database,
     queries=files,
-    config=EvaluateConfig(searches=("exact", "laid"), compare=compare),
+    config=EvaluateConfig(searches=("exact", "verified"), verify=verify),
   )
-  outcome = evaluation.outcomes[-1]
-  assert outcome.search == ("laid" if compare else "exact")
-  assert len(evaluation.outcomes) == 1 + bool(compare)
-  accepted, _ = accept(outcome, evaluation.trial, threshold=RELIABLE)
-  names = evaluation.trial.models
+  result = evaluation.results[-1]
+  assert result.search == ("verified" if verify else "exact")
+  assert len(evaluation.results) == 1 + bool(verify)
+  accepted, _ = accept(result, evaluation.task, threshold=TARGET_PRECISION)
+  names = evaluation.task.models
   for i, file in enumerate(files):
     mesh = dr3d.load_mesh(file.path, face_budget=64)
-    answer = database.query(mesh, k=1, compare=compare)  # as many are laid
-    assert answer.prediction.reliable == accepted[i]
-    assert answer.prediction.label == outcome.known.predictions[i]
-    if outcome.measures["NN"][i]:  # or a wrong one is as alike
-      assert answer.matches[0].model == names[outcome.best[i, 0]]
+    answer = database.query(mesh, k=1, verify=verify)  # as many are laid
+    assert answer.prediction.accepted == accepted[i]
+    assert answer.prediction.label == result.known.predictions[i]
+    if result.measures["NN"][i]:  # or a wrong one is as alike
+      assert answer.matches[0].model == names[result.best[i, 0]]
 
 
 def test_what_is_laid_upon_a_query_speaks_for_its_label(database, tmp_path):
   files = write_sizes(tmp_path / "new", QUERIES)
   evaluation = evaluate_database(
-    database, queries=files, config=EvaluateConfig(searches=("exact", "laid"))
+    database,
+    queries=files,
+    config=EvaluateConfig(searches=("exact", "verified")),
   )
-  exact, laid = evaluation.outcomes
+  exact, laid = evaluation.results
   # Of these the database has the very shape.
   known = [file.name for file in files].index("plate/0.obj")
-  support = laid.known.findings.lead - exact.known.findings.lead
+  support = laid.known.findings.margin - exact.known.findings.margin
   assert support[known] > 0.05
-  nearness = laid.known.findings.nearness - exact.known.findings.nearness
-  np.testing.assert_allclose(nearness, support)
-  assert abs(laid.strange.findings.lead - exact.strange.findings.lead).max() > 0
+  rejection_score = (
+    laid.known.findings.rejection_score - exact.known.findings.rejection_score
+  )
+  np.testing.assert_allclose(rejection_score, support)
+  assert (
+    abs(laid.strange.findings.margin - exact.strange.findings.margin).max() > 0
+  )
   assert laid.score[known, 0] > exact.score[known].max()
 
 
@@ -469,17 +478,17 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
   evaluation = evaluate_database(
     database,
     queries=files,
-    config=EvaluateConfig(searches=("exact", "laid"), threshold=0.0),
+    config=EvaluateConfig(searches=("exact", "verified"), threshold=0.0),
   )
   exact, laid = (
-    find_mistakes(outcome, evaluation.trial, threshold=0.0)
-    for outcome in evaluation.outcomes
+    find_false_accepts(result, evaluation.task, threshold=0.0)
+    for result in evaluation.results
   )
   # The first has the very shape of a plate.
-  assert laid == [Mistake("rod/0.obj", "rod", "plate", "plate/0.obj", 0.0)]
+  assert laid == [FalseAccept("rod/0.obj", "rod", "plate", "plate/0.obj", 0.0)]
   assert [mistake.query for mistake in exact] == ["rod/0.obj"]
   assert exact[0].distance is None
-  text = describe_mistakes(evaluation)
+  text = describe_false_accepts(evaluation)
   lines = [line.split() for line in text.splitlines()]
   assert " ".join(lines[0]).startswith(
     "Relied on and wrong by pipeline, laid: 1"
@@ -492,14 +501,14 @@ def test_no_mistake_is_said_to_be_none(database):
   evaluation = evaluate_database(
     database, config=EvaluateConfig(searches=("exact",), threshold=1.0)
   )
-  assert describe_mistakes(evaluation).endswith("pipeline, exact: none.")
+  assert describe_false_accepts(evaluation).endswith("pipeline, exact: none.")
 
 
 def test_only_a_pipeline_has_models_laid_upon_queries(database):
   evaluation = evaluate_database(
     database, config=EvaluateConfig(methods=("pipeline", "d2"))
   )
-  laid = [o.method for o in evaluation.outcomes if o.search == "laid"]
+  laid = [o.method for o in evaluation.results if o.search == "verified"]
   assert laid == ["pipeline"]
 
 
@@ -508,7 +517,7 @@ def test_labels_of_a_table_take_the_place_of_folders(database):
   evaluation = evaluate_database(
     database, labels=labels, config=EvaluateConfig(searches=("exact",))
   )
-  assert evaluation.trial.queries == ("loose.obj", "odd/0.obj")
+  assert evaluation.task.queries == ("loose.obj", "odd/0.obj")
   assert evaluation.unlabelled == 9
 
 
@@ -539,7 +548,7 @@ def test_leaks_are_found_by_file_and_by_geometry(database, models, tmp_path):
   path.parent.mkdir()
   path.write_text("\n".join(lines))
   write_box(new / "cube" / "other.obj", (6.1, 5.5, 5))
-  queries, failures = read_side(
+  queries, failures = read_model_set(
     list_files(find_models(new)),
     protocol=Protocol("so3", scan=True),
     face_budget=64,
@@ -594,7 +603,7 @@ def test_meshes_are_needed_where_no_vectors_are_known(database, models):
 def test_a_query_file_that_cannot_be_read_is_named(tmp_path):
   (tmp_path / "bad.obj").write_text("nothing")
   with pytest.raises((MeshError, Dr3dError), match=r"bad\.obj"):
-    read_side(
+    read_model_set(
       list_files(find_models(tmp_path)), protocol=Protocol(), face_budget=64
     )
 
@@ -638,7 +647,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
       "vote",
       "accepted",
       "right",
-      "strangers",
+      "false_accept",
     ]
   )
   assert "Relied on and wrong by pipeline, laid: " in out
@@ -671,7 +680,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
     wrong = round(9 * measures["accepted"]["micro"]["value"])
     if wrong:
       wrong -= round(wrong * measures["right"]["micro"]["value"])
-    assert len(result["mistakes"]) == wrong
+    assert len(result["false_accepts"]) == wrong
     assert found["low"] <= found["value"] <= found["high"]
 
 

@@ -94,18 +94,18 @@ def test_precision_where_a_recall_is_reached():
 
 
 def test_models_are_ranked_without_the_query():
-  likeness = np.array([[9.0, 1, 3, 2], [1, 9, 2, -np.inf]])
+  similarity = np.array([[9.0, 1, 3, 2], [1, 9, 2, -np.inf]])
   relevant = np.zeros((2, 4), bool)
-  whole = metric.rank_models(likeness, relevant)
+  whole = metric.rank_models(similarity, relevant)
   np.testing.assert_array_equal(whole, [[0, 2, 3, 1], [1, 2, 0, 3]])
-  rest = metric.rank_models(likeness, relevant, excluded=np.array([0, 1]))
+  rest = metric.rank_models(similarity, relevant, excluded=np.array([0, 1]))
   np.testing.assert_array_equal(rest, [[2, 3, 1], [2, 0, 3]])
 
 
 def test_ties_put_the_wrong_models_first_then_keep_the_order():
-  likeness = np.array([[0.5, 0.5 + 1e-8, 0.7, 0.5, 0.5]])
+  similarity = np.array([[0.5, 0.5 + 1e-8, 0.7, 0.5, 0.5]])
   relevant = np.array([[True, True, False, False, False]])
-  order = metric.rank_models(likeness, relevant)
+  order = metric.rank_models(similarity, relevant)
   np.testing.assert_array_equal(order, [[2, 3, 4, 0, 1]])
   blind = metric.rank_models(np.zeros((1, 5)), relevant)
   hits = metric.take_hits(relevant, blind)
@@ -114,11 +114,11 @@ def test_ties_put_the_wrong_models_first_then_keep_the_order():
 
 def test_ranks_do_not_hang_on_a_monotone_change_of_likeness():
   rng = np.random.default_rng(2)
-  likeness = rng.normal(size=(6, 30))
+  similarity = rng.normal(size=(6, 30))
   relevant = rng.random((6, 30)) < 0.2
   np.testing.assert_array_equal(
-    metric.rank_models(likeness, relevant),
-    metric.rank_models(5 * likeness - 2, relevant),
+    metric.rank_models(similarity, relevant),
+    metric.rank_models(5 * similarity - 2, relevant),
   )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.upkeep import Pipeline
 
-from dr3d.database.file_reader import Reader
-from dr3d.database.processed_model import Specimen
+from dr3d.database.file_reader import FileReader
+from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
 from dr3d.mesh.io.reader import read_raw
@@ -18,11 +18,11 @@ LIMITS = Limits(seconds=20, memory=1 << 30)
 
 def test_mutated_files_are_read_soundly_or_refused_with_a_reason(tmp_path):
   paths = list(write_corpus(tmp_path, count=88, seed=7))
-  reader = Reader(jobs=1, limits=LIMITS)
+  reader = FileReader(jobs=1, limits=LIMITS)
   results = list(reader.read(paths, face_budget=256, unit="mm"))
   assert len(results) == 88
   for path, result in zip(paths, results, strict=True):
-    if isinstance(result, Specimen):
+    if isinstance(result, ProcessedModel):
       assert is_sound(result), path
     elif not isinstance(result, WorkerError):
       assert str(result).startswith(str(path))
@@ -80,7 +80,7 @@ def test_an_index_run_in_processes_reports_every_bad_file(tmp_path):
   calls = []
   report = database.update(
     models,
-    reader=Reader(jobs=2, limits=LIMITS),
+    reader=FileReader(jobs=2, limits=LIMITS),
     progress=lambda *numbers: calls.append(numbers),
   )
   failed = {failure.model for failure in report.failures}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from dr3d.data.scan import imitate_scan, random_rotation
+from dr3d.data.scan import random_rotation, simulate_scan
 from dr3d.mesh.frame import principal_frame
 
 
@@ -67,7 +67,7 @@ def test_a_scan_of_a_shape_has_nearly_its_frame():
   rng = np.random.default_rng(1)
   for _ in range(10):
     turn = random_rotation(rng)
-    scan, scan_faces = imitate_scan(vertices, faces, rng=rng)
+    scan, scan_faces = simulate_scan(vertices, faces, rng=rng)
     found, _ = principal_frame(scan @ turn.T, scan_faces)
     assert angles(found @ turn, frame).max() < 2
 

@@ -8,16 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d.nn.encoder import EmbedConfig, Embedder
+from dr3d.nn.encoder import Encoder, EncoderConfig
 
-ALONE = EmbedConfig(feature_size=16, widths=(8, 16))
+ALONE = EncoderConfig(feature_size=16, widths=(8, 16))
 TOGETHER = dataclasses.replace(ALONE, attention=True)
 FINE = dataclasses.replace(ALONE, stem=4)
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def embed(weights, images, *, config):
-  return Embedder(config).apply(weights, images)
+  return Encoder(config).apply(weights, images)
 
 
 def make_images(seed, models=3):
@@ -34,7 +34,7 @@ def make_images(seed, models=3):
 def embedder(request):
   """A configuration, with weights that leave no path at zero."""
   config = request.param
-  weights = jax.jit(Embedder(config).init)(jax.random.key(0), make_images(0))
+  weights = jax.jit(Encoder(config).init)(jax.random.key(0), make_images(0))
   rng = np.random.default_rng(1)
   weights = jax.tree.map(
     lambda x: x + 0.1 * jnp.float32(rng.normal(size=x.shape)), weights

@@ -9,7 +9,7 @@ import trimesh
 from support.features import random_features
 
 from dr3d.mesh import make_mesh
-from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.triangle import RenderConfig
 from dr3d.retrieval.exploration import choose_views, find_viewpoints
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
@@ -51,7 +51,7 @@ def test_fewer_viewpoints_are_the_first_of_more():
   config = PipelineConfig(
     view_count=2,
     render=RenderConfig(size=16),
-    embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+    embed=EncoderConfig(feature_size=16, widths=(8, 16)),
   )
   pipeline = Pipeline.create(config)
   shapes = [

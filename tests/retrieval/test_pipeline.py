@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from dr3d.error import PipelineError
 from dr3d.mesh import make_mesh
-from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.encoder import EncoderConfig
 from dr3d.nn.whitening import whiten
 from dr3d.render.triangle import RenderConfig
 from dr3d.retrieval.pipeline import (
@@ -26,7 +26,7 @@ from dr3d.retrieval.pipeline import (
 CONFIG = PipelineConfig(
   view_count=3,
   render=RenderConfig(size=16),
-  embed=EmbedConfig(feature_size=8, widths=(4, 8)),
+  embed=EncoderConfig(feature_size=8, widths=(4, 8)),
 )
 
 
@@ -265,10 +265,10 @@ def test_a_general_pipeline_ships_and_tells_shapes_apart():
   ]
   vectors = pipeline.embed(known + turned)
   cosine = np.einsum("qnd,bmd->qbnm", vectors[4:], vectors[:4])
-  likeness = cosine.max(axis=3).mean(axis=2)
-  np.testing.assert_array_equal(likeness.argmax(axis=1), range(4))
-  others = likeness - 2 * np.eye(4)
-  assert np.diag(likeness).min() > 0.8
+  similarity = cosine.max(axis=3).mean(axis=2)
+  np.testing.assert_array_equal(similarity.argmax(axis=1), range(4))
+  others = similarity - 2 * np.eye(4)
+  assert np.diag(similarity).min() > 0.8
   assert others.max() < 0.8
 
 

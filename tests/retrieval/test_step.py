@@ -23,7 +23,7 @@ from support.step import (
   step,
 )
 
-from dr3d.nn.encoder import Embedder
+from dr3d.nn.encoder import Encoder
 from dr3d.render.triangle import render
 from dr3d.retrieval.guard import coverage_guard, variance_floor, view_repulsion
 from dr3d.retrieval.loss import contrastive_loss, join_views, prototype_loss
@@ -63,7 +63,7 @@ def draw(views):
 def plain_gradients(state):
   """The two losses as the patent states them, differentiated as a whole."""
   labels = make_batch()[2]
-  apply = Embedder(PIPELINE.embed).apply
+  apply = Encoder(PIPELINE.embed).apply
 
   def task(learned):  # the images are constants
     weights, prototypes = learned

@@ -2,12 +2,12 @@ import pathlib
 
 import pytest
 
-from dr3d.runtime.atomic import find_whole, staged, staged_file
+from dr3d.runtime.atomic import atomic_directory, atomic_file, find_whole
 
 
 def test_the_directory_appears_when_all_is_written(tmp_path):
   target = tmp_path / "target"
-  with staged(target) as partial:
+  with atomic_directory(target) as partial:
     (partial / "inner").mkdir()
     (partial / "inner" / "file").write_text("all")
     assert not target.exists()
@@ -21,7 +21,7 @@ def test_a_failure_leaves_what_was_there_before(tmp_path):
   (target / "old").touch()
 
   def fail():
-    with staged(target) as partial:
+    with atomic_directory(target) as partial:
       (partial / "new").touch()
       raise OSError("full")
 
@@ -37,7 +37,7 @@ def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
   (target / "old").touch()
   (tmp_path / "target.partial").mkdir()
   (tmp_path / "target.partial" / "half").touch()
-  with staged(target) as partial:
+  with atomic_directory(target) as partial:
     (partial / "new").touch()
   assert list(tmp_path.iterdir()) == [target]
   assert [path.name for path in target.iterdir()] == ["new"]
@@ -62,13 +62,13 @@ def test_a_kill_between_the_renames_loses_neither_directory(
       raise Killed
     return rename(path, new)
 
-  with pytest.raises(Killed), staged(target) as partial:  # noqa: PT012
+  with pytest.raises(Killed), atomic_directory(target) as partial:  # noqa: PT012
     (partial / "new").touch()
     monkeypatch.setattr(pathlib.Path, "rename", renames)
   monkeypatch.undo()
   assert target.exists() == (survived == 0)
   assert [path.name for path in find_whole(target).iterdir()] == ["old"]
-  with staged(target) as partial:
+  with atomic_directory(target) as partial:
     (partial / "newer").touch()
   assert list(tmp_path.iterdir()) == [target]
   assert [path.name for path in target.iterdir()] == ["newer"]
@@ -76,7 +76,7 @@ def test_a_kill_between_the_renames_loses_neither_directory(
 
 def test_a_file_appears_when_all_is_written_and_its_folder_with_it(tmp_path):
   target = tmp_path / "new" / "page.html"
-  with staged_file(target) as partial:
+  with atomic_file(target) as partial:
     partial.write_text("all")
     assert partial.suffix == ".html"
     assert not target.exists()
@@ -89,7 +89,7 @@ def test_a_failure_leaves_the_file_that_was_there(tmp_path):
   target.write_text("old")
 
   def fail():
-    with staged_file(target) as partial:
+    with atomic_file(target) as partial:
       partial.write_text("half")
       raise RuntimeError
 

@@ -9,14 +9,14 @@ from dr3d.database import calibration_file
 from dr3d.search import calibration as trust_lib
 from dr3d.search import vote
 from dr3d.search.calibration import (
+  Calibration,
   Findings,
-  Trust,
   choose_models,
-  measure_trust,
-  raise_aim,
+  fit_calibration,
+  target_on_average,
 )
 from dr3d.search.match import find_matches, make_gallery
-from dr3d.search.vote import RELIABLE, RIVALS, STRANGERS
+from dr3d.search.vote import AMBIGUOUS, TARGET_PRECISION, UNKNOWN
 
 
 def unit(vectors):
@@ -37,149 +37,165 @@ def name(count):
   return [f"{i:04d}" for i in range(count)]
 
 
-def findings(lead, nearness, right=False):
-  right = np.broadcast_to(np.array(right, bool), len(lead))
-  return Findings(np.array(lead, float), np.array(nearness, float), right)
+def findings(margin, rejection_score, right=False):
+  right = np.broadcast_to(np.array(right, bool), len(margin))
+  return Findings(
+    np.array(margin, float), np.array(rejection_score, float), right
+  )
 
 
 NOBODY = findings([], [])
 SURE, UNSURE = 10.0, -10.0  # leads with a probability of 1 and of 0
 
 
-def make_trust(strangers, fellows):
-  count = max(len(strangers.lead), len(fellows.lead))
-  shared = np.arange(count) < len(fellows.lead)
-  return Trust(np.arange(count), strangers, fellows, shared)
+def make_trust(unknown_class, in_database):
+  count = max(len(unknown_class.margin), len(in_database.margin))
+  shared = np.arange(count) < len(in_database.margin)
+  return Calibration(np.arange(count), unknown_class, in_database, shared)
 
 
 @pytest.mark.parametrize(("threshold", "floor"), [(0, 0.8), (0.5, 0.6)])
 def test_the_floor_lets_one_stranger_in_ten_pass(threshold, floor):
   # Of twenty two may pass: .9 and .85, whether or not the others count.
-  strangers = findings(
+  unknown_class = findings(
     [UNSURE] * 8 + [SURE] * 3 + [UNSURE] * 9,
     [0.8] + [0.7] * 7 + [0.6, 0.9, 0.85] + [0.1] * 9,
   )
-  trust = make_trust(strangers, NOBODY)
-  assert trust.find_floor(threshold) == floor
-  assert trust.accept(strangers, threshold).sum() == 2
+  calibration = make_trust(unknown_class, NOBODY)
+  assert calibration.rejection_threshold(threshold) == floor
+  assert calibration.accept(unknown_class, threshold).sum() == 2
 
 
 def test_few_strangers_that_count_need_no_floor():
-  strangers = findings([SURE] * 2 + [UNSURE] * 18, [0.9] * 20)
-  assert make_trust(strangers, NOBODY).find_floor(0.5) == -np.inf
+  unknown_class = findings([SURE] * 2 + [UNSURE] * 18, [0.9] * 20)
+  assert make_trust(unknown_class, NOBODY).rejection_threshold(0.5) == -np.inf
 
 
 def test_where_all_have_one_label_nothing_is_relied_on():
   features, _ = draw_kinds(5, members=1, spread=0.1, seed=6)
   gallery = make_gallery(features, name(5), ["bolt"] * 4 + [""])
-  assert gallery.measure_trust("posed").find_floor(0.5) == np.inf
+  assert (
+    gallery.fit_calibration("view_aligned").rejection_threshold(0.5) == np.inf
+  )
   found = find_matches(features[0], gallery).prediction
-  assert (found.label, found.doubt) == ("bolt", STRANGERS)
+  assert (found.label, found.reject_reason) == ("bolt", UNKNOWN)
 
 
 def test_the_floor_stops_one_fellow_in_twenty_at_most():
-  strangers = findings([SURE] * 10, [0.9] * 10)
-  nearness = [*np.linspace(0.5, 0.69, 40), *[0] * 5]
-  fellows = findings(
-    [SURE] * 40 + [UNSURE] * 5, nearness, [True] * 40 + [False] * 5
+  unknown_class = findings([SURE] * 10, [0.9] * 10)
+  rejection_score = [*np.linspace(0.5, 0.69, 40), *[0] * 5]
+  in_database = findings(
+    [SURE] * 40 + [UNSURE] * 5, rejection_score, [True] * 40 + [False] * 5
   )
-  trust = make_trust(strangers, fellows)
-  assert (~trust.accept(fellows, 0.9))[:40].sum() == 2
+  calibration = make_trust(unknown_class, in_database)
+  assert (~calibration.accept(in_database, 0.9))[:40].sum() == 2
   near = findings([SURE] * 20, [0.95] * 20, True)
-  assert make_trust(strangers, near).find_floor(0.9) == 0.9
+  assert make_trust(unknown_class, near).rejection_threshold(0.9) == 0.9
 
 
 def draw_fellows(count, *, base, slope, scale, seed=0):
   """Fellows of which a lead is right by a logistic curve."""
   rng = np.random.default_rng(seed)
-  lead = scale * rng.normal(0.1, 0.15, count)
-  chance = 1 / (1 + np.exp(-base - slope / scale * lead))
-  return findings(lead, np.zeros(count), rng.random(count) < chance)
+  margin = scale * rng.normal(0.1, 0.15, count)
+  chance = 1 / (1 + np.exp(-base - slope / scale * margin))
+  return findings(margin, np.zeros(count), rng.random(count) < chance)
 
 
 @pytest.mark.parametrize("scale", [1.0, 300.0])  # cosines; any other likeness
 @pytest.mark.parametrize(("base", "slope"), [(0.5, 17), (0.8, 26), (1.3, 40)])
 def test_a_gallery_teaches_what_a_lead_is_worth(base, slope, scale):
-  fellows = draw_fellows(4000, base=base, slope=slope, scale=scale)
-  trust = make_trust(NOBODY, fellows)
-  lead = np.linspace(-0.1, 0.3, 30)
-  truth = 1 / (1 + np.exp(-base - slope * lead))
-  np.testing.assert_allclose(trust.estimate(scale * lead), truth, atol=0.05)
+  in_database = draw_fellows(4000, base=base, slope=slope, scale=scale)
+  calibration = make_trust(NOBODY, in_database)
+  margin = np.linspace(-0.1, 0.3, 30)
+  truth = 1 / (1 + np.exp(-base - slope * margin))
+  np.testing.assert_allclose(
+    calibration.estimate(scale * margin), truth, atol=0.05
+  )
 
 
 @pytest.mark.parametrize("threshold", [0.9, 0.97, 0.99])
 @pytest.mark.parametrize("slope", [12, 60])
 def test_more_are_right_than_asked_for_and_none_is_a_guess(threshold, slope):
-  fellows = draw_fellows(2000, base=0.5, slope=slope, scale=1.0)
-  trust = make_trust(findings([UNSURE], [0.0]), fellows)
-  chance = trust.estimate(fellows.lead)
-  limit = trust.find_limit(threshold)
+  in_database = draw_fellows(2000, base=0.5, slope=slope, scale=1.0)
+  calibration = make_trust(findings([UNSURE], [0.0]), in_database)
+  chance = calibration.estimate(in_database.margin)
+  limit = calibration.probability_threshold(threshold)
   counted = chance >= limit
-  aim = raise_aim(threshold)
+  aim = target_on_average(threshold)
   assert chance[counted].mean() > aim - 1e-3  # it is rounded
   assert limit >= 1 - 5 * (1 - aim) - 1e-9
   less = chance >= limit - 0.01
   assert chance[less].mean() < aim or limit < 1 - 4.9 * (1 - aim)
   # New ones by the same curve are right that often.
   new = draw_fellows(20000, base=0.5, slope=slope, scale=1.0, seed=1)
-  new = dataclasses.replace(new, nearness=np.ones(20000))
-  assert new.right[trust.accept(new, threshold)].mean() >= threshold
+  new = dataclasses.replace(new, rejection_score=np.ones(20000))
+  assert new.right[calibration.accept(new, threshold)].mean() >= threshold
 
 
 def test_without_fellows_a_prediction_is_as_likely_as_is_aimed_at():
-  assert make_trust(NOBODY, NOBODY).find_limit(0.98) == raise_aim(0.98) > 0.98
+  assert (
+    make_trust(NOBODY, NOBODY).probability_threshold(0.98)
+    == target_on_average(0.98)
+    > 0.98
+  )
 
 
 def test_alike_labels_ask_for_a_longer_lead():
   def least(slope):
-    fellows = draw_fellows(256, base=0.6, slope=slope, scale=1.0)
-    lead = np.linspace(0, 1, 1001)
-    return lead[make_trust(NOBODY, fellows).estimate(lead) >= RELIABLE][0]
+    in_database = draw_fellows(256, base=0.6, slope=slope, scale=1.0)
+    margin = np.linspace(0, 1, 1001)
+    return margin[
+      make_trust(NOBODY, in_database).estimate(margin) >= TARGET_PRECISION
+    ][0]
 
   assert least(15) > 1.5 * least(40)
 
 
 def test_a_gallery_without_fellows_goes_by_what_others_taught():
-  trust = make_trust(NOBODY, NOBODY)
-  chance = trust.estimate([-1, 0, 0.05, 0.15, 0.3, 2])
+  calibration = make_trust(NOBODY, NOBODY)
+  chance = calibration.estimate([-1, 0, 0.05, 0.15, 0.3, 2])
   assert (np.diff(chance) > 0).all()
   assert chance[0] < 0.01
   assert 0.5 < chance[1] < 0.8
-  assert chance[4] > RELIABLE
+  assert chance[4] > TARGET_PRECISION
   assert chance[5] == 1
 
 
 def test_a_model_left_out_has_no_say():
-  fellows = draw_fellows(30, base=0.5, slope=20, scale=1.0)
-  strangers = findings(np.zeros(30), np.arange(30))
-  trust = make_trust(strangers, fellows)
-  less = trust.without(7)
+  in_database = draw_fellows(30, base=0.5, slope=20, scale=1.0)
+  unknown_class = findings(np.zeros(30), np.arange(30))
+  calibration = make_trust(unknown_class, in_database)
+  less = calibration.without(7)
   assert 7 not in less.models
-  assert 7 not in less.strangers.nearness
-  assert len(less.fellows.lead) == len(less.sharing) == 29
-  wrong = fellows.lead[~fellows.right].max()
-  (outlier,) = np.flatnonzero(fellows.lead == wrong)
-  assert trust.without(outlier).estimate(wrong) > trust.estimate(wrong)
+  assert 7 not in less.unknown_class.rejection_score
+  assert len(less.in_database.margin) == len(less.sharing) == 29
+  wrong = in_database.margin[~in_database.right].max()
+  (outlier,) = np.flatnonzero(in_database.margin == wrong)
+  assert calibration.without(outlier).estimate(wrong) > calibration.estimate(
+    wrong
+  )
 
 
 def test_trust_is_read_as_it_was_written():
   features, labels = draw_kinds(6, members=3, spread=0.5, seed=5)
   labels[0] = "alone"
-  trust = measure_trust(features, name(18), labels, kind="posed")
+  calibration = fit_calibration(features, name(18), labels, kind="view_aligned")
   sketch = calibration_file.draw_sketch(
     name(18), labels, np.arange(18, dtype="u8")
   )
-  read = calibration_file.load(calibration_file.dump(trust, sketch), sketch)
+  read = calibration_file.load(
+    calibration_file.dump(calibration, sketch), sketch
+  )
   for one, other in (
-    (trust.strangers, read.strangers),
-    (trust.fellows, read.fellows),
+    (calibration.unknown_class, read.unknown_class),
+    (calibration.in_database, read.in_database),
   ):
     for mean, found in zip(
       dataclasses.astuple(one), dataclasses.astuple(other), strict=True
     ):
       np.testing.assert_array_equal(mean, found)
-  np.testing.assert_array_equal(trust.models, read.models)
-  np.testing.assert_array_equal(trust.sharing, read.sharing)
+  np.testing.assert_array_equal(calibration.models, read.models)
+  np.testing.assert_array_equal(calibration.sharing, read.sharing)
   assert calibration_file.load(None, sketch) is None
 
 
@@ -190,7 +206,7 @@ def test_trust_serves_until_many_models_are_others(count, part, serves):
   labels = [f"kind {i % 7}" for i in range(count)]
   keys = np.random.default_rng(0).integers(2**63, size=count, dtype="u8")
   text = calibration_file.dump(
-    Trust(np.arange(3), NOBODY, NOBODY, np.zeros(3, bool)),
+    Calibration(np.arange(3), NOBODY, NOBODY, np.zeros(3, bool)),
     calibration_file.draw_sketch(names, labels, keys),
   )
   n = int(part * count)
@@ -206,13 +222,13 @@ def test_trust_serves_until_many_models_are_others(count, part, serves):
       assert found.models.tolist() == [-1] * 3
 
 
-@pytest.mark.parametrize("kind", ["posed", "best"])
+@pytest.mark.parametrize("kind", ["view_aligned", "max"])
 def test_models_find_what_a_search_without_their_label_finds(kind):
   features, labels = draw_kinds(9, members=4, spread=1.0, seed=0)
   labels[5] = labels[21] = ""
   labels[7] = "alone"
   gallery = make_gallery(features, name(36), labels)
-  found = gallery.measure_trust(kind)
+  found = gallery.fit_calibration(kind)
   models = choose_models(gallery.names, gallery.labels)
   assert len(models) == 34
 
@@ -221,11 +237,11 @@ def test_models_find_what_a_search_without_their_label_finds(kind):
     answer = find_matches(features[model], gallery, k=36, only=only, kind=kind)
     prediction = answer.prediction
     assert prediction.probability == pytest.approx(
-      found.estimate(several.lead[i]), abs=2e-4
+      found.estimate(several.margin[i]), abs=2e-4
     )
     assert several.right[i] == (prediction.label == labels[model])
     if not prediction.label:  # an unlabelled model has all votes
-      assert several.nearness[i] == 0
+      assert several.rejection_score[i] == 0
       return
     match = next(m for m in answer.matches if m.label == prediction.label)
     place = gallery.names.index(match.model)
@@ -236,17 +252,17 @@ def test_models_find_what_a_search_without_their_label_finds(kind):
     } - {match.model} or only - {match.model}
     near = find_matches(features[place], gallery, only=kin, k=3, kind=kind)
     typical = np.mean([one.score for one in near.matches])
-    assert several.nearness[i] == pytest.approx(
+    assert several.rejection_score[i] == pytest.approx(
       match.score - 0.3 * typical, abs=1e-5
     )
 
   for i, model in enumerate(models):
     same = [j for j, label in enumerate(labels) if label == labels[model]]
-    check(found.strangers, i, model, hidden=same)
+    check(found.unknown_class, i, model, hidden=same)
   near = [model for model in models if labels[model] != "alone"]
-  assert len(found.fellows.lead) == len(near) == 33
+  assert len(found.in_database.margin) == len(near) == 33
   for i, model in enumerate(near):
-    check(found.fellows, i, model, hidden=[model])
+    check(found.in_database, i, model, hidden=[model])
 
 
 def test_labelled_models_are_asked_for_and_the_same_each_time():
@@ -277,8 +293,8 @@ def test_few_of_unknown_kinds_are_relied_on_and_most_of_known_ones():
 
   def ask(models):
     found = [find_matches(features[i], gallery).prediction for i in models]
-    agree = [prediction.probability >= RELIABLE for prediction in found]
-    return np.mean(agree), np.mean([one.reliable for one in found])
+    agree = [prediction.probability >= TARGET_PRECISION for prediction in found]
+    return np.mean(agree), np.mean([one.accepted for one in found])
 
   agree, relied = ask([i for i in range(600) if labels[i] in missing])
   assert agree > 0.5  # how far ahead a label is does not tell them
@@ -292,7 +308,7 @@ def test_kin_are_of_the_label_or_all():
   labels = np.array(["nut", "bolt", "nut", "", "bolt", "nut", "pin"])
 
   def kin(model, *searched):
-    return vote.find_kin(labels, model, np.array(searched)).tolist()
+    return vote.find_same_class(labels, model, np.array(searched)).tolist()
 
   assert kin(0, 0, 1, 2, 3, 5) == [2, 5]
   assert kin(0, 1, 2, 3) == [2]
@@ -301,9 +317,9 @@ def test_kin_are_of_the_label_or_all():
 
 
 def test_nearness_is_beside_the_three_nearest_kin():
-  assert vote.measure_nearness(0.7, np.array([0.5, 0.9, 0.1, 0.4])) == 0.52
-  assert vote.measure_nearness(0.7, np.array([0.8])) == 0.46
-  assert vote.measure_nearness(0.7, np.zeros(0)) == 0.7
+  assert vote.normalise_by_density(0.7, np.array([0.5, 0.9, 0.1, 0.4])) == 0.52
+  assert vote.normalise_by_density(0.7, np.array([0.8])) == 0.46
+  assert vote.normalise_by_density(0.7, np.zeros(0)) == 0.7
   labels = np.array(["nut", "bolt", "bolt"])
   assert vote.find_best(np.array([0.9, 0.5, 0.5]), labels, "bolt") == 1
 
@@ -332,7 +348,7 @@ def test_strangers_show_beside_how_near_models_of_a_label_lie():
       find_matches(features[i], gallery) for i in np.flatnonzero(which)
     ]
     score = np.array([answer.matches[0].score for answer in answers])
-    return score, np.mean([answer.prediction.reliable for answer in answers])
+    return score, np.mean([answer.prediction.accepted for answer in answers])
 
   strange, fooled = ask(missing)
   known, relied = ask(asked)
@@ -347,9 +363,9 @@ def test_doubt_tells_why():
   near = unit(features[:5] + 0.15 * features[20:25])
   gallery = make_gallery(features, name(40), labels)
   sure = find_matches(near[0], gallery).prediction
-  assert (sure.label, sure.doubt, sure.reliable) == ("kind 0", "", True)
+  assert (sure.label, sure.reject_reason, sure.accepted) == ("kind 0", "", True)
   mixed = np.stack([features[7, 0], features[14, 1], features[21, 2]])
-  assert find_matches(mixed, gallery).prediction.doubt == RIVALS
+  assert find_matches(mixed, gallery).prediction.reject_reason == AMBIGUOUS
 
 
 def test_what_is_no_nearer_than_strangers_is_in_doubt():
@@ -364,18 +380,21 @@ def test_what_is_no_nearer_than_strangers_is_in_doubt():
   for query in features[156:]:
     found = find_matches(query, gallery).prediction
     assert (found.label, found.confidence) == ("kind 38", 1.0)
-    assert (found.doubt, found.reliable) == (STRANGERS, False)
+    assert (found.reject_reason, found.accepted) == (UNKNOWN, False)
   for query in unit(features[:8] + 0.02 * rng.normal(size=(8, 3, 16))):
-    assert find_matches(query, gallery).prediction.reliable
+    assert find_matches(query, gallery).prediction.accepted
 
 
 def test_labels_of_one_shape_are_in_doubt_and_the_others_are_not():
   features, labels = draw_kinds(18, members=4, spread=0.2, seed=3)
   features[8:16] = features[:8]  # two shapes under two labels each
   gallery = make_gallery(features, name(72), labels)
-  assert gallery.measure_trust("posed").strangers.nearness.max() > 0.69
+  assert (
+    gallery.fit_calibration("view_aligned").unknown_class.rejection_score.max()
+    > 0.69
+  )
   answers = [
     find_matches(one, gallery, threshold=0.95).prediction for one in features
   ]
-  assert {answer.doubt for answer in answers[:16]} == {RIVALS}
-  assert np.mean([answer.reliable for answer in answers[16:]]) > 0.9
+  assert {answer.reject_reason for answer in answers[:16]} == {AMBIGUOUS}
+  assert np.mean([answer.accepted for answer in answers[16:]]) > 0.9

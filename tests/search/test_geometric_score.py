@@ -11,11 +11,11 @@ from dr3d.registration.relation import FAR, NEAR
 from dr3d.registration.surface import Fit
 from dr3d.search import verification
 from dr3d.search.geometric_score import (
+  add_geometric_score,
   find_distance,
   is_same,
   measure_support,
-  raise_score,
-  rate_distance,
+  score_distance,
 )
 from dr3d.search.match import find_matches, make_gallery
 
@@ -60,12 +60,12 @@ def test_what_is_thin_is_not_one_with_what_is_thinner():
 
 
 def test_what_is_nearer_is_closer_and_what_is_far_is_not_close():
-  rated = rate_distance([0, 0.005, 0.02, 0.1, 1])
+  rated = score_distance([0, 0.005, 0.02, 0.1, 1])
   assert (np.diff(rated) < 0).all()
   np.testing.assert_allclose(rated[1], 0.3 * np.log1p((5 / 6) ** 2))
   assert rated[0] == pytest.approx(0.98, abs=0.005)
   assert rated[3] < 0.001
-  assert rate_distance(0.0).shape == ()
+  assert score_distance(0.0).shape == ()
   np.testing.assert_allclose(find_distance(rated), [0, 0.005, 0.02, 0.1, 1])
   assert find_distance(0.0) == np.inf
 
@@ -78,7 +78,7 @@ def test_a_mirrored_model_is_as_close_as_it_is_unmirrored():
   other = hull.vertices * (-1, 1, 1)
   mirrored = make_mesh(other, hull.faces[:, ::-1])
   names = {"own": pack_mesh(mesh), "mirrored": pack_mesh(mirrored)}
-  fits = verification.fit_meshes(mesh, names)
+  fits = verification.register_meshes(mesh, names)
   assert not fits["own"].mirrored
   assert fits["own"].plain == fits["own"].mean
   assert fits["mirrored"].mirrored
@@ -100,7 +100,7 @@ def test_the_closest_models_decide_on_the_support_of_a_label():
 
 def test_what_was_not_laid_keeps_its_place():
   score = np.array([0.9, 0.8, 0.7, 0.6])
-  raised = raise_score(score, np.array([0.0, 0.15, 0.0, 0.0]))
+  raised = add_geometric_score(score, np.array([0.0, 0.15, 0.0, 0.0]))
   assert np.argsort(-raised).tolist() == [1, 0, 2, 3]
   np.testing.assert_array_equal(raised[[0, 2, 3]], score[[0, 2, 3]])
 
@@ -149,7 +149,7 @@ def test_those_that_score_highest_are_laid_whatever_k_is(gallery):
   plain = find_matches(query, gallery, k=30).matches
   for k in (1, 5, 30):
     function, asked = lay({})
-    answer = find_matches(query, gallery, k=k, lay=function, compare=5)
+    answer = find_matches(query, gallery, k=k, lay=function, verify=5)
     assert asked == [[match.model for match in plain[:5]]]
     assert answer.matches == plain[:k]
 

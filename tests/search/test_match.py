@@ -9,9 +9,9 @@ import pytest
 
 from dr3d.index.vector_index import Index
 from dr3d.search import candidate
-from dr3d.search.calibration import AIM, Trust, raise_aim
+from dr3d.search.calibration import AIM, Calibration, target_on_average
 from dr3d.search.match import Answer, Match, find_matches, make_gallery
-from dr3d.search.vote import RIVALS, STRANGERS, Prediction
+from dr3d.search.vote import AMBIGUOUS, UNKNOWN, Prediction
 
 
 def unit(vectors):
@@ -41,14 +41,16 @@ def plane():
 @pytest.fixture(autouse=True)
 def _probability_is_the_lead(monkeypatch):
   """So that it can be told by hand; what it is worth is for test_trust."""
-  monkeypatch.setattr(Trust, "estimate", lambda _, lead: np.asarray(lead))
+  monkeypatch.setattr(
+    Calibration, "estimate", lambda _, margin: np.asarray(margin)
+  )
 
 
-find_best = functools.partial(find_matches, kind="best")
+find_best = functools.partial(find_matches, kind="max")
 near = functools.partial(pytest.approx, abs=3e-6)
 
 
-def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
+def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="max"):
   """Independent oracle: the rule in plain Python, pair by pair."""
   models = sorted(
     (name, label, [list(map(float, v)) for v in views])
@@ -62,12 +64,12 @@ def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
     ]
     for _, _, views in models
   ]
-  if kind == "posed":
+  if kind == "view_aligned":
     for row, (_, _, views) in zip(exact, models, strict=True):
       for n, (q, v) in enumerate(zip(features, views, strict=True)):
         row[n] = (row[n] + sum(map(float.__mul__, map(float, q), v))) / 2
   score = [sum(row) / len(row) for row in exact]
-  share = {"best": 0.0, "posed": 0.15}[kind]
+  share = {"max": 0.0, "view_aligned": 0.15}[kind]
   best = [
     [float(np.float32(number + share * whole)) for number in row]
     for row, whole in zip(exact, score, strict=True)
@@ -92,14 +94,14 @@ def vote_slowly(features, stored, names, labels, *, k, exclude=(), kind="best"):
   others = [
     row for row, model in zip(best, models, strict=True) if model[1] != label
   ]
-  lead = [
+  margin = [
     max(row[q] for row in kin) - max(row[q] for row in others)
     for q in range(len(features))
   ]
   return (
     label,
     len(ballots[label]) / len(features),
-    near(sum(lead) / len(lead)),
+    near(sum(margin) / len(margin)),
     [(models[m][0], models[m][1], score[m], votes[m]) for m in order[:k]],
   )
 
@@ -118,8 +120,8 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 ):
   # Nearest: 10° → a (0°), 55° → a (60°), 110° → b (100°).
   answer = find_best(at(10, 55, 110), plane)
-  lead = cosine(10, 5, 50) - cosine(90, 45, 10)
-  assert answer.prediction == Prediction("nut", 2 / 3, near(lead), RIVALS)
+  margin = cosine(10, 5, 50) - cosine(90, 45, 10)
+  assert answer.prediction == Prediction("nut", 2 / 3, near(margin), AMBIGUOUS)
   assert [(m.rank, m.model, m.label, m.votes) for m in answer.matches] == [
     (1, "a", "nut", 2),
     (2, "b", "bolt", 1),
@@ -133,19 +135,19 @@ def test_the_votes_and_scores_of_a_plane_world_are_those_of_the_protractor(
 
 
 def test_reliable_is_a_matter_of_the_threshold(plane):
-  lead = cosine(10, 5, 50) - cosine(90, 45, 10)
-  for aim, reliable in ((lead + 0.01, False), (lead - 0.01, True)):
+  margin = cosine(10, 5, 50) - cosine(90, 45, 10)
+  for aim, accepted in ((margin + 0.01, False), (margin - 0.01, True)):
     threshold = aim * AIM / (1 - aim + aim * AIM)
-    assert raise_aim(threshold) == pytest.approx(aim)
+    assert target_on_average(threshold) == pytest.approx(aim)
     answer = find_best(at(10, 55, 110), plane, threshold=threshold)
-    assert answer.prediction.reliable is reliable
+    assert answer.prediction.accepted is accepted
 
 
 def test_votes_that_agree_may_have_a_rival(plane):
   # All three are nearest to a nut, and hardly less near to a bolt.
   answer = find_best(at(79, 176, 79), plane, threshold=0.02)
-  lead = cosine(19, 24, 19) - cosine(21, 26, 21)
-  assert answer.prediction == Prediction("nut", 1.0, near(lead), RIVALS)
+  margin = cosine(19, 24, 19) - cosine(21, 26, 21)
+  assert answer.prediction == Prediction("nut", 1.0, near(margin), AMBIGUOUS)
 
 
 def test_labels_are_voted_for_across_models(plane):
@@ -159,9 +161,9 @@ def test_labels_are_voted_for_across_models(plane):
 def test_a_tie_of_labels_goes_to_the_higher_summed_cosine(plane):
   assert find_best(at(100, 5), plane).prediction.label == "bolt"
   assert find_best(at(105, 0), plane).prediction.label == "nut"
-  lead = cosine(0, 100) - cosine(40, 0)
+  margin = cosine(0, 100) - cosine(40, 0)
   assert find_best(at(100, 0), plane).prediction == Prediction(
-    "bolt", 0.5, near(lead), RIVALS
+    "bolt", 0.5, near(margin), AMBIGUOUS
   )
 
 
@@ -170,10 +172,10 @@ def test_a_model_without_a_label_has_votes_but_predicts_nothing():
   gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
   answer = find_best(at(1, 9, 95), gallery)
   assert [(m.model, m.votes) for m in answer.matches] == [("a", 2), ("b", 1)]
-  lead = cosine(89, 81, 5) - cosine(1, 1, 85)
-  assert answer.prediction == Prediction("bolt", 1 / 3, near(lead), RIVALS)
+  margin = cosine(89, 81, 5) - cosine(1, 1, 85)
+  assert answer.prediction == Prediction("bolt", 1 / 3, near(margin), AMBIGUOUS)
   answer = find_best(at(1, 9, 11), gallery, threshold=-2)
-  assert answer.prediction == Prediction("", 0.0, 0.0, RIVALS)
+  assert answer.prediction == Prediction("", 0.0, 0.0, AMBIGUOUS)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,9 @@ def test_posed_scores_add_the_cosines_of_the_same_views(crowd, k):
   rng = np.random.default_rng(7)
   gallery = make_gallery(stored, names, labels)
   for features in unit(stored[:4] + rng.normal(size=(4, 8, 8))):
-    posed = vote_slowly(features, stored, names, labels, k=k, kind="posed")
+    posed = vote_slowly(
+      features, stored, names, labels, k=k, kind="view_aligned"
+    )
     assert as_oracle(find_matches(features, gallery, k=k)) == posed
     assert posed != vote_slowly(features, stored, names, labels, k=k)
 
@@ -228,12 +232,12 @@ def _looks_up(monkeypatch):
 
 
 @pytest.mark.parametrize("depth", [1, 250])
-@pytest.mark.parametrize("kind", ["best", "posed"])
+@pytest.mark.parametrize("kind", ["max", "view_aligned"])
 def test_a_look_up_finds_what_scoring_every_model_finds(
   crowd, monkeypatch, kind, depth
 ):
   stored, names, labels, queries = crowd
-  if kind == "posed":
+  if kind == "view_aligned":
     queries = unit(stored[:12] + np.random.default_rng(8).normal(size=(8, 8)))
   find = functools.partial(find_matches, kind=kind, k=9)
   gallery = make_gallery(stored, names, labels)
@@ -307,7 +311,7 @@ def test_a_vector_whose_hits_are_all_excluded_looks_further(monkeypatch):
 
 def test_with_all_excluded_there_is_no_match_and_no_prediction(plane):
   assert find_best(at(3), plane, exclude=["a", "b", "c"]) == Answer(
-    Prediction("", 0.0, 0.0, RIVALS), ()
+    Prediction("", 0.0, 0.0, AMBIGUOUS), ()
   )
 
 
@@ -428,8 +432,8 @@ def test_an_answer_is_ready_for_json(plane):
       "label": "nut",
       "confidence": 2 / 3,
       "probability": near(cosine(10, 5, 50) - cosine(90, 45, 10)),
-      "doubt": "rivals",
-      "reliable": False,
+      "reject_reason": "ambiguous",
+      "accepted": False,
     },
     "matches": [
       {
@@ -455,7 +459,7 @@ def test_a_gallery_of_one_model_answers_with_it():
   gallery = make_gallery(at(30)[None], ["only"], ["pin"])
   answer = find_best(at(210), gallery, k=10)
   assert answer.matches == (Match(1, "only", "pin", -1.0, 1, 1, 1),)
-  assert answer.prediction == Prediction("pin", 1.0, 2.0, STRANGERS)
+  assert answer.prediction == Prediction("pin", 1.0, 2.0, UNKNOWN)
 
 
 def test_what_does_not_fit_is_refused(plane):

@@ -260,7 +260,7 @@ def test_filters_narrow_the_answer_down_to_no_match(visit, folder):
 def test_a_rival_makes_no_reliable_match(visit, folder):
   page = visit()
   ask(page, folder / "block.obj")
-  text = page.locator(".notice.doubt").inner_text()
+  text = page.locator(".notice.warning").inner_text()
   assert "No reliable match" in text
   assert "models of other labels are nearly as near" in text
   expect(page.locator("#told")).to_contain_text("No reliable match")
@@ -269,15 +269,15 @@ def test_a_rival_makes_no_reliable_match(visit, folder):
 def test_what_strangers_reach_too_makes_no_reliable_match(visit, folder):
   page = visit()
 
-  def doubt(route):
+  def reject_reason(route):
     answer = route.fetch()
     values = answer.json()
-    values["prediction"] |= {"reliable": False, "doubt": "strangers"}
+    values["prediction"] |= {"accepted": False, "reject_reason": "unknown"}
     route.fulfill(response=answer, json=values)
 
-  page.route("**/api/query*", doubt)
+  page.route("**/api/query*", reject_reason)
   ask(page, folder / "found.stl")
-  text = page.locator(".notice.doubt").inner_text()
+  text = page.locator(".notice.warning").inner_text()
   assert "No reliable match" in text
   assert "plate has 100" in text
   assert "of a kind not known here" in text

@@ -26,7 +26,7 @@ from dr3d.cli.subcommand import UsageError
 from dr3d.client import Client
 from dr3d.database import journal, sqlite_file
 from dr3d.database.condition import Condition
-from dr3d.database.file_reader import Reader
+from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import load_mesh
@@ -35,8 +35,8 @@ from dr3d.runtime.pool import Limits
 from dr3d.server import upload
 from dr3d.server.batch import BATCH, Batcher
 from dr3d.server.context import remove_leftovers
-from dr3d.server.http_error import RefusalError
-from dr3d.server.limiter import Gate, Rate
+from dr3d.server.http_error import HttpError
+from dr3d.server.limiter import ConcurrencyLimiter, RateLimiter
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_an_upload_gets_the_answer_that_the_database_gives(served, tmp_path):
   path = tmp_path / "turned.stl"
   path.write_bytes(stl(body))
   mesh = load_mesh(path, face_budget=database.face_budget)
-  expected = database.query(mesh, k=3, compare=2)
-  answer = ask(client, path.read_bytes(), k=3, compare=2).json()
+  expected = database.query(mesh, k=3, verify=2)
+  answer = ask(client, path.read_bytes(), k=3, verify=2).json()
   assert answer["prediction"]["label"] == expected.prediction.label == "round"
   assert [match["model"] for match in answer["matches"]] == [
     match.model for match in expected.matches
@@ -374,7 +374,7 @@ def test_what_was_accepted_before_a_crash_is_there_afterwards(tmp_path):
     assert model["unit"] == "cm, assumed"
     before = ask(client, stl(wedge())).json()
   assert before["matches"][0]["model"] == "in/new.stl"
-  assert not journal.read_notes(database.directory)
+  assert not journal.read_pending(database.directory)
   assert len(list((database.directory / journal.FILES).iterdir())) == 1
   with serving(database.directory) as (client, _):
     assert ask(client, stl(wedge())).json() == before
@@ -418,7 +418,7 @@ def test_a_locked_database_refuses_changes_and_answers_queries(tmp_path):
       assert int(response.headers["retry-after"]) > 0
       assert "another process is writing" in response.json()["error"]
       assert ask(client, stl(wedge())).status_code == 200
-    assert not journal.read_notes(database.directory)
+    assert not journal.read_pending(database.directory)
     assert client.get("/api/models/a.stl").status_code == 404
 
 
@@ -476,7 +476,7 @@ def test_queries_that_wait_go_into_one_call():
     thread.start()
   while batcher.pending() < BATCH:
     time.sleep(0.001)
-  with pytest.raises(RefusalError, match="busy") as refused:
+  with pytest.raises(HttpError, match="busy") as refused:
     batcher.embed(pipeline, ball, patience=1)
   assert refused.value.status == 503
   held.set()
@@ -551,24 +551,24 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
 
 def test_an_address_may_ask_in_bursts_and_at_a_rate():
   now = [100.0]
-  rate = Rate(2.0, 3, clock=lambda: now[0])
+  rate = RateLimiter(2.0, 3, clock=lambda: now[0])
   for _ in range(3):
     rate.take("a")
-  with pytest.raises(RefusalError) as refused:
+  with pytest.raises(HttpError) as refused:
     rate.take("a")
   assert (refused.value.status, refused.value.wait) == (429, 1)
   rate.take("b")
   now[0] += 0.5  # time for one more
   rate.take("a")
-  with pytest.raises(RefusalError):
+  with pytest.raises(HttpError):
     rate.take("a")
 
 
 def test_a_gate_counts_those_inside_and_those_that_failed():
   counts = []
-  gate = Gate(1, counts.append)
+  gate = ConcurrencyLimiter(1, counts.append)
   with (
-    pytest.raises(RefusalError) as refused,
+    pytest.raises(HttpError) as refused,
     gate.enter(),
     gate.enter(),
   ):
@@ -651,7 +651,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
 def test_duplicates_are_found_once_for_each_state(tmp_path):
   database = make_database(tmp_path)
   (tmp_path / "models/box/copy.stl").write_bytes(stl(BODIES["box/flat.stl"]))
-  database.update(tmp_path / "models", reader=Reader(jobs=0))
+  database.update(tmp_path / "models", reader=FileReader(jobs=0))
   with serving(database.directory) as (client, _):
     found = client.get("/api/duplicates").json()
     assert found["ready"]
@@ -675,8 +675,8 @@ def test_a_client_has_the_calls_of_the_database(tmp_path):
     mesh = load_mesh(path, face_budget=database.face_budget)
     condition = Condition(labels=["box"], same_size=0.9)
     assert client.query(
-      path, k=3, condition=condition, compare=2
-    ) == database.query(mesh, k=3, condition=condition, compare=2)
+      path, k=3, condition=condition, verify=2
+    ) == database.query(mesh, k=3, condition=condition, verify=2)
     known = {model.name: model.extent for model in database.models()}
     assert {m.name: m.extent for m in client.models()} == known
     report = client.add([path, tmp_path / "bad.stl"], label="wedge")
@@ -707,7 +707,7 @@ def test_the_command_prints_what_a_service_answers(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     mesh = load_mesh(path, face_budget=database.face_budget)
     answer = database.query(
-      mesh, k=1, condition=Condition(labels=["box"]), compare=3
+      mesh, k=1, condition=Condition(labels=["box"]), verify=3
     )
     assert printed[0] == {
       "query": os.fspath(path),

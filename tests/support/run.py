@@ -4,7 +4,7 @@ import numpy as np
 import trimesh
 
 from dr3d.mesh import make_mesh
-from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.triangle import RenderConfig
 from dr3d.retrieval.batch import BatchConfig
 from dr3d.retrieval.pipeline import PipelineConfig
@@ -21,7 +21,7 @@ CONFIG = TrainConfig(
   pipeline=PipelineConfig(
     view_count=2,
     render=RenderConfig(size=16),
-    embed=EmbedConfig(feature_size=16, widths=(8, 16)),
+    embed=EncoderConfig(feature_size=16, widths=(8, 16)),
   ),
   optimizer=OptimizerConfig(steps=STEPS, embed_rate=4e-3, render_every=1),
   whitening=0.5,

@@ -8,7 +8,7 @@ import trimesh
 import uvicorn
 
 from dr3d.cli import serve
-from dr3d.database.file_reader import Reader
+from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.runtime.pool import Limits
 from dr3d.server.app import make_app
@@ -46,7 +46,7 @@ def make_database(folder):
     MeasuringPipeline(),
     load_pipeline=MeasuringPipeline.load,
   )
-  database.update(folder / "models", reader=Reader(jobs=0))
+  database.update(folder / "models", reader=FileReader(jobs=0))
   return database
 
 

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from dr3d.camera.view import make_views
-from dr3d.nn.encoder import EmbedConfig
+from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.raster import Budget
 from dr3d.render.triangle import RenderConfig, Triangles
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
@@ -26,7 +26,7 @@ BUDGET = Budget(pairs=1024, blocks=128, crossing=8)
 PIPELINE = PipelineConfig(
   view_count=2,
   render=RenderConfig(size=16, framing="sphere"),
-  embed=EmbedConfig(feature_size=8, widths=(4, 8)),
+  embed=EncoderConfig(feature_size=8, widths=(4, 8)),
 )
 
 

@@ -17,8 +17,14 @@ from dr3d.evaluation.average import Means
 from dr3d.evaluation.report import preview, summary
 from dr3d.evaluation.report.chart import Curve, draw_confusion, draw_curves
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.task import APPROXIMATE, EXACT, LAID, Outcome, Trial
-from dr3d.runtime.atomic import staged_file
+from dr3d.evaluation.task import (
+  APPROXIMATE,
+  EXACT,
+  VERIFIED,
+  MethodResult,
+  RetrievalTask,
+)
+from dr3d.runtime.atomic import atomic_file
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 QUERIES = 6  # best and worst ones
 MODELS = 3  # whose views are shown
 CONFUSIONS = 12  # listed by name
-_DASHES = {EXACT: (), APPROXIMATE: (5, 4), LAID: (2, 3)}
+_DASHES = {EXACT: (), APPROXIMATE: (5, 4), VERIFIED: (2, 3)}
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
@@ -73,7 +79,7 @@ def write_page(
     Dr3dError: the file cannot be written.
   """
   path = pathlib.Path(path)
-  first = evaluation.outcomes[0]
+  first = evaluation.results[0]
   protocol = summary.describe_protocol(evaluation, name=name)
   sections = [
     f"<h1>{html.escape(name)}</h1>",
@@ -81,13 +87,13 @@ def write_page(
     f"<p>{html.escape(summary.describe_leaks(evaluation))}</p>",
     _format_table(evaluation, means),
     '<div class="row">',
-    _draw_precision(evaluation.outcomes),
+    _draw_precision(evaluation.results),
     _draw_coverage(evaluation),
     "</div>",
-    *_show_mistakes(evaluation),
+    *_show_false_accepts(evaluation),
     *_show_queries(evaluation, first, pipeline),
     *_show_views(evaluation, pipeline),
-    *_show_confusion(evaluation.trial, first),
+    *_show_confusion(evaluation.task, first),
   ]
   title = f"dr3d evaluate: {html.escape(name)}"
   text = "\n".join(
@@ -100,14 +106,14 @@ def write_page(
     ]
   )
   try:
-    with staged_file(path) as partial:
+    with atomic_file(path) as partial:
       partial.write_text(text, encoding="utf-8", errors="backslashreplace")
   except OSError as error:
     raise Dr3dError(f"{path} cannot be written ({error.strerror}).") from error
 
 
 def count_confusion(
-  trial: Trial, outcome: Outcome
+  task: RetrievalTask, result: MethodResult
 ) -> tuple[np.ndarray, list[str], list[str]]:
   """How often a query of one class is taken for another, by vote.
 
@@ -115,13 +121,13 @@ def count_confusion(
     int [R, C]; the R classes of the queries; these and behind them the others
     that were voted for.
   """
-  rows = sorted(set(trial.query_labels))
-  columns = rows + sorted(set(outcome.known.predictions) - set(rows))
+  rows = sorted(set(task.query_labels))
+  columns = rows + sorted(set(result.known.predictions) - set(rows))
   counts = np.zeros((len(rows), len(columns)), int)
   row = {label: i for i, label in enumerate(rows)}
   column = {label: i for i, label in enumerate(columns)}
   for label, predicted in zip(
-    trial.query_labels, outcome.known.predictions, strict=True
+    task.query_labels, result.known.predictions, strict=True
   ):
     counts[row[label], column[predicted]] += 1
   return counts, rows, columns
@@ -136,10 +142,10 @@ def _format_table(
     *(f"<th>{html.escape(cell)}</th>" for cell in header),
     "</tr>",
   ]
-  for outcome, several in zip(evaluation.outcomes, means, strict=True):
+  for result, several in zip(evaluation.results, means, strict=True):
     for kind in ("micro", "macro"):
       lines.append("<tr>")
-      for cell in (outcome.method, outcome.search, kind):
+      for cell in (result.method, result.search, kind):
         lines.append(f"<td>{html.escape(cell)}</td>")
       for mean in several.values():
         estimate = getattr(mean, kind)
@@ -151,59 +157,60 @@ def _format_table(
   return "\n".join([*lines, "</table></div>"])
 
 
-def _draw_precision(outcomes: Sequence[Outcome]) -> str:
+def _draw_precision(results: Sequence[MethodResult]) -> str:
   curves = [
-    _make_curve(
-      outcome, outcomes, metric.RECALLS, outcome.precision.mean(axis=0)
-    )
-    for outcome in outcomes
+    _make_curve(result, results, metric.RECALLS, result.precision.mean(axis=0))
+    for result in results
   ]
   chart = draw_curves(curves, x_label="recall", y_label="precision")
   return f"<div><h2>Precision and recall</h2>{chart}</div>"
 
 
 def _make_curve(
-  outcome: Outcome, outcomes: Sequence[Outcome], x: np.ndarray, y: np.ndarray
+  result: MethodResult,
+  results: Sequence[MethodResult],
+  x: np.ndarray,
+  y: np.ndarray,
 ) -> Curve:
   """A curve of the colour of its method, and the dashes of its search."""
-  methods = list(dict.fromkeys(each.method for each in outcomes))
-  name = f"{outcome.method}, {outcome.search}"
-  color = methods.index(outcome.method)
-  return Curve(name, x, y, color, _DASHES[outcome.search])
+  methods = list(dict.fromkeys(each.method for each in results))
+  name = f"{result.method}, {result.search}"
+  color = methods.index(result.method)
+  return Curve(name, x, y, color, _DASHES[result.search])
 
 
 def _draw_coverage(evaluation: Evaluation) -> str:
   """Accuracy of the votes that are accepted, over how many are."""
-  outcomes = [o for o in evaluation.outcomes if o.search != APPROXIMATE]
+  results = [o for o in evaluation.results if o.search != APPROXIMATE]
   curves = []
-  for outcome in outcomes:
-    findings = outcome.known.findings
-    lead, right = findings.lead, findings.right
-    accepted = lead >= np.unique(lead)[:, None]
+  for result in results:
+    findings = result.known.findings
+    margin, right = findings.margin, findings.right
+    accepted = margin >= np.unique(margin)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
-    curves.append(_make_curve(outcome, outcomes, coverage, accuracy))
+    curves.append(_make_curve(result, results, coverage, accuracy))
   chart = draw_curves(
     curves, x_label="share of answers accepted", y_label="share of right ones"
   )
   return f"<div><h2>Answers by threshold</h2>{chart}</div>"
 
 
-def _show_mistakes(evaluation: Evaluation) -> list[str]:
-  text = html.escape(summary.describe_mistakes(evaluation))
+def _show_false_accepts(evaluation: Evaluation) -> list[str]:
+  text = html.escape(summary.describe_false_accepts(evaluation))
   return ["<h2>Reliable and wrong</h2>", f"<pre>{text}</pre>"]
 
 
 def _show_queries(
-  evaluation: Evaluation, outcome: Outcome, pipeline: "Pipeline"
+  evaluation: Evaluation, result: MethodResult, pipeline: "Pipeline"
 ) -> list[str]:
-  labels = evaluation.trial.query_labels
-  several = preview.choose_queries(outcome, labels, count=QUERIES)
-  sheets = preview.draw_queries(evaluation, outcome, several, pipeline)
+  labels = evaluation.task.query_labels
+  several = preview.choose_queries(result, labels, count=QUERIES)
+  sheets = preview.draw_queries(evaluation, result, several, pipeline)
   parts = []
   for what, drawn in zip(("Best", "Worst"), sheets, strict=True):
     parts.append(
-      f"<h2>{what} queries of {html.escape(outcome.method)}</h2>"
+      f"<h2>{what} queries of {html.escape(result.method)}</h2>"
       "<p>One of a class; behind its name the average precision.</p>"
     )
     parts.append(_embed(drawn, f"{what} queries") if drawn else _MISSING)
@@ -218,8 +225,8 @@ def _show_views(evaluation: Evaluation, pipeline: "Pipeline") -> list[str]:
   return parts if sheets else [*parts, _MISSING]
 
 
-def _show_confusion(trial: Trial, outcome: Outcome) -> list[str]:
-  counts, rows, columns = count_confusion(trial, outcome)
+def _show_confusion(task: RetrievalTask, result: MethodResult) -> list[str]:
+  counts, rows, columns = count_confusion(task, result)
   wrong = sorted(
     (-counts[i, j], rows[i], columns[j] or "no label", counts[i].sum())
     for i, j in np.argwhere(counts)
@@ -231,7 +238,7 @@ def _show_confusion(trial: Trial, outcome: Outcome) -> list[str]:
     for count, one, other, total in wrong[:CONFUSIONS]
   )
   return [
-    f"<h2>Classes by the vote of {html.escape(outcome.method)}</h2>",
+    f"<h2>Classes by the vote of {html.escape(result.method)}</h2>",
     "<p>Rows are what the queries are, columns what they are taken for.</p>",
     f"<ul>{listed}</ul>",
     f'<div class="wide">{draw_confusion(counts, rows, columns)}</div>',

@@ -12,7 +12,7 @@ from dr3d.error import Dr3dError
 from dr3d.evaluation.protocol import make_query
 from dr3d.evaluation.report import sheet
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.task import Outcome
+from dr3d.evaluation.task import MethodResult
 from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.search.match import Match
@@ -26,7 +26,7 @@ VIEWS = 3  # of a query; one less of a match
 
 
 def choose_queries(
-  outcome: Outcome, labels: Sequence[str], *, count: int
+  result: MethodResult, labels: Sequence[str], *, count: int
 ) -> tuple[list[int], list[int]]:
   """The queries with the best and with the worst lists, by average precision.
 
@@ -34,7 +34,7 @@ def choose_queries(
   what is hard and not one class; equal ones come in the order of the queries.
 
   Args:
-    outcome: of Q queries.
+    result: of Q queries.
     labels: of the queries.
     count: wanted of each.
 
@@ -42,7 +42,7 @@ def choose_queries(
     Places of the best queries, best first, and of the worst, worst first. No
     query is in both.
   """
-  order = np.argsort(-outcome.measures["mAP"], kind="stable").tolist()
+  order = np.argsort(-result.measures["mAP"], kind="stable").tolist()
   worst = _take_classes(order[::-1], labels, count=count)
   best = _take_classes(
     [i for i in order if i not in worst], labels, count=count
@@ -52,7 +52,7 @@ def choose_queries(
 
 def draw_queries(
   evaluation: Evaluation,
-  outcome: Outcome,
+  result: MethodResult,
   several: Sequence[Sequence[int]],
   pipeline: "Pipeline",
 ) -> list[Image.Image | None]:
@@ -60,7 +60,7 @@ def draw_queries(
 
   Args:
     evaluation: whose queries they are.
-    outcome: what was found.
+    result: what was found.
     several: places of the queries of each sheet.
     pipeline: draws; its first views are shown.
 
@@ -68,21 +68,21 @@ def draw_queries(
     The sheets; models whose files cannot be read are left out, None where
     that leaves nothing.
   """
-  easel = _Easel(pipeline)
+  easel = _PreviewRenderer(pipeline)
   return [
-    _draw_sheet(evaluation, outcome, chosen, easel, pipeline.face_budget)
+    _draw_sheet(evaluation, result, chosen, easel, pipeline.face_budget)
     for chosen in several
   ]
 
 
 def _draw_sheet(
   evaluation: Evaluation,
-  outcome: Outcome,
+  result: MethodResult,
   chosen: Sequence[int],
-  easel: "_Easel",
+  easel: "_PreviewRenderer",
   face_budget: int,
 ) -> Image.Image | None:
-  config, trial = evaluation.config, evaluation.trial
+  config, task = evaluation.config, evaluation.task
   rows = []
   for i in chosen:
     file = evaluation.queries[i]
@@ -96,18 +96,18 @@ def _draw_sheet(
     except Dr3dError:
       continue
     shown = []
-    for rank, place in enumerate(outcome.best[i, :MATCHES], start=1):
+    for rank, place in enumerate(result.best[i, :MATCHES], start=1):
       images = easel.draw_file(evaluation.gallery[place])
-      if images is not None and outcome.score[i, rank - 1] > -np.inf:
+      if images is not None and result.score[i, rank - 1] > -np.inf:
         match = Match(
           rank,
-          trial.models[place],
-          trial.model_labels[place],
-          float(outcome.score[i, rank - 1]),
-          int(outcome.votes[i, rank - 1]),
+          task.models[place],
+          task.model_labels[place],
+          float(result.score[i, rank - 1]),
+          int(result.votes[i, rank - 1]),
         )
-        shown.append(sheet.Shown(match, images))
-    precision = outcome.measures["mAP"][i]
+        shown.append(sheet.RenderedMatch(match, images))
+    precision = result.measures["mAP"][i]
     rows.append(
       sheet.Row(
         name=f"{file.name}: {precision:.2f}",
@@ -138,7 +138,7 @@ def draw_views(
     mesh = _read(file, pipeline.face_budget)
     if mesh is None:
       continue
-    images = sheet.portray(pipeline, mesh, size=SIZE)
+    images = sheet.render_preview(pipeline, mesh, size=SIZE)
     drawn = sheet.draw_views(images, columns=min(len(images), 6))
     sheets.append((file.name, drawn))
   return sheets
@@ -153,7 +153,7 @@ def _take_classes(
   return list(first.values())[:count]
 
 
-class _Easel:
+class _PreviewRenderer:
   """Draws models for people, each file of the gallery once.
 
   In white light and under as few views as a sheet has room for.
@@ -163,7 +163,7 @@ class _Easel:
     from dr3d.camera.view import take_views  # brings jax
 
     count = min(VIEWS, pipeline.views.count)
-    white = sheet.whiten(pipeline)
+    white = sheet.with_white_light(pipeline)
     self._painter = dataclasses.replace(
       white,
       config=dataclasses.replace(white.config, view_count=count),
@@ -173,7 +173,7 @@ class _Easel:
 
   def draw(self, mesh: Mesh) -> np.ndarray:
     """Float32 [N, SIZE, SIZE, 4]."""
-    return sheet.portray(self._painter, mesh, size=SIZE)
+    return sheet.render_preview(self._painter, mesh, size=SIZE)
 
   def draw_file(self, file: ModelFile) -> np.ndarray | None:
     """The same; None where the file cannot be read."""

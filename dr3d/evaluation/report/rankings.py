@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterator
 
 from dr3d.error import Dr3dError
-from dr3d.evaluation.task import Lists, Sink
-from dr3d.runtime.atomic import staged_file
+from dr3d.evaluation.task import Rankings, Sink
+from dr3d.runtime.atomic import atomic_file
 
 COLUMNS = ("query", "rank", "model", "score", "method", "search")
 
@@ -24,7 +24,7 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
     path: of the file; its folder is made if need be.
 
   Yields:
-    What `run_trial` takes as sink.
+    What `run_task` takes as sink.
 
   Raises:
     Dr3dError: it cannot be written.
@@ -32,23 +32,23 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
   path = pathlib.Path(path)
   try:
     with (
-      staged_file(path) as partial,
+      atomic_file(path) as partial,
       partial.open("w", encoding="utf-8", newline="") as file,
     ):
       writer = csv.writer(file, lineterminator="\n")
       writer.writerow(COLUMNS)
 
-      def write(lists: Lists) -> None:
-        trial = lists.trial
+      def write(lists: Rankings) -> None:
+        task = lists.task
         for i, (order, score) in enumerate(
           zip(lists.order.tolist(), lists.score.tolist(), strict=True)
         ):
-          query = trial.queries[lists.first + i]
+          query = task.queries[lists.first + i]
           writer.writerows(
             (
               query,
               rank,
-              trial.models[model],
+              task.models[model],
               f"{value:.6f}",
               lists.method,
               lists.search,

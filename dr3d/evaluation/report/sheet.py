@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dr3d.runtime.atomic import staged_file
+from dr3d.runtime.atomic import atomic_file
 from dr3d.search.match import Match
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MARGIN = 24  # around the page
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Shown:
+class RenderedMatch:
   """A match and how its model looks.
 
   Attributes:
@@ -57,7 +57,7 @@ class Row:
 
   name: str
   images: np.ndarray
-  matches: Sequence[Shown]
+  matches: Sequence[RenderedMatch]
   label: str = ""
 
 
@@ -156,7 +156,7 @@ def draw_answers(
   return page
 
 
-def whiten(pipeline: "Pipeline") -> "Pipeline":
+def with_white_light(pipeline: "Pipeline") -> "Pipeline":
   """The same viewpoints and cameras in white light, as people know parts.
 
   The network has learned other lights: use the result to draw, not to embed.
@@ -174,11 +174,13 @@ def whiten(pipeline: "Pipeline") -> "Pipeline":
   return dataclasses.replace(pipeline, views=views)
 
 
-def portray(pipeline: "Pipeline", mesh: "Mesh", *, size: int) -> np.ndarray:
+def render_preview(
+  pipeline: "Pipeline", mesh: "Mesh", *, size: int
+) -> np.ndarray:
   """Renders a mesh for people: with smooth edges, by averaging four pixels.
 
   Args:
-    pipeline: whose views are drawn; see `whiten`.
+    pipeline: whose views are drawn; see `with_white_light`.
     mesh: the model.
     size: height and width of an image, pixels.
 
@@ -195,7 +197,7 @@ def save(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
   Raises:
     OSError: it cannot be written.
   """
-  with staged_file(pathlib.Path(path)) as partial:
+  with atomic_file(pathlib.Path(path)) as partial:
     sheet.save(partial)
 
 

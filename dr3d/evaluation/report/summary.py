@@ -9,18 +9,24 @@ import numpy as np
 from dr3d.evaluation import average
 from dr3d.evaluation.acceptance import accept
 from dr3d.evaluation.average import Estimate, Means
-from dr3d.evaluation.false_accept import Mistake, find_mistakes
+from dr3d.evaluation.false_accept import FalseAccept, find_false_accepts
 from dr3d.evaluation.report.table import format_table
 from dr3d.evaluation.run import Evaluation
-from dr3d.evaluation.task import APPROXIMATE, EXACT, LAID, Outcome, Trial
+from dr3d.evaluation.task import (
+  APPROXIMATE,
+  EXACT,
+  VERIFIED,
+  MethodResult,
+  RetrievalTask,
+)
 from dr3d.registration.relation import NEAR
 from dr3d.search.calibration import SHARE
 
-VOTES = ("vote", "accepted", "right", "strangers")
+VOTES = ("vote", "accepted", "right", "false_accept")
 """Share of queries whose label by vote is right; share whose answer is relied
 on; share of right ones among these; share whose answer would be relied on if
 all models of their label were missing."""
-MISTAKES = 20  # listed by name at most
+LISTED = 20  # listed by name at most
 
 
 def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
@@ -30,22 +36,22 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     evaluation: what was done.
     name: of the gallery.
   """
-  trial, config = evaluation.trial, evaluation.config
-  classes = len(set(trial.query_labels))
-  own = trial.own is not None
+  task, config = evaluation.task, evaluation.config
+  classes = len(set(task.query_labels))
+  own = task.own is not None
   parts = [
     f"leave-one-out in {name}" if own else f"queries to {name}",
-    f"{len(trial.queries)} queries of {classes} classes among"
-    f" {len(trial.models) - own} {'other ' if own else ''}models",
+    f"{len(task.queries)} queries of {classes} classes among"
+    f" {len(task.models) - own} {'other ' if own else ''}models",
     f"queries {config.protocol}"
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
-    f"likeness {config.likeness} of"
+    f"likeness {config.similarity} of"
     f" {'all' if config.views is None else config.views} views",
     f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
     f" {1 - SHARE:.0%} of strangers"
     + (
-      f"; laid: the first {config.compare} models laid upon each query"
-      if config.compare
+      f"; laid: the first {config.verify} models laid upon each query"
+      if config.verify
       else ""
     ),
     "of equally like models the wrong one first",
@@ -84,25 +90,29 @@ def describe_leaks(evaluation: Evaluation) -> str:
 
 
 def summarize(
-  outcome: Outcome, trial: Trial, *, threshold: float, draws: np.ndarray
+  result: MethodResult,
+  task: RetrievalTask,
+  *,
+  threshold: float,
+  draws: np.ndarray,
 ) -> dict[str, Means]:
   """The means of all measures of an outcome, by name.
 
   Args:
-    outcome: of Q queries.
-    trial: whose outcome it is.
+    result: of Q queries.
+    task: whose outcome it is.
     threshold: share of the accepted answers that are to be right.
     draws: [S, Q], from `average.resample`.
   """
-  classes = np.array(trial.query_labels)
-  right = outcome.known.findings.right
+  classes = np.array(task.query_labels)
+  right = result.known.findings.right
   means = {
     name: average.average(values, classes, draws)
-    for name, values in outcome.measures.items()
+    for name, values in result.measures.items()
   }
   vote, accepts, precise, strange = VOTES
   means[vote] = average.average(right, classes, draws)
-  accepted, fooled = accept(outcome, trial, threshold=threshold)
+  accepted, fooled = accept(result, task, threshold=threshold)
   means[accepts] = average.average(accepted, classes, draws)
   means[precise] = average.average(right, classes, draws, weights=accepted)
   means[strange] = average.average(fooled, classes, draws)
@@ -111,15 +121,15 @@ def summarize(
 
 def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
   """The means of each outcome, all from the same resamplings."""
-  draws = average.resample(len(evaluation.trial.queries))
+  draws = average.resample(len(evaluation.task.queries))
   return [
     summarize(
-      outcome,
-      evaluation.trial,
+      result,
+      evaluation.task,
       threshold=evaluation.config.threshold,
       draws=draws,
     )
-    for outcome in evaluation.outcomes
+    for result in evaluation.results
   ]
 
 
@@ -127,28 +137,28 @@ def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
   """A table in percent, the intervals below the means."""
   header = ["method", "search", "mean", *means[0]]
   rows = []
-  for outcome, several in zip(evaluation.outcomes, means, strict=True):
+  for result, several in zip(evaluation.results, means, strict=True):
     for kind in ("micro", "macro"):
       estimates = [getattr(mean, kind) for mean in several.values()]
       rows.append(
-        [outcome.method, outcome.search, kind, *map(format_value, estimates)]
+        [result.method, result.search, kind, *map(format_value, estimates)]
       )
       rows.append(["", "", "", *map(format_interval, estimates)])
   return format_table(header, rows, right=range(3, len(header)))
 
 
-def describe_mistakes(evaluation: Evaluation) -> str:
+def describe_false_accepts(evaluation: Evaluation) -> str:
   """Which answers of the first method are relied on and wrong.
 
   Of the search that is the most like `dr3d query`.
   """
-  method = evaluation.outcomes[0].method
-  outcome = max(
-    (each for each in evaluation.outcomes if each.method == method),
-    key=lambda each: (APPROXIMATE, EXACT, LAID).index(each.search),
+  method = evaluation.results[0].method
+  result = max(
+    (each for each in evaluation.results if each.method == method),
+    key=lambda each: (APPROXIMATE, EXACT, VERIFIED).index(each.search),
   )
-  mistakes = list_mistakes(evaluation, outcome)
-  what = f"by {outcome.method}, {outcome.search}"
+  mistakes = list_false_accepts(evaluation, result)
+  what = f"by {result.method}, {result.search}"
   if not mistakes:
     return f"Relied on and wrong {what}: none."
   rows = [
@@ -158,7 +168,7 @@ def describe_mistakes(evaluation: Evaluation) -> str:
       "-" if mistake.distance is None else f"{100 * mistake.distance:.1f}",
       mistake.model,
     )
-    for mistake in mistakes[:MISTAKES]
+    for mistake in mistakes[:LISTED]
   ]
   header = ("query", "taken for", "apart", "first match with that label")
   lines = [
@@ -173,15 +183,17 @@ def describe_mistakes(evaluation: Evaluation) -> str:
     lines.append(
       f"{near} within {100 * NEAR:.1f}, which is one shape: look at the labels."
     )
-  if len(mistakes) > MISTAKES:
-    lines.insert(2, f"  ... and {len(mistakes) - MISTAKES} more, see --json.")
+  if len(mistakes) > LISTED:
+    lines.insert(2, f"  ... and {len(mistakes) - LISTED} more, see --json.")
   return "\n".join(lines)
 
 
-def list_mistakes(evaluation: Evaluation, outcome: Outcome) -> list[Mistake]:
+def list_false_accepts(
+  evaluation: Evaluation, result: MethodResult
+) -> list[FalseAccept]:
   """The answers of an outcome that are relied on and wrong."""
-  return find_mistakes(
-    outcome, evaluation.trial, threshold=evaluation.config.threshold
+  return find_false_accepts(
+    result, evaluation.task, threshold=evaluation.config.threshold
   )
 
 
@@ -205,30 +217,30 @@ def to_values(
   return {
     "protocol": describe_protocol(evaluation, name=name),
     "config": config | {"methods": list(config["methods"])},
-    "queries": len(evaluation.trial.queries),
-    "models": len(evaluation.trial.models),
-    "leave_one_out": evaluation.trial.own is not None,
+    "queries": len(evaluation.task.queries),
+    "models": len(evaluation.task.models),
+    "leave_one_out": evaluation.task.own is not None,
     "unlabelled": evaluation.unlabelled,
     "single": evaluation.single,
     "failures": [dataclasses.asdict(f) for f in evaluation.failures],
     "leaks": [dataclasses.asdict(leak) for leak in evaluation.leaks],
     "results": [
       {
-        "method": outcome.method,
-        "search": outcome.search,
-        "seconds": outcome.seconds,
+        "method": result.method,
+        "search": result.search,
+        "seconds": result.seconds,
         "measures": {
           measure: {
             kind: _to_plain(getattr(mean, kind)) for kind in ("micro", "macro")
           }
           for measure, mean in several.items()
         },
-        "mistakes": [
+        "false_accepts": [
           dataclasses.asdict(mistake)
-          for mistake in list_mistakes(evaluation, outcome)
+          for mistake in list_false_accepts(evaluation, result)
         ],
       }
-      for outcome, several in zip(evaluation.outcomes, means, strict=True)
+      for result, several in zip(evaluation.results, means, strict=True)
     ],
   }
 

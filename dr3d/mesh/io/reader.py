@@ -17,7 +17,7 @@ import numpy as np
 from dr3d.error import MeshError
 from dr3d.mesh.io import inspection, ply, stl
 from dr3d.mesh.unit import UNITS, parse_unit
-from dr3d.runtime.output import quiet
+from dr3d.runtime.output import suppress_output
 
 FORMATS = (
   "stl",
@@ -44,7 +44,7 @@ _Geometry = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Raw:
+class RawMesh:
   """What a file holds.
 
   Attributes:
@@ -66,7 +66,7 @@ def read_geometry(path: str | pathlib.Path) -> _Geometry:
   return raw.vertices, raw.faces
 
 
-def read_raw(path: str | pathlib.Path) -> Raw:
+def read_raw(path: str | pathlib.Path) -> RawMesh:
   """Returns all triangles of a file, bodies joined with their transforms.
 
   Polygons are split into triangles. Nothing is welded, dropped or scaled.
@@ -100,7 +100,7 @@ def read_raw(path: str | pathlib.Path) -> Raw:
   bodies = [(vertices, faces) for vertices, faces in bodies if len(faces)]
   if not bodies:
     raise MeshError(f"{path} has no faces.")
-  return Raw(*_join(bodies), unit, len(bodies))
+  return RawMesh(*_join(bodies), unit, len(bodies))
 
 
 def _read_bytes(path: pathlib.Path, extension: str) -> bytes:
@@ -175,7 +175,7 @@ def _tessellate(data: bytes) -> bytes:
       "is a STEP file, which needs an extra of dr3d: pip install 'dr3d[step]', "
       "or export it as STL or 3MF"
     ) from error
-  with quiet(1), quiet(2):
+  with suppress_output(1), suppress_output(2):
     triangles = cascadio.load(
       data,
       file_type="step",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from dr3d.server import schema
-from dr3d.server.context import Desk
+from dr3d.server.context import RequestContext
 from dr3d.server.parameter import (
   UPLOAD,
   ModelPath,
@@ -21,7 +21,7 @@ _TOKEN = HTTPBearer(auto_error=False, description="the service's token")
 Text = Annotated[str, Query(max_length=200)]
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(desk: RequestContext) -> APIRouter:
   """Makes the calls, which a desk receives."""
   router = APIRouter(
     prefix="/api/models",

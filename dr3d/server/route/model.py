@@ -12,8 +12,8 @@ from dr3d.error import EmptyError
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.server import schema
-from dr3d.server.context import Desk
-from dr3d.server.http_error import RefusalError
+from dr3d.server.context import RequestContext
+from dr3d.server.http_error import HttpError
 from dr3d.server.parameter import (
   Labels,
   ModelPath,
@@ -28,7 +28,7 @@ _LOOKS, _WAIT = 50, 0.1  # for the end of a search, and seconds between them
 Millimetres = Annotated[float | None, Query(ge=0, description="mm")]
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(desk: RequestContext) -> APIRouter:
   """Makes the calls, which a desk receives."""
   router = APIRouter(prefix="/api", tags=["models"], responses=schema.FAILURES)
   service = desk.service
@@ -112,7 +112,7 @@ def make_router(desk: Desk) -> APIRouter:
       state = service.ready()
       views = await desk.draw(service.album.find, state, model)
     if not 1 <= number <= len(views):
-      raise RefusalError(404, f"views are numbered from 1 to {len(views)}.")
+      raise HttpError(404, f"views are numbered from 1 to {len(views)}.")
     return Picture(views[number - 1])
 
   @router.get("/models/{model:path}/model.glb", response_class=Viewable)

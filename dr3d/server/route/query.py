@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from dr3d.server import schema
-from dr3d.server.context import Desk
+from dr3d.server.context import RequestContext
 from dr3d.server.parameter import UPLOAD, ModelPath, read_ask
-from dr3d.server.service import Ask
+from dr3d.server.service import QueryOptions
 
-Asked = Annotated[Ask, Depends(read_ask)]
+Asked = Annotated[QueryOptions, Depends(read_ask)]
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(desk: RequestContext) -> APIRouter:
   """Makes the calls, which a desk receives."""
   router = APIRouter(prefix="/api", tags=["query"], responses=schema.FAILURES)
 

@@ -10,13 +10,13 @@ from dr3d.database import catalogue
 from dr3d.mesh.io.reader import FORMATS
 from dr3d.mesh.unit import UNITS
 from dr3d.server import metric, schema
-from dr3d.server.context import Desk
+from dr3d.server.context import RequestContext
 from dr3d.server.service import Service
 
 _VALUES = 100  # of a key of the metadata that are told
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(desk: RequestContext) -> APIRouter:
   """Makes the calls, which a desk receives."""
   router = APIRouter(tags=["status"], responses=schema.FAILURES)
   service = desk.service

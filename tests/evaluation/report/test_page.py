@@ -8,7 +8,7 @@ import dr3d
 from dr3d.data.folder import ModelFile
 from dr3d.error import Dr3dError
 from dr3d.evaluation.method import Method
-from dr3d.evaluation.model_set import Side
+from dr3d.evaluation.model_set import ModelSet
 from dr3d.evaluation.report import page, preview, sheet
 from dr3d.evaluation.report.chart import (
   HEIGHT,
@@ -22,12 +22,12 @@ from dr3d.evaluation.report.chart import (
 )
 from dr3d.evaluation.report.summary import summarize_all
 from dr3d.evaluation.run import EvaluateConfig, evaluate
-from dr3d.evaluation.similarity import Likeness
+from dr3d.evaluation.similarity import Similarity
 
 TINY = dr3d.PipelineConfig(
   view_count=4,
   render=dr3d.RenderConfig(size=32),
-  embed=dr3d.EmbedConfig(feature_size=8, widths=(8,)),
+  embed=dr3d.EncoderConfig(feature_size=8, widths=(8,)),
 )
 LABELS = ("a<b", "a<b", "a<b", "nut", "nut", "nut")
 # Query 2 finds its own last; queries 3 and 5 are taken for a<b.
@@ -44,7 +44,7 @@ LIKENESS = np.array(
 )
 
 
-class Reader(html.parser.HTMLParser):
+class FileReader(html.parser.HTMLParser):
   """Collects the tags and the text of a page; refuses what is not closed."""
 
   empty = ("meta", "img", "br", "html", "!doctype")
@@ -70,7 +70,7 @@ class Reader(html.parser.HTMLParser):
 
 
 def read(text):
-  reader = Reader()
+  reader = FileReader()
   reader.feed(text)
   reader.close()
   assert reader.open == []
@@ -89,11 +89,11 @@ def evaluation(tmp_path):
   method = Method(
     "table",
     lambda meshes, progress: np.arange(len(meshes)),
-    lambda q, g: Likeness(LIKENESS[q][:, None], LIKENESS[q]),
+    lambda q, g: Similarity(LIKENESS[q][:, None], LIKENESS[q]),
   )
-  side = Side(tuple(files), ("",) * 6, meshes=tuple(range(6)))
+  side = ModelSet(tuple(files), ("",) * 6, meshes=tuple(range(6)))
   return evaluate(
-    side, side, [method], own=True, config=EvaluateConfig(compare=0)
+    side, side, [method], own=True, config=EvaluateConfig(verify=0)
   )
 
 
@@ -102,11 +102,11 @@ def painted(monkeypatch):
   """Stands for the renderer; tells how many views were drawn."""
   drawn = []
 
-  def portray(pipeline, mesh, *, size):
+  def render_preview(pipeline, mesh, *, size):
     drawn.append(pipeline.views.count)
     return np.full((pipeline.views.count, size, size, 4), 0.5, np.float32)
 
-  monkeypatch.setattr(sheet, "portray", portray)
+  monkeypatch.setattr(sheet, "portray", render_preview)
   return drawn
 
 
@@ -158,15 +158,15 @@ def test_a_page_that_cannot_be_written_is_told(evaluation, painted, tmp_path):
 
 
 def test_best_and_worst_queries_are_one_of_a_class(evaluation):
-  (outcome,) = evaluation.outcomes
-  best, worst = preview.choose_queries(outcome, LABELS, count=2)
+  (result,) = evaluation.results
+  best, worst = preview.choose_queries(result, LABELS, count=2)
   assert (best, worst) == ([0, 4], [2, 5])
-  assert preview.choose_queries(outcome, LABELS, count=1) == ([0], [2])
+  assert preview.choose_queries(result, LABELS, count=1) == ([0], [2])
 
 
 def test_confusions_are_counted(evaluation):
   counts, rows, columns = page.count_confusion(
-    evaluation.trial, evaluation.outcomes[0]
+    evaluation.task, evaluation.results[0]
   )
   assert rows == columns == ["a<b", "nut"]
   np.testing.assert_array_equal(counts, [[2, 1], [2, 1]])

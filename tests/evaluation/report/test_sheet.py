@@ -3,7 +3,12 @@ import pytest
 from PIL import Image
 
 from dr3d.evaluation.report import sheet
-from dr3d.evaluation.report.sheet import Row, Shown, draw_answers, draw_views
+from dr3d.evaluation.report.sheet import (
+  RenderedMatch,
+  Row,
+  draw_answers,
+  draw_views,
+)
 from dr3d.search.match import Match
 
 RED = (255, 0, 0)
@@ -18,7 +23,7 @@ def make_images(count, *, size=64, color=(1, 0, 0), alpha=1.0):
 
 def show(label, rank=1, *, votes=2, count=3, **kwargs):
   match = Match(rank, f"{label}/{rank}.stl", label, 0.9, votes)
-  return Shown(match, make_images(count, **kwargs))
+  return RenderedMatch(match, make_images(count, **kwargs))
 
 
 def count_pixels(picture, color):
@@ -149,7 +154,7 @@ class Painter:
 
 
 def test_portraits_average_four_pixels():
-  images = sheet.portray(Painter(), None, size=3)
+  images = sheet.render_preview(Painter(), None, size=3)
   assert images.shape == (2, 3, 3, 4)
   n, h, w, c = np.indices((2, 3, 3, 4))
   np.testing.assert_allclose(images, n + 2 * h + 2 * w + 1 + 0 * c)
@@ -161,7 +166,7 @@ def test_white_light_changes_lights_and_keeps_viewpoints_and_cameras():
 
   views = make_views(sphere_views(2), distance=2.5)
   pipeline = Pipeline(PipelineConfig(view_count=2), views, {"w": 1})
-  white = sheet.whiten(pipeline)
+  white = sheet.with_white_light(pipeline)
   assert white.config == pipeline.config
   assert white.weights == pipeline.weights
   for name in ("quaternion", "distance", "fov"):

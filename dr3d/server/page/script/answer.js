@@ -289,7 +289,7 @@ function showForgotten(place) {
     place,
     h("h1", { class: "unseen" }, "The file is gone"),
     notice(
-      "doubt",
+      "warning",
       "The file is gone",
       "This browser keeps the last files only: drop it once more.",
       h("a", { class: "button main", href: "#/" }, "New search"),

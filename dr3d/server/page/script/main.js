@@ -67,7 +67,7 @@ function showNothing(place) {
     place,
     h("h1", { class: "unseen" }, "No such page"),
     notice(
-      "doubt",
+      "warning",
       "No such page",
       "The address names no page of dr3d: check it, or start anew.",
       h("a", { class: "button main", href: "#/" }, "Search"),

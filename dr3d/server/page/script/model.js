@@ -47,7 +47,7 @@ async function fill(page, place, name) {
     h("h1", { class: drawn ? "unseen" : "" }, name),
     model.state !== "indexed" &&
       notice(
-        model.state === "failed" ? "bad" : "doubt",
+        model.state === "failed" ? "bad" : "warning",
         model.state === "failed" ? "This file failed" : `State: ${model.state}`,
         [model.reason, ADVICE[model.state]].filter(Boolean).join(" "),
       ),

@@ -13,7 +13,7 @@ export function tell(text) {
 /**
  * A box with a message.
  *
- * @param {string} kind "bad", "doubt", "good" or "calm".
+ * @param {string} kind "bad", "warning", "good" or "calm".
  * @param {string} title
  * @param {string} text what to do.
  * @param {...HTMLElement} actions

@@ -8,7 +8,7 @@ import { isNarrow, widen } from "./condition.js";
 /** The verdict in one sentence, to be heard. */
 export function summarize({ prediction, matches }) {
   if (!matches.length) return "No model meets the filters.";
-  if (!prediction.reliable) {
+  if (!prediction.accepted) {
     return `No reliable match. ${plural(matches.length, "model")} shown.`;
   }
   return (
@@ -18,10 +18,10 @@ export function summarize({ prediction, matches }) {
 }
 
 /** Why nobody can tell. */
-function explain({ label, confidence, doubt }) {
+function explain({ label, confidence, reject_reason: reason }) {
   if (!label) return "No vote went to a model with a label.";
   const share = `${label} has ${percent(confidence)} of the votes`;
-  if (doubt === "strangers") {
+  if (reason === "unknown") {
     return (
       `${share}, but models whose own label is missing come as near: ` +
       "this may be of a kind not known here."
@@ -34,7 +34,7 @@ function explain({ label, confidence, doubt }) {
 export function createVerdict({ prediction, matches }, route, views) {
   if (!matches.length) {
     return notice(
-      "doubt",
+      "warning",
       "No match",
       isNarrow(route.parameters)
         ? "No model meets these filters: clear them, or choose others."
@@ -44,9 +44,9 @@ export function createVerdict({ prediction, matches }, route, views) {
     );
   }
   const share = percent(prediction.confidence);
-  if (!prediction.reliable) {
+  if (!prediction.accepted) {
     return notice(
-      "doubt",
+      "warning",
       "No reliable match",
       `${explain(prediction)} Below are the nearest models: ` +
         "look before you trust one of them.",
