@@ -15,7 +15,7 @@ import numpy as np
 from dr3d.mesh.surface import MIX
 from dr3d.search.calibration import Calibration, Findings
 
-_FORMAT = 2
+_FORMAT = 3
 _DRIFT = 0.02  # share of the models that may have come or gone
 _KEYS = 1024  # in a sketch
 

@@ -130,7 +130,7 @@ def test_help_names_all_verbs_and_the_first_step(run):
     assert "dr3d quickstart --out=" in out
 
 
-@pytest.mark.parametrize("verb", cli.SUBCOMMANDS)
+@pytest.mark.parametrize("subcommand", cli.SUBCOMMANDS)
 def test_help_of_a_verb_tells_flags_defaults_and_an_example(run, subcommand):
   status, out, err = run(subcommand, "--help")
   assert (status, err) == (0, "")
@@ -560,7 +560,7 @@ def test_query_prints_a_table_for_a_person(run, database, models):
   assert (status, err) == (0, "")
   title, header, best, *rest = out.rstrip().splitlines()
   assert title.endswith(
-    "five.obj: flat (100% of the votes, 100% likely, reliable)"
+    "five.obj: flat (100% of the votes, 100% likely, accepted)"
   )
   assert header.split() == [
     *("rank", "model", "label", "score", "votes"),

@@ -490,9 +490,7 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
   assert exact[0].distance is None
   text = describe_false_accepts(evaluation)
   lines = [line.split() for line in text.splitlines()]
-  assert " ".join(lines[0]).startswith(
-    "Relied on and wrong by pipeline, laid: 1"
-  )
+  assert " ".join(lines[0]).startswith("False accepts by pipeline, verified: 1")
   assert lines[2] == ["rod/0.obj", "plate", "0.0", "plate/0.obj"]
   assert lines[3][:3] == ["1", "within", "0.5,"]
 
@@ -631,7 +629,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
     "Protocol: leave-one-out in boxes.db; 9 queries of"
   )
   assert "1 left out, without a label; 1 left out as queries" in lines[0]
-  assert "likeness posed of 1 views" in lines[0]
+  assert "similarity view_aligned of 1 views" in lines[0]
   assert lines[1].startswith("Leaks: none")
   assert lines[3].split() == (
     [
@@ -650,7 +648,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
       "false_accept",
     ]
   )
-  assert "Relied on and wrong by pipeline, laid: " in out
+  assert "False accepts by pipeline, verified: " in out
   rows = list(csv.DictReader(rankings.open()))
   lists = {}
   for row in rows:

@@ -8,6 +8,6 @@ from dr3d.server import preview, service
 @pytest.fixture(scope="module", autouse=True)
 def _quick():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(preview, "whiten", lambda pipeline: pipeline)
+    patch.setattr(preview, "with_white_light", lambda pipeline: pipeline)
     patch.setattr(service, "_LOOK", 0.1)
     yield

@@ -77,7 +77,7 @@ def folder(tmp_path_factory):
 def address(folder):
   """Where the service answers."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(preview, "whiten", lambda pipeline: pipeline)
+    patch.setattr(preview, "with_white_light", lambda pipeline: pipeline)
     with serving(folder / "parts.db") as (client, _):
       yield f"{client.base_url}/".replace("//", "/").replace(":/", "://")
 

@@ -45,7 +45,7 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     f" {len(task.models) - own} {'other ' if own else ''}models",
     f"queries {config.protocol}"
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
-    f"likeness {config.similarity} of"
+    f"similarity {config.similarity} of"
     f" {'all' if config.views is None else config.views} views",
     f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
     f" {1 - SHARE:.0%} of strangers"
@@ -160,7 +160,7 @@ def describe_false_accepts(evaluation: Evaluation) -> str:
   mistakes = list_false_accepts(evaluation, result)
   what = f"by {result.method}, {result.search}"
   if not mistakes:
-    return f"Relied on and wrong {what}: none."
+    return f"False accepts {what}: none."
   rows = [
     (
       mistake.query,
@@ -172,7 +172,7 @@ def describe_false_accepts(evaluation: Evaluation) -> str:
   ]
   header = ("query", "taken for", "apart", "first match with that label")
   lines = [
-    f"Relied on and wrong {what}: {len(mistakes)}; apart, in % of the radius.",
+    f"False accepts {what}: {len(mistakes)}; apart, in % of the radius.",
     format_table(header, rows, right=[2]),
   ]
   near = sum(

@@ -106,7 +106,7 @@ def painted(monkeypatch):
     drawn.append(pipeline.views.count)
     return np.full((pipeline.views.count, size, size, 4), 0.5, np.float32)
 
-  monkeypatch.setattr(sheet, "portray", render_preview)
+  monkeypatch.setattr(sheet, "render_preview", render_preview)
   return drawn
 
 
