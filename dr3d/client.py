@@ -20,9 +20,8 @@ from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.error import Dr3dError, ServiceError
-from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.match import Answer, Match
-from dr3d.search.vote import Prediction
+from dr3d.registration.relation import VERIFIED_COUNT, Relation
+from dr3d.search.answer import Answer, Match, Prediction
 
 T = TypeVar("T")
 
@@ -138,7 +137,7 @@ class Client:
     """What the service answers at /api/info: counts, labels, limits."""
     return self._call("GET", "/api/info")
 
-  def find_duplicates(self, *, weakest: str = "similar") -> list[Group]:
+  def find_duplicates(self, *, weakest: Relation = "similar") -> list[Group]:
     """Finds models that are one shape; see `Database.find_duplicates`."""
     while True:
       parameters = {"weakest": weakest}

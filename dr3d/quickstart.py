@@ -176,7 +176,7 @@ def _summarize(evaluation: Evaluation) -> list[str]:
   means = summarize(
     evaluation.results[0],
     evaluation.task,
-    threshold=evaluation.config.threshold,
+    target_precision=evaluation.config.target_precision,
     draws=resample(count, resamples=1),
   )
   return [str(count), *(format_value(means[name].micro) for name in MEASURES)]

@@ -7,7 +7,7 @@ class stand together, views of a model closer still, twelve of each) or random.
 Each row is measured in a process of its own on one thread: the share of the ten
 true neighbours that is found; queries a second of CPU time, asked for one at a
 time and 256 at once; seconds of CPU time to build; memory that building and
-searching took on top of the vectors, MiB. `dr3d` is `dr3d.index.vector_index`,
+searching took on top of the vectors, MiB. `dr3d` is `dr3d.index`,
 which validates, ranks in float64 and never returns padding; `product` is a
 matrix product and a partition in numpy; faiss is timed where it is installed,
 with as many lists looked into as ScaNN. With a million vectors no process takes
@@ -23,13 +23,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from absl import app, flags
 
 from dr3d.evaluation.report.table import format_table
-from dr3d.index import vector_index as index_lib
+from dr3d.index.engine import Engine, build_index
 
 METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
 
@@ -135,7 +135,7 @@ def measure(size: int, kind: str, method: str) -> dict:
 def build(vectors: np.ndarray, method: str) -> Search:
   """Returns a function: queries [Q, D] → ids [Q, K]."""
   if method.startswith("dr3d"):
-    index = index_lib.build_index(vectors, backend=method.split()[1])
+    index = build_index(vectors, engine=cast(Engine, method.split()[1]))
     return lambda queries: index.search(queries, K).ids
   if method == "product":
     return functools.partial(search_by_product, vectors)

@@ -130,7 +130,7 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
   lap("  imports without jax")
   database = Database.open(directory)
   gallery = database.gallery
-  lap(f"  vectors and index ({gallery.index.backend})")
+  lap(f"  vectors and index ({gallery.index.engine})")
   pipeline = database.pipeline
   lap("  jax and the pipeline")
   mesh = load_mesh(path, face_budget=pipeline.face_budget)

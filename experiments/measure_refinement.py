@@ -24,6 +24,7 @@ from collections.abc import Callable
 import numpy as np
 from absl import app, flags
 
+from dr3d.database import reader
 from dr3d.database.writer import Database
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.report.table import format_table
@@ -31,7 +32,8 @@ from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.image import AlignConfig
 from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.match import Match
+from dr3d.retrieval.pipeline import Pipeline
+from dr3d.search.answer import Match
 from dr3d.search.refinement import refine_matches
 from experiments.partition import read_splits
 
@@ -61,6 +63,9 @@ def main(argv: list[str]) -> None:
   chosen = rng.permutation(len(files))[: COUNT.value]
   protocol = Protocol(rotation="so3", scan=SCAN.value, seed=SEED.value)
   config = AlignConfig(steps=STEPS.value)
+  pipeline = Pipeline.load(
+    database.directory / database.settings.get(reader.PLACE, reader.PIPELINE)
+  )
   places = []
   told = []
   seconds = []
@@ -72,10 +77,10 @@ def main(argv: list[str]) -> None:
       protocol=protocol,
       face_budget=database.face_budget,
     )
-    (features,) = database.pipeline.embed([mesh])
+    query = database.embed(mesh)
     begin = time.process_time()
     plain, laid = (
-      database.answer(features, mesh, k=REFINE.value, verify=verify)
+      database.query(query, k=REFINE.value, verify=verify)
       for verify in (0, VERIFIED_COUNT)
     )
     matches = plain.matches
@@ -94,7 +99,7 @@ def main(argv: list[str]) -> None:
     begin = time.process_time()
     meshes = {key: unpack_mesh(shape.mesh) for key, shape in shapes.items()}
     refined = refine_matches(
-      mesh, matches, meshes, pipeline=database.pipeline, config=config
+      mesh, matches, meshes, pipeline=pipeline, config=config
     )
     seconds.append((laying, time.process_time() - begin))
     same = functools.partial(is_same, geometry, name)

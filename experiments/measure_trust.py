@@ -43,8 +43,10 @@ from dr3d.registration.surface import Fit
 from dr3d.retrieval.pipeline import Pipeline
 from dr3d.runtime import pool
 from dr3d.search import verification
-from dr3d.search.match import Gallery, find_matches, make_gallery
-from dr3d.search.vote import AMBIGUOUS, Prediction
+from dr3d.search.answer import AMBIGUOUS, Prediction
+from dr3d.search.gallery import Gallery, make_gallery
+from dr3d.search.matching import find_matches
+from dr3d.search.query import Query
 from experiments.partition import read_splits
 
 DATA = flags.DEFINE_string(
@@ -200,7 +202,7 @@ def ask_each(
       for name, mean in zip(names, laid, strict=True)
     }
     again = find_matches(
-      one, gallery, lay=functools.partial(_choose, fits), **chosen
+      Query(one), gallery, register=functools.partial(_choose, fits), **chosen
     )
     found.append((answer.prediction, again.prediction))
   return found

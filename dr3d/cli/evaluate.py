@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dr3d.cli import report
 from dr3d.cli.subcommand import Flag, Subcommand, UsageError
 from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.vote import TARGET_PRECISION
+from dr3d.search.answer import TARGET_PRECISION
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
@@ -43,7 +43,7 @@ def run(flags: Any, files: list[str]) -> int:
     methods=flags.method,
     similarity=flags.similarity,
     views=flags.views,
-    threshold=flags.threshold,
+    target_precision=flags.threshold,
     verify=flags.verify,
   )
   with contextlib.ExitStack() as stack:

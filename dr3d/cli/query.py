@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
   from dr3d.database.condition import Condition
   from dr3d.database.writer import Database
-  from dr3d.search.match import Answer
+  from dr3d.search.answer import Answer
 
 REJECT_REASONS = {
   "ambiguous": "models of other labels are nearly as near",

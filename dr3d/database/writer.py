@@ -23,13 +23,14 @@ import numpy as np
 from dr3d.data import folder
 from dr3d.database import catalogue, ingest, journal, sqlite_file
 from dr3d.database import reader as reader_lib
+from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import ASSUMED, ProcessedModel
-from dr3d.database.reader import DatabaseReader, EmbeddingPipeline, LoadPipeline
+from dr3d.database.reader import DatabaseReader
 from dr3d.database.snapshot import keep_calibration, keep_index
 from dr3d.error import DatabaseError
 from dr3d.index import scann_file
-from dr3d.index import vector_index as index_lib
+from dr3d.index.engine import EXACT_BELOW
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import UNITS
 
@@ -50,7 +51,7 @@ class Database(DatabaseReader):
     pipeline: EmbeddingPipeline | None = None,
     *,
     load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
+    exact_below: int = EXACT_BELOW,
   ) -> "Database":
     """Makes a database, completes a half-made one, or opens one that exists.
 

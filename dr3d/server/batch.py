@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dr3d.database.reader import EmbeddingPipeline
+from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.server.http_error import HttpError
 
 BATCH = 8  # meshes in a turn; the pipeline pads to as many

@@ -12,6 +12,7 @@ import threading
 from dr3d.database.duplicate import Group
 from dr3d.database.reader import DatabaseReader
 from dr3d.error import DatabaseError, Dr3dError
+from dr3d.registration.relation import Relation
 from dr3d.runtime.pool import Limits, Pool, WorkerError
 from dr3d.server.state import State
 
@@ -63,7 +64,7 @@ class DuplicateJobs:
     self._searches: dict[str, DuplicateJob] = {}
     self._pool: Pool | None = None
 
-  def find(self, state: State, weakest: str) -> DuplicateJob:
+  def find(self, state: State, weakest: Relation) -> DuplicateJob:
     """Begins a search, or returns the one that was begun.
 
     Args:
@@ -98,7 +99,9 @@ class DuplicateJobs:
       self._pool.close()
       self._pool = None
 
-  def _search(self, search: DuplicateJob, weakest: str, pool: Pool) -> None:
+  def _search(
+    self, search: DuplicateJob, weakest: Relation, pool: Pool
+  ) -> None:
     try:
       found = pool.call(
         {
@@ -119,7 +122,7 @@ class DuplicateJobs:
 
 
 def find_groups(
-  directory: pathlib.Path, *, weakest: str, progress: pathlib.Path
+  directory: pathlib.Path, *, weakest: Relation, progress: pathlib.Path
 ) -> list[Group]:
   """Finds the groups, in the child.
 

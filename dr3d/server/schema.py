@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from dr3d.database import catalogue, duplicate
-from dr3d.search import match
+from dr3d.search import answer as answer_lib
 
 Extent = tuple[float, float, float]
 
@@ -244,7 +244,7 @@ def make_model(row: catalogue.Model) -> Model:
   )
 
 
-def make_answer(name: str, shape: Shape, answer: match.Answer) -> Answer:
+def make_answer(name: str, shape: Shape, answer: answer_lib.Answer) -> Answer:
   """The answer to a query."""
   matches = [
     Match(**_fields(match), url=make_url(match.model))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from dr3d.data import folder
 from dr3d.database.condition import Condition
-from dr3d.database.reader import LoadPipeline
+from dr3d.database.embedding import LoadPipeline
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.mesh.io.glb import write_glb
@@ -18,6 +18,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.registration.surface import Fit
 from dr3d.runtime.pool import Pool, WorkerError
+from dr3d.search.query import Query
 from dr3d.server import preview, schema, upload_reader
 from dr3d.server.batch import Batcher
 from dr3d.server.duplicate_job import DuplicateJobs
@@ -268,15 +269,14 @@ class Service:
     shape: schema.Shape,
     exclude: tuple[str, ...] = (),
   ) -> schema.Answer:
-    answer = state.archive.answer(
-      features,
-      mesh,
+    answer = state.archive.query(
+      Query(features, mesh=mesh),
       k=ask.k,
       exclude=exclude,
       condition=None if ask.condition == Condition() else ask.condition,
       min_score=ask.min_score,
       verify=ask.verify,
-      fit=self._fit,
+      register=self._fit,
     )
     return schema.make_answer(name, shape, answer)
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dr3d.database import catalogue
-from dr3d.database.reader import DatabaseReader, EmbeddingPipeline, LoadPipeline
+from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
+from dr3d.database.reader import DatabaseReader
 from dr3d.error import EmptyError
 from dr3d.server.http_error import HttpError
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dr3d.database.catalogue import FILE
-from dr3d.database.reader import EmbeddingPipeline
+from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.writer import Database
 from dr3d.server.batch import Batcher
 from dr3d.server.http_error import HttpError

@@ -122,12 +122,12 @@ def count_confusion(
     that were voted for.
   """
   rows = sorted(set(task.query_labels))
-  columns = rows + sorted(set(result.known.predictions) - set(rows))
+  columns = rows + sorted(set(result.known.labels) - set(rows))
   counts = np.zeros((len(rows), len(columns)), int)
   row = {label: i for i, label in enumerate(rows)}
   column = {label: i for i, label in enumerate(columns)}
   for label, predicted in zip(
-    task.query_labels, result.known.predictions, strict=True
+    task.query_labels, result.known.labels, strict=True
   ):
     counts[row[label], column[predicted]] += 1
   return counts, rows, columns
@@ -184,8 +184,8 @@ def _draw_coverage(evaluation: Evaluation) -> str:
   results = [o for o in evaluation.results if o.search != APPROXIMATE]
   curves = []
   for result in results:
-    findings = result.known.findings
-    margin, right = findings.margin, findings.right
+    observations = result.known.observations
+    margin, right = observations.margin, observations.right
     accepted = margin >= np.unique(margin)[:, None]
     coverage = accepted.mean(axis=1)
     accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)

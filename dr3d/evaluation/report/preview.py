@@ -15,7 +15,7 @@ from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.task import MethodResult
 from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.io.reader import read_geometry
-from dr3d.search.match import Match
+from dr3d.search.answer import Match
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dr3d.runtime.atomic import atomic_file
-from dr3d.search.match import Match
+from dr3d.search.answer import Match
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh

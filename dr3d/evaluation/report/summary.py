@@ -20,7 +20,7 @@ from dr3d.evaluation.task import (
   RetrievalTask,
 )
 from dr3d.registration.relation import NEAR
-from dr3d.search.calibration import SHARE
+from dr3d.search.calibration import UNKNOWN_SHARE
 
 VOTES = ("vote", "accepted", "right", "false_accept")
 """Share of queries whose label by vote is right; share whose answer is relied
@@ -47,8 +47,8 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"similarity {config.similarity} of"
     f" {'all' if config.views is None else config.views} views",
-    f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
-    f" {1 - SHARE:.0%} of strangers"
+    f"target precision {config.target_precision:.0%}, accepted if nearer than"
+    f" {1 - UNKNOWN_SHARE:.0%} of unknown-class queries"
     + (
       f"; laid: the first {config.verify} models laid upon each query"
       if config.verify
@@ -93,7 +93,7 @@ def summarize(
   result: MethodResult,
   task: RetrievalTask,
   *,
-  threshold: float,
+  target_precision: float,
   draws: np.ndarray,
 ) -> dict[str, Means]:
   """The means of all measures of an outcome, by name.
@@ -101,18 +101,18 @@ def summarize(
   Args:
     result: of Q queries.
     task: whose outcome it is.
-    threshold: share of the accepted answers that are to be right.
+    target_precision: share of the accepted answers that are to be right.
     draws: [S, Q], from `average.resample`.
   """
   classes = np.array(task.query_labels)
-  right = result.known.findings.right
+  right = result.known.right
   means = {
     name: average.average(values, classes, draws)
     for name, values in result.measures.items()
   }
   vote, accepts, precise, strange = VOTES
   means[vote] = average.average(right, classes, draws)
-  accepted, fooled = accept(result, task, threshold=threshold)
+  accepted, fooled = accept(result, task, target_precision=target_precision)
   means[accepts] = average.average(accepted, classes, draws)
   means[precise] = average.average(right, classes, draws, weights=accepted)
   means[strange] = average.average(fooled, classes, draws)
@@ -126,7 +126,7 @@ def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
     summarize(
       result,
       evaluation.task,
-      threshold=evaluation.config.threshold,
+      target_precision=evaluation.config.target_precision,
       draws=draws,
     )
     for result in evaluation.results
@@ -193,7 +193,7 @@ def list_false_accepts(
 ) -> list[FalseAccept]:
   """The answers of an outcome that are relied on and wrong."""
   return find_false_accepts(
-    result, evaluation.task, threshold=evaluation.config.threshold
+    result, evaluation.task, target_precision=evaluation.config.target_precision
   )
 
 

@@ -9,7 +9,7 @@ from dr3d.evaluation.report.sheet import (
   draw_answers,
   draw_views,
 )
-from dr3d.search.match import Match
+from dr3d.search.answer import Match
 
 RED = (255, 0, 0)
 
