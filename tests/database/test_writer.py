@@ -669,7 +669,7 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
   assert ask() == before
   assert count == 3
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("DELETE FROM setting WHERE name = 'trust'")
+    connection.execute("DELETE FROM setting WHERE name = 'calibration'")
   assert ask() == before  # a reader measures for itself
   assert count == 4
 
