@@ -30,7 +30,6 @@ from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import load_mesh
-from dr3d.mesh.io.glb import write_glb
 from dr3d.runtime.pool import Limits
 from dr3d.server import upload
 from dr3d.server.batch import BATCH, Batcher
@@ -83,19 +82,6 @@ def test_evidence_shows_the_query_at_its_true_size(served):
   seen = trimesh.load(io.BytesIO(base64.b64decode(text)), file_type="glb")
   sides = np.sort(seen.extents) * 1000
   np.testing.assert_allclose(sides, [6, 8, 90], rtol=1e-4)
-
-
-def test_a_glb_holds_the_surface_and_its_normals(tmp_path):
-  path = tmp_path / "ball.stl"
-  path.write_bytes(stl(BODIES["round/ball.stl"]))
-  mesh = load_mesh(path)
-  scene = trimesh.load(io.BytesIO(write_glb(mesh)), file_type="glb")
-  (body,) = scene.geometry.values()
-  assert body.volume * 1e9 == pytest.approx(
-    BODIES["round/ball.stl"].volume, rel=1e-4
-  )
-  outward = (body.vertices * body.vertex_normals).sum(axis=1)
-  assert np.all(outward > 0.9 * np.linalg.norm(body.vertices, axis=1))
 
 
 def test_a_known_model_finds_others_and_not_itself(served):

@@ -85,7 +85,7 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
     ]);
     if (viewer.gone) return;
     scene = createScene(canvas);
-    viewer.radius = (await scene.load(bytes)) * MILLIMETRES;
+    viewer.radius = scene.load(bytes) * MILLIMETRES;
   } catch (error) {
     scene?.free();
     if (viewer.gone) return;
