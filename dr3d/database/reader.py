@@ -4,6 +4,7 @@ Any number of processes may read while one writes; each answers from the state
 that it has read at once, catalogue and vectors together.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import functools
@@ -18,9 +19,12 @@ import numpy as np
 from dr3d.data import folder
 from dr3d.database import catalogue, journal
 from dr3d.database.condition import Condition
+from dr3d.database.processed_model import read_processed_model
+from dr3d.database.protocol import Relation, Unit
 from dr3d.database.snapshot import Snapshot, read_snapshot
-from dr3d.error import DatabaseError
+from dr3d.error import DatabaseError, EmptyError
 from dr3d.index import vector_index as index_lib
+from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT
 from dr3d.search import match
@@ -294,7 +298,7 @@ class DatabaseReader:
 
   def query(
     self,
-    mesh: Any,
+    model: Mesh | str | os.PathLike[str],
     *,
     k: int = 10,
     threshold: float = TARGET_PRECISION,
@@ -303,12 +307,13 @@ class DatabaseReader:
     min_score: float = -1.0,
     refine: int = 0,
     verify: int = VERIFIED_COUNT,
+    unit: Unit | None = None,
   ) -> match.Answer:
     """Answers which models a mesh looks like.
 
     Args:
-      mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
-        millimetre where sizes are compared.
+      model: a mesh file, or a Mesh, as `load_mesh` returns it, whose unit is
+        taken to be the millimetre where sizes are compared.
       k: matches wanted, at least 1.
       threshold: share of the predictions called reliable that are to be right.
       exclude: names of models to leave out.
@@ -322,20 +327,24 @@ class DatabaseReader:
         laid upon the query, so that `distance`, `mirrored` and `same` are
         known of them; what comes close moves to the front, and speaks for its
         label, see `closeness`.
+      unit: of a file that states none; None for that of the database.
 
     Returns:
       The predicted label and at most k models, best first.
 
     Raises:
+      MeshError: the file cannot become a mesh.
       EmptyError: no model is indexed.
       ConditionError: the condition names a label or a key that none has.
       DatabaseError: the directory is damaged.
     """
     self.gallery  # noqa: B018  what is wrong with it is told first
-    (features,) = np.asarray(self.pipeline.embed([mesh]))
+    if isinstance(model, str | os.PathLike):
+      model = self._load(model, unit)
+    (features,) = np.asarray(self.pipeline.embed([model]))
     return self.answer(
       features,
-      mesh,
+      model,
       k=k,
       threshold=threshold,
       exclude=exclude,
@@ -344,6 +353,69 @@ class DatabaseReader:
       refine=refine,
       verify=verify,
     )
+
+  def query_similar(
+    self,
+    name: str,
+    *,
+    k: int = 10,
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    verify: int = VERIFIED_COUNT,
+  ) -> match.Answer:
+    """Answers which other models a model of the database looks like.
+
+    Args:
+      name: of the model, which is left out of the answer.
+      k: see `query`; for what follows as well.
+      condition: which models are searched.
+      min_score: of a match.
+      verify: how many of the first matches are registered to the model.
+
+    Raises:
+      DatabaseError: there is no such model, or no mesh of it is stored.
+    """
+    self._find(name)
+    shape = self.load_shapes([name]).get(name)
+    if shape is None:
+      raise DatabaseError(f"no mesh of the model {name!r} is stored.")
+    mesh = unpack_mesh(shape.mesh)
+    features = self.find_features(name)
+    if features is None:
+      (features,) = np.asarray(self.pipeline.embed([mesh]))
+    return self.answer(
+      features,
+      mesh,
+      k=k,
+      exclude=(name,),
+      condition=condition,
+      min_score=min_score,
+      verify=verify,
+    )
+
+  def find_features(self, name: str) -> np.ndarray | None:
+    """Vectors [N, D] of a model; None if it is not searched."""
+    try:
+      gallery = self.gallery
+    except EmptyError:
+      return None
+    row = bisect.bisect_left(gallery.names, name)
+    if row < len(gallery.names) and gallery.names[row] == name:
+      return gallery.features[row]
+    return None
+
+  def read_file(self, name: str) -> bytes:
+    """Returns the file of a model, as it was indexed.
+
+    Raises:
+      DatabaseError: there is no such model, or its file is gone or changed.
+    """
+    path = self.find_file(self._find(name))
+    if path is None:
+      raise DatabaseError(
+        f"the file of {name!r} is gone or has changed since it was read."
+      )
+    return path.read_bytes()
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
     """Meshes and pictures of models, by name, where they are stored."""
@@ -368,7 +440,7 @@ class DatabaseReader:
   def find_duplicates(
     self,
     *,
-    weakest: str = "similar",
+    weakest: Relation = "similar",
     progress: Callable[[int, int], None] | None = None,
   ) -> "list[duplicate.Group]":
     """Finds indexed models that are one shape; nothing is changed.
@@ -402,6 +474,22 @@ class DatabaseReader:
         weakest=weakest,
         progress=progress,
       )
+
+  def _find(self, name: str) -> catalogue.Model:
+    """The row of a model."""
+    for model in self.models():
+      if model.name == name:
+        return model
+    raise DatabaseError(f"{self.directory} has no model {name!r}.")
+
+  def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> Mesh:
+    """Reads a query file as model files are read."""
+    processed = read_processed_model(
+      pathlib.Path(path),
+      face_budget=self.face_budget,
+      unit=unit or self.unit,
+    )
+    return processed.mesh
 
   def _make_lay(self, mesh: Any, fit: "LayMeshes | None") -> Lay:
     """Lays models, as far as their meshes are stored, upon a mesh."""
