@@ -98,8 +98,8 @@ def start(root: pathlib.Path) -> tuple[subprocess.Popen, Client]:
   assert process.stdout is not None
   found = re.search(r"http://[^;\s]+", process.stdout.readline())
   assert found is not None
-  client = Client(found.group(), token=TOKEN, patience=300)
-  while client.inspect()["views"] is None:
+  client = Client(found.group(), token=TOKEN, retry_timeout=300)
+  while client.describe_service()["views"] is None:
     time.sleep(0.1)
   return process, client
 
@@ -115,7 +115,7 @@ def add(
 ) -> None:
   """Adds models until the service is gone; notes those that it accepted."""
   chance = random.Random(mark)
-  client = Client(url, token=TOKEN, patience=0)
+  client = Client(url, token=TOKEN, retry_timeout=0)
   for number in range(10_000):
     path = root / "sent" / f"{mark}-{number}.stl"
     path.parent.mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ CALLS = (
   "GET /api/health",
   "GET /api/ready",
   "GET /api/info",
+  "GET /api/inspection",
   "GET /metrics",
   "POST /api/query",
   "GET /api/models/{model}/similar",
