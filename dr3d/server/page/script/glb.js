@@ -22,8 +22,13 @@ export function parseGlb(buffer) {
   const tree = JSON.parse(new TextDecoder().decode(text));
   const start = HEADER + CHUNK_HEADER + length + CHUNK_HEADER;
   const read = (number) => {
-    const { bufferView, byteOffset = 0, componentType, count, type } =
-      tree.accessors[number];
+    const {
+      bufferView,
+      byteOffset = 0,
+      componentType,
+      count,
+      type,
+    } = tree.accessors[number];
     const offset = start + (tree.bufferViews[bufferView].byteOffset ?? 0);
     const size = count * WIDTHS[type];
     return new ARRAYS[componentType](buffer, offset + byteOffset, size);

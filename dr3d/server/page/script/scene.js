@@ -18,8 +18,8 @@ const LIGHTS = [
  * Makes a scene.
  *
  * @param {HTMLCanvasElement} canvas
- * @returns {Object} `load(bytes)`, `draw(turn, zoom, size)`, `free()`.
- * @throws {Error} the browser has no WebGL to give.
+ * @returns {Object} `load(bytes)`, `draw(rotation, zoom, size)`, `free()`.
+ * @throws {Error} the browser gives no WebGL context.
  */
 export function createScene(canvas) {
   const renderer = new three.WebGLRenderer({
