@@ -1,4 +1,4 @@
-"""The calls that a database answers, in this process or through a service."""
+"""The calls of a database, in this process or behind a service."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
