@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -24,6 +25,7 @@ from dr3d import cli
 from dr3d.cli import serve
 from dr3d.cli.subcommand import UsageError
 from dr3d.client import Client
+from dr3d.data import folder
 from dr3d.data.folder import ModelFile, hash_file
 from dr3d.database import journal, sqlite_file
 from dr3d.database.condition import Condition
@@ -327,6 +329,22 @@ def test_model_is_added_labelled_and_removed(tmp_path):
   assert not list((database.directory / journal.FILES).iterdir())
   database.refresh()
   assert database.count_states()["indexed"] == len(BODIES)
+
+
+def test_added_upload_is_hashed_only_while_it_arrives(tmp_path, monkeypatch):
+  database = make_database(tmp_path)
+  data = stl(wedge())
+  with serving(database.directory) as (client, _):
+
+    def hash_again(path):
+      raise AssertionError(f"{path} is hashed again")
+
+    monkeypatch.setattr(folder, "hash_file", hash_again)
+    response = client.post(
+      "/api/models", files={"file": ("new.stl", data)}, headers=WRITE
+    )
+  assert response.status_code == 201
+  assert response.json()["hash"] == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import collections
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 import dr3d
 from dr3d.database import catalogue
@@ -38,14 +38,14 @@ def make_router(context: RequestContext) -> APIRouter:
     return make_info(service)
 
   @router.get("/api/inspection")
-  async def inspection() -> dict[str, Any]:
+  async def inspection(request: Request) -> dict[str, Any]:
     """Counts, size and quality of the index; see `dr3d info`.
 
     The first call after a change may take seconds: models query one another.
     """
-    with context.previews.enter():
+    async with context.admit(request):
       reader = service.check_ready().reader
-      return await context.run_preview(reader.inspect)
+      return await context.run(reader.inspect)
 
   @router.get("/metrics", response_class=PrometheusText)
   def metrics() -> Response:

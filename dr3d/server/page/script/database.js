@@ -11,7 +11,7 @@ const MEANINGS = {
   indexed: "searchable",
   failed: "cannot be indexed",
   missing: "file not found any more",
-  outdated: "embedded by a former pipeline",
+  outdated: "from a former pipeline",
 };
 
 /** Shows the page; see `answer.showAnswer`. */
