@@ -33,6 +33,10 @@ class EmptyError(DatabaseError):
   """A database holds nothing that could be searched."""
 
 
+class ConflictError(DatabaseError):
+  """A database already has another model of the same name."""
+
+
 class ConditionError(DatabaseError):
   """A query asks for a label or a key that no model has."""
 

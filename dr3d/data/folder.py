@@ -27,12 +27,16 @@ class ModelFile:
     label: what the model is; empty where that is not known.
     metadata: what else a table of labels says of it, text by column; None
       where there is no such table.
+    digest: `hash_file` of the file, if it is known already; empty otherwise.
+    unit: assumed if the file does not state one; None for the database's.
   """
 
   path: pathlib.Path
   name: str
   label: str
   metadata: Mapping[str, str] | None = None
+  digest: str = ""
+  unit: str | None = None
 
 
 def find_models(

@@ -210,7 +210,8 @@ class _Task:
       try:
         # Hashed before it is read: a file that changes in between has the
         # hash of its old content and is taken again by the next run.
-        row = dataclasses.replace(row, hash=folder.hash_file(file.path))
+        digest = file.digest or folder.hash_file(file.path)
+        row = dataclasses.replace(row, hash=digest)
       except OSError as error:
         self._fail(row, f"{file.name} cannot be read ({error.strerror}).")
         continue

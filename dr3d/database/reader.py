@@ -19,12 +19,14 @@ from dr3d.data import folder
 from dr3d.database import catalogue, journal
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
+from dr3d.database.processed_model import read_processed_model
 from dr3d.database.snapshot import Snapshot, read_snapshot
-from dr3d.error import DatabaseError
+from dr3d.error import DatabaseError, EmptyError
 from dr3d.index.engine import EXACT_BELOW
 from dr3d.index.exact import ExactIndex
 from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.packing import unpack_mesh
+from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
 from dr3d.search.gallery import Gallery, find_neighbours
@@ -240,7 +242,7 @@ class DatabaseReader:
 
   def query(
     self,
-    query: "Mesh | Query",
+    query: "Mesh | Query | str | os.PathLike[str]",
     *,
     k: int = 10,
     target_precision: float = TARGET_PRECISION,
@@ -249,13 +251,14 @@ class DatabaseReader:
     min_score: float = -1.0,
     refine: int = 0,
     verify: int = VERIFIED_COUNT,
+    unit: Unit | None = None,
     register: "RegisterMeshes | None" = None,
   ) -> Answer:
     """Answers which models a query looks like.
 
     Args:
-      query: a Mesh, as `load_mesh` returns it, whose unit is taken to be the
-        millimetre; or a Query, for vectors that are known already.
+      query: a mesh file; a Mesh, as `load_mesh` returns it, whose unit is taken
+        to be the millimetre; or a Query, for vectors that are known already.
       k: matches wanted, at least 1.
       target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
@@ -269,12 +272,14 @@ class DatabaseReader:
         so that their `distance`, `mirrored` and `same` are known. A near one
         moves to the front and supports its label; see `geometric_score`. A
         query without a mesh has none registered.
+      unit: of a file that states none; that of the database if None.
       register: registers meshes; `verification.register_meshes` if None.
 
     Returns:
       The predicted label and at most k models, best first.
 
     Raises:
+      MeshError: the file cannot become a mesh.
       EmptyError: no model is indexed.
       ConditionError: the condition names a label or a key that no model has.
       DatabaseError: the directory is damaged.
@@ -282,6 +287,8 @@ class DatabaseReader:
         query does not have.
     """
     snapshot = self.snapshot  # damage is reported before work is done
+    if isinstance(query, str | os.PathLike):
+      query = self._load(query, unit)
     if not isinstance(query, Query):
       query = self.embed(query)
     if refine and query.mesh is None:
@@ -318,6 +325,65 @@ class DatabaseReader:
       raise ValueError("same_size needs a query whose size is known")
     rows = [self.snapshot.models[name] for name in self.gallery.names]
     return condition.choose(rows, extent=query.extent or ())
+
+  def query_similar(
+    self,
+    name: str,
+    *,
+    k: int = 10,
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    verify: int = VERIFIED_COUNT,
+  ) -> Answer:
+    """Answers which other models a model of the database looks like.
+
+    Args:
+      name: of the model, which is left out of the answer.
+      k: see `query`, as for the following.
+      condition: which models are searched.
+      min_score: matches of a lower score are left out.
+      verify: how many of the most similar models are registered to the model.
+
+    Raises:
+      DatabaseError: there is no such model, or no mesh of it is stored.
+    """
+    self._find(name)
+    shape = self.load_shapes([name]).get(name)
+    if shape is None:
+      raise DatabaseError(f"no mesh of the model {name!r} is stored.")
+    mesh = unpack_mesh(shape.mesh)
+    features = self.find_features(name)
+    query = self.embed(mesh) if features is None else Query(features, mesh=mesh)
+    return self.query(
+      query,
+      k=k,
+      exclude=(name,),
+      condition=condition,
+      min_score=min_score,
+      verify=verify,
+    )
+
+  def find_features(self, name: str) -> np.ndarray | None:
+    """Vectors [N, D] of a model; None if it is not searched."""
+    try:
+      gallery = self.gallery
+    except EmptyError:
+      return None
+    row = gallery.rows.get(name)
+    return None if row is None else gallery.features[row]
+
+  def read_file(self, name: str) -> bytes:
+    """Returns the file of a model, as it was indexed.
+
+    Raises:
+      DatabaseError: there is no such model, or its file is gone or changed.
+    """
+    path = self.find_file(self._find(name))
+    if path is None:
+      raise DatabaseError(
+        f"the file of {name!r} is gone or has changed since it was read."
+      )
+    return path.read_bytes()
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
     """Meshes and pictures of models, by name, where they are stored."""
@@ -375,6 +441,22 @@ class DatabaseReader:
         weakest=weakest,
         progress=progress,
       )
+
+  def _find(self, name: str) -> catalogue.Model:
+    """The row of a model."""
+    for model in self.models():
+      if model.name == name:
+        return model
+    raise DatabaseError(f"{self.directory} has no model {name!r}.")
+
+  def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> "Mesh":
+    """Reads a query file as model files are read."""
+    processed = read_processed_model(
+      pathlib.Path(path),
+      face_budget=self.face_budget,
+      unit=unit or self.unit,
+    )
+    return processed.mesh
 
   def _make_register(
     self, mesh: "Mesh", register: "RegisterMeshes | None"

@@ -1,6 +1,10 @@
 """Units of length, as mesh files name them."""
 
+from typing import Literal
+
 from dr3d.error import MeshError
+
+Unit = Literal["mm", "cm", "m", "inch", "foot", "micron"]
 
 UNITS = {
   "mm": 1.0,

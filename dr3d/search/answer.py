@@ -31,7 +31,8 @@ class Prediction:
   confidence: float
   probability: float
   reject_reason: RejectReason = ""
-  accepted: bool = dataclasses.field(init=False)
+  # The default makes FastAPI include the field.
+  accepted: bool = dataclasses.field(default=True, init=False)
 
   def __post_init__(self):
     """Accepts what nothing rejects."""

@@ -441,7 +441,9 @@ def test_an_evaluation_answers_as_a_query_does(database, tmp_path, verify):
   result = evaluation.results[-1]
   assert result.search == ("verified" if verify else "exact")
   assert len(evaluation.results) == 1 + bool(verify)
-  accepted, _ = accept(result, evaluation.task, target_precision=TARGET_PRECISION)
+  accepted, _ = accept(
+    result, evaluation.task, target_precision=TARGET_PRECISION
+  )
   names = evaluation.task.models
   for i, file in enumerate(files):
     mesh = dr3d.load_mesh(file.path, face_budget=64)

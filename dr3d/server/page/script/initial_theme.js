@@ -4,7 +4,7 @@
   try {
     theme = localStorage.getItem("dr3d-theme");
   } catch {
-    // A browser that keeps nothing shows its own theme.
+    // Storage is blocked: the theme of the system applies.
   }
   if (theme) document.documentElement.dataset.theme = theme;
 })();

@@ -1,7 +1,7 @@
-/** Which models are searched: the filters, kept in the address. */
+/** Filters of a search, stored in the URL. */
 
-import { h, refill } from "./element.js";
-import { change, go } from "./route.js";
+import { h, replaceContent } from "./element.js";
+import { withParameters, navigate } from "./route.js";
 
 const SIZES = [
   ["", "Any size"],
@@ -9,12 +9,12 @@ const SIZES = [
   ["0.05", "Same size, ± 5 %"],
   ["0.2", "Same size, ± 20 %"],
 ];
-const COUNTS = ["10", "25", "50"];
+const MATCH_COUNTS = ["10", "25", "50"];
 const NAMES = ["label", "same_size", "unit", "k", "where"];
-const CHIPS = 8; // labels offered at once
+const MAX_CHIPS = 8; // labels with a button of their own
 
-/** The parameters of a query that an address names. */
-export function readConditions(parameters) {
+/** The parameters of a query that a URL contains. */
+export function readFilters(parameters) {
   return Object.fromEntries(
     NAMES.map((name) => [
       name,
@@ -25,14 +25,19 @@ export function readConditions(parameters) {
   );
 }
 
-/** Whether an address asks for less than all models. */
-export function isNarrow(parameters) {
+/** Whether a URL restricts which models are searched. */
+export function hasFilters(parameters) {
   return ["label", "same_size", "where"].some((name) => parameters.has(name));
 }
 
-/** The address of the same answer among all models. */
-export function widen(route) {
-  return change(route, { label: [], same_size: "", where: [], match: "" });
+/** The URL of the same search among all models. */
+export function clearFilters(route) {
+  return withParameters(route, {
+    label: [],
+    same_size: "",
+    where: [],
+    match: "",
+  });
 }
 
 /**
@@ -40,22 +45,23 @@ export function widen(route) {
  *
  * @param {import("./route.js").Route} route
  * @param {Object} known
- * @param {string[]} known.labels that the answer has shown so far.
+ * @param {string[]} known.labels that the answers have shown so far.
  * @param {Object} known.info of the service.
  * @param {boolean} known.unitless whether the file states no unit.
  */
 export function createFilters(route, { labels, info, unitless }) {
-  const conditions = readConditions(route.parameters);
-  const set = (changes) => go(change(route, { ...changes, match: "" }));
+  const conditions = readFilters(route.parameters);
+  const set = (changes) =>
+    navigate(withParameters(route, { ...changes, match: "" }));
   const chosen = conditions.label;
   const offered = [...new Set([...chosen, ...labels.filter(Boolean)])];
-  const flip = (label) =>
+  const toggle = (label) =>
     chosen.includes(label)
       ? chosen.filter((one) => one !== label)
       : [...chosen, label];
   const others = info.labels
     .map(({ label }) => label)
-    .filter((label) => label && !offered.slice(0, CHIPS).includes(label));
+    .filter((label) => label && !offered.slice(0, MAX_CHIPS).includes(label));
   const metadata = Object.entries(info.metadata ?? {}).flatMap(
     ([key, values]) => values.map((value) => `${key}=${value}`),
   );
@@ -66,7 +72,7 @@ export function createFilters(route, { labels, info, unitless }) {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": "Labels" },
-      offered.slice(0, CHIPS).map((label) =>
+      offered.slice(0, MAX_CHIPS).map((label) =>
         h(
           "button",
           {
@@ -74,16 +80,16 @@ export function createFilters(route, { labels, info, unitless }) {
             class: "chip",
             "aria-pressed": String(chosen.includes(label)),
             "data-key": `label ${label}`,
-            onclick: () => set({ label: flip(label) }),
+            onclick: () => set({ label: toggle(label) }),
           },
           label,
         ),
       ),
       others.length > 0 &&
         choice(
-          "Another label",
+          "More labels",
           "",
-          [["", "Another label …"], ...others.map((one) => [one, one])],
+          [["", "More labels …"], ...others.map((one) => [one, one])],
           (label) => set({ label: [...chosen, label] }),
         ),
     ),
@@ -110,25 +116,25 @@ export function createFilters(route, { labels, info, unitless }) {
     choice(
       "Number of matches",
       conditions.k,
-      COUNTS.map((one, k) => [k ? one : "", `${one} matches`]),
+      MATCH_COUNTS.map((one, k) => [k ? one : "", `${one} matches`]),
       (k) => set({ k }),
     ),
-    isNarrow(route.parameters) &&
-      h("a", { class: "button", href: widen(route) }, "Clear filters"),
+    hasFilters(route.parameters) &&
+      h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
   return form;
 }
 
 /** A drop-down list. @param {Array<[string, string]>} options value, text. */
-export function choice(label, value, options, take) {
+export function choice(label, value, options, onChange) {
   const select = h("select", { "aria-label": label, "data-key": label });
-  refill(
+  replaceContent(
     select,
     options.map(([one, text]) =>
       h("option", { value: one, selected: one === value }, text),
     ),
   );
-  select.addEventListener("change", () => take(select.value));
+  select.addEventListener("change", () => onChange(select.value));
   return select;
 }
