@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dr3d.data.folder import ModelFile
 from dr3d.database.ingest import Failure
 from dr3d.error import Dr3dError
-from dr3d.mesh import Mesh, load_mesh
+from dr3d.mesh.mesh import Mesh, load_mesh
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ Source: R. Osada, T. Funkhouser, B. Chazelle, D. Dobkin, Shape distributions
 import numpy as np
 import scipy.spatial.distance
 
-from dr3d.mesh import Mesh
+from dr3d.mesh.mesh import Mesh
 from dr3d.mesh.surface import cross_products
 
 BINS = 64

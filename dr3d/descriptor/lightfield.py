@@ -19,7 +19,7 @@ import numpy as np
 from dr3d.descriptor import contour, moment
 from dr3d.descriptor.dodecahedron import AXES, find_axes, find_turns
 from dr3d.descriptor.silhouette import draw_silhouettes
-from dr3d.mesh import Mesh
+from dr3d.mesh.mesh import Mesh
 
 DODECAHEDRA = 10
 SIZE = 128  # of a silhouette, pixels
