@@ -188,7 +188,7 @@ def test_a_file_of_any_name_is_found_under_a_name_of_its_own(
       if suffix[1:] in FORMATS and not any(p.startswith(b".") for p in parts):
         expected.add(path)
     if not expected:
-      with pytest.raises(Dr3dError, match="holds no mesh file"):
+      with pytest.raises(Dr3dError, match="contains no mesh file"):
         find_models(temporary)
       return
     files = find_models(temporary)
@@ -298,7 +298,7 @@ class DatabaseLife(RuleBasedStateMachine):
   @rule()
   def update(self):
     if not self.present:
-      with pytest.raises(Dr3dError, match="holds no mesh file"):
+      with pytest.raises(Dr3dError, match="contains no mesh file"):
         self.database.update(self.models, load=load)
       return
     report = self.database.update(self.models, load=load)

@@ -309,7 +309,7 @@ class Service:
   def _call(self, task: str, **arguments: Any) -> Any:
     try:
       return self._pool.call(
-        {"task": task, **arguments}, patience=self.config.patience
+        {"task": task, **arguments}, timeout=self.config.patience
       )
     except TimeoutError:
       raise HttpError(
