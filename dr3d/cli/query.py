@@ -203,9 +203,9 @@ SUBCOMMAND = Subcommand(
   name="query",
   summary="Find the models of a database that look like the given mesh files.",
   details="""
-    Each view of a file votes for the label of the most similar stored view. The
-    label with most votes is the prediction. Matches are ranked by score: the
-    mean similarity of the views, raised for models that were verified.
+    Each view of a file votes for the most similar model. The label with most
+    votes is the prediction. Matches are ranked by score: the mean similarity of
+    the views, raised for models that were verified.
 
     The database calibrates its predictions by querying its own models. A
     prediction is accepted if 99 of 100 predictions of this probability are

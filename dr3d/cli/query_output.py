@@ -192,7 +192,7 @@ def describe_match(match: "Match") -> str:
     return ""
   words = ["mirrored" if match.mirrored else "same shape"]
   if abs(match.scale - 1) > MIN_SCALE_DIFFERENCE:
-    words.append(f"scale {match.scale:.3g}")
+    words.append(f"{match.scale:.3g} times as large")
   return ", ".join(words)
 
 

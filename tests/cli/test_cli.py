@@ -657,13 +657,15 @@ def test_render_writes_an_image_of_the_views(
   assert colored == (look == "network")
 
 
-def test_render_with_missing_file_or_pipeline_fails(run, tmp_path, pipeline):
+def test_render_with_missing_file_or_pipeline_fails(
+  run, models, tmp_path, pipeline
+):
   out = f"--out={tmp_path / 'a.png'}"
   status, _, err = run(
     "render", tmp_path / "a.stl", out, f"--pipeline={pipeline}"
   )
   assert (status, err) == (1, f"dr3d: {tmp_path / 'a.stl'} does not exist.\n")
-  status, _, err = run("render", "a.stl", out, f"--pipeline={tmp_path}")
+  status, _, err = run("render", models / SOLID, out, f"--pipeline={tmp_path}")
   assert status == 1
   assert "contains no pipeline" in err
   assert not (tmp_path / "a.png").exists()
