@@ -9,6 +9,8 @@ import pytest
 
 import dr3d
 
+pytestmark = pytest.mark.fast
+
 ROOT = pathlib.Path(dr3d.__file__).parents[1]
 
 

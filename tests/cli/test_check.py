@@ -16,6 +16,8 @@ import dr3d
 from dr3d import cli
 from dr3d.cli import evaluate, pipeline_flag
 
+pytestmark = pytest.mark.fast
+
 ROOT = pathlib.Path(dr3d.__file__).parents[1]
 HEAVY = ("jax", "flax", "scipy", "trimesh", "scann", "orbax", "PIL", "fastapi")
 SCRIPT = f"""

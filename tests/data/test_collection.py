@@ -4,6 +4,8 @@ from dr3d.data.collection import ModelCollection, read_models
 from dr3d.data.folder import ModelFile
 from dr3d.error import Dr3dError
 
+pytestmark = pytest.mark.fast
+
 
 def write_triangle(path):
   path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")

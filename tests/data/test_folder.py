@@ -6,6 +6,8 @@ import pytest
 from dr3d.data.folder import ModelFile, find_models, hash_file, read_labels
 from dr3d.error import Dr3dError, LabelError
 
+pytestmark = pytest.mark.fast
+
 
 def put(root, *names):
   for name in names:

@@ -13,6 +13,8 @@ from dr3d.data import sample
 from dr3d.data.folder import ModelFile, find_models
 from dr3d.error import Dr3dError
 
+pytestmark = pytest.mark.fast
+
 ARCHIVE = importlib.resources.files("dr3d") / "data" / "catalogue.zip"
 
 

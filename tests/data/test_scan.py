@@ -9,6 +9,8 @@ import trimesh
 from dr3d.data.scan import random_rotation, refine, simulate_scan
 from dr3d.error import MeshError
 
+pytestmark = pytest.mark.fast
+
 
 def box(*sides: float) -> tuple[np.ndarray, np.ndarray]:
   body = trimesh.creation.box(sides)

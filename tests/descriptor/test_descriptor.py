@@ -10,6 +10,8 @@ from dr3d.descriptor.dodecahedron import find_axes, find_corners, find_turns
 from dr3d.descriptor.silhouette import draw_silhouettes
 from dr3d.mesh import make_mesh
 
+pytestmark = pytest.mark.fast
+
 AXES = np.eye(3)
 CORNERS = np.array(
   [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]

@@ -9,6 +9,8 @@ pytest.importorskip("scann")
 from dr3d.index.scann_file import fingerprint, load_index, save_index
 from dr3d.index.vector_index import build_index, measure_recall
 
+pytestmark = pytest.mark.fast
+
 
 def cloud(seed, count=900, size=12):
   vectors = np.random.default_rng(seed).normal(size=(count, size))

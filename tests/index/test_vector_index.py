@@ -12,6 +12,8 @@ from dr3d.index.vector_index import (
   measure_recall,
 )
 
+pytestmark = pytest.mark.fast
+
 needs_scann = pytest.mark.skipif(
   importlib.util.find_spec("scann") is None, reason="ScaNN has no wheel here"
 )

@@ -8,6 +8,8 @@ import trimesh
 from dr3d.data.scan import refine
 from dr3d.mesh.decimation import decimate
 
+pytestmark = pytest.mark.fast
+
 
 def fine(mesh: trimesh.Trimesh, edge: float) -> tuple[np.ndarray, np.ndarray]:
   vertices = (

@@ -7,6 +7,8 @@ import trimesh
 from dr3d.data.scan import random_rotation, simulate_scan
 from dr3d.mesh.frame import principal_frame
 
+pytestmark = pytest.mark.fast
+
 
 def bracket() -> tuple[np.ndarray, np.ndarray]:
   """A solid without symmetry and with clearly different moments."""

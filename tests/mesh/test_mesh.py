@@ -10,6 +10,8 @@ from dr3d.data.scan import random_rotation
 from dr3d.error import MeshError
 from dr3d.mesh import BUCKETS, bucket_size, load_mesh, make_mesh
 
+pytestmark = pytest.mark.fast
+
 PARTS = pathlib.Path(__file__).parents[3] / "shared" / "data" / "parts"
 
 

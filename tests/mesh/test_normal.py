@@ -3,9 +3,12 @@
 import itertools
 
 import numpy as np
+import pytest
 import trimesh
 
 from dr3d.mesh.normal import corner_normals
+
+pytestmark = pytest.mark.fast
 
 
 def dots(one: np.ndarray, two: np.ndarray) -> np.ndarray:

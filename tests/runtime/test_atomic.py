@@ -4,6 +4,8 @@ import pytest
 
 from dr3d.runtime.atomic import atomic_directory, atomic_file, find_whole
 
+pytestmark = pytest.mark.fast
+
 
 def test_directory_appears_when_the_block_ends(tmp_path):
   target = tmp_path / "target"

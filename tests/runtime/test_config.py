@@ -4,6 +4,8 @@ from dr3d.retrieval.recipe import TrainConfig
 from dr3d.retrieval.state import OptimizerConfig
 from dr3d.runtime.config import from_values, to_values
 
+pytestmark = pytest.mark.fast
+
 
 def test_configuration_survives_conversion_to_plain_values():
   config = TrainConfig(

@@ -11,6 +11,8 @@ import pytest
 from dr3d.error import Dr3dError, MeshError
 from dr3d.runtime.pool import Limits, WorkerError, call_each
 
+pytestmark = pytest.mark.fast
+
 QUICK = Limits(seconds=1.5, memory=512 << 20)
 
 

@@ -18,6 +18,8 @@ from dr3d.search.calibration import (
 from dr3d.search.match import find_matches, make_gallery
 from dr3d.search.vote import AMBIGUOUS, TARGET_PRECISION, UNKNOWN
 
+pytestmark = pytest.mark.fast
+
 
 def unit(vectors):
   length = np.linalg.norm(vectors, axis=-1, keepdims=True)

@@ -19,6 +19,8 @@ from dr3d.search.geometric_score import (
 )
 from dr3d.search.match import find_matches, make_gallery
 
+pytestmark = pytest.mark.fast
+
 
 def make_box(*sides, seed=None):
   """A box; with a seed finely meshed, turned, and of another size."""

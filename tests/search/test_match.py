@@ -13,6 +13,8 @@ from dr3d.search.calibration import AIM, Calibration, target_on_average
 from dr3d.search.match import Answer, Match, find_matches, make_gallery
 from dr3d.search.vote import AMBIGUOUS, UNKNOWN, Prediction
 
+pytestmark = pytest.mark.fast
+
 
 def unit(vectors):
   vectors = np.asarray(vectors, np.float64)

@@ -1,4 +1,8 @@
+import pytest
+
 from dr3d.evaluation.report.table import format_table
+
+pytestmark = pytest.mark.fast
 
 
 def test_columns_are_as_wide_as_their_widest_cell():
