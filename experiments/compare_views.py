@@ -29,7 +29,7 @@ import pathlib
 import numpy as np
 from absl import app, flags
 
-from dr3d.cli import environment, report
+from dr3d.cli import console, environment
 from dr3d.evaluation.report.table import format_table
 from experiments.partition import second_classes
 
@@ -117,7 +117,7 @@ def _read(rows, *, turned):
 
   protocol = Protocol(rotation="so3" if turned else "none")
   meshes = []
-  with report.progress(len(rows), "reading") as progress:
+  with console.progress(len(rows), "reading") as progress:
     for done, (_, path) in enumerate(rows, start=1):
       meshes.append(
         make_query(

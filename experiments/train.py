@@ -13,7 +13,7 @@ import dataclasses
 from absl import app, flags
 from ml_collections import config_flags
 
-from dr3d.cli import environment, report
+from dr3d.cli import console, environment, pipeline_flag
 from dr3d.runtime.config import from_values
 from experiments.partition import read_splits
 
@@ -37,11 +37,11 @@ def main(_) -> None:
   from dr3d.retrieval.train import train
 
   config = from_values(TrainConfig, CONFIG.value.to_dict())
-  init = report.load_pipeline(INIT.value) if INIT.value else None
+  init = pipeline_flag.load_pipeline(INIT.value) if INIT.value else None
   if init is not None:
     config = dataclasses.replace(config, pipeline=init.config)
   files = read_splits(DATA.value, INDEX.value)["train"]
-  reading = report.read_models(files, face_budget=config.pipeline.face_budget)
+  reading = console.read_models(files, face_budget=config.pipeline.face_budget)
   train(
     reading.meshes,
     reading.labels,

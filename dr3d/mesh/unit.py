@@ -1,4 +1,4 @@
-"""Units of length, as mesh files name them."""
+"""Units of length under the names that mesh files use."""
 
 from typing import Literal
 
@@ -27,10 +27,17 @@ _SYNONYMS = {
 
 
 def parse_unit(text: str | None) -> float | None:
-  """Millimetres of a unit as trimesh writes it: "inch", "0.01 * meters".
+  """Length in millimetres of a unit in trimesh's notation.
+
+  Args:
+    text: such as "inch" or "0.01 * meters"; None or empty if not stated.
+
+  Returns:
+    Millimetres, or None if the file does not state a unit.
 
   Raises:
-    MeshError: the unit is not known; the message is a predicate.
+    MeshError: the unit is not known; the message is a predicate, to follow
+      the file's name.
   """
   if not text:
     return None
@@ -42,6 +49,6 @@ def parse_unit(text: str | None) -> float | None:
 
 
 def name_unit(length: float) -> str:
-  """Name of a unit of so many millimetres; "2 mm" where it has none."""
+  """Name of a unit from its millimetres; such as "2 mm" if it has none."""
   names = (name for name, value in UNITS.items() if value == length)
   return next(names, f"{length:g} mm")

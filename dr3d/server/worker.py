@@ -86,7 +86,7 @@ class WorkerPool:
   def _call(self, task: str, **arguments: Any) -> Any:
     try:
       return self._pool.call(
-        {"task": task, **arguments}, patience=self._config.timeout
+        {"task": task, **arguments}, timeout=self._config.timeout
       )
     except TimeoutError:
       raise HttpError(

@@ -264,7 +264,7 @@ def test_a_packed_mesh_comes_back_to_the_last_bit(tmp_path):
     np.testing.assert_array_equal(getattr(again, name), getattr(mesh, name))
   assert again.radius == mesh.radius
   for data in (b"", b"x", pack_mesh(mesh)[:-9]):
-    with pytest.raises(ValueError, match="no packed mesh"):
+    with pytest.raises(ValueError, match="not a packed mesh"):
       unpack_mesh(data)
 
 

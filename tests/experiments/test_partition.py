@@ -9,6 +9,8 @@ from dr3d.data.folder import ModelFile
 from dr3d.error import LabelError
 from experiments.partition import halve_classes, lay_out, read_splits
 
+pytestmark = pytest.mark.fast
+
 
 def write_table(path, text):
   path.write_text(text)

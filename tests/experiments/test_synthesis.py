@@ -12,6 +12,8 @@ from scipy.spatial import cKDTree
 
 from experiments.synthesis.family import make_solid
 
+pytestmark = pytest.mark.fast
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 

@@ -7,6 +7,8 @@ from support.vectors import clusters, engines, sort_all, unit
 from dr3d.index.engine import build_index
 from dr3d.index.vector_index import measure_recall
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture(scope="module", params=engines())
 def engine(request):

@@ -9,6 +9,8 @@ from support.vectors import clusters, needs_scann
 
 from dr3d.index.engine import build_index, choose_engine
 
+pytestmark = pytest.mark.fast
+
 
 def test_unknown_engine_raises_with_its_name():
   with pytest.raises(ValueError, match="got 'faiss'"):

@@ -1,10 +1,13 @@
 """Exact search: ties and rounding errors do not decide who is found."""
 
 import numpy as np
+import pytest
 from support.vectors import clusters, sort_all, unit
 
 from dr3d.index import exact
 from dr3d.index.exact import ExactIndex
+
+pytestmark = pytest.mark.fast
 
 
 def test_equal_vectors_are_cut_off_by_id():

@@ -9,6 +9,8 @@ from dr3d.index.exact import ExactIndex
 from dr3d.index.scann import ScannIndex
 from dr3d.index.vector_index import measure_recall
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture(scope="module")
 def vectors():

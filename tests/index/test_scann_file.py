@@ -12,6 +12,8 @@ from dr3d.index.engine import build_index
 from dr3d.index.scann_file import fingerprint, load_index, save_index
 from dr3d.index.vector_index import measure_recall
 
+pytestmark = pytest.mark.fast
+
 
 def cloud(seed, count=900, size=12):
   vectors = np.random.default_rng(seed).normal(size=(count, size))

@@ -7,6 +7,8 @@ import pytest
 
 from dr3d.retrieval.batch import BatchConfig, Sampler, number_classes
 
+pytestmark = pytest.mark.fast
+
 CLASSES = np.repeat([0, 1, 2, 3, 4], [1, 2, 3, 5, 8])
 
 

@@ -20,6 +20,8 @@ from dr3d.search.gallery import make_gallery
 from dr3d.search.matching import find_matches
 from dr3d.search.query import Query
 
+pytestmark = pytest.mark.fast
+
 
 def ask(vectors, gallery, *, similarity="view_aligned", **options):
   query = Query(vectors, is_view_aligned=similarity == "view_aligned")

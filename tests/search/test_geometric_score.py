@@ -21,6 +21,8 @@ from dr3d.search.geometric_score import (
 from dr3d.search.matching import find_matches
 from dr3d.search.query import Query
 
+pytestmark = pytest.mark.fast
+
 
 def make_box(*sides, seed=None):
   """A box; with a seed finely meshed, turned, and of another size."""

@@ -27,6 +27,8 @@ from dr3d.search.gallery import make_gallery
 from dr3d.search.matching import find_matches
 from dr3d.search.query import Query
 
+pytestmark = pytest.mark.fast
+
 
 def at(*degrees):
   """Unit vectors in the plane: all cosines are cosines of differences."""

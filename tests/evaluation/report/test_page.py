@@ -24,6 +24,8 @@ from dr3d.evaluation.report.summary import summarize_all
 from dr3d.evaluation.run import EvaluateConfig, evaluate
 from dr3d.evaluation.similarity import Similarity
 
+pytestmark = pytest.mark.fast
+
 TINY = dr3d.PipelineConfig(
   view_count=4,
   render=dr3d.RenderConfig(size=32),

@@ -11,6 +11,8 @@ from dr3d.evaluation.report.sheet import (
 )
 from dr3d.search.answer import Match
 
+pytestmark = pytest.mark.fast
+
 RED = (255, 0, 0)
 
 
