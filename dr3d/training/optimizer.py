@@ -14,8 +14,8 @@ WARM_UP_STEPS_MAX = 50
 FIRST_RATE_SHARE = 0.1  # of the peak rate, before the first step
 LAST_RATE_SHARE = 0.01  # of the peak rate, after the last step
 
-# A gradient beyond this norm is scaled down to it. A single large gradient would
-# otherwise dominate Adam's moments for many steps.
+# A gradient beyond this norm is scaled down to it. A single large gradient
+# would otherwise dominate Adam's moments for many steps.
 GRADIENT_NORM_MAX = 1.0
 
 
