@@ -67,7 +67,7 @@ def make_step(
       )
       return (new, metrics), usage
 
-    result, budget = _within_budget(call, budget, HEADROOM)
+    result, budget = _within_budget(call, budget, headroom=HEADROOM)
     return result
 
   return step
@@ -76,6 +76,7 @@ def make_step(
 def _within_budget(
   call: Callable[[Budget], tuple[Result, Usage]],
   budget: Budget,
+  *,
   headroom: float,
 ) -> tuple[Result, Budget]:
   """Repeats a call with a larger budget until the budget holds its usage."""
