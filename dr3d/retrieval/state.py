@@ -133,7 +133,7 @@ def select_parts(views: Views, parts: tuple[Part, ...]) -> Views:
   """
   unknown = sorted(set(parts) - set(PARTS))
   if unknown:
-    raise ValueError(f"trainable parts of G are {PARTS}, got {unknown}.")
+    raise ValueError(f"trainable parts of G are {PARTS}, not {unknown}.")
 
   def fill(tree, part):
     return jax.tree.map(lambda _: jnp.float32(part in parts), tree)
