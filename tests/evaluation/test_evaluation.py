@@ -692,9 +692,9 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
 @pytest.mark.parametrize(
   ("flags", "status", "message"),
   [
-    (["--report=r.pdf"], 2, "must end in .html"),
+    (["--report=r.pdf"], 2, "must end in one of .htm, .html"),
     (["--views=3"], 1, "there are 2 views, of which 3 cannot count"),
-    (["--rotation=x"], 2, "must be among none, z, so3"),
+    (["--rotation=x"], 2, "must be one of none, z, so3"),
     (["--labels=none.csv"], 1, "none.csv cannot be read"),
   ],
 )
