@@ -16,16 +16,6 @@ SIZE_INCH = (5.0, 4.2)
 # matplotlib writes fixed colours. These two stand for those of the page's CSS,
 # and must differ from every colour of a curve.
 _INK, _GRID = "#010203", "#040506"
-_STYLE = {
-  "axes.edgecolor": _GRID,
-  "axes.labelcolor": _INK,
-  "grid.color": _GRID,
-  "svg.fonttype": "none",  # letters stay text, to be found and copied
-  "text.color": _INK,
-  "text.parse_math": False,  # a "$" in a folder's name is not a formula
-  "xtick.color": _INK,
-  "ytick.color": _INK,
-}
 
 
 class Curve(NamedTuple):
@@ -60,8 +50,20 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
   import matplotlib as mpl  # 0.5 s, needed by a report only
   from matplotlib.figure import Figure
 
-  # The salt keeps the ids within a chart: the same curves give the same page.
-  with mpl.rc_context({**_STYLE, "svg.hashsalt": y_label}):
+  style = mpl.rc_context(
+    {
+      "axes.edgecolor": _GRID,
+      "axes.labelcolor": _INK,
+      "grid.color": _GRID,
+      "svg.fonttype": "none",  # letters stay text, to be found and copied
+      "svg.hashsalt": y_label,  # ids repeat on a rerun, not on the same page
+      "text.color": _INK,
+      "text.parse_math": False,  # a "$" in a folder's name is not a formula
+      "xtick.color": _INK,
+      "ytick.color": _INK,
+    }
+  )
+  with style:
     figure = Figure(SIZE_INCH, layout="constrained")
     axes = figure.add_subplot(
       xlim=(0, 1.02), ylim=(0, 1.02), xlabel=x_label, ylabel=y_label
