@@ -37,7 +37,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import picture, shape
+  from experiments.inverse import figure, shape
   from experiments.inverse.model import load_sample
 
   begin = time.perf_counter()
@@ -77,12 +77,12 @@ def main(_) -> None:
       1 - found.targets[v],
       1 - found.first_images[best, v],
       1 - found.images[best, v],
-      picture.difference(found.images[best, v], found.targets[v]),
+      figure.difference(found.images[best, v], found.targets[v]),
       found.shaded[best, v],
     ]
     for v in range(min(SHOWN, VIEWS.value))
   ]
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["part", "silhouette", "start", "fitted", "difference", "solid"],
@@ -91,7 +91,7 @@ def main(_) -> None:
     f" IoU {found.overlaps[best]:.3f}",
   )
   if ANIMATION.value:
-    picture.save_animation(
+    figure.save_animation(
       ANIMATION.value, [(found.part[0], frame) for frame in found.way]
     )
 

@@ -34,7 +34,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import light, picture
+  from experiments.inverse import figure, light
   from experiments.inverse.model import load_sample
 
   begin = time.perf_counter()
@@ -66,7 +66,7 @@ def main(_) -> None:
         found.targets[t],
         found.first_images[t, best],
         found.images[t, best],
-        picture.difference(found.images[t, best], found.targets[t]),
+        figure.difference(found.images[t, best], found.targets[t]),
         found.images[t, found.losses[t].argmax()],
       ]
     )
@@ -80,7 +80,7 @@ def main(_) -> None:
     f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
     f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
   )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["image", "best start", "recovered", "difference", "worst start"],
@@ -88,7 +88,7 @@ def main(_) -> None:
     title=f"light from one image, best of {STARTS.value} starts by its loss",
   )
   if ANIMATION.value:
-    picture.save_animation(
+    figure.save_animation(
       ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
     )
 

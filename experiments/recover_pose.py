@@ -37,7 +37,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import picture, pose
+  from experiments.inverse import figure, pose
   from experiments.inverse.model import make_bracket
 
   begin = time.perf_counter()
@@ -74,7 +74,7 @@ def main(_) -> None:
         target,
         found.first_images[t, best],
         chosen,
-        picture.difference(chosen, target),
+        figure.difference(chosen, target),
         found.images[t, worst],
       ]
     )
@@ -88,7 +88,7 @@ def main(_) -> None:
     f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
     f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
   )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["image", "best start", "recovered", "difference", "worst start"],
@@ -96,7 +96,7 @@ def main(_) -> None:
     title=f"pose from one image, best of {STARTS.value} starts by its loss",
   )
   if ANIMATION.value:
-    picture.save_animation(
+    figure.save_animation(
       ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
     )
 

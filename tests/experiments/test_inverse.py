@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dr3d.render.raster import Budget, Usage
-from experiments.inverse import descent, model, picture, pose, shape
+from experiments.inverse import descent, figure, model, pose, shape
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -115,7 +115,7 @@ def test_an_image_with_alpha_lies_on_white():
   image = np.zeros((1, 2, 4))
   image[0, 0] = [0.2, 0, 0, 0.5]
   np.testing.assert_allclose(
-    picture.to_paper(image), [[[0.7, 0.5, 0.5], [1, 1, 1]]]
+    figure.to_paper(image), [[[0.7, 0.5, 0.5], [1, 1, 1]]]
   )
 
 

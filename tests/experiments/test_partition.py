@@ -122,7 +122,7 @@ def test_packages_are_drawn_by_the_kind_in_their_librarys_name(tmp_path):
 
   def draw(out):
     run = run_script(
-      "draw_packages",
+      "sample_packages",
       f"--out={out}",
       f"--libraries={tmp_path / '3dmodels'}",
       "--count=3",
@@ -151,7 +151,7 @@ def test_furniture_is_labelled_by_the_last_word_of_its_name(tmp_path):
     for name in "abc":
       archive.writestr(f"some/{name}/{name}.obj", name)
   out = tmp_path / "out"
-  run = run_script("draw_furniture", f"--out={out}", f"--libraries={tmp_path}")
+  run = run_script("unpack_furniture", f"--out={out}", f"--libraries={tmp_path}")
   assert run == f"{out}: 2 things with 1 labels\n"
   files = {path.name: path.read_text() for path in (out / "sofa").iterdir()}
   assert files == {"some_a.obj": "a", "some_b.obj": "b"}

@@ -2,7 +2,7 @@ r"""Draws a labelled sample of KiCad's packages, as folders for `dr3d index`.
 
     apt-get download kicad-packages3d
     dpkg-deb --fsys-tarfile kicad-packages3d_*.deb | tar x --wildcards '*.step'
-    python -m experiments.draw_packages --out=work/packages \
+    python -m experiments.sample_packages --out=work/packages \
       --libraries=usr/share/kicad/3dmodels
     dr3d index --db=work/packages.db --models=work/packages
     dr3d evaluate --db=work/packages.db

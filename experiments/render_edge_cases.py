@@ -1,6 +1,6 @@
 r"""Draws shapes that renderers stumble over, as a person would expect them.
 
-    python -m experiments.draw_shapes --out=shapes.png
+    python -m experiments.render_edge_cases --out=shapes.png
 
 A thin, a long and a flat part, an open shell, one with all normals flipped and
 one whose faces are wound at random; each as it is drawn by default, with
@@ -34,8 +34,8 @@ def main(_) -> None:
   from dr3d.mesh import make_mesh
   from dr3d.render.layer import render_hard, render_layers
   from dr3d.render.triangle import RenderConfig, fit_budget, stack_meshes
-  from experiments.benchmark.shape import make_shapes
-  from experiments.inverse import picture
+  from experiments.benchmark.edge_case import make_shapes
+  from experiments.inverse import figure
 
   views = make_views(np.array([[0.85, 0.35, 0.35, 0.15]]))
   rows, images = [], []
@@ -79,7 +79,7 @@ def main(_) -> None:
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
       ]
     )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=COLUMNS,

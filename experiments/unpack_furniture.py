@@ -2,7 +2,7 @@ r"""Unpacks Sweet Home 3D's furniture, as folders for `dr3d index`.
 
     apt-get download sweethome3d-furniture
     dpkg-deb -x sweethome3d-furniture_*.deb .
-    python -m experiments.draw_furniture --out=work/furniture \
+    python -m experiments.unpack_furniture --out=work/furniture \
       --libraries=usr/share/sweethome3d/furniture
     dr3d index --db=work/furniture.db --models=work/furniture
     dr3d evaluate --db=work/furniture.db

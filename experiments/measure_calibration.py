@@ -1,11 +1,11 @@
 r"""Measures what it is worth that an answer is called reliable.
 
-    python -m experiments.fit_calibration --data=parts --third
+    python -m experiments.measure_calibration --data=parts --third
     unzip dr3d/data/catalogue.zip -d catalogue
-    python -m experiments.fit_calibration --data=catalogue
+    python -m experiments.measure_calibration --data=catalogue
     python -m experiments.make_general --families=150 --members=4 --seed=77 \
       --out=work/families
-    python -m experiments.fit_calibration --data=work/families
+    python -m experiments.measure_calibration --data=work/families
 
 Each model is asked for among all others, or with --third a third among the
 rest: as filed, turned, and as imitated scans, by several seeds. A row of the

@@ -1,6 +1,6 @@
 r"""Times `dr3d index`: models a second, and where the time goes.
 
-    python -m experiments.benchmark_intake --models=96 --faces=5000 --views=12
+    python -m experiments.benchmark_ingest --models=96 --faces=5000 --views=12
 
 Writes binary STL files of bumpy spheres and indexes them with an untrained
 pipeline into a database, twice: the first run compiles. Reading happens in
