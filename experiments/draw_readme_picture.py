@@ -42,7 +42,7 @@ IMAGE_SIZE = 176  # pixels: makes the sheet about as wide as a README is shown
 
 
 def main(_) -> None:
-  environment.set_cache()
+  environment.prepare(verbosity=-2)
   pipeline = Pipeline.load()
   with tempfile.TemporaryDirectory() as folder:
     models = unpack(pathlib.Path(folder) / "models")

@@ -1,10 +1,10 @@
-r"""Recovers the light of an image of a known part, from several starts.
+"""Recovers the light in an image of a known part, from several starts.
 
     python -m experiments.recover_light --out=light.png
 
-The part, its pose and the camera are known; the direction of the light, its
-colour and the ambient light are not. Success is a direction within two degrees
-of the truth.
+The part, its pose and the camera are known. The direction of the light, its
+colour and the ambient light are not. A start succeeds if the direction is
+within two degrees of the truth.
 """
 
 import time
@@ -15,18 +15,20 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
-OUT = flags.DEFINE_string("out", "light.png", "Picture to write.")
-ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
+OUT = flags.DEFINE_string("out", "light.png", "PNG file to write.")
+ANIMATION = flags.DEFINE_string(
+  "animation", None, "GIF of the descent to write."
+)
 PART = flags.DEFINE_string("part", "pipe_elbow", "Class of sample parts.")
-FACES = flags.DEFINE_integer("faces", 300, "Simplify the part to so many.")
+FACES = flags.DEFINE_integer("faces", 300, "Face budget of the part.")
 TARGETS = flags.DEFINE_integer("targets", 4, "Images, each with its light.")
 STARTS = flags.DEFINE_integer("starts", 6, "Random starts for each image.")
 SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
-STEPS = flags.DEFINE_integer("steps", 150, "Of the descent.")
-SEED = flags.DEFINE_integer("seed", 0, "Of poses, lights and starts.")
+STEPS = flags.DEFINE_integer("steps", 150, "Steps of the descent.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of poses, lights and starts.")
 
 SUCCESS = 2.0  # degrees
-FRAMES = 40
+FRAMES = 40  # of the animation
 
 
 def main(_) -> None:
@@ -89,7 +91,7 @@ def main(_) -> None:
   )
   if ANIMATION.value:
     figure.save_animation(
-      ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
+      ANIMATION.value, [(found.targets[0], frame) for frame in found.path]
     )
 
 
