@@ -120,21 +120,10 @@ def draw_answers(
   Raises:
     ValueError: no rows, or images of another shape.
   """
-  if not rows:
-    raise ValueError("rows must hold at least one query, got none.")
-  sizes = {
-    _check_images(images)[1:]
-    for row in rows
-    for images in (row.images, *(shown.images for shown in row.matches))
-  }
-  if len(sizes) > 1:
-    raise ValueError(f"images must have one size, got {sorted(sizes)}.")
-  ((height, width),) = sizes
+  height, width = _find_size(rows)
   layout = _Layout(height, width, line=max(13, height // 11))
-  fewer = max(1, views - 1)
   shown_count = min(matches, max(len(row.matches) for row in rows))
-  first = MARGIN + layout.card_width(views) + 2 * GAP
-  step = layout.card_width(fewer) + GAP
+  first, step = layout.place_matches(views)
   # Without matches the gap before them goes too.
   right = first + (shown_count * step - GAP if shown_count else -2 * GAP)
   font = canvas.get_font(round(0.75 * layout.line))
@@ -154,24 +143,26 @@ def draw_answers(
       draw.text((x, MARGIN - GAP // 2), text, font=heading, fill=canvas.FAINT)
   for i, row in enumerate(rows):
     y = top + i * (layout.card_height + GAP)
-    layout.fill(
-      page, draw, MARGIN, y, row.images[:views], views, _tell_row(row)
-    )
-    for j, shown in enumerate(row.matches[:matches]):
-      layout.fill(
-        page,
-        draw,
-        first + j * step,
-        y,
-        shown.images[:fewer],
-        fewer,
-        _tell_match(shown.match),
-        mark=_judge(shown.match.label, row.label),
-      )
+    layout.draw_row(page, draw, y, row, views=views, matches=matches)
   for i, line in enumerate(key):
     at = (MARGIN, bottom + i * layout.line)
     draw.text(at, line, font=font, fill=canvas.FAINT)
   return page
+
+
+def _find_size(rows: Sequence[Row]) -> tuple[int, int]:
+  """Returns height and width of all images of the rows."""
+  if not rows:
+    raise ValueError("rows must hold at least one query, got none.")
+  sizes = {
+    _check_images(images)[1:]
+    for row in rows
+    for images in (row.images, *(shown.images for shown in row.matches))
+  }
+  if len(sizes) > 1:
+    raise ValueError(f"images must have one size, got {sorted(sizes)}.")
+  ((height, width),) = sizes
+  return height, width
 
 
 def with_white_light(pipeline: "Pipeline") -> "Pipeline":
@@ -280,6 +271,32 @@ class _Layout:
     """Width of a card with room for so many images."""
     return count * (self.image_width + GAP // 2) - GAP // 2 + 2 * GAP
 
+  def place_matches(self, views: int) -> tuple[int, int]:
+    """Where the first match's card begins, and the distance of the next."""
+    first = MARGIN + self.card_width(views) + 2 * GAP
+    return first, self.card_width(_count_match_views(views)) + GAP
+
+  def draw_row(
+    self,
+    page: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    y: int,
+    row: Row,
+    *,
+    views: int,
+    matches: int,
+  ) -> None:
+    """Draws the cards of a query and of its matches."""
+    images = row.images[:views]
+    self.fill(page, draw, MARGIN, y, images, views, _tell_row(row))
+    first, step = self.place_matches(views)
+    count = _count_match_views(views)
+    for i, shown in enumerate(row.matches[:matches]):
+      x = first + i * step
+      images, lines = shown.images[:count], _tell_match(shown.match)
+      mark = _judge(shown.match.label, row.label)
+      self.fill(page, draw, x, y, images, count, lines, mark=mark)
+
   def fill(
     self,
     page: Image.Image,
@@ -310,6 +327,11 @@ class _Layout:
       draw.text(at, canvas.shorten(text, font, room), font=font, fill=color)
     at = (x + width - GAP - size, below + self.line + GAP // 3)
     canvas.draw_mark(draw, *at, size, mark)
+
+
+def _count_match_views(views: int) -> int:
+  """How many views of a match are shown beside so many of the query."""
+  return max(1, views - 1)
 
 
 def _judge(label: str, truth: str) -> canvas.Mark:
