@@ -51,7 +51,7 @@ def test_image_distance_averages_all_levels():
 
 
 def test_descent_reaches_the_minimum_and_grows_its_budget():
-  needed = descent.FIRST.pairs
+  needed = descent.FIRST_BUDGET.pairs
 
   def loss(x, sigma, budget):
     # More room is needed after the first steps than at the start.
@@ -81,7 +81,7 @@ def test_loss_that_is_not_finite_stops_the_descent():
 
 def test_image_is_complete_although_first_budget_is_too_small():
   def draw(x, sigma, budget: Budget):
-    pairs = jnp.array(10 * descent.FIRST.pairs)
+    pairs = jnp.array(10 * descent.FIRST_BUDGET.pairs)
     usage = Usage(pairs=pairs, blocks=jnp.array(1))
     return jnp.where(pairs <= budget.pairs, x, 0), usage
 

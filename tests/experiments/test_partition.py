@@ -93,7 +93,7 @@ def test_halves_share_no_class_and_seen_half_holds_train_files_only(tmp_path):
     "seen": files("nut/a", "axle/a"),
     "unseen": files("bolt/a", "bolt/b"),
   }
-  with pytest.raises(LabelError, match='of the split "train"'):
+  with pytest.raises(LabelError, match='no file has the split "train"'):
     halve_classes({"test": files("nut/a")})
 
 
