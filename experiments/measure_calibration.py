@@ -1,22 +1,23 @@
-r"""Measures what it is worth that an answer is called reliable.
+r"""Measures precision and false-accept rate of accepted predictions.
 
-    python -m experiments.fit_calibration --data=parts --third
+    python -m experiments.measure_calibration --data=parts --third
     unzip dr3d/data/catalogue.zip -d catalogue
-    python -m experiments.fit_calibration --data=catalogue
+    python -m experiments.measure_calibration --data=catalogue
     python -m experiments.make_general --families=150 --members=4 --seed=77 \
       --out=work/families
-    python -m experiments.fit_calibration --data=work/families
+    python -m experiments.measure_calibration --data=work/families
 
-Each model is asked for among all others, or with --third a third among the
-rest: as filed, turned, and as imitated scans, by several seeds. A row of the
-first table is a rule by which answers are relied on: all views vote for the
-label; the label is so probable that 99 % are to be right; that where the
-nearest model is nearer than strangers, too; and that or where the shapes of the
-first matches settle the label, which is what dr3d does. Its columns:
-the share of answers that are relied on, how many of these are right, how many
-are not, and how many would be relied on were all models of the query's label
-missing. The second table sets the probabilities that were predicted beside the
-share of right answers.
+Each model is a query to all others, or with --third a third of the models to
+the rest: in original pose, rotated, and as simulated scans of several seeds.
+
+A row of the first table is a rule that accepts predictions. "all votes": all
+views vote for the label. "probable": the probability reaches the target
+precision of 99 %. "near": also, the nearest model is nearer than unknown-class
+queries. "accepted": the same with verified matches, as dr3d does. Columns: the
+share of predictions that are accepted, the share of right ones among them, the
+number of wrong ones, and the false-accept rate. This is the share that would be
+accepted if the gallery held no model of the query's class. The second table
+compares predicted probabilities with the share of right predictions.
 """
 
 import csv
@@ -52,19 +53,21 @@ from experiments.partition import read_splits
 DATA = flags.DEFINE_string(
   "data", None, "Folder of models, by class.", required=True
 )
-PIPELINE = flags.DEFINE_string("pipeline", None, "Default: the one that ships.")
-THIRD = flags.DEFINE_bool(
-  "third", False, "Ask for a third of the train split of DATA/index.csv."
+PIPELINE = flags.DEFINE_string(
+  "pipeline", None, "Folder of a pipeline; default: the shipped one."
 )
-SEEDS = flags.DEFINE_integer("seeds", 2, "Of the scans.", lower_bound=1)
+THIRD = flags.DEFINE_bool(
+  "third", False, "Query with a third of the train split of DATA/index.csv."
+)
+SEEDS = flags.DEFINE_integer("seeds", 2, "Seeds of the scans.", lower_bound=1)
 
 RULES = {
   "all votes": lambda vote, _: vote.label != "" and vote.confidence == 1,
   "probable": lambda vote, _: vote.reject_reason != AMBIGUOUS,
   "near": lambda vote, _: vote.accepted,
-  "accepted": lambda _, laid: laid.accepted,
+  "accepted": lambda _, verified: verified.accepted,
 }
-EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
+BIN_EDGES = (0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0001)
 
 
 def main(_) -> None:
@@ -102,8 +105,8 @@ def main(_) -> None:
     for label in set(gallery.labels)
   }
   runs = {
-    "as filed": [([meshes[i] for i in shared], every[shared])],
-    "turned": [embed(shared, Protocol(rotation="so3"))],
+    "original pose": [([meshes[i] for i in shared], every[shared])],
+    "rotated": [embed(shared, Protocol(rotation="so3"))],
     "scans": [
       embed(shared, Protocol(rotation="so3", scan=True, seed=seed))
       for seed in range(SEEDS.value)
@@ -116,7 +119,7 @@ def main(_) -> None:
     vectors = np.concatenate([features for _, features in several])
     models = shared * len(several)
     known, unknown = (
-      ask_each(queries, vectors, gallery, packed, options)
+      predict_each(queries, vectors, gallery, packed, options)
       for options in (
         [{"exclude": [names[i]]} for i in models],
         [{"only": others[labels[i]]} for i in models],
@@ -124,17 +127,17 @@ def main(_) -> None:
     )
     right = np.array(
       [
-        laid.label == labels[i]
-        for (_, laid), i in zip(known, models, strict=True)
+        verified.label == labels[i]
+        for (_, verified), i in zip(known, models, strict=True)
       ]
     )
     found += [
-      (laid.probability, yes)
-      for (_, laid), yes in zip(known, right, strict=True)
+      (verified.probability, is_right)
+      for (_, verified), is_right in zip(known, right, strict=True)
     ]
     for rule, accept in RULES.items():
       chosen = np.array([accept(*one) for one in known])
-      fooled = np.mean([accept(*one) for one in unknown])
+      false_accept = np.mean([accept(*one) for one in unknown])
       rows.append(
         [
           f"{run}, {len(known)}",
@@ -142,18 +145,18 @@ def main(_) -> None:
           f"{chosen.mean():.3f}",
           f"{right[chosen].mean():.4f}" if chosen.any() else "-",
           str((chosen & ~right).sum()),
-          f"{fooled:.3f}",
+          f"{false_accept:.3f}",
         ]
       )
-  print(f"{len(shared)} models asked for among {len(stored)}.\n")
-  header = ["queries", "rule", "relied on", "right", "wrong", "false_accept"]
+  print(f"{len(shared)} query models, {len(stored)} models searched.\n")
+  header = ["queries", "rule", "accepted", "right", "wrong", "false_accept"]
   print(format_table(header, rows, right=range(2, 6)))
   print()
   print_calibration(np.array(found))
 
 
 def read_models() -> tuple[list[ModelFile], list[int]]:
-  """The models, and which of them are asked for."""
+  """Returns the models, and the indices of those that are queries."""
   root = pathlib.Path(DATA.value)
   if not THIRD.value:
     files = find_models(root)
@@ -168,14 +171,14 @@ def read_models() -> tuple[list[ModelFile], list[int]]:
   return files, [int(i) for i in np.flatnonzero(third)]
 
 
-def ask_each(
+def predict_each(
   queries: Sequence[Mesh],
   vectors: np.ndarray,
   gallery: Gallery,
   packed: dict[str, bytes],
   options: Sequence[dict[str, Any]],
 ) -> list[tuple[Prediction, Prediction]]:
-  """What is predicted by votes, and with models laid upon the query."""
+  """Predicts by votes alone, and with verified matches."""
   votes = [
     find_matches(one, gallery, k=VERIFIED_COUNT, **chosen)
     for one, chosen in zip(vectors, options, strict=True)
@@ -192,14 +195,14 @@ def ask_each(
     count=os.cpu_count() or 1,
   )
   found = []
-  for answer, one, chosen, names, laid in zip(
+  for answer, one, chosen, names, measured in zip(
     votes, vectors, options, several, distances, strict=True
   ):
-    if isinstance(laid, Dr3dError):
-      raise laid
+    if isinstance(measured, Dr3dError):
+      raise measured
     fits = {
       name: Fit(mean, mean, mirrored=False)
-      for name, mean in zip(names, laid, strict=True)
+      for name, mean in zip(names, measured, strict=True)
     }
     again = find_matches(
       Query(one), gallery, register=functools.partial(_choose, fits), **chosen
@@ -215,13 +218,13 @@ def _choose(fits: dict[str, Fit], names: Sequence[str]) -> dict[str, Fit]:
 def print_calibration(found: np.ndarray) -> None:
   """Prints predicted probabilities [S, 2] beside the share of right ones."""
   rows = []
-  for low, high in itertools.pairwise(EDGES):
+  for low, high in itertools.pairwise(BIN_EDGES):
     inside = found[(found[:, 0] >= low) & (found[:, 0] < high)]
     if len(inside):
       mean, right = inside.mean(axis=0)
       span = f"{low:g} to {min(high, 1):g}"
       rows.append([span, str(len(inside)), f"{mean:.3f}", f"{right:.3f}"])
-  header = ["probability", "answers", "predicted", "right"]
+  header = ["probability", "predictions", "predicted", "right"]
   print(format_table(header, rows, right=range(1, 4)))
 
 

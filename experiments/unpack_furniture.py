@@ -1,15 +1,15 @@
-r"""Unpacks Sweet Home 3D's furniture, as folders for `dr3d index`.
+r"""Unpacks the furniture of Sweet Home 3D as folders for `dr3d index`.
 
     apt-get download sweethome3d-furniture
     dpkg-deb -x sweethome3d-furniture_*.deb .
-    python -m experiments.draw_furniture --out=work/furniture \
+    python -m experiments.unpack_furniture --out=work/furniture \
       --libraries=usr/share/sweethome3d/furniture
     dr3d index --db=work/furniture.db --models=work/furniture
     dr3d evaluate --db=work/furniture.db
 
-Some eight hundred things that stand in and about a house, by many hands. The
-last word of a thing's name is its label: "Corner sofa" is a sofa. So labels are
-as uneven as the names that people give; many things are alone with theirs.
+The set has about eight hundred household objects by many authors. The label is
+the last word of an object's name: "Corner sofa" is a sofa. Labels are therefore
+as uneven as names, and many objects are the only one of their label.
 """
 
 import pathlib
@@ -33,7 +33,7 @@ def main(_) -> None:
   for path in sorted(pathlib.Path(LIBRARIES.value).glob("*.sh3f")):
     with zipfile.ZipFile(path) as archive:
       lines = archive.read(CATALOGUE).decode("latin1").splitlines()
-      for name, member in read_things(lines):
+      for name, member in read_objects(lines):
         label = read_label(name)
         if not label:
           continue
@@ -45,14 +45,14 @@ def main(_) -> None:
         count += 1
   if not count:
     raise LabelError(
-      f"{LIBRARIES.value} has no *.sh3f file with furniture: give the folder of"
-      " Sweet Home 3D's furniture as --libraries."
+      f"{LIBRARIES.value} has no *.sh3f file with furniture: pass the folder"
+      " of Sweet Home 3D's furniture as --libraries."
     )
-  print(f"{OUT.value}: {count} things with {len(labels)} labels")
+  print(f"{OUT.value}: {count} objects with {len(labels)} labels")
 
 
-def read_things(lines: list[str]) -> list[tuple[str, str]]:
-  """Returns name and mesh file of each thing in a library's catalogue."""
+def read_objects(lines: list[str]) -> list[tuple[str, str]]:
+  """Returns name and mesh file of each object in a library's catalogue."""
   names: dict[str, str] = {}
   members: dict[str, str] = {}
   for line in lines:
@@ -63,7 +63,7 @@ def read_things(lines: list[str]) -> list[tuple[str, str]]:
 
 
 def read_label(name: str) -> str:
-  """Returns the last word of a thing's name."""
+  """Returns the last word of an object's name."""
   words = re.findall("[a-z]+", name.lower())
   return words[-1] if words else ""
 

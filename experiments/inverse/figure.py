@@ -1,4 +1,4 @@
-"""Pictures of what was recovered, and of the way there."""
+"""Figures and animations of what was recovered."""
 
 import os
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from PIL import Image
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-CELL = 1.9  # inches
-ENLARGED = 192  # pixels of a frame of an animation
+CELL_INCH = 1.9
+FRAME_SIZE = 192  # least height of a frame of an animation, pixels
 
 
 def save_grid(
@@ -22,10 +22,10 @@ def save_grid(
   names: Sequence[str],
   title: str,
 ) -> None:
-  """Writes rows of images with the columns' titles above, the names beside.
+  """Writes rows of images with titles above and names beside them.
 
   Args:
-    path: PNG to write.
+    path: PNG file to write.
     rows: images `[H, W]`, `[H, W, 3]` or `[H, W, 4]` with colours multiplied by
       alpha, at least 0.
     columns: a title for each image of a row.
@@ -35,7 +35,7 @@ def save_grid(
   figure, axes = plt.subplots(
     len(rows),
     len(columns),
-    figsize=(CELL * len(columns) + 0.8, CELL * len(rows) + 0.9),
+    figsize=(CELL_INCH * len(columns) + 0.8, CELL_INCH * len(rows) + 0.9),
     squeeze=False,
   )
   for line, row, name in zip(axes, rows, names, strict=True):
@@ -54,37 +54,37 @@ def save_grid(
 def save_animation(
   path: str | os.PathLike[str], frames: Sequence[Sequence[np.ndarray]]
 ) -> None:
-  """Writes an animated GIF of images side by side, the last frame for longer.
+  """Writes an animated GIF of images side by side; the last frame stays.
 
   Args:
-    path: GIF to write.
+    path: GIF file to write.
     frames: images of equal size, as for `save_grid`.
   """
-  pictures = []
+  enlarged = []
   for images in frames:
     shown = [to_paper(image) for image in images]
     wide = np.concatenate(
       [np.stack([x] * 3, -1) if x.ndim == 2 else x for x in shown], axis=1
     )
-    picture = Image.fromarray(np.round(255 * wide).astype(np.uint8))
-    scale = max(1, ENLARGED // picture.height)
-    pictures.append(
-      picture.resize(
-        (scale * picture.width, scale * picture.height),
+    frame = Image.fromarray(np.round(255 * wide).astype(np.uint8))
+    scale = max(1, FRAME_SIZE // frame.height)
+    enlarged.append(
+      frame.resize(
+        (scale * frame.width, scale * frame.height),
         Image.Resampling.NEAREST,
       )
     )
-  pictures[0].save(
+  enlarged[0].save(
     path,
     save_all=True,
-    append_images=pictures[1:],
-    duration=[80] * (len(pictures) - 1) + [1500],
+    append_images=enlarged[1:],
+    duration=[80] * (len(enlarged) - 1) + [1500],
     loop=0,
   )
 
 
 def to_paper(image: np.ndarray) -> np.ndarray:
-  """An image over white, between 0 and 1; without alpha it stays as it is."""
+  """Blends an image with white if it has alpha; clips it to 0 and 1."""
   image = np.asarray(image)
   if image.ndim == 3 and image.shape[-1] == 4:
     image = image[..., :3] + 1 - image[..., 3:]
@@ -92,8 +92,8 @@ def to_paper(image: np.ndarray) -> np.ndarray:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """`[H, W]` mean absolute difference of the channels, white where none."""
+  """`[H, W]` mean absolute difference of the channels; white is none."""
   distance = np.abs(np.asarray(first) - np.asarray(second))
   if distance.ndim == 3:
     distance = distance.mean(axis=-1)
-  return 1 - np.minimum(3 * distance, 1)  # a third is black
+  return 1 - np.minimum(3 * distance, 1)  # a difference of a third is black

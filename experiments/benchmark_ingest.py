@@ -1,12 +1,12 @@
-r"""Times `dr3d index`: models a second, and where the time goes.
+"""Times `dr3d index`: models per second, and the share of each stage.
 
-    python -m experiments.benchmark_intake --models=96 --faces=5000 --views=12
+    python -m experiments.benchmark_ingest --models=96 --faces=5000 --views=12
 
 Writes binary STL files of bumpy spheres and indexes them with an untrained
-pipeline into a database, twice: the first run compiles. Reading happens in
-child processes while this one embeds; so the shares of CPU time are given for
-each, and the seconds in which this process waited for the readers. Memory is
-the largest of this process at both ends of the second run.
+pipeline. Does so twice and reports the second run, since the first compiles.
+Child processes read files while this process embeds. The table therefore gives
+the CPU time of both, and how long this process waited for the readers. Memory
+is this process's peak.
 """
 
 import pathlib
@@ -25,20 +25,20 @@ from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 
-MODELS = flags.DEFINE_integer("models", 96, "Files.", lower_bound=1)
-FACES = flags.DEFINE_integer("faces", 5000, "Faces of each, about.")
-VIEWS = flags.DEFINE_integer("views", 12, "N.")
-JOBS = flags.DEFINE_integer("jobs", None, "Processes that read.")
+MODELS = flags.DEFINE_integer("models", 96, "Files to index.", lower_bound=1)
+FACES = flags.DEFINE_integer("faces", 5000, "Faces of each file, about.")
+VIEWS = flags.DEFINE_integer("views", 12, "Views of a model.")
+JOBS = flags.DEFINE_integer("jobs", None, "Processes that read files.")
 
 
 class Clock:
-  """Adds up the time that calls take."""
+  """Sums the time that calls take."""
 
   def __init__(self):
     self.seconds = 0.0
 
   def timed(self, function):
-    """The function, its time added up."""
+    """Wraps a function, so that its time is added."""
 
     def call(*args, **options):
       begin = time.perf_counter()
@@ -62,9 +62,9 @@ def main(argv: list[str]) -> None:
     size = sum(p.stat().st_size for p in (folder / "second").rglob("*.sqlite"))
   print(format_table(("stage", "seconds", "share"), rows, right=(1, 2)))
   print(
-    f"{MODELS.value / seconds:.1f} models a second of about {FACES.value} "
+    f"{MODELS.value / seconds:.1f} models per second of about {FACES.value} "
     f"faces, N = {VIEWS.value}, {pipeline.face_budget} faces rendered; "
-    f"{size / MODELS.value / 1000:.1f} kB a model on the disk"
+    f"{size / MODELS.value / 1000:.1f} kB per model on disk"
   )
 
 
@@ -80,7 +80,7 @@ def run(directory, models, pipeline) -> tuple[float, list[tuple[str, ...]]]:
 
   class Waited(FileReader):
     def read(self, paths, **options):
-      """As `FileReader`, timed."""
+      """Reads as `FileReader` does, timed."""
       results = super().read(paths, **options)
       step = wait.timed(lambda: next(results, None))
       while (result := step()) is not None:
@@ -106,11 +106,11 @@ def run(directory, models, pipeline) -> tuple[float, list[tuple[str, ...]]]:
     ("CPU of the readers", f"{children:.1f}", ""),
   ]
   rows = [(a, b, c or f"{float(b) / seconds:.0%}") for a, b, c in rows]
-  return seconds, [*rows, ("largest memory, MiB", f"{peak:.0f}", "")]
+  return seconds, [*rows, ("peak memory, MiB", f"{peak:.0f}", "")]
 
 
 def cpu() -> tuple[float, float]:
-  """CPU seconds of this process and of its children that have ended."""
+  """CPU seconds of this process and of its ended children."""
   own = resource.getrusage(resource.RUSAGE_SELF)
   children = resource.getrusage(resource.RUSAGE_CHILDREN)
   return (
@@ -120,7 +120,7 @@ def cpu() -> tuple[float, float]:
 
 
 def write_models(folder: pathlib.Path) -> None:
-  """Writes spheres with bumps, a different one each."""
+  """Writes spheres, each with different bumps."""
   folder.mkdir()
   rng = np.random.default_rng(0)
   rings = 1 + round((1 + FACES.value / 4) ** 0.5)  # 4 rings (rings - 2) faces

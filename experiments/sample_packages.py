@@ -1,16 +1,16 @@
-r"""Draws a labelled sample of KiCad's packages, as folders for `dr3d index`.
+r"""Samples KiCad's packages by label, as folders for `dr3d index`.
 
     apt-get download kicad-packages3d
     dpkg-deb --fsys-tarfile kicad-packages3d_*.deb | tar x --wildcards '*.step'
-    python -m experiments.draw_packages --out=work/packages \
+    python -m experiments.sample_packages --out=work/packages \
       --libraries=usr/share/kicad/3dmodels
     dr3d index --db=work/packages.db --models=work/packages
     dr3d evaluate --db=work/packages.db
 
-Some six thousand electronic parts, drawn to their makers' sizes, in libraries
-such as `Connector_PinHeader_2.54mm.3dshapes`. The first two words of its name
-are a part's label: what follows is the pitch, the series or how the part is
-mounted. The files are links, the same for the same seed.
+KiCad has about six thousand electronic parts in their manufacturers' sizes, in
+libraries such as `Connector_PinHeader_2.54mm.3dshapes`. A part's label is the
+first two words of its library's name; the rest is pitch, series or mounting.
+The folders hold links. The same seed gives the same sample.
 """
 
 import pathlib
@@ -21,15 +21,15 @@ from absl import app, flags
 
 from dr3d.data.folder import ModelFile
 from dr3d.error import LabelError
-from experiments.partition import lay_out
+from experiments.partition import link_splits
 
 LIBRARIES = flags.DEFINE_string(
   "libraries", None, "Folder of the *.3dshapes folders.", required=True
 )
 OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
-COUNT = flags.DEFINE_integer("count", 20, "Parts of a label at most.")
-LEAST = flags.DEFINE_integer("least", 4, "Labels with fewer are left out.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the draw.")
+COUNT = flags.DEFINE_integer("count", 20, "Most parts of a label.")
+LEAST = flags.DEFINE_integer("least", 4, "Fewest parts of a label.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.")
 
 
 def main(_) -> None:
@@ -38,20 +38,20 @@ def main(_) -> None:
     labels.setdefault(read_label(path.parent.name), []).append(path)
   if not labels:
     raise LabelError(
-      f"{LIBRARIES.value} has no folder *.3dshapes with STEP files: give the"
+      f"{LIBRARIES.value} has no folder *.3dshapes with STEP files: pass the"
       " folder 3dmodels of KiCad's packages as --libraries."
     )
   rng = np.random.default_rng(SEED.value)
-  drawn = [
+  sampled = [
     ModelFile(files[i], files[i].name, label)
     for label, files in sorted(labels.items())
     if len(files) >= LEAST.value
     for i in sorted(rng.permutation(len(files))[: COUNT.value])
   ]
   out = pathlib.Path(OUT.value)
-  lay_out({out.name: drawn}, out.parent)
-  kinds = len({file.label for file in drawn})
-  print(f"{out}: {len(drawn)} parts with {kinds} labels")
+  link_splits({out.name: sampled}, out.parent)
+  kinds = len({file.label for file in sampled})
+  print(f"{out}: {len(sampled)} parts with {kinds} labels")
 
 
 def read_label(library: str) -> str:

@@ -1,11 +1,11 @@
-r"""Draws shapes that renderers stumble over, as a person would expect them.
+"""Renders shapes that often break renderers, for inspection.
 
-    python -m experiments.draw_shapes --out=shapes.png
+    python -m experiments.render_edge_cases --out=shapes.png
 
-A thin, a long and a flat part, an open shell, one with all normals flipped and
-one whose faces are wound at random; each as it is drawn by default, with
-`coverage="mesh"`, with hard edges, and its depth and normals. `--million` adds
-a ball of 1 310 720 faces. Prints time and memory of each.
+The shapes are a thin, a long and a flat part, an open shell, a part with all
+normals flipped, and one whose faces have random winding. Each is rendered by
+default, with `coverage="mesh"`, with hard edges, and as depth and normals.
+`--million` adds a ball of 1 310 720 faces. Prints time and memory of each.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
-OUT = flags.DEFINE_string("out", "shapes.png", "Picture to write.")
+OUT = flags.DEFINE_string("out", "shapes.png", "PNG file to write.")
 SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
-MILLION = flags.DEFINE_bool("million", False, "A ball of 1 310 720 faces too.")
+MILLION = flags.DEFINE_bool("million", False, "Add a ball of 1 310 720 faces.")
 
 COLUMNS = ("default", "coverage mesh", "hard", "depth", "normals")
-HEADER = ("shape", "faces", "s, with compiling", "most memory so far, MiB")
+HEADER = ("shape", "faces", "s, with compiling", "peak memory so far, MiB")
 
 
 def main(_) -> None:
@@ -34,8 +34,8 @@ def main(_) -> None:
   from dr3d.mesh import make_mesh
   from dr3d.render.layer import render_hard, render_layers
   from dr3d.render.triangle import RenderConfig, fit_budget, stack_meshes
-  from experiments.benchmark.shape import make_shapes
-  from experiments.inverse import picture
+  from experiments.benchmark.edge_case import make_shapes
+  from experiments.inverse import figure
 
   views = make_views(np.array([[0.85, 0.35, 0.35, 0.15]]))
   rows, images = [], []
@@ -62,6 +62,7 @@ def main(_) -> None:
       framing="object",
     )
     near = views.distance[0] - 1
+    # Darker with distance; 2.5 radii cover the whole sphere.
     shade = jnp.where(hard.depth > 0, 1 - (hard.depth - near) / 2.5, 1)
     cells += [
       np.asarray(hard.image[0, 0]),
@@ -79,7 +80,7 @@ def main(_) -> None:
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
       ]
     )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=COLUMNS,
