@@ -141,7 +141,7 @@ def draw_row(
       views = sheet.render_preview(pipeline, other, size=PAIR_SIZE)
       pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
       rendered.append(sheet.RenderedMatch(match, pair))
-  return sheet.Row(file, images, rendered)
+  return sheet.Row(file, images, rendered, prediction=answer.prediction)
 
 
 def format_answer(query: str, answer: "Answer") -> str:

@@ -635,7 +635,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
   assert lines[0].startswith(
     "Protocol: leave-one-out in boxes.db; 9 queries of"
   )
-  assert "1 left out, without a label; 1 left out as queries" in lines[0]
+  assert "1 left out: no label; 1 left out as queries" in lines[0]
   assert "similarity view_aligned of 1 views" in lines[0]
   assert lines[1].startswith("Leaks: none")
   assert lines[3].split() == (
