@@ -103,10 +103,10 @@ def database(models, tmp_path):
   return made
 
 
-# Likeness.
+# Similarity.
 
 
-def test_kinds_of_likeness_agree_with_loops():
+def test_kinds_of_similarity_agree_with_loops():
   queries, gallery = random_vectors(0, 2, 3, 5), random_vectors(1, 4, 3, 5)
   for kind in KINDS:
     similarity = compare_vectors(queries, gallery, kind=kind)
@@ -141,7 +141,7 @@ def test_an_unknown_kind_is_refused():
     compare_vectors(vectors, vectors, kind="worst")
 
 
-def test_votes_come_before_likeness():
+def test_votes_rank_before_similarity():
   parts = np.array([[[0.9, 0.8, 0.1], [0.2, 0.8, 0.1], [0.8, 0.7, 0.1]]])
   whole = np.array([[0.1, 0.9, -np.inf]])
   order = np.argsort(-add_votes(Similarity(parts, whole)))

@@ -105,7 +105,7 @@ def draw_observations(count, *, base, slope, scale, seed=0):
   return observe(margin, np.zeros(count), rng.random(count) < chance)
 
 
-@pytest.mark.parametrize("scale", [1.0, 300.0])  # cosines; any other likeness
+@pytest.mark.parametrize("scale", [1.0, 300.0])  # cosines; any other similarity
 @pytest.mark.parametrize(("base", "slope"), [(0.5, 17), (0.8, 26), (1.3, 40)])
 def test_curve_recovers_the_probability_of_a_margin(base, slope, scale):
   in_database = draw_observations(4000, base=base, slope=slope, scale=scale)
@@ -253,12 +253,12 @@ def test_observations_are_those_of_a_search_without_the_models(kind):
       return
     match = next(m for m in answer.matches if m.label == prediction.label)
     row = gallery.names.index(match.model)
-    kin = only & {
+    same = only & {
       other
       for other, label in zip(gallery.names, labels, strict=True)
       if label == match.label
     } - {match.model} or only - {match.model}
-    near = ask(features[row], gallery, only=kin, k=3, similarity=kind)
+    near = ask(features[row], gallery, only=same, k=3, similarity=kind)
     typical = np.mean([one.score for one in near.matches])
     assert several.rejection_score[i] == pytest.approx(
       match.score - 0.3 * typical, abs=1e-5
@@ -285,7 +285,7 @@ def test_same_labelled_models_are_asked_for_each_time():
 
 
 def test_few_of_unknown_classes_are_accepted_and_most_of_known_ones():
-  # Kinds come in pairs, so that a stranger finds the sister of its kind.
+  # Kinds come in pairs, so that an unknown query finds the sister of its class.
   rng = np.random.default_rng(1)
   centers = np.repeat(rng.normal(size=(60, 3, 16)), 2, axis=0)
   centers += 0.5 * rng.normal(size=centers.shape)
@@ -330,7 +330,7 @@ def test_density_is_that_of_the_three_nearest_neighbours():
 
 def test_density_reveals_unknown_classes_that_scores_do_not():
   # Half the kinds are tight and have sisters nearby, half are wide and have
-  # none: a query of a wide kind is as far from its kin as a sister is.
+  # none: a query of a wide kind is as far from its own class as a sister is.
   rng = np.random.default_rng(0)
   tight = np.repeat(rng.normal(size=(30, 3, 16)), 2, axis=0)
   tight[1::2] += 0.6 * rng.normal(size=(30, 3, 16))

@@ -168,7 +168,7 @@ def test_near_model_moves_to_the_front(gallery):
   answer = find_matches(Query(query), gallery, k=2, register=function)
   first, second = answer.matches
   assert (first.model, first.rank, first.distance) == (fourth.model, 1, 0.001)
-  assert first.score == fourth.score  # tells the likeness alone
+  assert first.score == fourth.score  # the similarity alone
   assert first.same
   assert not first.mirrored
   assert second.model == plain.matches[0].model
