@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.pose import TOLERANCE, make_placed_views, refuse
-from dr3d.camera.projection import check_camera
+from dr3d.camera.projection import Camera, check_camera
 from dr3d.camera.view import Views, rotation_matrix
 
 Array = jax.Array
@@ -110,7 +110,7 @@ def from_opencv(
 
 
 def to_opengl(
-  views: Views, *, near: float, far: float, camera: str = "perspective"
+  views: Views, *, near: float, far: float, camera: Camera = "perspective"
 ) -> tuple[Array, Array]:
   """The view and projection matrices of views framed by the sphere.
 
@@ -168,7 +168,7 @@ def from_opengl(
   view: Array | np.ndarray,
   projection: Array | np.ndarray,
   *,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   colored: bool = True,
 ) -> Views:
   """Views that see as OpenGL's matrices do, with the lights of `make_views`.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.projection import (
+  Camera,
   check_camera,
   frame_object,
   place_corners,
@@ -25,7 +26,7 @@ def project_points(
   views: Views,
   *,
   size: int,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
   """Where points of the object fall in the pictures framed by the sphere.
 
@@ -141,7 +142,7 @@ def look_at(
 
 
 def bake_framing(
-  points: Array | np.ndarray, views: Views, *, camera: str = "perspective"
+  points: Array | np.ndarray, views: Views, *, camera: Camera = "perspective"
 ) -> Views:
   """Views that frame by the sphere what others frame by the object.
 

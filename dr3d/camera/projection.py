@@ -9,6 +9,7 @@ the plane through the origin alike. Conventions: `dr3d.camera`. Here `B` models,
 """
 
 import functools
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +20,14 @@ from dr3d.geometry.vector import Vector
 
 Array = jax.Array
 
-CAMERAS = ("perspective", "orthographic")
+Camera = Literal["perspective", "orthographic"]
+CAMERAS: tuple[Camera, ...] = get_args(Camera)
 NEAREST = 0.01  # radii from the camera, where faces are cut
 CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
 SMALLEST_HALF = 1e-3  # of an object in a picture of unit scale
 
 
-def check_camera(camera: str) -> None:
+def check_camera(camera: Camera) -> None:
   """Raises a ValueError where there is no camera of that name."""
   if camera not in CAMERAS:
     raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
@@ -87,7 +89,7 @@ def to_picture(
   views: Views,
   *,
   size: int,
-  camera: str,
+  camera: Camera,
   frame: tuple[Array, Array, Array] | None = None,
 ) -> tuple[Array, Array, Array]:
   """Points to pixels.
@@ -119,7 +121,7 @@ def to_picture(
   return x, y, inverse
 
 
-def inverse_depth(depth: Array, distance: Array, camera: str) -> Array:
+def inverse_depth(depth: Array, distance: Array, camera: Camera) -> Array:
   """What the rasterizer takes for the depth: affine in the picture.
 
   The inverse of the depth in perspective; in parallel, a number that falls by
@@ -130,7 +132,7 @@ def inverse_depth(depth: Array, distance: Array, camera: str) -> Array:
   return 1 / depth
 
 
-def depth_range(views: Views, camera: str) -> tuple[Array, Array]:
+def depth_range(views: Views, camera: Camera) -> tuple[Array, Array]:
   """`inverse_depth` at the far and the near end of the unit sphere, `[N]`."""
   if camera == "orthographic":
     return jnp.zeros_like(views.distance), jnp.ones_like(views.distance)
@@ -141,7 +143,7 @@ def depth_range(views: Views, camera: str) -> tuple[Array, Array]:
 
 
 def frame_object(
-  x: Array, y: Array, depth: Array, views: Views, *, camera: str
+  x: Array, y: Array, depth: Array, views: Views, *, camera: Camera
 ) -> tuple[Array, Array, Array]:
   """How to zoom and move pictures so that objects fill them.
 

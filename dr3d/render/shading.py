@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.camera.projection import faces_last
+from dr3d.camera.projection import Camera, faces_last
 from dr3d.camera.view import Views
 from dr3d.geometry.norm import to_unit
 from dr3d.geometry.vector import Vector, combine, cross, dot, unit
@@ -31,7 +31,7 @@ def flat_normals(corners: Array) -> Array:
 
 
 def turn_normals(
-  p: Vector, normals: Vector | None, views: Views, *, camera: str
+  p: Vector, normals: Vector | None, views: Views, *, camera: Camera
 ) -> Vector:
   """Normals on the side from which the camera sees their face.
 
@@ -59,7 +59,7 @@ def shade(
   views: Views,
   *,
   albedo: Array | np.ndarray | None = None,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> Vector:
   """Colour of each corner, by Lambert's law and Blinn and Phong's highlight.
 
@@ -120,7 +120,7 @@ def shade(
   return [d + s for d, s in zip(diffuse, shine, strict=True)]
 
 
-def _way_to_camera(p: Vector, views: Views, camera: str) -> Vector:
+def _way_to_camera(p: Vector, views: Views, camera: Camera) -> Vector:
   """From points to the camera, or towards it."""
   x, y, z = p
   if camera == "orthographic":

@@ -20,7 +20,12 @@ from dr3d.camera.view import Views, random_views, take_views
 from dr3d.error import TrainingError
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.render.raster import Budget
-from dr3d.render.triangle import Triangles, fit_budget, stack_meshes
+from dr3d.render.triangle import (
+  TriangleRenderer,
+  Triangles,
+  fit_budget,
+  stack_meshes,
+)
 from dr3d.retrieval.batch import Sampler, number_classes
 from dr3d.retrieval.exploration import find_viewpoints
 from dr3d.retrieval.pipeline import HEADROOM, Pipeline
@@ -290,7 +295,7 @@ def _step_in_budget(
   while True:
     new, metrics, usage = train_step(
       state,
-      batch.triangles,
+      TriangleRenderer(batch.triangles, config.pipeline.render),
       batch.moments,
       batch.classes,
       chosen,

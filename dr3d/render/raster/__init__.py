@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from dr3d.camera.projection import check_camera
+from dr3d.camera.projection import Camera, check_camera
 from dr3d.render.raster.backward import scatter_gradient
 from dr3d.render.raster.bin import (
   SLOTS,
@@ -63,7 +63,7 @@ def rasterize(
   gamma: Array | float,
   depth_range: tuple[Array, Array],
   budget: Budget,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   soft: Array | None = None,
 ) -> tuple[Array, Array, Usage]:
   """Draws I pictures of F triangles each.
@@ -180,7 +180,7 @@ def measure(
   size: tuple[int, int],
   sigma: Array | float,
   budget: Budget,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   soft: Array | None = None,
 ) -> Usage:
   """Counts what `rasterize` would need, without drawing; cheap to compile.

@@ -8,6 +8,8 @@ points and segments and differentiated by JAX alone.
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
+
 Array = jax.Array
 
 
@@ -26,7 +28,7 @@ def rasterize_dense_contour(
   brim: float,
   step: float,
   preference: float,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
   """Draws one picture; see `raster.rasterize` for what the names mean.
 

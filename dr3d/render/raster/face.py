@@ -20,6 +20,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
+
 Array = jax.Array
 
 THINNEST = 1e-4  # pixels; a face thinner than this has no barycentric weights
@@ -88,7 +90,7 @@ def _area(corners):
   return (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
 
 
-def tabulate(corners: Array, colors: Array, *, camera: str) -> FaceTable:
+def tabulate(corners: Array, colors: Array, *, camera: Camera) -> FaceTable:
   """Returns the table of wound faces given by their projected corners.
 
   Args:

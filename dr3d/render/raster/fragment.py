@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dr3d.camera.projection import Camera
 from dr3d.render.raster.bin import TILE, Bins
 from dr3d.render.raster.face import FaceTable
 
@@ -61,7 +62,7 @@ class Style:
   """
 
   is_hard: bool
-  camera: str
+  camera: Camera
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
 from dr3d.render.raster.bin import TILE, Bins, tile_grid, untile
 from dr3d.render.raster.face import FaceTable
 from dr3d.render.raster.fragment import (
@@ -66,7 +67,7 @@ class EdgeTable:
   drawn: Array
 
 
-def list_edges(table: FaceTable, soft: Array, *, camera: str) -> EdgeTable:
+def list_edges(table: FaceTable, soft: Array, *, camera: Camera) -> EdgeTable:
   """The edges `3 f + k` of a table `[3, I, F]` with marks `[3, I, F]`."""
   table = jax.lax.stop_gradient(table)
   nx, ny = table.normal_x, table.normal_y
@@ -224,7 +225,7 @@ def soften(
   nearest: Nearest,
   *,
   sigma: Array,
-  camera: str,
+  camera: Camera,
 ) -> Array:
   """Blends each pixel across its nearest edge.
 
