@@ -1,6 +1,6 @@
-"""How two models may be related: names and measures.
+"""Relations between two models: names and thresholds.
 
-Of its own, so that the help of the command, which tells them, loads no more.
+A module without imports, so that the command's help, which lists them, is fast.
 """
 
 IDENTICAL = "identical"
@@ -9,13 +9,13 @@ SCALED = "scaled"
 MIRRORED = "mirrored"
 SIMILAR = "similar"
 RELATIONS = (IDENTICAL, SAME, SCALED, MIRRORED, SIMILAR)
-"""From the strongest to the weakest; `dr3d.database.duplicate` says what is."""
+"""From the strongest to the weakest; `dr3d.database.duplicate` defines them."""
 
 NEAR = 0.005
-"""Mean distance up to which surfaces are one, radii of the sphere."""
+"""Mean distance up to which surfaces are the same, radii of the sphere."""
 
 FAR = 0.025
-"""The same for the distance that one point in twenty exceeds."""
+"""The same for the 95th percentile of the distances."""
 
 VERIFIED_COUNT = 10
-"""Matches that are laid upon a query."""
+"""Matches that are registered to a query."""

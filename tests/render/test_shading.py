@@ -16,7 +16,12 @@ from dr3d.camera.view import (
   take_views,
 )
 from dr3d.render.raster import Budget
-from dr3d.render.shading import CLOSEST_LIGHT, flat_normals, shade, turn_normals
+from dr3d.render.shading import (
+  LIGHT_DISTANCE_MIN,
+  flat_normals,
+  shade,
+  turn_normals,
+)
 from dr3d.render.triangle import RenderConfig, Triangles, render
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 from dr3d.retrieval.step import select_parts
@@ -125,11 +130,11 @@ def test_a_light_on_the_surface_is_finite_and_so_is_its_gradient():
     normals = jnp.broadcast_to(jnp.array([0, 0, 1.0]), p.shape)
     return sum(map(jnp.sum, shade(split(p), split(normals), views)))
 
-  for z in (0.0, 1e-9, 0.5 * CLOSEST_LIGHT):
+  for z in (0.0, 1e-9, 0.5 * LIGHT_DISTANCE_MIN):
     value, slope = jax.value_and_grad(total)(jnp.array([[[0, 0, z]]]))
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
-    assert value <= 9 * (1 + 0.3) / CLOSEST_LIGHT**2
+    assert value <= 9 * (1 + 0.3) / LIGHT_DISTANCE_MIN**2
 
 
 # ----- normals and albedo ----------------------------------------------------
