@@ -26,7 +26,7 @@ def rasterize_dense(
   thinnest: float,
   camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
-  """Draws one picture; see `raster.rasterize` for what the names mean.
+  """Draws one image; see `raster.rasterize` for what the names mean.
 
   Args:
     corners: `[F, 3, 3]` x, y in pixels and the inverse depth.
