@@ -14,7 +14,7 @@ from dr3d.camera.projection import (
   check_camera,
   frame_object,
   place_corners,
-  to_picture,
+  to_image,
 )
 from dr3d.camera.view import FOV_RATIO, Views, make_views
 from dr3d.geometry.norm import to_unit
@@ -47,7 +47,7 @@ def project_points(
   if points.ndim != 2 or points.shape[-1] != 3:
     raise ValueError(f"points must be [P, 3], got {points.shape}.")
   x, y, depth = _see(points, views)
-  x, y, _ = to_picture(x, y, depth, views, size=size, camera=camera)
+  x, y, _ = to_image(x, y, depth, views, size=size, camera=camera)
   return jnp.stack([x[0, 0], y[0, 0]], axis=-1), depth[0, 0]
 
 

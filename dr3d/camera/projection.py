@@ -86,7 +86,7 @@ def faces_last(array: Array | np.ndarray) -> Array:
   return jnp.transpose(jnp.asarray(array), (3, 2, 0, 1))[..., None, :]
 
 
-def to_picture(
+def to_image(
   x: Array,
   y: Array,
   depth: Array,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.camera.projection import NEAREST, Camera, frame_object, to_picture
+from dr3d.camera.projection import NEAREST, Camera, frame_object, to_image
 from dr3d.camera.view import Views
 from dr3d.geometry.vector import Vector
 from dr3d.render import raster
@@ -53,7 +53,7 @@ def to_pixels(
   )
   x, y, depth = data[:3].reshape(3, *x.shape[:-1], -1)
   pixels = _stack(
-    to_picture(
+    to_image(
       x,
       y,
       depth,

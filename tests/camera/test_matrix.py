@@ -253,11 +253,11 @@ def test_camera_that_cannot_be_drawn_raises():
     from_opencv(eye, t, stretched, size=SIZE)
   with pytest.raises(ValueError, match="skew must be 0"):
     from_opencv(eye, t, skewed, size=SIZE)
-  with pytest.raises(ValueError, match="no rotation"):
+  with pytest.raises(ValueError, match="not a rotation"):
     from_opencv(eye * [1, 1, -1], t, k, size=SIZE)
-  with pytest.raises(ValueError, match="no rotation"):
+  with pytest.raises(ValueError, match="not a rotation"):
     from_opencv(2 * eye, t, k, size=SIZE)
-  with pytest.raises(ValueError, match="not before a camera"):
+  with pytest.raises(ValueError, match="not in front of a camera"):
     from_opencv(eye, -t, k, size=SIZE)
   with pytest.raises(ValueError, match=r"\[N, 3\], got \(3,\)"):
     from_opencv(eye, t[0], k, size=SIZE)

@@ -417,7 +417,7 @@ def test_invalid_argument_raises_with_its_value():
     look_at(np.ones((2, 3)), np.ones(2))
   with pytest.raises(ValueError, match="an eye is at its target"):
     look_at(np.ones((2, 3)), np.ones(3))
-  with pytest.raises(ValueError, match="not before a camera"):
+  with pytest.raises(ValueError, match="not in front of a camera"):
     look_at(np.array([[2.0, 0, 0]]), np.array([3.0, 0, 0]))
   with pytest.raises(ValueError, match="needs a fov"):
     look_at(np.array([[0.5, 0, 0]]))

@@ -57,7 +57,7 @@ def scatter_gradient(
     pixels: what `gather_pixels` returned.
     color_gradient: `[C, tiles + 1, TILE²]`.
     alpha_gradient: `[tiles + 1, TILE²]`.
-    grid: rows and columns of tiles in a image.
+    grid: rows and columns of tiles in an image.
     style: as in `gather_pixels`.
 
   Returns:
@@ -191,13 +191,13 @@ def _range_gradient(
   if style.is_hard:  # no background, so that a pixel's G add up to 0
     return below, -below
 
-  def by_picture(field):
+  def by_image(field):
     return field[:-1].reshape(image_count, -1)
 
-  top = by_picture(pixels.top)
+  top = by_image(pixels.top)
   background = jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)
-  share = background / by_picture(pixels.total)
-  pull = by_picture(jnp.sum(color_gradient * pixels.color, axis=0)) * share
+  share = background / by_image(pixels.total)
+  pull = by_image(jnp.sum(color_gradient * pixels.color, axis=0)) * share
   g = pull / ((softness.near - softness.far)[:, None] * softness.gamma)
   g_far = below + jnp.sum(g * (top - 1), axis=1)
   return g_far, -below - jnp.sum(g * top, axis=1)

@@ -170,7 +170,7 @@ def bin_faces(
 
   Args:
     table: fields `[3, I, F]` for I images of F faces, or of F edges.
-    size: height and width of a image, pixels.
+    size: height and width of an image, pixels.
     reach: how far beyond its edges a face contributes, pixels.
     budget: the room for pairs and blocks.
 

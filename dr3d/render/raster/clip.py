@@ -23,7 +23,7 @@ def clip_near(
     soft: `[3, I, F]` bool, a mark for each edge k, from corner k to k + 1; or
       none.
     nearest: depth of the plane, positive.
-    room: E, second triangles that a image has room for.
+    room: E, second triangles that an image has room for.
 
   Returns:
     The two arguments for F + E faces, and int32 `[I]`, the room that is needed:

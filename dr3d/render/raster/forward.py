@@ -59,7 +59,7 @@ def gather_pixels(
     table: fields `[3, I, F]`.
     bins: the blocks; their number is a multiple of `CHUNK`.
     softness: traced numbers.
-    grid: rows and columns of tiles in a image.
+    grid: rows and columns of tiles in an image.
     style: how faces are drawn.
 
   Returns:
