@@ -1,6 +1,6 @@
-"""Cameras of OpenCV and of OpenGL, to and from views.
+"""Conversion of views to and from the cameras of OpenCV and OpenGL.
 
-Their conventions are in `dr3d.camera`. `N` views.
+See `dr3d.camera` for the conventions. `N` views.
 """
 
 import dataclasses
@@ -9,22 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.camera.pose import TOLERANCE, make_placed_views, refuse
-from dr3d.camera.projection import check_camera
+from dr3d.camera.pose import TOLERANCE, make_placed_views, reject_if
+from dr3d.camera.projection import Camera, check_camera
 from dr3d.camera.view import Views, rotation_matrix
 
 Array = jax.Array
 
-_FLIP = np.array([1.0, -1, -1])  # y and z, between OpenCV's axes and a view's
+_FLIP = np.array([1.0, -1, -1])  # OpenCV has y down and z forward
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OpencvCamera:
-  """N cameras as OpenCV has them.
+  """N cameras in the conventions of OpenCV.
 
   Attributes:
-    rotation: `[N, 3, 3]` R, of the object into x right, y down, z forward.
+    rotation: `[N, 3, 3]` R, object to x right, y down, z forward.
     translation: `[N, 3]` t, radii of the object.
     intrinsics: `[N, 3, 3]` K, pixels.
   """
@@ -35,11 +35,11 @@ class OpencvCamera:
 
 
 def to_opencv(views: Views, *, size: int) -> OpencvCamera:
-  """The perspective cameras of views, framed by the sphere, for OpenCV.
+  """Returns the perspective cameras of views framed by the sphere.
 
   Args:
     views: N views.
-    size: height and width of a picture, pixels.
+    size: height and width of an image, pixels.
   """
   zero = jnp.zeros((views.count, 2), views.distance.dtype)
   x, y = jnp.moveaxis(zero if views.offset is None else views.offset, -1, 0)
@@ -68,20 +68,20 @@ def from_opencv(
   size: int,
   colored: bool = True,
 ) -> Views:
-  """Views that see as OpenCV's cameras do, with the lights of `make_views`.
+  """Returns views equal to OpenCV cameras, lit as by `make_views`.
 
-  Differentiable. Lenses do not distort.
+  Differentiable. There is no lens distortion.
 
   Args:
-    rotation: `[N, 3, 3]` R; of Rodrigues' vectors make matrices first.
-    translation: `[N, 3]` t, in the unit in which the object is drawn.
-    intrinsics: `[N, 3, 3]` or `[3, 3]` K for pictures of `size × size` pixels.
-    size: height and width of the pictures, pixels.
+    rotation: `[N, 3, 3]` R; convert rotation vectors with `cv2.Rodrigues`.
+    translation: `[N, 3]` t, in the unit of the object's coordinates.
+    intrinsics: `[N, 3, 3]` or `[3, 3]` K for images of `size × size` pixels.
+    size: height and width of the images, pixels.
     colored: three coloured lights, or a white one.
 
   Raises:
-    ValueError: the shapes do not fit, R is no rotation, pixels are not square
-      or skewed, or the origin of the object is not before a camera.
+    ValueError: the shapes do not fit, R is not a rotation, pixels are skewed or
+      not square, or the origin of the object is not in front of a camera.
   """
   rotation, translation = jnp.asarray(rotation), jnp.asarray(translation)
   if translation.ndim != 2 or translation.shape[-1] != 3:
@@ -110,9 +110,9 @@ def from_opencv(
 
 
 def to_opengl(
-  views: Views, *, near: float, far: float, camera: str = "perspective"
+  views: Views, *, near: float, far: float, camera: Camera = "perspective"
 ) -> tuple[Array, Array]:
-  """The view and projection matrices of views framed by the sphere.
+  """Returns view and projection matrices of views framed by the sphere.
 
   Args:
     views: N views.
@@ -127,8 +127,8 @@ def to_opengl(
     ValueError: the depths are not in order.
   """
   check_camera(camera)
-  is_flat = camera == "orthographic"
-  if not near < far or (not is_flat and not near > 0):
+  is_orthographic = camera == "orthographic"
+  if not near < far or (not is_orthographic and not near > 0):
     raise ValueError(
       f"near must be less than far and positive, got {near} and {far}."
     )
@@ -147,7 +147,7 @@ def to_opengl(
   )
   scale = 1 / jnp.tan(views.fov / 2)
   depth = far - near
-  if is_flat:
+  if is_orthographic:
     rows = [
       [scale / distance, none, none, 2 * x],
       [none, scale / distance, none, -2 * y],
@@ -168,24 +168,24 @@ def from_opengl(
   view: Array | np.ndarray,
   projection: Array | np.ndarray,
   *,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   colored: bool = True,
 ) -> Views:
-  """Views that see as OpenGL's matrices do, with the lights of `make_views`.
+  """Returns views equal to OpenGL matrices, lit as by `make_views`.
 
-  Differentiable. The near and the far plane are not kept: dr3d needs none.
+  Differentiable. The near and far planes are dropped: dr3d needs none.
 
   Args:
-    view: `[N, 4, 4]` a rotation and a move.
-    projection: `[N, 4, 4]` or `[4, 4]` for a square picture, of the kind that
-      `camera` says.
+    view: `[N, 4, 4]` a rotation and a translation.
+    projection: `[N, 4, 4]` or `[4, 4]` for a square image, of the kind given by
+      `camera`.
     camera: `"perspective"` or `"orthographic"`.
     colored: three coloured lights, or a white one.
 
   Raises:
-    ValueError: the shapes or the kind do not fit, the view turns by no
-      rotation, the picture is not square, or the origin of the object is not
-      before a camera.
+    ValueError: the shapes or the kind do not fit, the view is not a rotation,
+      the image is not square, or the origin of the object is not in front of a
+      camera.
   """
   check_camera(camera)
   view, projection = jnp.asarray(view), jnp.asarray(projection)
@@ -196,18 +196,18 @@ def from_opengl(
       f" {view.shape} and {projection.shape}."
     )
   projection = jnp.broadcast_to(projection, (n, 4, 4))
-  is_flat = camera == "orthographic"
-  last = jnp.array([0, 0, 0, 1.0] if is_flat else [0, 0, -1.0, 0])
-  refuse(
+  is_orthographic = camera == "orthographic"
+  last = jnp.array([0, 0, 0, 1.0] if is_orthographic else [0, 0, -1.0, 0])
+  reject_if(
     jnp.any(jnp.abs(projection[:, 3] - last) > TOLERANCE),
     f"the projection's last row must be {last.tolist()} for {camera}",
   )
   scale = projection[:, 1, 1]
   _check_pixels(projection[:, 0, 0], scale, projection[:, 0, 1])
   distance = -view[:, 2, 3]
-  column = 3 if is_flat else 2
-  sign = jnp.array([0.5, -0.5] if is_flat else [-0.5, 0.5])
-  if is_flat:
+  column = 3 if is_orthographic else 2
+  sign = jnp.array([0.5, -0.5] if is_orthographic else [-0.5, 0.5])
+  if is_orthographic:
     scale = scale * distance
   return make_placed_views(
     view[:, :3, :3],
@@ -224,9 +224,11 @@ def _matrix(rows: list[list[Array]]) -> Array:
 
 
 def _check_pixels(x: Array, y: Array, skew: Array) -> None:
-  refuse(
+  reject_if(
     (jnp.abs(x - y) > TOLERANCE * jnp.abs(y)) | (y <= 0),
     "pixels must be square: the scales of x and y must be positive and equal,"
     f" got {x} and {y}",
   )
-  refuse(jnp.abs(skew) > TOLERANCE * jnp.abs(y), f"skew must be 0, got {skew}")
+  reject_if(
+    jnp.abs(skew) > TOLERANCE * jnp.abs(y), f"skew must be 0, got {skew}"
+  )

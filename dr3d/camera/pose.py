@@ -1,4 +1,7 @@
-"""Cameras by place and target, and points seen by them."""
+"""Cameras by position and target, and the projection of points.
+
+`N` views, `P` points.
+"""
 
 import dataclasses
 
@@ -7,17 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.projection import (
+  Camera,
   check_camera,
   frame_object,
   place_corners,
-  to_picture,
+  to_image,
 )
-from dr3d.camera.view import SNUG, Views, make_views
+from dr3d.camera.view import FOV_RATIO, Views, make_views
 from dr3d.geometry.norm import to_unit
 
 Array = jax.Array
 
-TOLERANCE = 1e-4  # of what a matrix must be
+TOLERANCE = 1e-4  # absolute error allowed in a rotation or projection matrix
 
 
 def project_points(
@@ -25,36 +29,36 @@ def project_points(
   views: Views,
   *,
   size: int,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
-  """Where points of the object fall in the pictures framed by the sphere.
+  """Projects points of the object to images framed by the sphere.
 
   Args:
     points: `[P, 3]`.
     views: N views.
-    size: height and width of a picture, pixels.
+    size: height and width of an image, pixels.
     camera: `"perspective"` or `"orthographic"`.
 
   Returns:
-    `[N, P, 2]` x to the right and y down, pixels, without a meaning where the
-    depth is not positive; and `[N, P]` depth.
+    `[N, P, 2]` x to the right and y down, pixels, undefined if the depth is not
+    positive; and `[N, P]` depth.
   """
   check_camera(camera)
   if points.ndim != 2 or points.shape[-1] != 3:
     raise ValueError(f"points must be [P, 3], got {points.shape}.")
   x, y, depth = _see(points, views)
-  x, y, _ = to_picture(x, y, depth, views, size=size, camera=camera)
+  x, y, _ = to_image(x, y, depth, views, size=size, camera=camera)
   return jnp.stack([x[0, 0], y[0, 0]], axis=-1), depth[0, 0]
 
 
 def to_quaternion(matrix: Array | np.ndarray) -> Array:
-  """`[..., 3, 3]` rotation matrices to `[..., 4]` quaternions, w not below 0.
+  """`[..., 3, 3]` rotation matrices to `[..., 4]` quaternions with w ≥ 0.
 
   The inverse of `rotation_matrix`, with a finite gradient everywhere.
 
   References:
-    Shepperd, Quaternion from rotation matrix, 1978: of four forms, the one that
-    divides by the largest component.
+    Shepperd, Quaternion from rotation matrix, 1978: of four formulas, the one
+    that divides by the largest component.
   """
   m = jnp.asarray(matrix)
   if m.shape[-2:] != (3, 3):
@@ -88,23 +92,23 @@ def look_at(
   fov: float | Array | None = None,
   colored: bool = True,
 ) -> Views:
-  """Views from places towards targets, with the lights of `make_views`.
+  """Returns views from positions towards targets, lit as by `make_views`.
 
   Differentiable in `eye`, `target` and `up`.
 
   Args:
-    eye: `[N, 3]` where the cameras stand, in axes and radii of the object.
-    target: `[N, 3]` or `[3]` what stands in the middle of the picture; the
-      origin where None, and then `offset` is None too.
-    up: `[N, 3]` or `[3]` what points up in the picture. Where it lies along the
-      line of sight, the y axis takes its place, or else the z axis.
-    fov: vertical field of view, radians; where None, that of `make_views` for
-      the distance between eye and origin.
+    eye: `[N, 3]` positions of the cameras, in axes and radii of the object.
+    target: `[N, 3]` or `[3]` points at the centre of the images; None for the
+      origin, which leaves `offset` None.
+    up: `[N, 3]` or `[3]` direction that points up in the image. If it is
+      parallel to the line of sight, the y axis replaces it, or else the z axis.
+    fov: vertical field of view, radians; None for that of `make_views` at the
+      distance between eye and origin.
     colored: three coloured lights, or a white one.
 
   Raises:
     ValueError: the shapes do not fit, an eye is at its target, or the origin
-      of the object is not before a camera.
+      of the object is not in front of a camera.
   """
   eye = jnp.asarray(eye) * 1.0
   if eye.ndim != 2 or eye.shape[-1] != 3 or not len(eye):
@@ -116,7 +120,7 @@ def look_at(
       f"target and up must be [3] or {list(eye.shape)}, got {aim.shape} and"
       f" {up.shape}."
     )
-  refuse(jnp.all(eye == aim, axis=-1), "an eye is at its target")
+  reject_if(jnp.all(eye == aim, axis=-1), "an eye is at its target")
   z = to_unit(eye - aim)
   up = to_unit(jnp.broadcast_to(up, z.shape).astype(z.dtype))
   for spare in ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
@@ -126,11 +130,13 @@ def look_at(
   matrix = jnp.stack([x, jnp.cross(z, x), z], axis=-2)
   place = jnp.sum(matrix * eye[:, None], axis=-1)  # written out: exact
   distance = place[:, 2]
-  refuse(distance <= 0, "the origin of the object is not before a camera")
+  reject_if(
+    distance <= 0, "the origin of the object is not in front of a camera"
+  )
   if fov is None:
     far = jnp.sqrt(jnp.sum(eye**2, axis=-1))
-    refuse(far <= 1, "an eye within the unit sphere needs a fov")
-    fov = SNUG * jnp.arcsin(1 / far)
+    reject_if(far <= 1, "an eye within the unit sphere needs a fov")
+    fov = FOV_RATIO * jnp.arcsin(1 / far)
   return make_placed_views(
     matrix,
     distance,
@@ -141,17 +147,17 @@ def look_at(
 
 
 def bake_framing(
-  points: Array | np.ndarray, views: Views, *, camera: str = "perspective"
+  points: Array | np.ndarray, views: Views, *, camera: Camera = "perspective"
 ) -> Views:
-  """Views that frame by the sphere what others frame by the object.
+  """Returns views whose sphere framing equals the object framing of others.
 
   `render(..., views, framing="object")` of one model and `render(..., fixed,
-  framing="sphere")` are the same pictures: so `to_opencv(fixed)` is the camera
-  that drew a picture framed by the object.
+  framing="sphere")` give the same images. So `to_opencv(fixed)` is the camera
+  of an image that is framed by the object.
 
   Args:
-    points: `[P, 3]` the corners of that one model, all farther than `NEAREST`
-      from the cameras.
+    points: `[P, 3]` corners of that model, all farther than `NEAREST` from the
+      cameras.
     views: N views.
     camera: `"perspective"` or `"orthographic"`.
   """
@@ -184,13 +190,23 @@ def make_placed_views(
   offset: Array | None = None,
   principal: Array | None = None,
 ) -> Views:
-  """Views of rotation matrices, with lights and material to start from.
+  """Returns views of rotation matrices, with initial lights and material.
+
+  Args:
+    matrix: `[N, 3, 3]` rotations of the object.
+    distance: `[N]` radii.
+    fov: `[N]` or one for all, radians.
+    colored: three coloured lights, or a white one.
+    offset: `[N, 2]`, see `Views`.
+    principal: `[N, 2]`, see `Views`.
 
   Raises:
-    ValueError: a matrix is no rotation, or a distance not positive.
+    ValueError: a matrix is not a rotation, or a distance is not positive.
   """
   _check_rotation(matrix)
-  refuse(distance <= 0, "the origin of the object is not before a camera")
+  reject_if(
+    distance <= 0, "the origin of the object is not in front of a camera"
+  )
   views = make_views(np.tile([1.0, 0, 0, 0], (len(matrix), 1)), colored=colored)
   return dataclasses.replace(
     views,
@@ -204,15 +220,20 @@ def make_placed_views(
 
 def _check_rotation(matrix: Array) -> None:
   square = jnp.sum(matrix[..., :, None, :] * matrix[..., None, :, :], axis=-1)
-  refuse(
+  reject_if(
     (jnp.abs(square - jnp.eye(3)) > TOLERANCE).any((-2, -1))
     | (jnp.linalg.det(matrix) < 0),
-    "a matrix is no rotation: its rows must be a right-handed set of unit"
+    "a matrix is not a rotation: its rows must be right-handed, orthogonal unit"
     " vectors",
   )
 
 
-def refuse(is_broken: Array, rule: str) -> None:
-  """Raises where a rule is broken; under jit, nothing is known yet."""
+def reject_if(is_broken: Array, rule: str) -> None:
+  """Raises a ValueError if a rule is broken; under jit it checks nothing.
+
+  Args:
+    is_broken: bool, of any shape.
+    rule: the message, without a full stop.
+  """
   if not isinstance(is_broken, jax.core.Tracer) and bool(jnp.any(is_broken)):
     raise ValueError(f"{rule}.")

@@ -1,14 +1,15 @@
-"""From the axes of a view to its picture, in perspective or in parallel.
+"""Projection from the axes of a view to its image.
 
-A point stands at `x` and `y` beside the optical axis and at `depth` before the
-camera, in radii of the object. Per unit of its scale a picture shows `x` at
-`x / depth` in perspective and at `x / distance` in parallel, so that both show
-the plane through the origin alike. Conventions: `dr3d.camera`. Here `B` models,
-`N` views, `F` faces, `C` corners of each; faces stand last, see
-`dr3d.geometry.vector`.
+A point is at `x` and `y` from the optical axis and at `depth` in front of the
+camera, in radii of the object. In an image of unit scale a perspective camera
+shows `x` at `x / depth` and an orthographic one at `x / distance`, so that both
+show the plane through the origin at the same size. See `dr3d.camera` for the
+conventions. `B` models, `N` views, `F` faces, `C` corners of each; faces stand
+last, see `dr3d.geometry.vector`.
 """
 
 import functools
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +20,25 @@ from dr3d.geometry.vector import Vector
 
 Array = jax.Array
 
-CAMERAS = ("perspective", "orthographic")
-NEAREST = 0.01  # radii from the camera, where faces are cut
-CLOSEST = 0.5  # radii from the camera, the least depth that means z = 1
-SMALLEST_HALF = 1e-3  # of an object in a picture of unit scale
+Camera = Literal["perspective", "orthographic"]
+CAMERAS: tuple[Camera, ...] = get_args(Camera)
+NEAREST = 0.01  # near plane, radii from the camera, where faces are clipped
+# Least depth that becomes z = 1, radii. Without it, z would not be finite for a
+# camera on the unit sphere.
+NEAR_DEPTH_MIN = 0.5
+# Least half size of an object in an image of unit scale: limits the zoom on
+# objects that are thin or empty.
+HALF_SIZE_MIN = 1e-3
 
 
-def check_camera(camera: str) -> None:
-  """Raises a ValueError where there is no camera of that name."""
+def check_camera(camera: Camera) -> None:
+  """Raises a ValueError if there is no camera of that name."""
   if camera not in CAMERAS:
     raise ValueError(f"camera must be one of {CAMERAS}, got {camera!r}.")
 
 
 def place_corners(corners: Array | np.ndarray, views: Views) -> Vector:
-  """`[B, F, C, 3]` points of the object in the axes of the views.
+  """Maps `[B, F, C, 3]` points of the object to the axes of the views.
 
   Returns:
     x to the right, y up and z towards the camera, `[C, B, N, F]` each.
@@ -45,7 +51,7 @@ def place_corners(corners: Array | np.ndarray, views: Views) -> Vector:
 
 
 def turn_vectors(vectors: Array | np.ndarray, views: Views) -> Vector:
-  """`[B, F, C, 3]` vectors in the axes of the views, `[C, B, N, F]` each."""
+  """Maps `[B, F, C, 3]` vectors to the axes of the views, `[C, B, N, F]`."""
   return _turn(rotation_matrix(views.quaternion), jnp.asarray(vectors))
 
 
@@ -53,7 +59,7 @@ def turn_vectors(vectors: Array | np.ndarray, views: Views) -> Vector:
 def _turn(matrix, vectors):
   x, y, z = faces_last(vectors)
   turned = jnp.moveaxis(matrix, 0, -1)[..., None]  # [3, 3, N, 1]
-  # Written out: nine products fuse, a product of matrices does not.
+  # Written out: XLA fuses nine products, but not a product of matrices.
   x, y, z = (row[0] * x + row[1] * y + row[2] * z for row in turned)
   return x, y, z
 
@@ -76,30 +82,30 @@ _turn.defvjp(_turn_forward, _turn_backward)
 
 
 def faces_last(array: Array | np.ndarray) -> Array:
-  """`[B, F, C, A]` to `[A, C, B, 1, F]`, for A parts of all views."""
+  """`[B, F, C, A]` to `[A, C, B, 1, F]`, A components for all views."""
   return jnp.transpose(jnp.asarray(array), (3, 2, 0, 1))[..., None, :]
 
 
-def to_picture(
+def to_image(
   x: Array,
   y: Array,
   depth: Array,
   views: Views,
   *,
   size: int,
-  camera: str,
+  camera: Camera,
   frame: tuple[Array, Array, Array] | None = None,
 ) -> tuple[Array, Array, Array]:
-  """Points to pixels.
+  """Projects points to pixels.
 
   Args:
     x: `[C, B, N, F]`, as are `y` and `depth`.
     y: upwards.
     depth: positive.
     views: cameras.
-    size: height and width of a picture, pixels.
+    size: height and width of an image, pixels.
     camera: one of `CAMERAS`.
-    frame: as of `frame_object`, which takes the place of the principal point.
+    frame: from `frame_object`; it replaces the principal point.
 
   Returns:
     x to the right and y down in pixels, and `inverse_depth`.
@@ -119,62 +125,62 @@ def to_picture(
   return x, y, inverse
 
 
-def inverse_depth(depth: Array, distance: Array, camera: str) -> Array:
-  """What the rasterizer takes for the depth: affine in the picture.
+def inverse_depth(depth: Array, distance: Array, camera: Camera) -> Array:
+  """Returns the depth value of the rasterizer, which is affine in the image.
 
-  The inverse of the depth in perspective; in parallel, a number that falls by
-  1 through the unit sphere.
+  It is the inverse depth of a perspective camera. For an orthographic one it is
+  a number that falls from 1 to 0 through the unit sphere.
   """
   if camera == "orthographic":
     return (1 + distance - depth) / 2
   return 1 / depth
 
 
-def depth_range(views: Views, camera: str) -> tuple[Array, Array]:
+def depth_range(views: Views, camera: Camera) -> tuple[Array, Array]:
   """`inverse_depth` at the far and the near end of the unit sphere, `[N]`."""
   if camera == "orthographic":
     return jnp.zeros_like(views.distance), jnp.ones_like(views.distance)
   return (
     1 / (views.distance + 1),
-    1 / jnp.maximum(views.distance - 1, CLOSEST),
+    1 / jnp.maximum(views.distance - 1, NEAR_DEPTH_MIN),
   )
 
 
 def frame_object(
-  x: Array, y: Array, depth: Array, views: Views, *, camera: str
+  x: Array, y: Array, depth: Array, views: Views, *, camera: Camera
 ) -> tuple[Array, Array, Array]:
-  """How to zoom and move pictures so that objects fill them.
+  """Returns the zoom and shift of images that make objects fill them.
 
   Args:
     x: `[C, B, N, F]`, as are `y` and `depth`.
     y: upwards.
-    depth: corners nearer than `NEAREST` count as on the optical axis.
+    depth: corners nearer than `NEAREST` count as if on the optical axis.
     views: cameras.
     camera: one of `CAMERAS`.
 
   Returns:
-    `[1, B, N, 1]` zoom, and x and y of the object's middle in a picture of unit
-    scale: with them the object reaches as far as the unit sphere would.
+    `[1, B, N, 1]` zoom, and x and y of the object's centre in an image of unit
+    scale. With them the object extends as far as the unit sphere would.
   """
   distance = views.distance[:, None]
-  is_before = depth > NEAREST
+  is_in_front = depth > NEAREST
   if camera == "orthographic":
-    shrink = jnp.where(is_before, 1 / distance, 0)
+    shrink = jnp.where(is_in_front, 1 / distance, 0)
     sphere = 1 / distance
   else:
-    shrink = jnp.where(is_before, 1 / jnp.where(is_before, depth, 1), 0)
+    shrink = jnp.where(is_in_front, 1 / jnp.where(is_in_front, depth, 1), 0)
     sphere = jax.lax.rsqrt(distance**2 - 1)
   middle_x, half_x = _middle(x * shrink)
   middle_y, half_y = _middle(y * shrink)
-  half = jnp.maximum(jnp.maximum(half_x, half_y), SMALLEST_HALF)
+  half = jnp.maximum(jnp.maximum(half_x, half_y), HALF_SIZE_MIN)
   return sphere / half, middle_x, middle_y
 
 
 def _middle(x: Array) -> tuple[Array, Array]:
-  """The middle of the range of all corners, and half the range.
+  """Returns the centre of the range of all corners, and half the range.
 
-  Triangles that only pad stand at the centre of the sphere, which lies within
-  the hull of the model, so they do not widen the range.
+  Padding triangles are at the centre of the sphere, which lies in the hull of
+  the model, so they do not widen the range.
   """
   low = jnp.min(x, axis=(0, -1), keepdims=True)
   high = jnp.max(x, axis=(0, -1), keepdims=True)

@@ -1,11 +1,13 @@
 """θ_G: viewpoints, cameras, lights and material, and fixed sets of viewpoints.
 
-Conventions, which `dr3d.camera` draws and lists in full. A quaternion
-`(w, x, y, z)` turns the object: `p ↦ R(q) p`. The camera stands on the positive
-z axis at `distance` from the origin, looks at the origin, x to the right and y
-up; depth is `distance - z`. Lights are fixed to the camera, and a light's
-direction points from the object towards the light. A view's direction is the
-direction, seen from the object, in which the camera stands: `R(q)ᵀ e_z`.
+Conventions, see `dr3d.camera` for all of them. A quaternion `(w, x, y, z)`
+rotates the object: `p ↦ R(q) p`. The camera is on the positive z axis at
+`distance` from the origin and looks at the origin, x to the right and y up;
+depth is `distance - z`. Lights are fixed to the camera, and a light's direction
+points from the object towards the light. A view's direction points from the
+object towards the camera: `R(q)ᵀ e_z`.
+
+`N` views, `L` directional and `M` point lights of a view.
 """
 
 import dataclasses
@@ -13,16 +15,19 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dr3d.geometry.norm import safe_norm, to_unit
 
 Array = jax.Array
 
 DISTANCE_RANGE = (1.5, 10.0)  # radii of the object
-SNUG = 2.04  # of the unit sphere's half angle, for a field of view around it
+# Field of view over the unit sphere's half angle: 2 would touch the sphere, the
+# rest keeps soft edges inside the image.
+FOV_RATIO = 2.04
 FOV_RANGE = (0.15, 1.6)  # radians
 OFFSET_RANGE = (-0.5, 0.5)  # radii
-PRINCIPAL_RANGE = (-0.25, 0.25)  # heights of the picture
+PRINCIPAL_RANGE = (-0.25, 0.25)  # heights of the image
 INTENSITY_RANGE = (0.0, 1.5)  # of a light, per colour channel
 LEAST_INTENSITY = 0.1  # of a view's lights, mean over lights and channels
 AMBIENT_RANGE = (0.02, 0.6)
@@ -34,11 +39,11 @@ SHININESS_RANGE = (2.0, 64.0)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PointLight:
-  """M lights of each of N views that stand at a place.
+  """M lights of each of N views that have a position.
 
   Attributes:
-    position: `[N, M, 3]` in the axes in which the camera stands at `distance`
-      on the z axis, radii of the object.
+    position: `[N, M, 3]` in the axes of the view, where the camera is at
+      `(0, 0, distance)`; radii of the object.
     intensity: `[N, M, 3]` red, green, blue at a distance of one radius; it
       falls with the square of the distance.
   """
@@ -56,7 +61,7 @@ class Light:
     direction: `[N, L, 3]` unit vectors towards the light, camera axes.
     intensity: `[N, L, 3]` red, green, blue.
     ambient: `[N, 3]` light from everywhere.
-    point: lights at a place, or none.
+    point: lights with a position, or None.
   """
 
   direction: Array
@@ -71,8 +76,8 @@ class Material:
   """What all objects are made of.
 
   Attributes:
-    diffuse: `[3]` share of light scattered, red, green, blue; where a model has
-      colours of its own, they multiply it.
+    diffuse: `[3]` share of light scattered, red, green, blue; multiplied by the
+      colours of a model that has its own.
     specular: `[]` strength of the highlight.
     shininess: `[]` Blinn and Phong's exponent.
   """
@@ -93,10 +98,10 @@ class Views:
     fov: `[N]` vertical field of view, radians.
     light: lights of the N views.
     material: material of all objects.
-    offset: `[N, 2]` where the origin of the object stands beside the optical
-      axis, x to the right and y up, radii; on it where None.
-    principal: `[N, 2]` where the optical axis meets the picture, x to the right
-      and y down of its middle, in heights of the picture; there where None.
+    offset: `[N, 2]` position of the object's origin relative to the optical
+      axis, x to the right and y up, radii; None for 0.
+    principal: `[N, 2]` position where the optical axis meets the image, x to
+      the right and y down from its centre, in heights of the image; None for 0.
   """
 
   quaternion: Array
@@ -114,14 +119,14 @@ class Views:
 
 
 def take_views(views: Views, chosen: Array | np.ndarray) -> Views:
-  """Some of the N views, with their cameras and lights.
+  """Returns some of the N views, with their cameras and lights.
 
   Args:
     views: N views.
-    chosen: int `[V]`, each at least 0 and below N.
+    chosen: int `[V]`, indices of views.
 
   Returns:
-    V views, of the same material.
+    V views of the same material.
   """
   return Views(
     quaternion=views.quaternion[chosen],
@@ -137,11 +142,11 @@ def take_views(views: Views, chosen: Array | np.ndarray) -> Views:
 def make_views(
   quaternion: Array | np.ndarray, *, distance: float = 3.0, colored: bool = True
 ) -> Views:
-  """Returns views from the given viewpoints with cameras and lights to start.
+  """Returns views from viewpoints, with initial cameras and lights.
 
-  The field of view just holds the unit sphere. The lights are three, red, green
-  and blue from three sides, so that the colours of one image tell which way a
-  surface faces; or one white light beside the camera.
+  The field of view just holds the unit sphere. Three lights, red, green and
+  blue, come from three sides, so that colour shows which way a surface faces.
+  The alternative is one white light beside the camera.
 
   Args:
     quaternion: `[N, 4]` w, x, y, z; need not be normalised.
@@ -152,7 +157,7 @@ def make_views(
     Views in float32.
 
   Raises:
-    ValueError: if the shape or the distance does not fit.
+    ValueError: the shape or the distance does not fit.
   """
   quaternion = jnp.asarray(quaternion, jnp.float32)
   if quaternion.ndim != 2 or quaternion.shape[1] != 4 or not len(quaternion):
@@ -176,7 +181,7 @@ def make_views(
   return Views(
     quaternion=to_unit(quaternion),
     distance=jnp.full(n, distance, jnp.float32),
-    fov=jnp.full(n, SNUG * np.arcsin(1 / distance), jnp.float32),
+    fov=jnp.full(n, FOV_RATIO * np.arcsin(1 / distance), jnp.float32),
     light=Light(
       direction=each_view(direction),
       intensity=each_view(intensity),
@@ -212,10 +217,9 @@ def rotation_matrix(quaternion: Array | np.ndarray) -> Array:
 def project(views: Views) -> Views:
   """Returns the nearest views that are allowed.
 
-  Quaternions and light directions become unit vectors; cameras and the lights
-  that have a place stay outside of the object, and lights neither go out nor
-  blind. Called after every step of G, so that G cannot win by hiding the
-  object.
+  Quaternions and light directions become unit vectors. Cameras and point lights
+  stay outside of the object, and intensities stay within bounds. Called after
+  every step of G, so that G cannot lower its loss by hiding the object.
   """
 
   def clip(x, bounds):
@@ -230,7 +234,7 @@ def project(views: Views) -> Views:
 
   point = views.light.point
   if point is not None:
-    # Of its distance, so that what arrives at the origin is what is clipped.
+    # Irradiance falls with the squared distance: clip what reaches the origin.
     r = clip(safe_norm(point.position), DISTANCE_RANGE)[..., None]
     point = PointLight(
       position=to_unit(point.position) * r,
@@ -261,10 +265,10 @@ def _clip_some(x: Array | None, bounds: tuple[float, float]) -> Array | None:
 
 
 def look_from(directions: np.ndarray) -> np.ndarray:
-  """Quaternions of views from given directions, the z axis of the object up.
+  """Returns quaternions of views from directions, the object's z axis up.
 
   Args:
-    directions: `[N, 3]` where the camera stands, seen from the object.
+    directions: `[N, 3]` from the object towards the camera.
 
   Returns:
     `[N, 4]` float64 unit quaternions w, x, y, z.
@@ -272,40 +276,16 @@ def look_from(directions: np.ndarray) -> np.ndarray:
   directions = np.asarray(directions, np.float64)
   if directions.ndim != 2 or directions.shape[1] != 3:
     raise ValueError(f"directions must be [N, 3], got {directions.shape}.")
-  quaternions = []
+  matrices = []
   for towards in directions:
     z = towards / np.linalg.norm(towards)
     up = np.array([0.0, 0, 1]) if abs(z[2]) < 0.99 else np.array([0.0, 1, 0])
     x = np.cross(up, z)
     x /= np.linalg.norm(x)
     # Rows are the camera's axes in the object's.
-    quaternions.append(_quaternion(np.stack([x, np.cross(z, x), z])))
-  return np.stack(quaternions)
-
-
-def _quaternion(matrix: np.ndarray) -> np.ndarray:
-  """The unit quaternion of a rotation matrix, by its largest eigenvector.
-
-  References:
-    Bar-Itzhack, New method for extracting the quaternion from a rotation
-    matrix, 2000.
-  """
-  m = matrix
-  k = np.array(
-    [
-      [m[0, 0] + m[1, 1] + m[2, 2], 0, 0, 0],
-      [m[2, 1] - m[1, 2], m[0, 0] - m[1, 1] - m[2, 2], 0, 0],
-      [m[0, 2] - m[2, 0], m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0],
-      [
-        m[1, 0] - m[0, 1],
-        m[0, 2] + m[2, 0],
-        m[1, 2] + m[2, 1],
-        m[2, 2] - m[0, 0] - m[1, 1],
-      ],
-    ]
-  )
-  q = np.linalg.eigh(k)[1][:, -1]  # eigh reads the lower triangle
-  return q if q[0] >= 0 else -q
+    matrices.append(np.stack([x, np.cross(z, x), z]))
+  xyzw = Rotation.from_matrix(np.stack(matrices)).as_quat(canonical=True)
+  return np.roll(xyzw, 1, axis=-1)
 
 
 def sphere_views(count: int) -> np.ndarray:

@@ -48,12 +48,12 @@ def to_unit(vectors: jax.Array) -> jax.Array:
 def squared_distance(first: jax.Array, second: jax.Array) -> jax.Array:
   """Squared Euclidean distance of every vector of one set to every other.
 
-  The value is a sum of squared differences, not the expansion
-  ‖a‖² + ‖b‖² − 2a·b: that one has an absolute error of 1e-7 (1e-3 in the
-  reduced precision that accelerators use for products) and may be negative,
-  where distances of 1e-6 decide in Eq. 3. Equal vectors are exactly 0 apart.
-  The gradient, which is linear in the vectors, is a matrix product: it takes
-  a hundredth of the time and memory of the differences.
+  The value is a sum of squared differences. The expansion ‖a‖² + ‖b‖² − 2a·b
+  has an absolute error of 1e-7 (1e-3 in the reduced precision that accelerators
+  use for products) and may be negative, while distances of 1e-6 matter in
+  Eq. 3. Equal vectors are exactly 0 apart. The gradient is linear in the
+  vectors, so it is a matrix product, at a hundredth of the time and memory of
+  the differences.
 
   Args:
     first: [P, D].
@@ -88,7 +88,8 @@ def _squared_distance_forward(
 def _squared_distance_backward(
   vectors: tuple[jax.Array, jax.Array], slope: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  # Distances do not see a shift, and less cancels about the mean.
+  # A shift does not change distances; about the mean, rounding errors are
+  # smaller.
   centre = jnp.mean(vectors[1], axis=0)
   first, second = vectors[0] - centre, vectors[1] - centre
   product = jnp.matmul(slope, second, precision="highest")

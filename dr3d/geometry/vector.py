@@ -1,9 +1,9 @@
-"""Vectors as triples of arrays, one for each axis: `x, y, z = vector`.
+"""Vectors as three arrays, one for each axis: `x, y, z = vector`.
 
-An axis of three that stands in an array, innermost or not, keeps a processor
-from working on neighbours at once, or makes a gradient of short sums.
+An array axis of length 3 prevents vectorisation if it is innermost, and makes
+gradients sums of three terms if it is not.
 
-Shapes: `N` views, `F` faces; `...` is whatever stands before them.
+`N` views, `F` faces; `...` are any leading dimensions.
 """
 
 import functools
@@ -17,12 +17,12 @@ Vector = Sequence[Array]  # of three
 
 
 def dot(a: Vector, b: Vector) -> Array:
-  """The product of two vectors."""
+  """Returns the dot product."""
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-  """The cross product of two vectors."""
+  """Returns the cross product."""
   return (
     a[1] * b[2] - a[2] * b[1],
     a[2] * b[0] - a[0] * b[2],
@@ -31,7 +31,7 @@ def cross(a: Vector, b: Vector) -> Vector:
 
 
 def unit(a: Vector) -> Vector:
-  """The vector at length 1; zero stays zero, with a finite gradient."""
+  """Returns the unit vector; zero stays zero, with a finite gradient."""
   square = dot(a, a)
   positive = square > 0
   scale = jax.lax.rsqrt(jnp.where(positive, square, 1))
@@ -41,12 +41,12 @@ def unit(a: Vector) -> Vector:
 
 @jax.custom_vjp
 def combine(matrix: Array, parts: Sequence[Array]) -> tuple[Array, ...]:
-  """Linear combinations of arrays, other ones in each view.
+  """Returns linear combinations of arrays, with weights for each view.
 
-  Row q of the result is `Σ_j matrix[:, q, j] parts[j]`. Written out, which
-  fuses with what comes before and after; the gradient by the matrix is a
-  product of matrices, so that what it needs is worked out once and not once
-  for each entry.
+  Row q of the result is `Σ_j matrix[:, q, j] parts[j]`. The sum is written out,
+  so that XLA fuses it with its neighbours. The gradient by the matrix is a
+  matrix product, so that its inputs are computed once instead of once for each
+  entry.
 
   Args:
     matrix: `[N, Q, J]`.

@@ -1,4 +1,8 @@
-"""T: images to unit feature vectors."""
+"""T: images to unit feature vectors.
+
+`B` models, `N` images of a model, `I` = B·N images, `H W` pixels, `C` channels,
+`Z` latent size, `D` feature size.
+"""
 
 import dataclasses
 
@@ -15,12 +19,12 @@ class EncoderConfig:
 
   Attributes:
     feature_size: D, length of a feature vector.
-    widths: channels of the stages; the first has a quarter of the image's
-      sides, each one after it half of those before.
+    widths: channels of the stages. The first stage has a quarter of the image's
+      height and width, and each later one half of the stage before.
     depth: residual blocks in a stage.
-    attention: let the N images of a model exchange information.
-    stem: channels at half of the image's sides, on the way to a quarter; with
-      0 that is one step, which is cheaper and tells shapes less finely.
+    attention: whether the N images of a model exchange information.
+    stem: channels of a layer at half the image's height and width; 0 omits it,
+      which is faster and separates similar shapes less well.
   """
 
   feature_size: int = 128
@@ -31,9 +35,10 @@ class EncoderConfig:
 
 
 class Block(nn.Module):
-  """A residual block: two convolutions, each after a norm over the channels.
+  """A residual block: normalisation and two convolutions.
 
-  The norm is per pixel, so that no image depends on the batch it came in.
+  The norm is over the channels of a pixel, so that the features of an image do
+  not depend on its batch.
   """
 
   @nn.compact
@@ -48,7 +53,7 @@ class Block(nn.Module):
 
 
 class ViewAttention(nn.Module):
-  """Information passed between the N images of a model [0022]."""
+  """Attention between the N images of a model [0022]."""
 
   heads: int = 4
 
@@ -66,7 +71,7 @@ class Encoder(nn.Module):
   """T.
 
   References:
-    WO 2021/178001 [0019]: an image to a vector in R^D; [0022]: image by image
+    WO 2021/178001 [0019]: an image to a vector in R^D; [0022]: each image alone
     or the N images together.
   """
 

@@ -1,8 +1,10 @@
-"""Feature vectors made round: each direction told apart as well as any other.
+"""Whitening of feature vectors: equal spread in all directions.
 
-A few directions, in which most models differ, rule the cosine of what T gives;
-what tells near-alike models apart lies in the others. Whitening divides each
-principal direction by how much the vectors of known models spread along it.
+A few directions with large spread dominate the cosine of T's vectors, while
+similar models differ in the other directions. Whitening divides each principal
+direction by the spread of the vectors of known models along it.
+
+`D` feature size.
 
 References:
   Jégou and Chum, Negative Evidences and Co-occurrences in Image Retrieval: the
@@ -15,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_FLOOR = 1e-3  # of the largest spread: directions below hold only rounding
+# Added to every variance, relative to the largest: directions below hold only
+# rounding, which whitening would amplify.
+_VARIANCE_FLOOR = 1e-3
 
 
 @jax.tree_util.register_dataclass
@@ -24,9 +28,9 @@ class Whitening:
   """An affine map of feature vectors.
 
   Attributes:
-    mean: float32 [D], of the vectors of known models.
-    matrix: float32 [D, D]; `(features - mean) @ matrix` has no mean there, and
-      equal spread in all directions.
+    mean: float32 `[D]`, of the vectors of known models.
+    matrix: float32 `[D, D]`; for the known models `(features - mean) @ matrix`
+      has mean 0 and equal spread in all directions.
   """
 
   mean: jax.Array | np.ndarray
@@ -34,15 +38,16 @@ class Whitening:
 
 
 def fit_whitening(features: np.ndarray, *, power: float = 1.0) -> Whitening:
-  """Finds the whitening of some vectors.
+  """Returns the whitening of known vectors.
 
   Args:
-    features: [..., D], of known models.
-    power: 1 makes the spread equal, 0 leaves it as it is; between, its
-      differences become smaller.
+    features: `[..., D]`, of known models.
+    power: 1 makes the spread equal, 0 leaves it as it is; values between
+      reduce its differences.
 
   Raises:
-    ValueError: power is not between 0 and 1, or there are not two vectors.
+    ValueError: power is not between 0 and 1, or there are less than two
+      vectors.
   """
   if not 0 <= power <= 1:
     raise ValueError(f"power must be between 0 and 1, got {power}.")
@@ -52,14 +57,14 @@ def fit_whitening(features: np.ndarray, *, power: float = 1.0) -> Whitening:
     raise ValueError(f"at least two vectors are needed, got {len(vectors)}.")
   mean = vectors.mean(axis=0)
   spread, axes = np.linalg.eigh(np.cov((vectors - mean).T))
-  spread = np.maximum(spread, 0) + _FLOOR * spread[-1]
+  spread = np.maximum(spread, 0) + _VARIANCE_FLOOR * spread[-1]
   # In the axes of the vectors again, so that a power of 0 changes nothing.
   matrix = (axes * (spread / spread[-1]) ** (-power / 2)) @ axes.T
   return Whitening(mean.astype(np.float32), matrix.astype(np.float32))
 
 
 def whiten(features: jax.Array, whitening: Whitening) -> jax.Array:
-  """Maps vectors [..., D] and makes them unit vectors again."""
+  """Maps `[..., D]` vectors to whitened unit vectors."""
   mapped = jnp.matmul(
     features - whitening.mean, whitening.matrix, precision="highest"
   )

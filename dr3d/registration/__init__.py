@@ -1,1 +1,1 @@
-"""Aligning a mesh to others, by surface points or by rendered images."""
+"""Registration of a mesh to others, by surface points or rendered images."""

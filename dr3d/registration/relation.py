@@ -1,4 +1,4 @@
-"""How two models may be related: names and measures.
+"""Relations between two models: names and thresholds.
 
 A module of its own, so that the help of a command that names the relations
 imports nothing else.
@@ -22,7 +22,7 @@ NEAR = 0.005
 """Mean distance up to which two surfaces are one, radii of the sphere."""
 
 FAR = 0.025
-"""The same for the distance that one point in twenty exceeds."""
+"""The same for the 95th percentile of the distances."""
 
 VERIFIED_COUNT = 10
 """Candidates that are registered to a query: .026 s of CPU time each."""

@@ -1,11 +1,13 @@
-"""How far two shapes are apart, whatever way they lie, as large or mirrored.
+"""Registration of two surfaces in any pose, at one size, mirrored or not.
 
-Both are brought into their principal pose at one size. What the principal axes
-leave open, signs, axes of nearly equal moments, turns about an axis of
-revolution, is tried out; the best try is refined by steps of the iterative
-closest point method (P. Besl and N. McKay, A method for registration of 3-D
-shapes, PAMI 1992). Distances are those of points of one surface, evenly spread,
-to the triangles of the other.
+Both shapes are brought into their principal pose at the same size. Principal
+axes leave signs open, the order of axes of nearly equal moments, and rotations
+about an axis of revolution. These are tried, and the best ones are refined with
+the iterative closest point method (P. Besl and N. McKay, A method for
+registration of 3-D shapes, PAMI 1992). A distance is measured from points
+spread evenly over one surface to the triangles of the other.
+
+`T` rotations, `P` points, `F` faces.
 """
 
 import dataclasses
@@ -19,19 +21,26 @@ import scipy.spatial
 from dr3d.mesh import Mesh
 from dr3d.mesh.surface import cross_products
 
-_COARSE = 120  # points, for trying turns
-_FINE = 600  # points, for what is measured
-_NEAR = 6  # triangles, by their points, that are looked at for each point
-_CLOSE = 0.15  # relative difference of moments whose axes may change places
-_TURNS = 24  # about an axis whose other two have close moments
-_TRIED = 3  # of the coarse tries that are refined
-_STEPS = 6  # of refinement
-_HOPELESS = 0.15  # distance from points to points that is not refined
-_POOR = 0.06  # the same, after refinement; of one shape it is up to 0.04
-_GOOD = 0.004  # a mean distance at which the mirror image is not asked for
-_BETTER = 0.5  # share of the distance that makes a mirror image the better fit
-_THIN = 0.05  # side, in radii, of which shorter ones are taken to be
-_HIGH = 0.95  # share of the points, of the distance that is called far
+# Lengths are in radii of the smallest enclosing sphere.
+_COARSE_POINTS = 120  # points of one shape when rotations are tried
+_POINT_COUNT = 600  # points of one shape when distances are measured
+_NEAR_TRIANGLES = 6  # triangles, by their nearest marks, searched for a point
+# Relative difference of two moments up to which their axes may be exchanged.
+_EQUAL_MOMENTS = 0.15
+_TURN_COUNT = 24  # rotations tried about an axis of revolution
+_REFINED_COUNT = 3  # best rotations that are refined
+_ICP_STEPS = 6
+# Mean distances to the nearest mark. Above the first, rotations are not
+# refined; above the second, refined ones are not measured. For two meshes of
+# one shape it is at most 0.04 after refinement.
+_COARSE_ERROR_MAX = 0.15
+_REFINED_ERROR_MAX = 0.06
+# Mean distance up to which a fit is good enough to skip the mirror image.
+_SAME_ERROR_MAX = 0.004
+# A mirror image is the better fit below this share of the unmirrored distance.
+_MIRROR_GAIN = 0.5
+_SIDE_MIN = 0.05  # shorter sides of a box count as this long
+_FAR_QUANTILE = 0.95  # of the distances of a shape's points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +48,17 @@ class Fit:
   """How well one shape covers another.
 
   Attributes:
-    mean: distance of the surfaces, mean over both ways, in radii of the
+    mean: distance of the surfaces, mean over both directions, in radii of the
       smallest enclosing sphere.
-    far: the larger of both ways' 95th percentiles, in the same unit.
+    far: the larger 95th percentile of both directions, in the same unit.
     mirrored: whether one of the shapes was mirrored.
-    sides: of the boxes about both along the axes of one of them, by how much
-      two sides differ, as a share of the longer one or of a twentieth of the
-      radius; of the axis where that is most. `inf` where that is not measured,
-      since the shapes are far apart. What is thin lies near to what is thinner.
-    unmirrored: the mean where neither shape is mirrored; `inf` where the fit is
-      mirrored and that was not measured.
+    sides: largest relative difference between the sides of the shapes'
+      bounding boxes, along the axes of one of them. Sides shorter than a
+      twentieth of the radius count as that long. `inf` if it was not measured,
+      because the shapes are far apart. It tells thin shapes from thinner ones,
+      whose surfaces are close.
+    unmirrored: the mean distance if neither shape is mirrored; `inf` if the fit
+      is mirrored and that was not measured.
   """
 
   mean: float
@@ -59,19 +69,19 @@ class Fit:
 
   @property
   def plain(self) -> float:
-    """The mean distance where neither shape is mirrored."""
+    """The mean distance if neither shape is mirrored."""
     return self.unmirrored if self.mirrored else self.mean
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pose:
-  """How one shape is laid upon another: `p ↦ turn @ p + shift`.
+  """How one shape is registered to another: `p ↦ turn @ p + shift`.
 
   Attributes:
-    turn: float64 [3, 3], from the principal pose of the one to that of the
-      other; mirrored where the fit is.
-    shift: float64 [3], radii of the smallest enclosing sphere.
-    fit: how well it covers the other then.
+    turn: float64 `[3, 3]`, from the principal pose of the one to that of the
+      other; a reflection if the fit is mirrored.
+    shift: float64 `[3]`, radii of the smallest enclosing sphere.
+    fit: how well it then covers the other.
   """
 
   turn: np.ndarray
@@ -81,15 +91,15 @@ class Pose:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cloud:
-  """A shape ready to be compared; see `make_cloud`.
+  """A shape prepared for registration; see `make_cloud`.
 
   Attributes:
-    corners: float64 [F, 3, 3], triangles in the principal pose.
-    points: float64 [P, 3], evenly spread over them.
-    marks: float64 [P + F, 3], the points and the middles of all triangles.
-    owner: int [P + F], the triangle of each mark.
+    corners: float64 `[F, 3, 3]`, triangles in the principal pose.
+    points: float64 `[P, 3]`, spread evenly over them.
+    marks: float64 `[P + F, 3]`, the points and the centroids of all triangles.
+    owner: int `[P + F]`, the triangle of each mark.
     tree: of the marks.
-    moments: float64 [3], descending.
+    moments: float64 `[3]`, descending.
   """
 
   corners: np.ndarray
@@ -101,7 +111,7 @@ class Cloud:
 
   @functools.cached_property
   def asymmetry(self) -> float:
-    """How far the shape lies from its own mirror image: a mean distance."""
+    """Mean distance of the shape from its own mirror image."""
     return find_pose(self, self, mirrored=True).fit.mean
 
 
@@ -124,19 +134,20 @@ def make_cloud(mesh: Mesh) -> Cloud:
 def compare(one: Cloud, two: Cloud) -> Fit:
   """Returns the best fit of two shapes at one size.
 
-  A shape that is its own mirror image, or nearly, fits both ways; it is not
-  called mirrored.
+  A shape that is nearly its own mirror image fits both ways; the fit is then
+  not mirrored.
 
   Args:
-    one: a shape; where several are compared with one, that one, of which then
-      less has to be found out.
+    one: a shape. If several are compared with the same one, pass that as `one`:
+      its `asymmetry` is computed once and remembered.
     two: another one.
   """
   plain = find_pose(one, two).fit
-  if plain.mean <= _GOOD:
+  if plain.mean <= _SAME_ERROR_MAX:
     return plain
-  enough = min(_BETTER * plain.mean, plain.mean - _GOOD)
-  # Mirrored it comes nearer by no more than it lies from its mirror image.
+  enough = min(_MIRROR_GAIN * plain.mean, plain.mean - _SAME_ERROR_MAX)
+  # By the triangle inequality, mirroring gains at most the distance of the
+  # shape from its mirror image.
   if plain.mean - one.asymmetry >= enough:
     return plain
   mirror = find_pose(one, two, mirrored=True).fit
@@ -152,34 +163,34 @@ def find_pose(
   mirrored: bool = False,
   turns: Sequence[np.ndarray] = (),
 ) -> Pose:
-  """Returns how one shape, mirrored or not, is best laid upon another.
+  """Returns the pose that registers one shape best to another.
 
-  Shapes that are far apart after the first steps are left at that: their
-  distance is then that of the points, an upper bound.
+  If the shapes are still far apart after the first steps, the search ends. The
+  distance is then that to the marks, an upper bound.
 
   Args:
     one: a shape.
     two: another one.
-    mirrored: whether the mirror image of one is laid upon two.
-    turns: rotations [3, 3] of the principal pose of one that are tried beside
-      those that the principal axes leave open.
+    mirrored: whether to register the mirror image of `one`.
+    turns: rotations `[3, 3]` of the principal pose of `one` that are tried as
+      well as those that the principal axes leave open.
   """
   tried = _candidates(one.moments, two.moments, mirrored=mirrored)
   if len(turns):
     tried = np.concatenate([tried, turns])
-  sparse = one.points[:: max(1, len(one.points) // _COARSE)]
+  sparse = one.points[:: max(1, len(one.points) // _COARSE_POINTS)]
   error = _distances(two, np.einsum("tij,pj->tpi", tried, sparse))
   least = float(error.min())
-  if least > _HOPELESS:
+  if least > _COARSE_ERROR_MAX:
     fit = Fit(least, least, mirrored)
     return Pose(tried[int(error.argmin())], np.zeros(3), fit)
   moves = [
     _refine(one, two, tried[i], np.zeros(3), target=_nearest_point)
-    for i in np.argsort(error, kind="stable")[:_TRIED]
+    for i in np.argsort(error, kind="stable")[:_REFINED_COUNT]
   ]
   error = _distances(two, np.array([_move(sparse, *move) for move in moves]))
   least, move = float(error.min()), moves[int(error.argmin())]
-  if least > _POOR:
+  if least > _REFINED_ERROR_MAX:
     return Pose(*move, Fit(least, least, mirrored))
   move = _refine(one, two, *move, target=_nearest, steps=3)
   sides = _compare_sides(one, two, *move)
@@ -187,7 +198,7 @@ def find_pose(
 
 
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:
-  """Returns [T], mean distances of points [T, P, 3] to a shape's marks."""
+  """Returns `[T]` mean distances of points `[T, P, 3]` to a shape's marks."""
   distance, _ = cloud.tree.query(points.reshape(-1, 3))
   return distance.reshape(len(points), -1).mean(axis=1)
 
@@ -201,10 +212,18 @@ def _move(
 def _candidates(
   one: np.ndarray, two: np.ndarray, *, mirrored: bool
 ) -> np.ndarray:
-  """Returns turns [T, 3, 3] that may bring one principal pose to the other."""
+  """Returns `[T, 3, 3]` rotations that may align two principal poses.
+
+  Args:
+    one: `[3]` moments of a shape, descending.
+    two: `[3]` moments of another one.
+    mirrored: returns reflections instead.
+  """
   turns = []
   for order in itertools.permutations(range(3)):
-    apart = np.abs(one[list(order)] - two) > _CLOSE * np.maximum(one, two)[0]
+    apart = (
+      np.abs(one[list(order)] - two) > _EQUAL_MOMENTS * np.maximum(one, two)[0]
+    )
     if order != (0, 1, 2) and apart.any():
       continue
     for signs in itertools.product((1, -1), repeat=3):
@@ -214,8 +233,8 @@ def _candidates(
         turns.append(turn)
   result = list(turns)
   for i, j in ((0, 1), (1, 2), (0, 2)):
-    if abs(two[i] - two[j]) <= _CLOSE * two[i]:
-      for angle in np.arange(1, _TURNS) * (2 * np.pi / _TURNS):
+    if abs(two[i] - two[j]) <= _EQUAL_MOMENTS * two[i]:
+      for angle in np.arange(1, _TURN_COUNT) * (2 * np.pi / _TURN_COUNT):
         spin = np.eye(3)
         spin[[i, j], [i, j]] = np.cos(angle)
         spin[i, j], spin[j, i] = -np.sin(angle), np.sin(angle)
@@ -230,10 +249,19 @@ def _refine(
   shift: np.ndarray,
   *,
   target: Callable[[np.ndarray, Cloud], np.ndarray],
-  steps: int = _STEPS,
+  steps: int = _ICP_STEPS,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns turn and shift that bring points of one nearer to two."""
-  points = one.points[:: max(1, len(one.points) // (2 * _COARSE))]
+  """Returns turn and shift after some steps of iterative closest points.
+
+  Args:
+    one: the shape that is moved.
+    two: the shape that stays.
+    turn: `[3, 3]` to start with.
+    shift: `[3]` to start with.
+    target: maps points `[P, 3]` to their closest points on a shape.
+    steps: how many.
+  """
+  points = one.points[:: max(1, len(one.points) // (2 * _COARSE_POINTS))]
   mirror = np.linalg.det(turn) < 0
   for _ in range(steps):
     aim = target(_move(points, turn, shift), two)
@@ -254,7 +282,7 @@ def _nearest_point(points: np.ndarray, cloud: Cloud) -> np.ndarray:
 def _measure(
   one: Cloud, two: Cloud, turn: np.ndarray, shift: np.ndarray
 ) -> tuple[float, float]:
-  """Returns mean and far distance of one, moved, and two, both ways."""
+  """Returns mean and far distance of one, moved, and two, see `Fit`."""
   there = _move(one.points, turn, shift)
   back = (two.points - shift) @ turn
   distances = [
@@ -263,25 +291,25 @@ def _measure(
   ]
   return (
     float(np.mean([distance.mean() for distance in distances])),
-    float(max(np.quantile(distance, _HIGH) for distance in distances)),
+    float(max(np.quantile(distance, _FAR_QUANTILE) for distance in distances)),
   )
 
 
 def _compare_sides(
   one: Cloud, two: Cloud, turn: np.ndarray, shift: np.ndarray
 ) -> float:
-  """Returns the largest relative difference of sides of one, moved, and two."""
+  """Returns `Fit.sides` of one, moved, and two."""
   first, second = (
     np.ptp(corners.reshape(-1, 3), axis=0)
     for corners in (_move(one.corners, turn, shift), two.corners)
   )
-  longer = np.maximum(np.maximum(first, second), _THIN)
+  longer = np.maximum(np.maximum(first, second), _SIDE_MIN)
   return float((np.abs(first - second) / longer).max())
 
 
 def _nearest(points: np.ndarray, cloud: Cloud) -> np.ndarray:
-  """Returns [P, 3]: the nearest points of the triangles around the nearest."""
-  _, near = cloud.tree.query(points, k=min(_NEAR, len(cloud.marks)))
+  """Returns `[P, 3]`, the closest point among the nearest few triangles."""
+  _, near = cloud.tree.query(points, k=min(_NEAR_TRIANGLES, len(cloud.marks)))
   near = near.reshape(len(points), -1)
   corners = cloud.corners[cloud.owner[near]]
   found = closest_on_triangles(points[:, None, :], corners)
@@ -292,17 +320,20 @@ def _nearest(points: np.ndarray, cloud: Cloud) -> np.ndarray:
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
   """Returns the point of each triangle that is closest to a point.
 
-  Either the foot of the perpendicular, where it lies inside, or the nearest of
-  the closest points of the three sides. All four are rated by their weights of
-  two sides, of which inner products tell the distance; only the best becomes a
-  point.
+  It is the foot of the perpendicular if that lies inside, or else the nearest
+  of the closest points of the three sides. The four candidates are compared by
+  their weights of two sides and inner products; only the best becomes a point.
+
+  This takes 0.41 ms for 600 points and 6 triangles each, where
+  `trimesh.triangles.closest_point` takes 0.57 ms and agrees to 2e-15 (5e-10 for
+  points exactly on an edge, where trimesh is the more exact one).
 
   Args:
-    points: float [..., 3].
-    corners: float [..., 3, 3].
+    points: float `[..., 3]`.
+    corners: float `[..., 3, 3]`; triangles may have no area.
 
   Returns:
-    float [..., 3].
+    float `[..., 3]`.
   """
   start = corners[..., 0, :]
   one, two = corners[..., 1, :] - start, corners[..., 2, :] - start
@@ -318,7 +349,7 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
   zero = np.zeros_like(across)
   u = np.stack([u, on_one, zero, 1 - across])
   v = np.stack([v, zero, on_two, across])
-  # The square of the distance, less that of the offset.
+  # The squared distance less that of the offset, which all four share.
   cost = u * (u * aa + 2 * (v * ab - pa)) + v * (v * bb - 2 * pb)
   cost[0, ~inside] = np.inf
   best = cost.argmin(axis=0)[None]
@@ -337,11 +368,14 @@ def _divide(number: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 
 def _spread(corners: np.ndarray, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-  """Returns points [P, 3], as many an area, and the triangles they lie on."""
+  """Returns `[P, 3]` points of even density, and their triangles `[P]`."""
   area = np.linalg.norm(cross_products(mesh.vertices, mesh.faces), axis=1)
   edges = np.cumsum(area) / area.sum()
-  # A sequence of low discrepancy in place of chance: Roberts' R₃.
-  step = np.arange(1, _FINE + 1)[:, None] * 0.8191725134 ** np.arange(1, 4)
+  # Roberts' R₃, a low-discrepancy sequence: evenly spread and the same in every
+  # run. The base is 1/g with g⁴ = g + 1.
+  step = np.arange(1, _POINT_COUNT + 1)[:, None] * 0.8191725134 ** np.arange(
+    1, 4
+  )
   u, v, w = (step % 1).T
   owner = np.searchsorted(edges, u).clip(0, len(area) - 1)
   fold = v + w > 1

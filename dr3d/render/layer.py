@@ -1,45 +1,50 @@
-"""Depth and normals beside the picture, and pictures with hard edges.
+"""Depth and normals beside the image, and images with hard edges.
 
 Shapes: `B` models, `N` views, `H W` pixels.
 """
 
 import dataclasses
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
 from dr3d.camera.view import Views
 from dr3d.geometry.norm import to_unit
 from dr3d.render import raster
-from dr3d.render.triangle import Triangles, render
+from dr3d.render.config import Coverage, Framing, RenderConfig, Shading
+from dr3d.render.triangle import TriangleRenderer, Triangles
 
 Array = jax.Array
 
-HARD_SIGMA = 1e-3  # pixels
+HARD_SIGMA = 1e-3  # pixels; float32 pixel coordinates resolve about 3e-5
 HARD_GAMMA = 1e-6  # of the depth of the unit sphere
+# Alpha is 0.5 exactly on an edge; the rest is room for rounding.
+INSIDE_ALPHA = 0.499
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Layers:
-  """What a picture shows, pixel by pixel.
+  """What an image shows, pixel by pixel.
 
-  Depth and normal are means over the faces that are felt at a pixel, with the
-  weights `D exp(z/γ)` that mix their colours: D fades over the edge of a face,
-  and the nearest face outweighs those behind it. Alpha does not multiply them.
-  Beside a silhouette they are those of the nearest point of the surface, and so
-  go on where alpha fades, up to where no face is felt; within γ of each other
-  two surfaces give a depth between them.
+  Depth and normal are means over the faces that contribute to a pixel, with the
+  weights `D exp(z/γ)` that mix their colours: D fades across the edge of a
+  face, and the nearest face outweighs those behind it. Alpha does not multiply
+  them. Beside a silhouette they are those of the nearest point of the surface,
+  as far as a face contributes. If two surfaces are within γ of each other, the
+  depth lies between them.
 
   Attributes:
     image: `[B, N, H, W, 4]` red, green, blue, multiplied by alpha, and alpha.
     depth: `[B, N, H, W]` from the plane of the camera along the optical axis,
-      not along the ray, in radii of the object; 0 where no face is felt.
+      not along the ray, in radii of the object; 0 if no face contributes.
     normal: `[B, N, H, W, 3]` unit vectors in camera axes (x right, y up, z
-      towards the camera), on the side that the camera sees; 0 where no face is
-      felt. In the axes of the object they are `normal @ R`, with R the
+      towards the camera), on the side that the camera sees; 0 if no face
+      contributes. In the axes of the object they are `normal @ R`, with R the
       `rotation_matrix` of the view.
-    usage: what the rasterizer needed; complete where `budget.holds(usage)`.
+    usage: what the rasterizer needed; complete if `budget.holds(usage)`.
   """
 
   image: Array
@@ -56,14 +61,14 @@ def render_layers(
   sigma: Array | float,
   gamma: Array | float,
   budget: raster.Budget,
-  framing: str = "sphere",
-  coverage: str = "face",
-  camera: str = "perspective",
-  shading: str = "smooth",
+  framing: Framing = "sphere",
+  coverage: Coverage = "face",
+  camera: Camera = "perspective",
+  shading: Shading = "smooth",
 ) -> Layers:
   """Draws B models in N views each, with their depth and normals.
 
-  All layers are differentiable in all that `dr3d.render` is.
+  All layers are differentiable in everything that `dr3d.render` is.
 
   Args:
     triangles: the models.
@@ -72,34 +77,22 @@ def render_layers(
     sigma: softness of edges, pixels; may be traced.
     gamma: softness of occlusion; may be traced.
     budget: room for the rasterizer.
-    framing: see `RenderConfig`, as for the next three.
-    coverage: `"face"` or `"mesh"`.
-    camera: `"perspective"` or `"orthographic"`.
-    shading: `"smooth"` or `"flat"`; of the normals as well.
+    framing: see `RenderConfig`.
+    coverage: see `RenderConfig`.
+    camera: see `RenderConfig`.
+    shading: see `RenderConfig`; applies to the normals as well.
   """
-  images, usage = render(
-    triangles,
-    views,
+  config = RenderConfig(
     size=size,
-    sigma=sigma,
-    gamma=gamma,
-    budget=budget,
+    # A traced softness passes through the config here, which is not hashed.
+    sigma=cast(float, sigma),
+    gamma=cast(float, gamma),
     framing=framing,
     coverage=coverage,
     camera=camera,
     shading=shading,
-    layers=("depth", "normal", "share"),
   )
-  # The background is mixed into a layer as 0; what is not background divides.
-  share = images[..., 8]
-  is_felt = share > 0
-  share = jnp.where(is_felt, share, 1)
-  return Layers(
-    image=images[..., :4],
-    depth=jnp.where(is_felt, images[..., 4] / share, 0),
-    normal=to_unit(images[..., 5:8] / share[..., None]),
-    usage=usage,
-  )
+  return _draw_layers(triangles, views, config, budget)
 
 
 def render_hard(
@@ -108,29 +101,29 @@ def render_hard(
   *,
   size: int,
   budget: raster.Budget,
-  framing: str = "sphere",
-  camera: str = "perspective",
-  shading: str = "smooth",
+  framing: Framing = "sphere",
+  camera: Camera = "perspective",
+  shading: Shading = "smooth",
 ) -> Layers:
-  """Draws what a pixel's centre sees: the nearest face, or nothing.
+  """Draws what the centre of a pixel sees: the nearest face, or nothing.
 
   This is the limit of `render_layers` for σ and γ towards 0, and alpha is 0 or
-  1. A centre on the edge of an object is inside. There is no gradient through
-  silhouettes: the corners, viewpoints and cameras have none at all. Gradients
-  flow to the lights, the material, the normals and the albedo, of which the
-  picture is a smooth function.
+  1. A centre on the edge of an object is inside. Silhouettes have no gradient,
+  so the corners, viewpoints and cameras have none at all. Gradients flow to the
+  lights, the material, the normals and the albedo, in which the image is
+  smooth.
 
   Args:
     triangles: the models.
     views: θ_G.
     size: height and width of an image, pixels.
     budget: room for the rasterizer.
-    framing: see `RenderConfig`, as for `camera` and `shading`.
-    camera: `"perspective"` or `"orthographic"`.
-    shading: `"smooth"` or `"flat"`.
+    framing: see `RenderConfig`.
+    camera: see `RenderConfig`.
+    shading: see `RenderConfig`.
   """
   hold = jax.lax.stop_gradient
-  layers = render_layers(
+  layers = _draw_layers(
     dataclasses.replace(triangles, corners=hold(triangles.corners)),
     dataclasses.replace(
       views,
@@ -140,17 +133,18 @@ def render_hard(
       offset=hold(views.offset),
       principal=hold(views.principal),
     ),
-    size=size,
-    sigma=HARD_SIGMA,
-    gamma=HARD_GAMMA,
-    budget=budget,
-    framing=framing,
-    camera=camera,
-    shading=shading,
+    RenderConfig(
+      size=size,
+      sigma=HARD_SIGMA,
+      gamma=HARD_GAMMA,
+      framing=framing,
+      camera=camera,
+      shading=shading,
+    ),
+    budget,
   )
   alpha = layers.image[..., 3:]
-  # Half of alpha on an edge, but for rounding.
-  is_inside = alpha > 0.499
+  is_inside = alpha > INSIDE_ALPHA
   color = layers.image[..., :3] / jnp.where(is_inside, alpha, 1)
   image = jnp.concatenate([color, jnp.ones_like(alpha)], axis=-1)
   return Layers(
@@ -158,4 +152,25 @@ def render_hard(
     depth=jnp.where(is_inside[..., 0], layers.depth, 0),
     normal=jnp.where(is_inside, layers.normal, 0),
     usage=layers.usage,
+  )
+
+
+def _draw_layers(
+  triangles: Triangles,
+  views: Views,
+  config: RenderConfig,
+  budget: raster.Budget,
+) -> Layers:
+  renderer = TriangleRenderer(triangles, config, ("depth", "normal", "share"))
+  images, usage = renderer.render(views, budget=budget)
+  # The rasterizer mixes a background of 0 into every channel. Dividing by the
+  # faces' share takes it out again.
+  share = images[..., 8]
+  contributes = share > 0
+  share = jnp.where(contributes, share, 1)
+  return Layers(
+    image=images[..., :4],
+    depth=jnp.where(contributes, images[..., 4] / share, 0),
+    normal=to_unit(images[..., 5:8] / share[..., None]),
+    usage=usage,
   )

@@ -1,29 +1,33 @@
 """The colour of corners under the lights of a view.
 
 `B` models, `N` views, `F` faces, `L` directional and `M` point lights. Axes and
-corners stand first and faces last, see `dr3d.geometry.vector`. Places and
-directions are in the axes of `dr3d.camera`: x right, y up, z towards the
-camera, which stands at `(0, 0, distance)`.
+corners stand first and faces last, see `dr3d.geometry.vector`. Positions and
+directions are in the axes of the view: x right, y up, z towards the camera,
+which is at `(0, 0, distance)`.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dr3d.camera.projection import faces_last
+from dr3d.camera.projection import Camera, faces_last
 from dr3d.camera.view import Views
 from dr3d.geometry.norm import to_unit
 from dr3d.geometry.vector import Vector, combine, cross, dot, unit
 
 Array = jax.Array
 
-CLOSEST_LIGHT = 0.1  # radii; no point is lit as if it were nearer
-SMALLEST_HALF = 1e-12  # squared sum of directions to light and camera
-LEAST_GLOSS = 1e-4  # of the half angle's cosine, whose power has a slope
+# Least distance of a point light, radii: without it, irradiance is unbounded.
+LIGHT_DISTANCE_MIN = 0.1
+# Least squared length of the half vector, which is 0 if the light is exactly
+# opposite the camera; without it, its gradient is not finite.
+HALF_SQUARE_MIN = 1e-12
+# Least cosine of the half angle: at 0 its logarithm is not finite.
+HALF_COSINE_MIN = 1e-4
 
 
 def flat_normals(corners: Array) -> Array:
-  """`[..., 3, 3]` corners to their face's unit normal at each corner."""
+  """Maps `[..., 3, 3]` corners to the face's unit normal at each corner."""
   u = corners[..., 1, :] - corners[..., 0, :]
   v = corners[..., 2, :] - corners[..., 0, :]
   normal = to_unit(jnp.cross(u, v))
@@ -31,15 +35,16 @@ def flat_normals(corners: Array) -> Array:
 
 
 def turn_normals(
-  p: Vector, normals: Vector | None, views: Views, *, camera: str
+  p: Vector, normals: Vector | None, views: Views, *, camera: Camera
 ) -> Vector:
-  """Normals on the side from which the camera sees their face.
+  """Flips normals to the side from which the camera sees their face.
 
   Args:
     p: corners, `[3, B, N, F]` for each axis.
-    normals: at the corners, like `p`, which follow the winding, so that the
-      face decides for its corners; those of the flat faces where None.
-    views: where the cameras stand.
+    normals: at the corners, shaped like `p`; they follow the winding, so that
+      the plane of the face decides for its corners. None takes the normals of
+      the planes.
+    views: cameras.
     camera: `"perspective"` or `"orthographic"`.
 
   Returns:
@@ -59,25 +64,23 @@ def shade(
   views: Views,
   *,
   albedo: Array | np.ndarray | None = None,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> Vector:
-  """Colour of each corner, by Lambert's law and Blinn and Phong's highlight.
+  """Returns the colour of each corner: Lambert and Blinn-Phong shading.
 
   With `a` the albedo and `s` the specular strength, a light of irradiance E
   from direction l adds `E (a max(n·l, 0) + s max(n·h, 0)^shininess)`, where h
-  halves the angle between l and the direction to the camera, and nothing
-  where `n·l <= 0`. The irradiance of a point light is its intensity divided by
-  the squared distance, which counts as `CLOSEST_LIGHT` at least. Nothing casts
-  a shadow.
+  halves the angle between l and the direction to the camera. It adds nothing if
+  `n·l <= 0`. The irradiance of a point light is its intensity over the squared
+  distance, which is at least `LIGHT_DISTANCE_MIN`. There are no shadows.
 
   Args:
     p: corners, `[3, B, N, F]` for each axis.
-    normals: as of `turn_normals`.
+    normals: from `turn_normals`.
     views: lights, material, cameras.
     albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
-      material's; 1 where None.
-    camera: `"perspective"`, or `"orthographic"`, which looks along -z from
-      everywhere.
+      material's; None for 1.
+    camera: `"perspective"`, or `"orthographic"`, whose rays are all along -z.
 
   Returns:
     Red, green and blue at each corner, `[3, B, N, F]` each, not below 0.
@@ -88,10 +91,12 @@ def shade(
   lambert, gloss = [], []
 
   def reflect(cosine, along, square):
-    """Of n·l, v·l and l·l, where v is the direction to the camera."""
+    """Adds a light of n·l, v·l and l·l, v the direction to the camera."""
     half = cosine + upright
-    half *= jax.lax.rsqrt(jnp.maximum(square + 2 * along + 1, SMALLEST_HALF))
-    lit = jnp.where(cosine > 0, jnp.maximum(half, LEAST_GLOSS), LEAST_GLOSS)
+    half *= jax.lax.rsqrt(jnp.maximum(square + 2 * along + 1, HALF_SQUARE_MIN))
+    lit = jnp.where(
+      cosine > 0, jnp.maximum(half, HALF_COSINE_MIN), HALF_COSINE_MIN
+    )
     lambert.append(jnp.maximum(cosine, 0))
     gloss.append(jnp.exp(material.shininess * jnp.log(lit)))
 
@@ -105,7 +110,7 @@ def shade(
     intensity = jnp.concatenate([intensity, light.point.intensity], axis=1)
     for place in jnp.moveaxis(light.point.position, 1, 0):
       apart = [place[:, k, None] - p[k] for k in range(3)]
-      fading = 1 / jnp.maximum(dot(apart, apart), CLOSEST_LIGHT**2)
+      fading = 1 / jnp.maximum(dot(apart, apart), LIGHT_DISTANCE_MIN**2)
       way = unit(apart)
       reflect(dot(normals, way), dot(towards, way), dot(way, way))
       lambert[-1], gloss[-1] = fading * lambert[-1], fading * gloss[-1]
@@ -120,8 +125,8 @@ def shade(
   return [d + s for d, s in zip(diffuse, shine, strict=True)]
 
 
-def _way_to_camera(p: Vector, views: Views, camera: str) -> Vector:
-  """From points to the camera, or towards it."""
+def _way_to_camera(p: Vector, views: Views, camera: Camera) -> Vector:
+  """Vectors to a perspective camera, directions to an orthographic one."""
   x, y, z = p
   if camera == "orthographic":
     return jnp.zeros_like(x), jnp.zeros_like(y), jnp.ones_like(z)

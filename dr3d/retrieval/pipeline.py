@@ -1,4 +1,7 @@
-"""G and T bundled: meshes to images, meshes to vectors, to disk and back."""
+"""G and T bundled: meshes or images to vectors, to disk and back.
+
+`B` models, `N` views, `M` images of a model, `H W` pixels, `D` feature size.
+"""
 
 import dataclasses
 import functools
@@ -6,7 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import dacite
@@ -14,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import serialization
+from flax.typing import VariableDict
 from jax.sharding import Mesh as DeviceMesh
 
 from dr3d.camera.view import Views, make_views, sphere_views
@@ -21,44 +25,42 @@ from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
 from dr3d.nn.encoder import Encoder, EncoderConfig
 from dr3d.nn.whitening import Whitening, fit_whitening, whiten
-from dr3d.render import raster
-from dr3d.render.triangle import (
-  RenderConfig,
-  Triangles,
-  fit_budget,
-  render,
-  stack_meshes,
-)
-from dr3d.runtime.atomic import atomic_directory, find_whole
+from dr3d.render.budget import HEADROOM, Budget, within_budget
+from dr3d.render.config import Pose, RenderConfig
+from dr3d.render.raster import Budget as RasterBudget
+from dr3d.render.renderer import Renderer, draw_views
+from dr3d.render.triangle import TriangleRenderer, stack_meshes
+from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
+from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
 from dr3d.runtime.config import from_values, to_values
 from dr3d.runtime.device import share_devices, spread_views
 
-FORMAT = 2  # of the saved files; raised when old ones can no longer be read
-CONFIG_FILE = "pipeline.json"
-WEIGHTS_FILE = "weights.msgpack"
+Array = jax.Array
+
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
-BATCH = 8  # models that are embedded by one call
-HEADROOM = 1.25  # of a budget over the first batch, so that few compile anew
+# Models that one call embeds. Every batch is padded to it, so that a bucket of
+# face counts compiles once; a larger one wastes more on the last batch.
+BATCH = 8
 
 _UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
 
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
-  """All that is fixed before training.
+  """What is fixed before training.
 
   Attributes:
     view_count: N.
     pose: `"principal"` turns every model into its principal axes first, so that
-      a query may lie as it likes; `"file"` trusts the axes of the files.
-    face_budget: models are simplified to at most so many faces.
+      the pose of a query does not matter; `"file"` keeps the axes of the files.
+    face_budget: models are simplified to at most this many faces.
     light_count: lights of a view: 3 coloured ones, or 1 white one.
     render: how G draws.
     embed: the CNN T.
   """
 
   view_count: int = 6
-  pose: str = "principal"
+  pose: Pose = "principal"
   face_budget: int = 1024
   light_count: int = 3
   render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
@@ -73,14 +75,15 @@ class Pipeline:
     config: what was fixed before training.
     views: θ_G.
     weights: θ_T, Flax variables of the CNN.
-    whitening: what T's vectors are mapped by, None for nothing.
+    whitening: maps T's vectors; None leaves them as they are.
   """
 
   config: PipelineConfig
   views: Views
-  weights: Any
+  weights: VariableDict
   whitening: Whitening | None = None
-  _budgets: dict[tuple[int, int, int], raster.Budget] = dataclasses.field(
+  # Budgets that have held, by the shape of the call.
+  _budgets: dict[Hashable, Budget[Any]] = dataclasses.field(
     default_factory=dict, init=False, repr=False
   )
 
@@ -103,34 +106,14 @@ class Pipeline:
     """Reads a pipeline that `save` wrote.
 
     Args:
-      directory: where it is; the general pipeline that ships with dr3d where
-        None (`dr3d/pretrained/README.md` tells what it was trained on).
+      directory: of the pipeline; None for the general pipeline that ships with
+        dr3d (`dr3d/pretrained/README.md` tells what it was trained on).
 
     Raises:
       PipelineError: there is none, it is damaged, or of a newer version.
     """
-    path = find_whole(pathlib.Path(directory or PRETRAINED))
-    try:
-      saved = json.loads((path / CONFIG_FILE).read_text())
-      data = (path / WEIGHTS_FILE).read_bytes()
-    except FileNotFoundError as error:
-      raise PipelineError(
-        f"{path} holds no pipeline: {pathlib.Path(error.filename).name} is"
-        " missing; name the directory that dr3d train wrote."
-      ) from error
-    except (OSError, ValueError) as error:
-      raise PipelineError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-      raise PipelineError(
-        f"{path} holds a pipeline of another format than {FORMAT}, which is"
-        " all that this version of dr3d reads."
-      )
-    if hashlib.sha256(data).hexdigest() != saved.get("sha256"):
-      raise PipelineError(
-        f"{path / WEIGHTS_FILE} is damaged: its checksum does not fit"
-        f" {CONFIG_FILE}; copy the directory anew."
-      )
-    config = _config_from_json(saved.get("config"), path)
+    path, saved, data = read_files(pathlib.Path(directory or PRETRAINED))
+    config = _config_from_json(saved, path)
     try:
       state = _restore(config, data)
     except ValueError as error:
@@ -144,30 +127,21 @@ class Pipeline:
     )
 
   def save(self, directory: str | os.PathLike[str]) -> None:
-    """Writes the pipeline; the directory appears whole or not at all."""
-    path = pathlib.Path(directory)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = self._bytes()
-    saved = {
-      "format": FORMAT,
-      "sha256": hashlib.sha256(data).hexdigest(),
-      "config": _config_to_json(self.config),
-    }
-    with atomic_directory(path) as partial:
-      (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-      (partial / WEIGHTS_FILE).write_bytes(data)
+    """Writes the pipeline; the directory appears complete or not at all."""
+    data = serialization.to_bytes(jax.tree.map(np.asarray, self._state))
+    write_files(pathlib.Path(directory), _config_to_json(self.config), data)
 
   def whitened(
     self, meshes: Sequence[Mesh], *, power: float = 1.0
   ) -> "Pipeline":
-    """The pipeline with the whitening that fits known models.
+    """Returns the pipeline with a whitening fitted to known models.
 
     Args:
-      meshes: of many classes; those that T learned from, say.
-      power: see `whitening.fit_whitening`.
+      meshes: of many classes; those that T was trained on, for example.
+      power: see `fit_whitening`.
     """
     plain = dataclasses.replace(self, whitening=None)
-    whitening = fit_whitening(plain.embed(list(meshes)), power=power)
+    whitening = fit_whitening(plain.embed(meshes), power=power)
     return dataclasses.replace(self, whitening=whitening)
 
   @property
@@ -178,12 +152,9 @@ class Pipeline:
       state["whitening"] = dataclasses.asdict(self.whitening)
     return state
 
-  def _bytes(self) -> bytes:
-    return serialization.to_bytes(jax.tree.map(np.asarray, self._state))
-
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Tells whether two pipelines give the same vectors (hexadecimal)."""
+    """Hexadecimal; two pipelines with the same one give the same vectors."""
     config = json.dumps(_config_to_json(self.config), sort_keys=True)
     digest = hashlib.sha256(config.encode())
     for path, leaf in jax.tree.leaves_with_path(self._state):
@@ -193,129 +164,183 @@ class Pipeline:
 
   @property
   def face_budget(self) -> int:
-    """At most so many faces a model that `embed` and `render` are given."""
+    """Most faces that a mesh given to `embed` and `render` should have."""
     return self.config.face_budget
 
-  def embed(self, meshes: list[Mesh]) -> np.ndarray:
-    """Meshes to feature vectors.
+  def embed(self, meshes: Sequence[Mesh]) -> np.ndarray:
+    """Maps meshes to feature vectors.
 
     Args:
       meshes: B meshes.
 
     Returns:
-      float32 `[B, N, D]` unit vectors, in the order of the meshes, whatever
-      other meshes are in the list.
+      float32 `[B, N, D]` unit vectors, in the order of the meshes. A mesh's
+      vectors do not depend on the other meshes.
     """
-    config = self.config
-    features = np.zeros(
-      (len(meshes), config.view_count, config.embed.feature_size), np.float32
-    )
-    for chosen, triangles in _batches(meshes, config):
+    features = self._zeros(len(meshes), self.views.count)
+    for chosen, renderer in _batches(meshes, self.config):
+      features[chosen] = self.embed_rendered(renderer)[: len(chosen)]
+    return features
 
-      def call(budget, triangles=triangles):
-        return _embed(
-          self.weights,
-          self.whitening,
-          self.views,
-          triangles,
-          config=config,
-          budget=budget,
-          devices=self._devices,
-        )
+  def embed_rendered(self, renderer: Renderer[Any]) -> np.ndarray:
+    """Maps the models of any renderer to feature vectors.
 
-      result = self._within_budget(call, triangles, config.render.size)
-      features[chosen] = np.asarray(result)[: len(chosen)]
+    Args:
+      renderer: B models, drawn at the size and in the pose that T knows.
+
+    Returns:
+      float32 `[B, N, D]` unit vectors.
+
+    Raises:
+      ValueError: the images are not of the pipeline's size.
+    """
+
+    def call(budget: Budget[Any]) -> tuple[Array, Any]:
+      return _embed_rendered(
+        self.weights,
+        self.whitening,
+        self.views,
+        renderer,
+        config=self.config,
+        budget=budget,
+        devices=self._devices,
+      )
+
+    return np.asarray(self._within_budget(call, renderer))
+
+  def embed_images(self, images: np.ndarray | Array) -> np.ndarray:
+    """Maps images, for example cut-out photographs, to feature vectors.
+
+    Args:
+      images: floating point `[B, M, H, W, 4]`: red, green and blue in [0, 1]
+        multiplied by alpha, then alpha. H and W are the pipeline's
+        `config.render.size`, M is any number from 1.
+
+    Returns:
+      float32 `[B, M, D]` unit vectors, whitened as those of `embed` are. The
+      vectors of a model do not depend on the other models.
+
+    Raises:
+      ValueError: the shape or the type does not fit.
+    """
+    _check_images(images, self.config)
+    images = np.asarray(images, np.float32)
+    features = self._zeros(*images.shape[:2])
+    count = 1 if len(images) == 1 else BATCH
+    for start in range(0, len(images), count):
+      batch = images[start : start + count]
+      result = _embed_images(
+        self.weights,
+        self.whitening,
+        _pad(batch, count - len(batch)),
+        config=self.config.embed,
+      )
+      features[start : start + count] = np.asarray(result)[: len(batch)]
     return features
 
   def reserve(self, meshes: Sequence[Mesh], *, size: int | None = None) -> None:
     """Makes room for meshes like these, alone and in batches.
 
-    Room is fixed when a program is compiled; with enough of it, none is
-    compiled later than the first call of `embed` or `render`.
+    Room is fixed when a program is compiled. With enough of it, nothing is
+    compiled after the first call of `embed` or `render`.
 
     Args:
       meshes: of the kinds that will come.
-      size: see `render`; that of the pipeline for `embed`.
+      size: see `render`; None for the size that `embed` uses.
     """
-    size = self.config.render.size if size is None else size
-    drawing = dataclasses.replace(self.config.render, size=size)
-    worst: dict[int, raster.Budget] = {}
+    worst: dict[int, tuple[TriangleRenderer, RasterBudget]] = {}
     for mesh in sorted(meshes, key=lambda mesh: -len(mesh.faces)):
       bucket = bucket_size(len(mesh.faces))
-      triangles = stack_meshes(
-        [mesh],
-        face_count=bucket,
-        pose=self.config.pose,
-        coverage=self.config.render.coverage,
-      )
-      worst[bucket] = fit_budget(
-        triangles, self.views, config=drawing, start=worst.get(bucket)
-      )
-    for bucket, budget in worst.items():
+      renderer = _make_renderer([mesh], self.config, size)
+      start = worst[bucket][1] if bucket in worst else None
+      worst[bucket] = renderer, renderer.fit_budget(self.views, start=start)
+    for renderer, budget in worst.values():
       for count in (1, BATCH):
         room = budget.multiplied(count).widened(HEADROOM)
-        before = self._budgets.get((count, bucket, size))
-        self._budgets[count, bucket, size] = (
-          room.joined(before) if before else room
-        )
+        key = _call_key(_pad_models(renderer, count - 1))
+        before = self._budgets.get(key)
+        if isinstance(before, RasterBudget):
+          room = room.joined(before)
+        self._budgets[key] = room
 
   def render(self, mesh: Mesh, *, size: int | None = None) -> np.ndarray:
     """Draws a mesh as T sees it, or larger.
 
     Args:
       mesh: the model.
-      size: height and width, pixels; that of the pipeline where None.
+      size: height and width, pixels; None for that of the pipeline.
 
     Returns:
-      float32 `[N, H, W, 4]`: red, green, blue, multiplied by alpha, and alpha,
-      in [0, 1].
+      float32 `[N, H, W, 4]`: red, green and blue multiplied by alpha, then
+      alpha, in [0, 1].
     """
-    config = self.config
-    size = config.render.size if size is None else size
-    triangles = stack_meshes(
-      [mesh],
-      face_count=bucket_size(len(mesh.faces)),
-      pose=config.pose,
-      coverage=config.render.coverage,
-    )
+    renderer = _make_renderer([mesh], self.config, size)
 
-    def call(budget):
-      return _render(
-        self.views,
-        triangles,
-        config=config,
-        size=size,
-        budget=budget,
-        devices=self._devices,
-      )
+    def call(budget: Budget[Any]) -> tuple[Array, Any]:
+      return _render(renderer, self.views, budget=budget, devices=self._devices)
 
-    images = self._within_budget(call, triangles, size)
+    images = self._within_budget(call, renderer)
     return np.clip(np.asarray(images[0], np.float32), 0, 1)
 
   @functools.cached_property
   def _devices(self) -> DeviceMesh:
     return share_devices(self.config.view_count)
 
-  def _within_budget(self, call, triangles: Triangles, size: int):
-    """Calls with a budget that holds; remembers it for the next batch."""
-    key = (*triangles.corners.shape[:2], size)
+  def _within_budget(
+    self,
+    call: Callable[[Budget[Any]], tuple[Array, Any]],
+    renderer: Renderer[Any],
+  ) -> Array:
+    """Calls with a budget that holds; remembers it for calls of this shape."""
+    key = _call_key(renderer)
     budget = self._budgets.get(key)
     if budget is None:
-      drawing = dataclasses.replace(self.config.render, size=size)
-      budget = fit_budget(
-        triangles, self.views, config=drawing, devices=self._devices
-      )
+      budget = renderer.fit_budget(self.views, devices=self._devices)
       budget = budget.widened(HEADROOM)
-    while True:
-      result, usage = call(budget)
-      if budget.holds(usage):
-        self._budgets[key] = budget
-        return result
-      budget = budget.grown_to(usage).widened(HEADROOM)
+    result, self._budgets[key] = within_budget(call, budget)
+    return result
+
+  def _zeros(self, models: int, images: int) -> np.ndarray:
+    size = self.config.embed.feature_size
+    return np.zeros((models, images, size), np.float32)
 
 
-def _batches(meshes, config, largest=BATCH):
-  """Yields indices and triangles, the meshes of one bucket together.
+def _check_images(images: np.ndarray | Array, config: PipelineConfig) -> None:
+  shape, size = images.shape, config.render.size
+  fits = len(shape) == 5 and shape[2:] == (size, size, 4) and shape[1] > 0
+  if not fits or not jnp.issubdtype(images.dtype, jnp.floating):
+    raise ValueError(
+      f"images must be floats in [0, 1] of the shape [B, M, {size}, {size}, 4]"
+      f" with M at least 1, got {images.dtype} {list(shape)}."
+    )
+
+
+def _call_key(renderer: Renderer[Any]) -> Hashable:
+  """What a compiled call depends on: options and shapes."""
+  leaves, structure = jax.tree.flatten(renderer)
+  return structure, tuple(np.shape(leaf) for leaf in leaves)
+
+
+def _make_renderer(
+  meshes: Sequence[Mesh], config: PipelineConfig, size: int | None = None
+) -> TriangleRenderer:
+  """Meshes as the pipeline draws them; F is the bucket of the largest."""
+  drawing = config.render
+  if size is not None:
+    drawing = dataclasses.replace(drawing, size=size)
+  triangles = stack_meshes(
+    meshes,
+    face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
+    pose=config.pose,
+    coverage=drawing.coverage,
+  )
+  return TriangleRenderer(triangles, drawing)
+
+
+def _batches(
+  meshes: Sequence[Mesh], config: PipelineConfig
+) -> Iterator[tuple[list[int], TriangleRenderer]]:
+  """Yields indices and models, the meshes of one bucket together.
 
   Every batch has the same number of models, the last one padded with empty
   ones, so that each bucket is compiled once.
@@ -323,64 +348,70 @@ def _batches(meshes, config, largest=BATCH):
   buckets: dict[int, list[int]] = {}
   for i, mesh in enumerate(meshes):
     buckets.setdefault(bucket_size(len(mesh.faces)), []).append(i)
-  for face_count, members in sorted(buckets.items()):
-    count = 1 if len(meshes) == 1 else largest
+  count = 1 if len(meshes) == 1 else BATCH
+  for _, members in sorted(buckets.items()):
     for start in range(0, len(members), count):
       chosen = members[start : start + count]
-      triangles = stack_meshes(
-        [meshes[i] for i in chosen],
-        face_count=face_count,
-        pose=config.pose,
-        coverage=config.render.coverage,
-      )
+      renderer = _make_renderer([meshes[i] for i in chosen], config)
+      yield chosen, _pad_models(renderer, count - len(chosen))
 
-      missing = count - len(chosen)
-      yield chosen, jax.tree.map(lambda x, n=missing: _pad(x, n), triangles)
+
+def _pad_models(renderer: TriangleRenderer, missing: int) -> TriangleRenderer:
+  """Appends empty models."""
+  return jax.tree.map(lambda leaf: _pad(leaf, missing), renderer)
 
 
 def _pad(array: np.ndarray, missing: int) -> np.ndarray:
   return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-@functools.partial(
-  jax.jit, static_argnames=("config", "size", "budget", "devices")
-)
-def _render(views, triangles, *, config, size, budget, devices):
-  options = dataclasses.replace(config.render, size=size)
-  return render(
-    triangles,
-    views,
-    budget=budget,
-    devices=devices,
-    **dataclasses.asdict(options),
-  )
-
-
-@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
-def _embed(weights, whitening, views, triangles, *, config, budget, devices):
-  def embed(images):
-    features: Any = Encoder(config.embed).apply(weights, images)
-    return features if whitening is None else whiten(features, whitening)
-
-  def draw(triangles, views):
-    return render(
-      triangles, views, budget=budget, **dataclasses.asdict(config.render)
-    )
-
-  def draw_and_embed(triangles, views):
-    images, usage = draw(triangles, views)
-    return embed(images), usage
-
-  triangles = jax.tree.map(jnp.asarray, triangles)
-  if config.embed.attention:  # a vector depends on all views
-    images, usage = spread_views(draw, devices)(triangles, views)
-    return embed(images), usage
-  return spread_views(draw_and_embed, devices)(triangles, views)
+_render = jax.jit(draw_views, static_argnames=("budget", "devices"))
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _init_weights(key, *, config):
-  # Under jit, or each layer's operations are compiled one by one.
+def _embed_images(
+  weights: VariableDict,
+  whitening: Whitening | None,
+  images: Array | np.ndarray,
+  *,
+  config: EncoderConfig,
+) -> Array:
+  """`[B, M, H, W, 4]` images to `[B, M, D]` unit vectors."""
+  features: Any = Encoder(config).apply(weights, images)
+  return features if whitening is None else whiten(features, whitening)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
+def _embed_rendered(
+  weights: VariableDict,
+  whitening: Whitening | None,
+  views: Views,
+  renderer: Renderer[Any],
+  *,
+  config: PipelineConfig,
+  budget: Budget[Any],
+  devices: DeviceMesh,
+) -> tuple[Array, Any]:
+  def draw_and_embed(
+    renderer: Renderer[Any], views: Views
+  ) -> tuple[Array, Any]:
+    images, usage = renderer.render(views, budget=budget)
+    return embed(images), usage
+
+  def embed(images: Array) -> Array:
+    _check_images(images, config)
+    return _embed_images(weights, whitening, images, config=config.embed)
+
+  renderer = jax.tree.map(jnp.asarray, renderer)
+  if config.embed.attention:  # a vector depends on all views of its model
+    images, usage = draw_views(renderer, views, budget=budget, devices=devices)
+    return embed(images), usage
+  return spread_views(draw_and_embed, devices)(renderer, views)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _init_weights(key: Array, *, config: PipelineConfig) -> VariableDict:
+  # Without jit, every operation of every layer is compiled on its own.
   size = config.render.size
   images = jnp.zeros((1, config.view_count, size, size, 4))
   return Encoder(config.embed).init(key, images)
@@ -389,11 +420,12 @@ def _init_weights(key, *, config):
 def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
   """The arrays of a pipeline, of the shapes that its configuration gives.
 
-  What is none in the views of a new pipeline has the shape that was saved.
+  Optional views that a new pipeline does not have keep the shape that was
+  saved.
   """
   state = serialization.msgpack_restore(data)
 
-  def create():
+  def create() -> dict[str, Any]:
     new = Pipeline.create(config)._state
     new["views"] = _fill_none(new["views"], state["views"])
     if "whitening" in state:
@@ -416,7 +448,7 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
 
 
 def _fill_none(tree: Any, other: Any) -> Any:
-  """A nested dict in which what another one has takes the place of None."""
+  """A nested dict with each None replaced by what another one has there."""
   if tree is None:
     return other
   if isinstance(tree, dict) and isinstance(other, dict):
@@ -425,9 +457,10 @@ def _fill_none(tree: Any, other: Any) -> Any:
 
 
 def _config_to_json(config: PipelineConfig) -> dict[str, Any]:
-  """The configuration; that of a T without a stem as before there were stems.
+  """The configuration as plain values.
 
-  So databases made then know their pipeline by its fingerprint.
+  A T without a stem is written as before stems existed. Otherwise the
+  fingerprint would change, and older databases would not know their pipeline.
   """
   values = to_values(config)
   if not config.embed.stem:

@@ -2,22 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 from jax.sharding import Mesh as DeviceMesh
 
 from dr3d.camera.view import random_views
+from dr3d.render.budget import HEADROOM, within_budget
 from dr3d.render.raster import Budget, Usage
+from dr3d.render.triangle import TriangleRenderer
 from dr3d.retrieval.exploration import set_viewpoints
-from dr3d.retrieval.pipeline import HEADROOM
 from dr3d.retrieval.recipe import TrainConfig
 from dr3d.retrieval.state import OptimizerConfig, State
 from dr3d.retrieval.step import train_step
 from dr3d.retrieval.training_set import Batch
 from dr3d.training.loop import Metrics
-
-Result = TypeVar("Result")
 
 
 def make_step(
@@ -52,7 +50,7 @@ def make_step(
     def call(budget: Budget) -> tuple[tuple[State, Metrics], Usage]:
       new, metrics, usage = train_step(
         state,
-        batch.models.triangles,
+        TriangleRenderer(batch.models.triangles, config.pipeline.render),
         batch.models.moments,
         batch.models.classes,
         batch.views,
@@ -67,24 +65,10 @@ def make_step(
       )
       return (new, metrics), usage
 
-    result, budget = _within_budget(call, budget, headroom=HEADROOM)
+    result, budget = within_budget(call, budget, headroom=HEADROOM)
     return result
 
   return step
-
-
-def _within_budget(
-  call: Callable[[Budget], tuple[Result, Usage]],
-  budget: Budget,
-  *,
-  headroom: float,
-) -> tuple[Result, Budget]:
-  """Repeats a call with a larger budget until the budget holds its usage."""
-  while True:
-    result, usage = call(budget)
-    if budget.holds(usage):
-      return result, budget
-    budget = budget.grown_to(usage).widened(headroom)
 
 
 def _moves_views(step: int, config: OptimizerConfig) -> bool:

@@ -1,24 +1,27 @@
 """One step of training: render, embed, two losses, two optimizers.
 
-`B` models in the batch, `N` views, `D` feature size. The step runs under
-`shard_map` over all devices of one kind: each draws and embeds its share of the
-models, the features are gathered, and both losses are those of the whole batch.
+`B` models in the batch, `N` views, `V` of them drawn, `K` classes, `D` feature
+size. The step runs under `shard_map` over all devices of one kind: each draws
+and embeds its share of the models, the features are gathered, and both losses
+are those of the whole batch.
 """
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax.typing import VariableDict
 from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import PartitionSpec
 
-from dr3d.camera.view import take_views
+from dr3d.camera.view import Views, take_views
 from dr3d.nn.encoder import Encoder
-from dr3d.render import raster
-from dr3d.render.triangle import Triangles, render
+from dr3d.render.budget import Budget
+from dr3d.render.renderer import Renderer
+from dr3d.render.triangle import TriangleRenderer
 from dr3d.retrieval.augment import AugmentConfig, augment
 from dr3d.retrieval.guard import (
   coverage_guard,
@@ -28,6 +31,7 @@ from dr3d.retrieval.guard import (
   view_repulsion,
 )
 from dr3d.retrieval.loss import (
+  TaskLoss,
   batch_triplet_loss,
   contrastive_loss,
   join_views,
@@ -40,6 +44,7 @@ from dr3d.retrieval.state import OptimizerConfig, State, move, select_parts
 from dr3d.runtime.device import AXIS
 
 Array = jax.Array
+BudgetT = TypeVar("BudgetT", bound=Budget[Any])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +52,19 @@ class LossConfig:
   """What T and G minimise.
 
   Attributes:
-    task: T's loss: Eq. 1, the supervised contrastive one, or the one of
-      prototypes.
+    task: loss of T: `"triplet"` is Eq. 1, `"contrastive"` the supervised
+      contrastive loss, `"prototype"` the loss of class prototypes.
     mining: negatives of Eq. 1, see `batch_triplet_loss`.
     margin: ε of Eq. 2, see `make_margin`.
     temperature: of the contrastive and the prototype loss.
     smoothing: of the prototype loss.
     models: weight of a contrastive loss of whole models beside that of single
-      images, see `join_views`: views are compared with the same view of other
-      models, as a search compares them.
-    objective: what moves G: Eq. 3, see `batch_separation_loss`, or "task", the
-      loss of T, as in MVTN; the two networks then have one loss.
-    within: weight of Eq. 3b beside Eq. 3a; 1 is the patent's. Eq. 3b drives
-      the vectors of a model's views apart, which T is to bring together, and
+      images, see `join_views`: it compares views with the same view of other
+      models, as a search does.
+    objective: loss of G: Eq. 3, see `batch_separation_loss`, or `"task"`, the
+      loss of T, as in MVTN; then both networks have the same loss.
+    within: weight of Eq. 3b beside Eq. 3a; the patent's is 1. Eq. 3b separates
+      the vectors of a model's views, which T should bring together, and
       `repulsion` keeps the viewpoints apart without it.
     spread: weight of T's variance floor.
     repulsion: weight of the guard that keeps viewpoints apart.
@@ -80,7 +85,7 @@ class LossConfig:
 
   @property
   def separation(self) -> Objective:
-    """The L_G that is measured, and moves G unless T's loss does."""
+    """The L_G that is measured; it moves G unless T's loss does."""
     return "intent" if self.objective == "task" else self.objective
 
 
@@ -98,7 +103,7 @@ class LossConfig:
 )
 def train_step(
   state: State,
-  triangles: Triangles,
+  renderer: Renderer[BudgetT],
   moments: Array,
   labels: Array,
   chosen: Array,
@@ -108,41 +113,46 @@ def train_step(
   loss: LossConfig,
   optimizer: OptimizerConfig,
   augmentation: AugmentConfig | None,
-  budget: raster.Budget,
+  budget: BudgetT,
   devices: DeviceMesh,
   moves_views: bool = True,
-) -> tuple[State, dict[str, Array], raster.Usage]:
+) -> tuple[State, dict[str, Array], Any]:
   """Makes one step of both optimizers.
 
   Both gradients are taken at the same θ_G and θ_T, from one rendering: T's
-  does not reach the images, G's does not reach T's weights.
+  does not reach the images, and G's does not reach T's weights.
 
   Args:
     state: before the step.
-    triangles: B models.
+    renderer: B models.
     moments: `[B, 3]` principal second moments, for the augmentation.
     labels: int `[B]`, below K.
-    chosen: int `[V]`, the views that are drawn, of all N.
+    chosen: int `[V]`, indices of the views that are drawn.
     key: random key of this step.
-    pipeline: the pipeline's configuration.
-    loss: the losses'.
-    optimizer: the optimizers'.
-    augmentation: what is done to the models first; nothing where None.
-    budget: of the rasterizer, for one device's share.
+    pipeline: configuration of the pipeline; its `render` is not used, since the
+      renderer has its own.
+    loss: configuration of the losses.
+    optimizer: configuration of the optimizers.
+    augmentation: changes the models first; None draws them as they are. It
+      needs a `TriangleRenderer`.
+    budget: of the renderer, for one device's share.
     devices: their number divides B.
-    moves_views: whether G moves in this step; without it only T does.
+    moves_views: whether G moves in this step; T always does.
 
   Returns:
     The state after the step, a flat dict of scalars, and the largest usage of
-    any device. Where the budget does not hold it, the step is void: make it
-    again, from the old state, with a larger budget.
+    any device. If the budget does not hold the usage, discard the step and
+    repeat it from the old state with a larger budget, see `within_budget`.
+
+  Raises:
+    TypeError: an augmentation of something other than triangles.
 
   References:
     WO 2021/178001 [0025] for T's step, [0027–0029] for G's. Hamdi et al., MVTN,
     ICCV 2021, for the objective "task".
   """
   if augmentation is not None:
-    triangles = augment(triangles, moments, key, config=augmentation)
+    renderer = _augment(renderer, moments, key, augmentation)
   gradients = jax.shard_map(
     functools.partial(
       _gradients,
@@ -156,45 +166,70 @@ def train_step(
     out_specs=PartitionSpec(),
     check_vma=False,
   )
-  # What follows of G's gradient is dropped by the compiler if nothing uses it.
+  # The compiler drops the computation of G's gradient if nothing uses it.
   g_views, g_embed, metrics, usage = gradients(
     state.views,
     (state.weights, state.prototypes),
     state.distance,
     labels,
     chosen,
-    triangles,
+    renderer,
   )
-  # A corner that is no number leaves no trace in the images: no face is drawn.
-  # A sum, since a maximum may pass over it.
-  metrics["extent"] = jnp.sqrt(jnp.mean(jnp.square(triangles.corners)))
+  metrics["extent"] = renderer.extent
   metrics["embed_gradient"] = optax.tree.norm(g_embed)
+  g_moved = None
   if moves_views:
     mask = select_parts(state.views, optimizer.trainable)
-    g_views = jax.tree.map(jnp.multiply, g_views, mask)
-    metrics["render_gradient"] = optax.tree.norm(g_views)
-  else:
-    g_views = None
-  state = move(state, g_views, g_embed, metrics["distance"], optimizer)
+    g_moved = jax.tree.map(jnp.multiply, g_views, mask)
+    metrics["render_gradient"] = optax.tree.norm(g_moved)
+  state = move(state, g_moved, g_embed, metrics["distance"], optimizer)
   metrics["smallest_view_angle"] = smallest_view_angle(state.views.quaternion)
   metrics["parameters"] = optax.tree.norm((state.views, state.weights))
   return state, metrics, usage
 
 
+def _augment(
+  renderer: Renderer[BudgetT],
+  moments: Array,
+  key: Array,
+  config: AugmentConfig,
+) -> Renderer[BudgetT]:
+  if not isinstance(renderer, TriangleRenderer):
+    raise TypeError(
+      "augmentation changes triangles, so it needs a TriangleRenderer, got"
+      f" {type(renderer).__name__}; set augmentation to None."
+    )
+  triangles = augment(renderer.triangles, moments, key, config=config)
+  return dataclasses.replace(renderer, triangles=triangles)
+
+
 def _gradients(
-  views,
-  learned,
-  distance,
-  labels,
-  chosen,
-  triangles,
+  views: Views,
+  learned: tuple[VariableDict, Array],
+  distance: Array,
+  labels: Array,
+  chosen: Array,
+  renderer: Renderer[BudgetT],
   *,
-  pipeline,
-  loss,
-  budget,
-  share,
-):
-  """Both gradients and the metrics; the same on every device."""
+  pipeline: PipelineConfig,
+  loss: LossConfig,
+  budget: BudgetT,
+  share: int,
+) -> tuple[Views, tuple[VariableDict, Array], dict[str, Array], Any]:
+  """Returns both gradients, the metrics and the usage, equal on every device.
+
+  Args:
+    views: θ_G.
+    learned: θ_T and the prototypes `[K, D]`.
+    distance: `[]` running mean of L_G's δ.
+    labels: int `[B]`, of the whole batch.
+    chosen: int `[V]`.
+    renderer: `share` models, those of this device.
+    pipeline: as in `train_step`.
+    loss: as in `train_step`.
+    budget: as in `train_step`.
+    share: B over the number of devices.
+  """
   weights, prototypes = learned
   first = jax.lax.axis_index(AXIS) * share
 
@@ -202,12 +237,7 @@ def _gradients(
     return jax.lax.dynamic_slice_in_dim(gradient, first, share)
 
   def draw(views):
-    return render(
-      triangles,
-      take_views(views, chosen),
-      budget=budget,
-      **dataclasses.asdict(pipeline.render),
-    )
+    return renderer.render(take_views(views, chosen), budget=budget)
 
   images, pull_images, usage = jax.vjp(draw, views, has_aux=True)
   features, pull_features = jax.vjp(
@@ -263,8 +293,22 @@ def _gradients(
   return g_views, (g_weights, g_prototypes), metrics, jax.lax.pmax(usage, AXIS)
 
 
-def _task_loss(features, prototypes, quaternion, labels, loss):
-  """What T minimises, and the measurements that come with it."""
+def _task_loss(
+  features: Array,
+  prototypes: Array,
+  quaternion: Array,
+  labels: Array,
+  loss: LossConfig,
+) -> tuple[Array, TaskLoss]:
+  """Returns what T minimises, and the terms of its main loss.
+
+  Args:
+    features: `[B, V, D]`.
+    prototypes: `[K, D]`.
+    quaternion: `[V, 4]` of the views that are drawn.
+    labels: int `[B]`.
+    loss: configuration of the losses.
+  """
   match loss.task:
     case "prototype":
       terms = prototype_loss(

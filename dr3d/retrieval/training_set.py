@@ -12,10 +12,11 @@ import numpy as np
 
 from dr3d.camera.view import Views, take_views
 from dr3d.mesh import Mesh, bucket_size
+from dr3d.render.budget import HEADROOM
 from dr3d.render.raster import Budget
 from dr3d.render.triangle import Triangles, fit_budget, stack_meshes
 from dr3d.retrieval.batch import Sampler
-from dr3d.retrieval.pipeline import HEADROOM, PipelineConfig
+from dr3d.retrieval.pipeline import PipelineConfig
 
 # The first budget must hold the batches of so many steps; a rarer, larger
 # batch makes it grow, which compiles the step again.

@@ -14,6 +14,7 @@ from scipy.spatial import ConvexHull
 from dr3d.camera.pose import project_points
 from dr3d.camera.view import make_views, sphere_views
 from dr3d.mesh import make_mesh
+from dr3d.render.config import Coverage
 from dr3d.render.triangle import RenderConfig, fit_budget, render, stack_meshes
 
 RAYS = 720
@@ -43,7 +44,7 @@ class Contour:
 def measure_contour(
   cuts: int,
   *,
-  coverage: str,
+  coverage: Coverage,
   size: int,
   view: int = 0,
   distance: float | None = None,

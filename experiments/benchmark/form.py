@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.render import raster
+from dr3d.render.budget import within_budget
 from dr3d.render.raster.bin import SLOTS, TILE, tile_grid
 from dr3d.render.triangle import RenderConfig, fit_budget, render
 from dr3d.runtime.device import share_devices
@@ -193,18 +194,20 @@ def _draw_dense(scene, config, *, side):
 
 
 def _fit(scene, config):
-  """Returns the least budget that holds the scene, and the usage."""
-  budget = raster.Budget(pairs=8, blocks=8)
-  while True:
+  """A budget that just holds the scene, and what it needs."""
+
+  def count(budget):
     usage = raster.measure(
       scene.corners,
       size=(scene.size, scene.size),
       sigma=config.sigma,
       budget=budget,
     )
-    if budget.holds(usage):
-      return budget, usage
-    budget = budget.grown_to(usage)
+    return usage, usage
+
+  start = raster.Budget(pairs=8, blocks=8)
+  usage, budget = within_budget(count, start, headroom=1)
+  return budget, usage
 
 
 def _faces_by_tile(scene, config):

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dr3d.render.budget import HEADROOM, within_budget
 from dr3d.render.raster import Budget, Usage
 
 Array = jax.Array
 Loss = Callable[[Any, Array | float, Budget], tuple[Array, Usage]]
 
-HEADROOM = 1.25  # factor on a grown budget, so that few steps are repeated
 FIRST_BUDGET = Budget(pairs=1 << 14, blocks=1 << 11)
 
 
@@ -89,13 +89,12 @@ def descend(
   # The last iteration only computes the losses of the returned parameters.
   for i in range(steps + 1):
     sigma = jnp.float32(sigmas[0] * (sigmas[1] / sigmas[0]) ** (i / steps))
-    while True:
-      new, new_state, losses, usage = step(
-        parameters, state, sigma, budget=budget
-      )
-      if budget.holds(usage):
-        break
-      budget = budget.grown_to(usage).widened(HEADROOM)
+
+    def call(budget, before=(parameters, state, sigma)):
+      *after, usage = step(*before, budget=budget)
+      return after, usage
+
+    (new, new_state, losses), budget = within_budget(call, budget)
     if not np.isfinite(losses).all():
       raise FloatingPointError(f"a loss is not finite at step {i}.")
     if i < steps:
@@ -153,9 +152,9 @@ def draw_whole(
 
 
 def _fit(function, what, sigma) -> Budget:
-  """Finds the budget of a call; compiles its usage only, not its images."""
-  measure = jax.jit(lambda *call: function(*call)[1], static_argnums=2)
-  budget = FIRST_BUDGET
-  while not budget.holds(usage := measure(what, sigma, budget)):
-    budget = budget.grown_to(usage)
+  """The budget of a call, from its need alone: the rest is not compiled."""
+  need = jax.jit(lambda *call: function(*call)[1], static_argnums=2)
+  _, budget = within_budget(
+    lambda budget: ((), need(what, sigma, budget)), FIRST_BUDGET, headroom=1
+  )
   return budget.widened(HEADROOM)

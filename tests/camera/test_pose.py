@@ -80,7 +80,7 @@ def random_unit(seed, *shape):
 # ----- rotation --------------------------------------------------------------
 
 
-def test_a_quaternion_turns_counter_clockwise_from_world_to_camera():
+def test_quaternion_turns_counter_clockwise_from_world_to_camera():
   turn = 0.7
   for axis in np.eye(3):
     q = np.concatenate([[np.cos(turn / 2)], np.sin(turn / 2) * axis])
@@ -99,7 +99,7 @@ def test_a_quaternion_turns_counter_clockwise_from_world_to_camera():
   np.testing.assert_allclose(depth, 4.0)
 
 
-def test_the_rows_of_the_rotation_are_the_axes_of_the_view():
+def test_rows_of_the_rotation_are_the_axes_of_the_view():
   eye = np.array([[2.0, 1.0, 0.5]])
   matrix = np.asarray(rotation_matrix(look_at(eye).quaternion))[0]
   towards = eye[0] / np.linalg.norm(eye[0])
@@ -110,7 +110,7 @@ def test_the_rows_of_the_rotation_are_the_axes_of_the_view():
   )
 
 
-def test_a_rotation_matrix_and_its_quaternion_are_inverse():
+def test_rotation_matrix_and_its_quaternion_are_inverse():
   q = random_unit(0, 200, 4)
   q *= np.where(q[:, :1] < 0, -1, 1)
   # Half turns and their neighbours, where w is 0 or nearly so.
@@ -123,7 +123,7 @@ def test_a_rotation_matrix_and_its_quaternion_are_inverse():
   assert np.isfinite(slope).all()
 
 
-def test_the_gradient_of_a_quaternion_follows_its_rotation():
+def test_gradient_of_a_quaternion_follows_its_rotation():
   axis = random_unit(2, 3)
 
   def turn(angle):
@@ -153,7 +153,7 @@ def test_x_points_right_and_y_up_and_the_first_row_is_the_top(camera):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_centre_of_a_pixel_lies_half_a_pixel_off_its_corner(camera):
+def test_centre_of_a_pixel_lies_half_a_pixel_off_its_corner(camera):
   # A square just around the centre of row 9, column 20, and no other centre.
   # 1.5 radii are 16 pixels at the depth of the origin.
   to_x = lambda x: (x - 16) / 16 * 1.5  # noqa: E731
@@ -170,7 +170,7 @@ def test_the_centre_of_a_pixel_lies_half_a_pixel_off_its_corner(camera):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_points_fall_where_the_formulas_of_the_page_say(camera):
+def test_project_points_equals_documented_formulas(camera):
   rng = np.random.default_rng(3)
   points = rng.uniform(-0.5, 0.5, (20, 3))
   q = random_unit(4, 3, 4)
@@ -203,7 +203,7 @@ def test_points_fall_where_the_formulas_of_the_page_say(camera):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_what_is_drawn_stands_where_points_are_projected(camera):
+def test_rendered_object_is_where_points_are_projected(camera):
   # Each pixel that a triangle covers lies within its projected corners.
   rng = np.random.default_rng(5)
   corners = jnp.array(rng.uniform(-0.5, 0.5, (3, 1, 3, 3)))
@@ -232,7 +232,7 @@ def test_what_is_drawn_stands_where_points_are_projected(camera):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_a_fixed_frame_draws_what_framing_by_the_object_draws(camera):
+def test_fixed_frame_draws_what_framing_by_the_object_draws(camera):
   rng = np.random.default_rng(7)
   corners = jnp.array(rng.uniform(-0.3, 0.6, (1, 5, 3, 3)))
   model = Triangles(corners, flat_normals(corners))
@@ -246,7 +246,7 @@ def test_a_fixed_frame_draws_what_framing_by_the_object_draws(camera):
   np.testing.assert_allclose(same, images, atol=1e-9)
 
 
-def test_an_orthographic_picture_shows_the_plane_of_the_origin_alike():
+def test_orthographic_image_shows_the_plane_of_the_origin_alike():
   points = np.array([[0.3, -0.6, 0.0], [-0.5, 0.1, 0.0]])
   flat, _ = project_points(
     points, make_view(), size=SIZE, camera="orthographic"
@@ -299,7 +299,7 @@ def test_normals_are_in_the_axes_of_the_view_on_the_side_that_is_seen(camera):
     assert (normal[~inside] == 0).all()
 
 
-def test_the_far_end_of_the_object_stands_before_the_background():
+def test_far_end_of_the_object_stands_before_the_background():
   for z in (0.0, -1.0):
     square = make_square(-0.6, 0.6, -0.6, 0.6, z)
     hard = draw_hard(square, make_view()).image[0, 0, 14:18, 14:18]
@@ -334,7 +334,7 @@ def test_colour_is_multiplied_by_alpha_and_depth_is_not():
 # ----- look_at ---------------------------------------------------------------
 
 
-def test_the_target_is_in_the_middle_and_up_points_up():
+def test_target_is_in_the_middle_and_up_points_up():
   rng = np.random.default_rng(8)
   eye = 3 * random_unit(9, 12, 3)
   target = rng.uniform(-0.4, 0.4, (12, 3))
@@ -364,7 +364,7 @@ def test_views_of_the_origin_have_no_offset_and_hold_the_sphere():
   np.testing.assert_allclose(same.quaternion, views.quaternion, atol=1e-12)
 
 
-def test_looking_along_the_up_vector_takes_another_one():
+def test_up_along_the_line_of_sight_is_replaced():
   views = look_at(np.array([[0, 0, 3.0], [0, 0, -3.0], [1e-4, 0, 3.0]]))
   pixels, _ = project_points(np.array([[0, 0.1, 0]]), views, size=100)
   np.testing.assert_allclose(pixels[:, 0, 0], 50, atol=1e-2)
@@ -374,7 +374,7 @@ def test_looking_along_the_up_vector_takes_another_one():
   assert pixels[0, 0, 1] < 50
 
 
-def test_the_gradient_of_a_picture_reaches_eye_and_target():
+def test_gradient_of_a_image_reaches_eye_and_target():
   corners = jnp.array(
     np.random.default_rng(12).uniform(-0.5, 0.5, (1, 4, 3, 3))
   )
@@ -410,14 +410,14 @@ def test_the_gradient_of_a_picture_reaches_eye_and_target():
   assert errors[1] < 1e-6
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   with pytest.raises(ValueError, match=r"eye must be \[N, 3\], got \(3,\)"):
     look_at(np.ones(3))
   with pytest.raises(ValueError, match=r"target and up must be .* \(2,\)"):
     look_at(np.ones((2, 3)), np.ones(2))
   with pytest.raises(ValueError, match="an eye is at its target"):
     look_at(np.ones((2, 3)), np.ones(3))
-  with pytest.raises(ValueError, match="not before a camera"):
+  with pytest.raises(ValueError, match="not in front of a camera"):
     look_at(np.array([[2.0, 0, 0]]), np.array([3.0, 0, 0]))
   with pytest.raises(ValueError, match="needs a fov"):
     look_at(np.array([[0.5, 0, 0]]))

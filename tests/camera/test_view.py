@@ -43,19 +43,19 @@ def test_matrices_equal_those_of_scipy():
   np.testing.assert_allclose(got.reshape(-1, 3, 3), true, atol=1e-6)
 
 
-def test_a_quaternion_and_its_negative_are_one_rotation():
+def test_quaternion_and_its_negative_are_one_rotation():
   q = jnp.float32(random_unit(1, 6, 4))
   np.testing.assert_array_equal(rotation_matrix(-q), rotation_matrix(q))
 
 
-def test_the_zero_quaternion_is_the_identity_with_a_finite_gradient():
+def test_zero_quaternion_is_the_identity_with_a_finite_gradient():
   zero = jnp.zeros((2, 4))
   np.testing.assert_array_equal(rotation_matrix(zero)[1], np.eye(3))
   slope = jax.jacobian(rotation_matrix)(zero)
   assert np.isfinite(slope).all()
 
 
-def test_the_direction_is_where_the_camera_stands_seen_from_the_object():
+def test_view_direction_points_from_object_to_camera():
   # Turned by q, the direction lies on the axis from the object to the camera.
   q = random_unit(2, 9, 4)
   got = np.asarray(view_directions(jnp.float32(q)), float)
@@ -74,7 +74,7 @@ def test_looking_from_a_direction_puts_it_on_the_optical_axis():
   np.testing.assert_allclose(turned, np.tile([0, 0, 1], (24, 1)), atol=1e-12)
 
 
-def test_the_z_axis_of_the_object_points_up_in_the_picture():
+def test_z_axis_of_the_object_points_up_in_the_image():
   towards = random_unit(4, 20, 3)
   towards = towards[np.abs(towards[:, 2]) < 0.98]
   q = Rotation.from_quat(look_from(towards), scalar_first=True)
@@ -106,7 +106,7 @@ def test_views_of_a_ring_stand_at_one_elevation_and_equal_turns():
   np.testing.assert_allclose(np.diff(turn), np.pi / 4, atol=1e-5)
 
 
-def test_the_corners_of_a_dodecahedron_are_41_81_degrees_apart():
+def test_corners_of_a_dodecahedron_are_41_81_degrees_apart():
   q = dodecahedron_views()
   assert q.shape == (20, 4)
   np.testing.assert_allclose(smallest_angle(q), 41.8103, atol=1e-2)
@@ -161,7 +161,7 @@ def test_projection_keeps_every_range_and_is_idempotent(scale):
   )
 
 
-def test_views_that_are_allowed_stay_as_they_are():
+def test_views_within_bounds_do_not_change():
   views = make_views(random_unit(6, 5, 4))
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(y, x, rtol=1e-6),
@@ -170,14 +170,14 @@ def test_views_that_are_allowed_stay_as_they_are():
   )
 
 
-def test_lights_that_go_out_are_lit_again():
+def test_too_dark_lights_are_raised():
   views = make_views(random_unit(7, 3, 4))
   dark = dataclasses.replace(views.light, intensity=jnp.zeros((3, 3, 3)))
   lit = project(dataclasses.replace(views, light=dark)).light.intensity
   np.testing.assert_allclose(lit, view.LEAST_INTENSITY, rtol=1e-6)
 
 
-def test_the_field_of_view_just_holds_the_unit_sphere():
+def test_field_of_view_just_holds_the_unit_sphere():
   for distance in (1.5, 3.0, 10.0):
     views = make_views(sphere_views(2), distance=distance)
     ratio = float(views.fov[0]) / (2 * np.arcsin(1 / distance))
@@ -197,7 +197,7 @@ def test_coloured_lights_shine_from_three_sides_and_white_from_one():
 # ----- messages --------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   with pytest.raises(ValueError, match=r"\[N, 4\], got \(3, 3\)"):
     make_views(np.ones((3, 3)))
   with pytest.raises(ValueError, match=r"more than 1 radius, got 1"):

@@ -16,11 +16,11 @@ def loop_distance(first, second):
   return out
 
 
-def test_the_examples_are_true():
+def test_examples_are_true():
   assert doctest.testmod(norm).failed == 0
 
 
-def test_the_norm_is_the_norm_and_its_gradient_the_unit_vector():
+def test_norm_is_the_norm_and_its_gradient_the_unit_vector():
   vectors = jnp.array([[3.0, 4.0], [-1e-6, 0.0]])
   np.testing.assert_allclose(norm.safe_norm(vectors), [5.0, 1e-6])
   slope = jax.grad(lambda x: norm.safe_norm(x).sum())(vectors)
@@ -28,13 +28,13 @@ def test_the_norm_is_the_norm_and_its_gradient_the_unit_vector():
 
 
 @pytest.mark.parametrize("function", [norm.safe_norm, norm.to_unit])
-def test_the_zero_vector_has_a_finite_gradient(function):
+def test_zero_vector_has_a_finite_gradient(function):
   value, slope = jax.value_and_grad(lambda x: function(x).sum())(jnp.zeros(4))
   assert value == 0
   assert np.isfinite(slope).all()
 
 
-def test_a_vector_too_short_to_square_counts_as_zero():
+def test_vector_too_short_to_square_counts_as_zero():
   tiny = jnp.full(4, 1e-30)
   slope = jax.grad(lambda x: norm.safe_norm(x))(tiny)
   assert np.isfinite(slope).all()
@@ -48,7 +48,7 @@ def test_squared_distances_equal_a_loop():
   np.testing.assert_allclose(got, loop_distance(first, second), rtol=1e-5)
 
 
-def test_near_vectors_keep_their_distance_where_the_expansion_loses_it():
+def test_distance_of_near_vectors_is_exact_where_expansion_fails():
   rng = np.random.default_rng(1)
   first = rng.normal(size=(6, 128))
   first /= np.linalg.norm(first, axis=1, keepdims=True)
@@ -68,7 +68,7 @@ def test_equal_vectors_are_exactly_zero_apart():
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_distance_gradient_equals_autodiff_of_the_definition():
+def test_distance_gradient_equals_autodiff_of_the_definition():
   rng = np.random.default_rng(2)
   first, second = (
     jnp.array(rng.normal(size=(4, 3))),
@@ -97,7 +97,7 @@ def test_the_distance_gradient_equals_autodiff_of_the_definition():
   )
 
 
-def test_the_distance_gradient_survives_a_tight_cluster_far_from_zero():
+def test_distance_gradient_survives_a_tight_cluster_far_from_zero():
   rng = np.random.default_rng(3)
   near = np.float32(100 + 1e-3 * rng.normal(size=(8, 16)))
   slope = jax.grad(lambda x: norm.squared_distance(x, x).sum())(jnp.array(near))
@@ -123,6 +123,6 @@ def test_distances_pass_through_vmap():
   )
 
 
-def test_vectors_of_different_length_are_refused():
+def test_vectors_of_different_length_raise():
   with pytest.raises(ValueError, match=r"\(2, 3\) and \(2, 4\)"):
     norm.squared_distance(jnp.zeros((2, 3)), jnp.zeros((2, 4)))

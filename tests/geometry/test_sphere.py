@@ -54,7 +54,7 @@ def test_radii_of_simple_bodies_are_exact(points, radius):
   "kind",
   ["ball", "sphere", "flat", "line", "grid", "needle", "far", "prism"],
 )
-def test_the_center_lies_in_the_hull_of_the_points_on_the_sphere(kind):
+def test_center_lies_in_the_hull_of_the_points_on_the_sphere(kind):
   # Necessary and sufficient for the smallest sphere, whatever found it.
   rng = np.random.default_rng(1)
   for _ in range(20):
@@ -68,7 +68,7 @@ def test_the_center_lies_in_the_hull_of_the_points_on_the_sphere(kind):
     assert residual < 1e-6
 
 
-def test_the_sphere_turns_and_moves_with_the_points():
+def test_sphere_turns_and_moves_with_the_points():
   rng = np.random.default_rng(2)
   points = rng.normal(size=(200, 3)) * [3, 1, 0.2]
   center, radius = enclosing_sphere(points)

@@ -24,7 +24,7 @@ def test_products_are_those_of_numpy():
   np.testing.assert_allclose(np.stack(unit(a), -1), rows[0] / length)
 
 
-def test_the_zero_vector_stays_zero_and_has_a_finite_gradient():
+def test_zero_vector_stays_zero_and_has_a_finite_gradient():
   def total(x):
     return sum(map(jnp.sum, unit((x, 0 * x, jnp.array([0.0, 2.0])))))
 

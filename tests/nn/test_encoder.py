@@ -42,7 +42,7 @@ def embedder(request):
   return config, functools.partial(embed, weights, config=config)
 
 
-def test_features_are_unit_vectors_of_the_size_asked_for(embedder):
+def test_features_are_unit_vectors_of_the_configured_size(embedder):
   config, apply = embedder
   features = apply(make_images(2))
   assert features.shape == (3, 4, config.feature_size)
@@ -51,14 +51,14 @@ def test_features_are_unit_vectors_of_the_size_asked_for(embedder):
   assert spread > 1e-3
 
 
-def test_other_models_never_matter(embedder):
+def test_other_models_do_not_change_features(embedder):
   _, apply = embedder
   first, second = make_images(3), make_images(4)
   mixed = second.at[1].set(first[1])
   np.testing.assert_allclose(apply(mixed)[1], apply(first)[1], atol=1e-6)
 
 
-def test_other_views_of_a_model_matter_only_to_attention(embedder):
+def test_other_views_change_features_only_with_attention(embedder):
   config, apply = embedder
   first = make_images(5)
   second = first.at[0, 2].set(make_images(6)[0, 2])
@@ -72,7 +72,7 @@ def test_other_views_of_a_model_matter_only_to_attention(embedder):
   assert (change[1:] < 1e-6).all()
 
 
-def test_views_that_change_places_take_their_features_along(embedder):
+def test_permuted_views_permute_features(embedder):
   _, apply = embedder
   images = make_images(7)
   order = jnp.array([2, 0, 3, 1])
@@ -81,14 +81,14 @@ def test_views_that_change_places_take_their_features_along(embedder):
   )
 
 
-def test_an_empty_image_has_a_finite_feature_and_gradient(embedder):
+def test_empty_image_has_a_finite_feature_and_gradient(embedder):
   _, apply = embedder
   slope = jax.grad(lambda x: jnp.sum(jnp.sin(3 * apply(x))))
   assert np.isfinite(apply(jnp.zeros((3, 4, 16, 16, 4)))).all()
   assert np.isfinite(slope(jnp.zeros((3, 4, 16, 16, 4)))).all()
 
 
-def test_images_of_an_odd_size_are_refused(embedder):
+def test_images_of_an_odd_size_raise(embedder):
   _, apply = embedder
   with pytest.raises(ValueError, match="multiples of 8: 12, 16"):
     apply(jnp.zeros((1, 4, 12, 16, 4)))

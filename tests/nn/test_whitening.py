@@ -36,7 +36,7 @@ def test_known_vectors_are_spread_alike_in_all_directions():
   )
 
 
-def test_no_power_takes_the_mean_away_and_nothing_else():
+def test_power_zero_subtracts_only_the_mean():
   features = make_vectors()
   whitening = fit_whitening(features, power=0)
   np.testing.assert_allclose(whitening.matrix, np.eye(4), atol=1e-6)
@@ -56,14 +56,14 @@ def test_mapped_vectors_are_unit_vectors_and_the_mean_harms_none():
   assert np.isfinite(np.asarray(whiten(whitening.mean, whitening))).all()
 
 
-def test_a_direction_without_spread_does_not_blow_up():
+def test_direction_without_spread_is_not_amplified():
   features = make_vectors()
   features[..., 3] = 1
   whitening = fit_whitening(features)
   assert np.linalg.norm(whitening.matrix, 2) < 40  # 1 / sqrt(1e-3), nearly
 
 
-def test_what_cannot_be_whitened_is_refused():
+def test_too_few_vectors_or_invalid_power_raises():
   with pytest.raises(ValueError, match="power must be between 0 and 1"):
     fit_whitening(make_vectors(), power=2)
   with pytest.raises(ValueError, match="at least two vectors"):

@@ -1,4 +1,4 @@
-"""Meshes laid upon others by their pictures: known poses, sizes and orders."""
+"""Registration by images: known poses, sizes and orders."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def mesh():
   return make_mesh(*bracket())
 
 
-def test_a_pose_that_is_a_little_off_is_found_by_the_gradient(mesh):
+def test_descent_corrects_a_pose_that_is_slightly_off(mesh):
   first = [
     Pose(small_turn(4, axis), np.array(shift), FIT)
     for axis, shift in (
@@ -70,7 +70,7 @@ def test_a_pose_that_is_a_little_off_is_found_by_the_gradient(mesh):
   np.testing.assert_allclose(found.scale, 1, atol=0.02)
 
 
-def test_the_size_is_fitted_unless_it_is_known(mesh):
+def test_scale_is_fitted_unless_it_is_given(mesh):
   smaller = dataclasses.replace(mesh, vertices=0.95 * mesh.vertices)
   pose = Pose(np.eye(3), np.zeros(3), FIT)
   fitted = align(smaller, [mesh] * 3, [pose] * 3, config=CONFIG)
@@ -82,14 +82,14 @@ def test_the_size_is_fitted_unless_it_is_known(mesh):
   assert known.difference[1] < 0.2 * known.difference[0]
 
 
-def test_a_pose_that_is_right_stays(mesh):
+def test_correct_pose_does_not_change(mesh):
   pose = Pose(np.eye(3), np.zeros(3), FIT)
   found = align(mesh, [mesh] * 3, [pose] * 3, config=CONFIG)
   np.testing.assert_allclose(found.difference, 0, atol=1e-6)
   np.testing.assert_allclose(found.turn, [np.eye(3)] * 3, atol=1e-6)
 
 
-def test_near_alike_models_are_put_in_the_order_of_what_is_seen():
+def test_refinement_orders_similar_models_by_image_difference():
   meshes = {
     "long": turned(*bracket(length=3.2), seed=1),
     "wide": turned(*bracket(hole=0.7), seed=2),
@@ -114,7 +114,7 @@ def test_near_alike_models_are_put_in_the_order_of_what_is_seen():
   assert refine_matches(meshes["long"], matches[:1], {}) == (matches[0],)
 
 
-def test_a_matching_pair_of_views_is_one_of_the_poses_tried():
+def test_rotation_of_matching_views_is_tried():
   # Of a ball with a knob, the principal axes leave the turns open.
   ball = trimesh.creation.icosphere(subdivisions=2)
   knob = trimesh.creation.box([0.2, 0.3, 0.4])
@@ -131,7 +131,7 @@ def test_a_matching_pair_of_views_is_one_of_the_poses_tried():
   )
 
 
-def test_as_many_poses_as_candidates_are_needed(mesh):
+def test_other_number_of_poses_or_scales_raises(mesh):
   pose = Pose(np.eye(3), np.zeros(3), FIT)
   with pytest.raises(ValueError, match="got 1 and 2"):
     align(mesh, [mesh, mesh], [pose])

@@ -77,7 +77,7 @@ def draw_hard(triangles, views, *, camera="perspective"):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_depth_of_a_tilted_plane_is_that_of_its_rays(camera):
+def test_depth_of_tilted_plane_equals_ray_intersection(camera):
   turn = Rotation.from_rotvec([0.5, -0.6, 0.2])
   square = turn.apply([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * 0.6
   a, b, c, d = square
@@ -105,7 +105,7 @@ def test_the_depth_of_a_tilted_plane_is_that_of_its_rays(camera):
   )
 
 
-def test_depth_and_normal_are_nothing_where_no_face_is_felt():
+def test_depth_and_normal_are_zero_if_no_face_contributes():
   layers = draw(make_soup(0), make_soup_views(1), 0.3, 3e-3)
   alpha = layers.image[..., 3]
   nothing = alpha == 0
@@ -139,7 +139,7 @@ def test_two_surfaces_within_gamma_give_a_depth_between_them():
 
 
 @pytest.mark.parametrize("framing", ["sphere", "object"])
-def test_layers_leave_the_image_as_it_is(framing):
+def test_layers_do_not_change_the_image(framing):
   soup, views = make_soup(2), make_soup_views(3)
   image, _ = jax.jit(
     functools.partial(
@@ -181,7 +181,7 @@ def slope_of(scene, weights, *, camera, framing):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_differences_of_depth_and_normals_are_their_gradients(camera):
+def test_gradients_of_depth_and_normals_equal_differences(camera):
   rng = np.random.default_rng(4)
   views = dataclasses.replace(
     make_soup_views(5),
@@ -207,7 +207,7 @@ def test_differences_of_depth_and_normals_are_their_gradients(camera):
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_soft_pictures_tend_to_the_hard_one(camera):
+def test_soft_images_converge_to_the_hard_one(camera):
   soup, views = make_soup(7), make_soup_views(8)
   hard = draw_hard(soup, views, camera=camera)
   alpha = np.asarray(hard.image[..., 3])
@@ -227,7 +227,7 @@ def test_soft_pictures_tend_to_the_hard_one(camera):
   assert (np.array(errors[-1]) < 4e-3).all()
 
 
-def test_the_nearest_face_wins_and_covers_its_pixel_centres():
+def test_nearest_face_wins_and_covers_its_pixel_centres():
   soup, views = make_soup(9, models=1), make_soup_views(10, count=1)
   hard = draw_hard(soup, views)
   turn = Rotation.from_quat(views.quaternion[0], scalar_first=True)
@@ -250,7 +250,7 @@ def test_the_nearest_face_wins_and_covers_its_pixel_centres():
   )
 
 
-def test_a_centre_on_an_inner_or_outer_edge_is_inside():
+def test_centre_on_an_inner_or_outer_edge_is_inside():
   # The diagonal and the border of the square go through pixel centres.
   views = widen(make_views(np.array([[1.0, 0, 0, 0]]), distance=3.0))
   views = dataclasses.replace(views, fov=jnp.array([2 * np.arctan(1 / 3)]))
@@ -269,7 +269,7 @@ def test_a_centre_on_an_inner_or_outer_edge_is_inside():
     assert alpha.sum() <= 100
 
 
-def test_hard_pictures_have_gradients_of_looks_and_none_of_places():
+def test_hard_images_have_gradients_of_shading_but_not_of_geometry():
   scene = make_soup(11), make_soup_views(12)
   weights = np.random.default_rng(13).normal(size=(2, 2, SIZE, SIZE, 4))
 
@@ -301,7 +301,7 @@ def test_hard_pictures_have_gradients_of_looks_and_none_of_places():
 # ----- softness and counts ---------------------------------------------------
 
 
-def test_annealing_the_softness_does_not_compile_anew():
+def test_other_softness_does_not_compile_again():
   soup, views = make_soup(15), make_soup_views(16)
   compiled = jax.jit(functools.partial(render_layers, size=SIZE, budget=BUDGET))
   images = [

@@ -16,7 +16,12 @@ from dr3d.camera.view import (
   take_views,
 )
 from dr3d.render.raster import Budget
-from dr3d.render.shading import CLOSEST_LIGHT, flat_normals, shade, turn_normals
+from dr3d.render.shading import (
+  LIGHT_DISTANCE_MIN,
+  flat_normals,
+  shade,
+  turn_normals,
+)
 from dr3d.render.triangle import RenderConfig, Triangles, render
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 from dr3d.retrieval.step import select_parts
@@ -73,7 +78,7 @@ def shade_plane(views, places, *, normal=(0.0, 0, 1), **options):
 # ----- point lights ----------------------------------------------------------
 
 
-def test_a_point_light_falls_with_the_square_of_the_distance():
+def test_point_light_falls_with_the_square_of_the_distance():
   views = make_view(point=make_point([0.2, 0.1, 1.5], [1.0, 2.0, 3.0]))
   places = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 3)) * [1, 1, 0]
   got = shade_plane(views, places)
@@ -83,7 +88,7 @@ def test_a_point_light_falls_with_the_square_of_the_distance():
   np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
-def test_a_far_point_light_is_a_directional_one():
+def test_far_point_light_is_a_directional_one():
   towards = np.array([0.48, 0.6, 0.64])
   far = 1e6
   views = make_view(specular=0.4)
@@ -107,7 +112,7 @@ def test_a_far_point_light_is_a_directional_one():
   )
 
 
-def test_a_point_light_from_behind_adds_nothing():
+def test_point_light_from_behind_adds_nothing():
   views = make_view(
     ambient=0.1, specular=0.5, point=make_point([0, 0, -1.0], [9.0] * 3)
   )
@@ -116,7 +121,7 @@ def test_a_point_light_from_behind_adds_nothing():
   np.testing.assert_allclose(got, [[0.09, 0.06, 0.03]] * 3, atol=rest + 1e-9)
 
 
-def test_a_light_on_the_surface_is_finite_and_so_is_its_gradient():
+def test_light_on_the_surface_is_finite_and_so_is_its_gradient():
   def total(position):
     views = make_view(
       specular=0.3, point=PointLight(position, jnp.ones((1, 1, 3)))
@@ -125,11 +130,11 @@ def test_a_light_on_the_surface_is_finite_and_so_is_its_gradient():
     normals = jnp.broadcast_to(jnp.array([0, 0, 1.0]), p.shape)
     return sum(map(jnp.sum, shade(split(p), split(normals), views)))
 
-  for z in (0.0, 1e-9, 0.5 * CLOSEST_LIGHT):
+  for z in (0.0, 1e-9, 0.5 * LIGHT_DISTANCE_MIN):
     value, slope = jax.value_and_grad(total)(jnp.array([[[0, 0, z]]]))
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
-    assert value <= 9 * (1 + 0.3) / CLOSEST_LIGHT**2
+    assert value <= 9 * (1 + 0.3) / LIGHT_DISTANCE_MIN**2
 
 
 # ----- normals and albedo ----------------------------------------------------
@@ -237,7 +242,7 @@ def test_vertex_colours_are_mixed_over_a_face():
     np.testing.assert_allclose(image[8, 8, :3], expected, atol=1e-6)
 
 
-def test_vertex_colours_of_a_tilted_face_are_affine_in_a_parallel_picture():
+def test_vertex_colours_of_a_tilted_face_are_affine_in_a_parallel_image():
   # In perspective the far half of the face is shorter than the near one.
   corners = jnp.array([[[[-0.6, -0.6, 0.5], [0.6, -0.6, 0.5], [0, 0.6, -0.5]]]])
   model = Triangles(
@@ -343,7 +348,7 @@ def test_central_differences_converge_to_the_gradient(camera, shading, framing):
     assert min(errors) < 2e-6, (name, errors)
 
 
-def test_an_orthographic_picture_in_float32_agrees_with_float64():
+def test_orthographic_image_in_float32_agrees_with_float64():
   soup = jax.tree.map(jnp.float32, make_soup(7))
   views = make_views(sphere_views(2))
   single = draw(soup, views, camera="orthographic")
@@ -404,7 +409,7 @@ def make_full_views():
   )
 
 
-def test_what_is_optional_belongs_to_the_camera_and_to_the_light():
+def test_optional_fields_are_selected_with_camera_and_light():
   views = make_full_views()
   for part, ones in [
     ("camera", lambda v: [v.distance, v.fov, v.offset, v.principal]),
@@ -416,13 +421,13 @@ def test_what_is_optional_belongs_to_the_camera_and_to_the_light():
     assert sum(jax.tree.leaves(mask)) == len(ones(mask))
 
 
-def test_views_without_what_is_optional_have_no_leaf_for_it():
+def test_views_without_optional_fields_have_no_leaf_for_them():
   views = make_views(sphere_views(3))
   assert len(jax.tree.leaves(views)) == 9
   assert len(jax.tree.leaves(make_full_views())) == 13
 
 
-def test_views_are_taken_with_all_that_they_have():
+def test_take_views_keeps_all_fields():
   views = make_full_views()
   views = dataclasses.replace(views, offset=jnp.arange(6.0).reshape(3, 2))
   taken = take_views(views, np.array([2, 0]))
@@ -454,7 +459,7 @@ def test_point_lights_stay_outside_and_lit():
   )
 
 
-def test_a_pipeline_keeps_what_is_optional(tmp_path):
+def test_saved_pipeline_keeps_optional_fields(tmp_path):
   with jax.enable_x64(False):
     config = PipelineConfig(
       view_count=3,
@@ -470,7 +475,7 @@ def test_a_pipeline_keeps_what_is_optional(tmp_path):
       jax.tree.map(np.testing.assert_array_equal, loaded.views, pipeline.views)
 
 
-def test_names_that_are_none_are_refused():
+def test_unknown_option_raises():
   soup, views = make_soup(9), make_views(sphere_views(2))
   for name, value in [("camera", "fisheye"), ("shading", "toon")]:
     with pytest.raises(ValueError, match=f"{name} must be .* got '{value}'"):

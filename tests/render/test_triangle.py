@@ -106,7 +106,7 @@ def make_view(
   )
 
 
-def test_a_rectangle_covers_the_pixels_of_its_projection():
+def test_rectangle_covers_the_pixels_of_its_projection():
   # x to the right and y up: 4 to 12 pixels right of the middle, 2 to 14 above.
   image = draw(
     make_rectangles((4 / 16, 12 / 16, 2 / 16, 14 / 16, 0)), make_view()
@@ -117,14 +117,14 @@ def test_a_rectangle_covers_the_pixels_of_its_projection():
   assert (image[0, 0, ..., 3][~inside] == 0).all()
 
 
-def test_what_is_nearer_looks_larger():
+def test_nearer_object_looks_larger():
   # At z = 1 the depth is half of that of the origin: twice as many pixels.
   for z, half in [(1.0, 8), (0.0, 4), (-2.0, 2)]:
     image = draw(make_rectangles((-0.25, 0.25, -0.25, 0.25, z)), make_view())
     assert (image[0, 0, ..., 3] > 0.5).sum() == (2 * half) ** 2
 
 
-def test_the_object_fills_its_picture_wherever_it_is_and_however_small():
+def test_object_framing_fills_the_image_for_any_position_and_size():
   # As the unit sphere would: its rim stands 1/√3 from the axis at unit depth,
   # half of what this picture holds.
   view = make_view()
@@ -136,7 +136,7 @@ def test_the_object_fills_its_picture_wherever_it_is_and_however_small():
     assert (rows.min(), rows.max()) == (12, 19)
 
 
-def test_the_camera_sees_what_the_quaternion_turns_towards_it():
+def test_quaternion_rotates_the_seen_side_towards_the_camera():
   # A quarter turn about y brings the object's x axis to the camera's -z axis
   # and its z axis to the camera's x axis: to the right.
   quarter = [[np.sqrt(0.5), 0, np.sqrt(0.5), 0]]
@@ -171,7 +171,7 @@ def test_lamberts_law_gives_the_cosine():
   np.testing.assert_allclose(image[14, 18, :3], expected, atol=1e-6)
 
 
-def test_a_light_from_behind_adds_nothing():
+def test_light_from_behind_adds_nothing():
   model = make_rectangles((-0.5, 0.5, -0.5, 0.5, 0))
   views = make_view(intensity=1.0, direction=(0.6, 0, -0.8), specular=0.5)
   image = draw(model, views)[0, 0]
@@ -179,7 +179,7 @@ def test_a_light_from_behind_adds_nothing():
   np.testing.assert_allclose(image[14, 18, :3], expected, atol=1e-6)
 
 
-def test_the_highlight_falls_off_with_the_half_angle():
+def test_highlight_falls_off_with_the_half_angle():
   # A small face, so that the camera stands in one direction for all of it.
   model = make_rectangles((-0.07, 0.07, -0.07, 0.07, 0))
   for half_angle in (0.0, 0.1, 0.3):
@@ -208,7 +208,7 @@ def test_near_hides_far():
   np.testing.assert_allclose(shades, [1.2 * 0.9, 0.2 * 0.9], rtol=1e-5)
 
 
-def test_a_face_looks_the_same_from_both_sides():
+def test_face_looks_the_same_from_both_sides():
   model = make_rectangles((-0.5, 0.3, -0.4, 0.6, 0.1))
   views = make_view(intensity=0.8, direction=(0.48, 0.6, 0.64), specular=0.3)
   flipped = Triangles(model.corners[..., ::-1, :], -model.normals[..., ::-1, :])
@@ -363,7 +363,7 @@ def test_central_differences_converge_to_the_gradient(field):
 
 
 @pytest.mark.parametrize("field", ["corners", "quaternion", "distance", "fov"])
-def test_the_gradient_holds_for_the_softness_that_is_used(field):
+def test_gradient_equals_difference_at_default_softness(field):
   # Steps so small that no pixel crosses the cut-off or a kink.
   errors = directional_errors(
     FIELDS[field], sigma=0.7, gamma=3e-3, steps=(1e-7,)
@@ -372,7 +372,7 @@ def test_the_gradient_holds_for_the_softness_that_is_used(field):
 
 
 @pytest.mark.parametrize("field", ["corners", "quaternion", "distance", "fov"])
-def test_the_gradient_goes_through_the_framing_of_the_object(field):
+def test_gradient_goes_through_the_framing_of_the_object(field):
   step = 4e-5 if field in ("distance", "fov") else 4e-6
   errors = directional_errors(
     FIELDS[field],
@@ -437,7 +437,7 @@ def test_meshes_are_padded_with_triangles_without_area():
   assert (triangles.corners[:, 4:] == 0).all()
 
 
-def test_the_principal_pose_turns_corners_and_normals_alike():
+def test_principal_pose_turns_corners_and_normals_alike():
   mesh = make_wedge()
   file = stack_meshes([mesh], face_count=4)
   principal = stack_meshes([mesh], face_count=4, pose="principal")
@@ -450,7 +450,7 @@ def test_the_principal_pose_turns_corners_and_normals_alike():
   np.testing.assert_allclose(extent, mesh.extent, rtol=1e-5)
 
 
-def test_the_fitted_budget_holds_the_drawing():
+def test_fitted_budget_holds_the_drawing():
   soup, views = make_soup(5, faces=8), make_soup_views(6)
   config = RenderConfig(size=SIZE, sigma=0.7, framing="sphere")
   budget = fit_budget(soup, views, config=config)
@@ -468,7 +468,7 @@ def test_the_fitted_budget_holds_the_drawing():
   assert budget.blocks <= max(8, 1.5 * int(usage.blocks))
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   mesh = make_wedge()
   with pytest.raises(ValueError, match="4 faces does not fit in 3"):
     stack_meshes([mesh], face_count=3)
@@ -513,7 +513,7 @@ def draw_floor(model, *, sigma=0.05, quaternion=UNTURNED):
 
 
 @pytest.mark.parametrize("roll", [0.0, 0.3, 2.5])
-def test_a_floor_under_the_camera_is_drawn_up_to_its_horizon(roll):
+def test_floor_under_the_camera_is_drawn_up_to_its_horizon(roll):
   quaternion = [[np.cos(roll / 2), 0, 0, np.sin(roll / 2)]]
   coarse, crossing = draw_floor(make_floor(1), quaternion=quaternion)
   fine, _ = draw_floor(make_floor(16), quaternion=quaternion)
@@ -539,7 +539,7 @@ def test_a_floor_under_the_camera_is_drawn_up_to_its_horizon(roll):
   np.testing.assert_allclose(fine_color[up < -9], color[up < -9], atol=1e-6)
 
 
-def test_no_room_for_cut_faces_is_reported_and_heals():
+def test_missing_room_for_cut_faces_is_reported_and_grows():
   model, views = make_floor(2), make_view()
   config = RenderConfig(size=SIZE, framing="sphere")
   budget = fit_budget(model, views, config=config)

@@ -1,4 +1,4 @@
-"""G and T bundled: the same vectors whatever the way a mesh comes in."""
+"""Pipelines: vectors of meshes and images, saving and loading."""
 
 import dataclasses
 import json
@@ -8,20 +8,16 @@ import numpy as np
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
+from support.sphere import make_spheres
 
 from dr3d.error import PipelineError
 from dr3d.mesh import make_mesh
 from dr3d.nn.encoder import EncoderConfig
 from dr3d.nn.whitening import whiten
+from dr3d.render.budget import Unlimited
 from dr3d.render.triangle import RenderConfig
-from dr3d.retrieval.pipeline import (
-  CONFIG_FILE,
-  FORMAT,
-  PRETRAINED,
-  WEIGHTS_FILE,
-  Pipeline,
-  PipelineConfig,
-)
+from dr3d.retrieval.pipeline import PRETRAINED, Pipeline, PipelineConfig
+from dr3d.retrieval.pipeline_file import CONFIG_FILE, FORMAT, WEIGHTS_FILE
 
 CONFIG = PipelineConfig(
   view_count=3,
@@ -48,7 +44,7 @@ def pipeline():
 
 @pytest.fixture(scope="module")
 def meshes():
-  """Ten of the smallest bucket and one of the next, in the midst of them."""
+  """Ten of the smallest bucket, and one of the next among them."""
   ball = trimesh.creation.icosphere(2)
   meshes = [make_shape(seed) for seed in range(10)]
   meshes.insert(4, make_mesh(ball.vertices, ball.faces))
@@ -74,7 +70,7 @@ def spoil(saved, **fields):
 # ----- vectors ---------------------------------------------------------------
 
 
-def test_every_view_of_every_mesh_gets_a_unit_vector(vectors):
+def test_embed_returns_a_unit_vector_for_every_view(vectors):
   assert vectors.shape == (11, 3, 8)
   assert vectors.dtype == np.float32
   np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), 1, rtol=1e-5)
@@ -82,13 +78,15 @@ def test_every_view_of_every_mesh_gets_a_unit_vector(vectors):
   assert np.abs(mean[0] - mean[1]).max() > 1e-3
 
 
-def test_the_order_of_the_meshes_does_not_matter(pipeline, meshes, vectors):
+def test_order_of_meshes_does_not_change_vectors(pipeline, meshes, vectors):
   order = np.random.default_rng(0).permutation(11)
   got = pipeline.embed([meshes[i] for i in order])
   np.testing.assert_allclose(got, vectors[order], atol=1e-6)
 
 
-def test_the_company_of_a_mesh_does_not_matter(pipeline, meshes, vectors):
+def test_other_meshes_in_the_list_do_not_change_vectors(
+  pipeline, meshes, vectors
+):
   np.testing.assert_allclose(
     pipeline.embed(meshes[2:4]), vectors[2:4], atol=1e-6
   )
@@ -101,16 +99,14 @@ def test_no_meshes_give_no_vectors(pipeline):
   assert pipeline.embed([]).shape == (0, 3, 8)
 
 
-def test_in_the_principal_pose_a_turned_mesh_is_the_same_mesh(
-  pipeline, vectors
-):
+def test_principal_pose_makes_rotated_mesh_the_same(pipeline, vectors):
   for seed in range(3):
     turn = Rotation.random(random_state=seed)
     got = pipeline.embed([make_shape(seed, turn)])
     np.testing.assert_allclose(got[0], vectors[seed], atol=1e-3)
 
 
-def test_in_the_pose_of_the_file_a_turned_mesh_is_another_one(pipeline):
+def test_file_pose_makes_rotated_mesh_another(pipeline):
   config = dataclasses.replace(CONFIG, pose="file")
   file = Pipeline(config, pipeline.views, pipeline.weights)
   quarter = Rotation.from_rotvec([0, 0, np.pi / 2])
@@ -118,9 +114,7 @@ def test_in_the_pose_of_the_file_a_turned_mesh_is_another_one(pipeline):
   assert np.abs(here - there).max() > 1e-2
 
 
-def test_where_room_was_reserved_nothing_is_compiled_later(
-  pipeline, meshes, vectors
-):
+def test_reserved_room_prevents_later_compilation(pipeline, meshes, vectors):
   wedges = meshes[:4] + meshes[5:]
   fresh = Pipeline(pipeline.config, pipeline.views, pipeline.weights)
   fresh.reserve(wedges)
@@ -139,7 +133,67 @@ def test_where_room_was_reserved_nothing_is_compiled_later(
   np.testing.assert_allclose(together[:4], vectors[:4], atol=1e-5)
 
 
-def test_pictures_are_drawn_at_the_size_asked_for(pipeline, meshes):
+# ----- images and other renderers --------------------------------------------
+
+
+def test_images_of_meshes_get_the_vectors_of_the_meshes(
+  pipeline, meshes, vectors
+):
+  images = np.stack([pipeline.render(mesh) for mesh in meshes])
+  got = pipeline.embed_images(images)  # 11 models: a full and a padded batch
+  assert got.shape == vectors.shape
+  assert got.dtype == np.float32
+  np.testing.assert_allclose(got, vectors, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_any_number_of_images_of_a_model_is_embedded(pipeline, meshes, count):
+  image = pipeline.render(meshes[0])[:1]
+  images = np.repeat(image, count, axis=0)[None]
+  got = pipeline.embed_images(images)
+  assert got.shape == (1, count, 8)
+  one = pipeline.embed_images(image[None])
+  np.testing.assert_allclose(got[0], np.repeat(one[0], count, 0), atol=1e-6)
+
+
+def test_no_images_give_no_vectors(pipeline):
+  assert pipeline.embed_images(np.zeros((0, 2, 16, 16, 4))).shape == (0, 2, 8)
+
+
+def test_images_are_whitened_as_meshes_are(pipeline, meshes):
+  white = pipeline.whitened(meshes)
+  images = white.render(meshes[0])[None]
+  np.testing.assert_allclose(
+    white.embed_images(images), white.embed(meshes[:1]), atol=1e-3
+  )
+
+
+@pytest.mark.parametrize(
+  "images",
+  [
+    np.zeros((3, 16, 16, 4), np.float32),
+    np.zeros((1, 3, 32, 32, 4), np.float32),
+    np.zeros((1, 3, 16, 16, 3), np.float32),
+    np.zeros((1, 0, 16, 16, 4), np.float32),
+    np.zeros((1, 3, 16, 16, 4), np.uint8),
+  ],
+)
+def test_images_of_another_shape_or_type_raise(pipeline, images):
+  with pytest.raises(ValueError, match=r"floats .* \[B, M, 16, 16, 4\] .* got"):
+    pipeline.embed_images(images)
+
+
+def test_models_of_another_renderer_are_embedded(pipeline):
+  spheres = make_spheres(size=16)
+  got = pipeline.embed_rendered(spheres)
+  images, _ = spheres.render(pipeline.views, budget=Unlimited())
+  assert got.shape == (2, 3, 8)
+  np.testing.assert_allclose(got, pipeline.embed_images(images), atol=1e-5)
+  with pytest.raises(ValueError, match=r"got float32 \[2, 3, 32, 32, 4\]"):
+    pipeline.embed_rendered(make_spheres(size=32))
+
+
+def test_render_returns_images_of_the_requested_size(pipeline, meshes):
   images = pipeline.render(meshes[0])
   assert images.shape == (3, 16, 16, 4)
   assert images.dtype == np.float32
@@ -153,7 +207,7 @@ def test_pictures_are_drawn_at_the_size_asked_for(pipeline, meshes):
 # ----- to disk and back ------------------------------------------------------
 
 
-def test_what_was_saved_gives_the_same_vectors(
+def test_loaded_pipeline_gives_the_same_vectors(
   pipeline, saved, meshes, vectors
 ):
   loaded = Pipeline.load(saved)
@@ -163,7 +217,7 @@ def test_what_was_saved_gives_the_same_vectors(
   assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
 
 
-def test_a_whitened_pipeline_maps_its_vectors_and_is_saved_with_its_map(
+def test_whitened_pipeline_maps_vectors_and_saves_its_whitening(
   pipeline, meshes, vectors, tmp_path
 ):
   white = pipeline.whitened(meshes)
@@ -184,7 +238,7 @@ def test_a_whitened_pipeline_maps_its_vectors_and_is_saved_with_its_map(
   )
 
 
-def test_a_network_with_a_stem_is_saved_with_it(meshes, tmp_path):
+def test_stem_is_saved_and_loaded(meshes, tmp_path):
   embed = dataclasses.replace(CONFIG.embed, stem=4)
   pipeline = Pipeline.create(dataclasses.replace(CONFIG, embed=embed))
   pipeline.save(tmp_path / "fine")
@@ -196,7 +250,7 @@ def test_a_network_with_a_stem_is_saved_with_it(meshes, tmp_path):
   )
 
 
-def test_a_network_without_a_stem_is_saved_as_before_there_were_stems(saved):
+def test_config_without_stem_is_saved_without_the_key(saved):
   written = json.loads((saved / CONFIG_FILE).read_text())
   assert set(written["config"]["embed"]) == {
     "feature_size",
@@ -206,13 +260,13 @@ def test_a_network_without_a_stem_is_saved_as_before_there_were_stems(saved):
   }
 
 
-def test_saving_again_replaces_the_old_one(saved):
+def test_second_save_replaces_the_first(saved):
   other = Pipeline.create(CONFIG, seed=1)
   other.save(saved)
   assert Pipeline.load(saved).fingerprint == other.fingerprint
 
 
-def test_a_save_that_fails_leaves_the_old_one(pipeline, saved, monkeypatch):
+def test_failed_save_keeps_the_old_pipeline(pipeline, saved, monkeypatch):
   def fail(*_):
     raise OSError("disk full")
 
@@ -224,7 +278,7 @@ def test_a_save_that_fails_leaves_the_old_one(pipeline, saved, monkeypatch):
   assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
 
 
-def test_the_fingerprint_tells_every_number_apart(pipeline):
+def test_fingerprint_changes_with_every_number(pipeline):
   def change(tree, leaf):
     leaves, form = jax.tree.flatten(tree)
     leaves[leaf] = leaves[leaf] + 1e-6
@@ -242,9 +296,7 @@ def test_the_fingerprint_tells_every_number_apart(pipeline):
   assert Pipeline.create(CONFIG).fingerprint == pipeline.fingerprint
 
 
-def test_a_directory_without_a_pipeline_is_named_with_what_is_missing(
-  saved, tmp_path
-):
+def test_missing_file_raises_with_its_name(saved, tmp_path):
   with pytest.raises(PipelineError, match=r"none holds no.*pipeline\.json is"):
     Pipeline.load(tmp_path / "none")
   (saved / WEIGHTS_FILE).unlink()
@@ -252,7 +304,7 @@ def test_a_directory_without_a_pipeline_is_named_with_what_is_missing(
     Pipeline.load(saved)
 
 
-def test_a_general_pipeline_ships_and_tells_shapes_apart():
+def test_shipped_pipeline_separates_shapes():
   pipeline = Pipeline.load()
   assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 8e6
   assert (PRETRAINED / "README.md").exists()
@@ -272,7 +324,7 @@ def test_a_general_pipeline_ships_and_tells_shapes_apart():
   assert others.max() < 0.8
 
 
-def test_damaged_weights_are_noticed(saved):
+def test_damaged_weights_raise(saved):
   path = saved / WEIGHTS_FILE
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
@@ -284,7 +336,7 @@ def test_damaged_weights_are_noticed(saved):
     Pipeline.load(saved)
 
 
-def test_a_damaged_configuration_is_noticed(saved):
+def test_damaged_configuration_raises(saved):
   (saved / CONFIG_FILE).write_text('{"format": 1, "sha')
   with pytest.raises(PipelineError, match="cannot be read"):
     Pipeline.load(saved)
@@ -293,7 +345,7 @@ def test_a_damaged_configuration_is_noticed(saved):
     Pipeline.load(saved)
 
 
-def test_a_pipeline_of_a_newer_format_is_refused(saved):
+def test_newer_format_raises(saved):
   spoil(saved, format=FORMAT + 1)
   with pytest.raises(PipelineError, match=f"another format than {FORMAT},"):
     Pipeline.load(saved)
@@ -307,7 +359,7 @@ def test_a_pipeline_of_a_newer_format_is_refused(saved):
     None,
   ],
 )
-def test_a_configuration_of_another_version_is_refused(saved, config):
+def test_configuration_of_another_version_raises(saved, config):
   spoil(saved, config=config)
   with pytest.raises(PipelineError, match=r"pipeline\.json is not of this"):
     Pipeline.load(saved)
@@ -316,7 +368,7 @@ def test_a_configuration_of_another_version_is_refused(saved, config):
 @pytest.mark.parametrize(
   "change", [{"view_count": 4}, {"embed": {"widths": [4, 16]}}]
 )
-def test_weights_of_another_shape_are_refused(saved, change):
+def test_weights_of_another_shape_raise(saved, change):
   values = json.loads((saved / CONFIG_FILE).read_text())["config"]
   for name, value in change.items():
     nested = isinstance(value, dict)
@@ -326,6 +378,6 @@ def test_weights_of_another_shape_are_refused(saved, change):
     Pipeline.load(saved)
 
 
-def test_a_number_of_lights_that_is_not_offered_is_refused():
+def test_unsupported_light_count_raises():
   with pytest.raises(ValueError, match="1 or 3, got 2"):
     Pipeline.create(dataclasses.replace(CONFIG, light_count=2))

@@ -1,4 +1,4 @@
-"""One step: whose loss moves whom, what stays, and on how many devices."""
+"""One training step: gradients, frozen parts, renderers and devices."""
 
 import dataclasses
 import functools
@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType
+from support.sphere import make_spheres
 from support.step import (
   BUDGET,
   LOSS,
@@ -24,7 +26,9 @@ from support.step import (
 )
 
 from dr3d.nn.encoder import Encoder
+from dr3d.render.budget import Unlimited
 from dr3d.render.triangle import render
+from dr3d.retrieval.augment import AugmentConfig
 from dr3d.retrieval.guard import coverage_guard, variance_floor, view_repulsion
 from dr3d.retrieval.loss import contrastive_loss, join_views, prototype_loss
 from dr3d.retrieval.separation import batch_separation_loss
@@ -33,6 +37,8 @@ from dr3d.retrieval.state import (
   make_state,
   select_parts,
 )
+from dr3d.retrieval.step import train_step
+from dr3d.runtime.device import AXIS
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def assert_close(got, expected, tolerance=2e-4, floor=0.0):
   )
 
 
-def test_each_loss_has_the_gradient_of_its_own_parameters_alone(stepped):
+def test_each_loss_moves_only_its_own_parameters(stepped):
   # After its first step, Adam's first moment is a tenth of the gradient.
   start, _, first, _ = stepped
   g_weights, g_views, guard = plain_gradients(start)
@@ -133,7 +139,7 @@ def bits(tree):
   return [np.asarray(x).tobytes() for x in jax.tree.leaves(tree)]
 
 
-def test_all_parts_move_and_stay_allowed(stepped):
+def test_all_parts_move_and_stay_within_bounds(stepped):
   start, state, first, second = stepped
   for before, after in zip(
     jax.tree.leaves((start.views, start.weights, start.prototypes)),
@@ -151,7 +157,7 @@ def test_all_parts_move_and_stay_allowed(stepped):
   assert second["smallest_view_angle"] > first["smallest_view_angle"]
 
 
-def test_the_means_follow_and_the_distance_is_a_running_mean(stepped):
+def test_means_and_distance_are_running_means(stepped):
   start, state, first, second = stepped
   np.testing.assert_allclose(
     state.distance,
@@ -178,7 +184,7 @@ def test_frozen_parts_keep_every_bit():
     OPTIMIZER, trainable=("viewpoint", "material")
   )
   start = make_start(optimizer)
-  # Out of the allowed range, and no unit vector: that is the caller's affair.
+  # Out of bounds and not unit vectors: frozen parts must not be projected.
   light = dataclasses.replace(
     start.views.light, direction=1.1 * start.views.light.direction
   )
@@ -196,7 +202,7 @@ def test_frozen_parts_keep_every_bit():
     assert bits(after.material) != bits(views.material)
 
 
-def test_without_a_move_of_the_views_only_t_learns(stepped):
+def test_step_without_view_move_changes_only_t(stepped):
   start, _, first, _ = stepped
   state, metrics = step(start, moves_views=False)
   assert bits(state.views) == bits(start.views)
@@ -207,7 +213,7 @@ def test_without_a_move_of_the_views_only_t_learns(stepped):
   )
 
 
-def test_a_view_that_is_not_drawn_feels_the_guard_of_viewpoints_alone():
+def test_view_that_is_not_drawn_has_only_the_repulsion_gradient():
   start = make_start()
   after, metrics = step(start, chosen=(1,))
   mu = optax.tree_utils.tree_get(after.render_moments, "mu")
@@ -220,7 +226,7 @@ def test_a_view_that_is_not_drawn_feels_the_guard_of_viewpoints_alone():
     assert np.any(moment[1])
 
 
-def test_parts_are_named_or_refused():
+def test_parts_are_selected_by_name_and_unknown_ones_raise():
   views = make_start().views
   mask = select_parts(views, ("camera", "light"))
   assert (mask.quaternion, mask.distance, mask.fov) == (0, 1, 1)
@@ -234,6 +240,42 @@ def test_parts_are_named_or_refused():
       jnp.eye(2),
       config=dataclasses.replace(OPTIMIZER, trainable=("weather",)),
     )
+
+
+# ----- renderers -------------------------------------------------------------
+
+
+def step_spheres(augmentation=None):
+  """A step on four models that are not triangles."""
+  devices = jax.make_mesh((1,), (AXIS,), (AxisType.Auto,))
+  return train_step(
+    make_start(),
+    make_spheres(size=16, count=4),
+    *make_batch()[1:],
+    jnp.arange(2),
+    jax.random.key(0),
+    pipeline=PIPELINE,
+    loss=LOSS,
+    optimizer=OPTIMIZER,
+    augmentation=augmentation,
+    budget=Unlimited(),
+    devices=devices,
+  )
+
+
+def test_models_of_another_renderer_train_both_networks():
+  start = make_start()
+  state, metrics, usage = step_spheres()
+  assert Unlimited().holds(usage)
+  assert all(np.isfinite(value) for value in metrics.values())
+  assert metrics["render_gradient"] > 0
+  assert bits(state.views.quaternion) != bits(start.views.quaternion)
+  assert bits(state.weights) != bits(start.weights)
+
+
+def test_augmentation_of_another_renderer_raises():
+  with pytest.raises(TypeError, match="got SphereRenderer; set augmentation"):
+    step_spheres(AugmentConfig())
 
 
 # ----- devices ---------------------------------------------------------------

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from dr3d.camera.view import make_views
 from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.raster import Budget
-from dr3d.render.triangle import RenderConfig, Triangles
+from dr3d.render.triangle import RenderConfig, TriangleRenderer, Triangles
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 from dr3d.retrieval.state import (
   OptimizerConfig,
@@ -47,6 +47,12 @@ def make_batch():
   return triangles, jnp.ones((4, 3)), jnp.array([0, 0, 1, 1], jnp.int32)
 
 
+def make_inputs():
+  """The batch as `train_step` takes it."""
+  triangles, moments, labels = make_batch()
+  return TriangleRenderer(triangles, PIPELINE.render), moments, labels
+
+
 def make_start(optimizer=OPTIMIZER):
   """Two views so close that the guard of the viewpoints is at work."""
   near = np.array([[1.0, 0, 0, 0], [1.0, 0.05, 0.02, 0]])
@@ -72,7 +78,7 @@ def step(
     (devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices]
   )
   inputs = jax.device_put(
-    (state, *make_batch(), jnp.array(chosen), jax.random.key(0)),
+    (state, *make_inputs(), jnp.array(chosen), jax.random.key(0)),
     NamedSharding(mesh, PartitionSpec()),
   )
   compiled = compile_step(mesh, optimizer, moves_views, len(chosen))
@@ -86,7 +92,7 @@ def compile_step(mesh, optimizer, moves_views, view_count):
   inputs = jax.device_put(
     (
       make_start(optimizer),
-      *make_batch(),
+      *make_inputs(),
       jnp.arange(view_count),
       jax.random.key(0),
     ),

@@ -1,7 +1,7 @@
 """A soft rasterizer for triangles: colour and alpha, differentiable.
 
 `rasterize` is the fast form: tiles, sorted pairs, blocks, and a backward pass
-written by hand. `rasterize_dense` is the formula as it reads, for tests.
+written by hand. `rasterize_dense` evaluates the formula directly, for tests.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from dr3d.camera.projection import check_camera
+from dr3d.camera.projection import Camera, check_camera
 from dr3d.render.raster.backward import scatter_gradient
 from dr3d.render.raster.bin import (
   SLOTS,
@@ -63,22 +63,22 @@ def rasterize(
   gamma: Array | float,
   depth_range: tuple[Array, Array],
   budget: Budget,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   soft: Array | None = None,
 ) -> tuple[Array, Array, Usage]:
-  """Draws I pictures of F triangles each.
+  """Draws I images of F triangles each.
 
   With d the distance of a pixel centre to a face's boundary, the face covers
   the pixel by `D = sigmoid(±d²/σ²)`, positive inside; the colour is the mean of
-  the faces' colours weighted by `D exp(z/γ)` beside a black background of
-  `z = BACKGROUND_DEPTH`; alpha is `1 - Π(1 - D)`. A face is felt where
+  the faces' colours weighted by `D exp(z/γ)`, with a black background of
+  `z = BACKGROUND_DEPTH`; alpha is `1 - Π(1 - D)`. A face contributes if
   `D > 1e-4`. Faces are two-sided. σ and γ may be traced: annealing them does
-  not compile anew. Gradients flow to `corners`, `colors` and `depth_range`.
+  not compile again. Gradients flow to `corners`, `colors` and `depth_range`.
 
-  This formula softens every edge, and so the picture depends on how a surface
-  is cut into faces. Where `soft` marks the edges at which surfaces end in the
-  picture, faces are hard, and the picture is softened along these edges alone,
-  by the distance to the nearest: see `dr3d.render.raster.outline`. The colour
+  This formula softens every edge, so the image depends on how a surface is cut
+  into faces. If `soft` marks the edges at which surfaces end in the image,
+  faces are hard, and the image is softened only along these edges, by the
+  distance to the nearest one: see `dr3d.render.raster.outline`. The colour
   of a hard pixel is the mean over the faces that cover it, weighted by
   `exp(z/γ)`.
 
@@ -96,22 +96,23 @@ def rasterize(
       incomplete, and says so: check `budget.holds(usage)`, and call again with
       `budget.grown_to(usage)`.
     camera: `"perspective"`, or `"orthographic"`: colours are affine on a face
-      in space, and so in the picture where it is a parallel one. There the
+      in space, and so in the image where it is a parallel one. There the
       inverse depth may be any number that grows towards the camera and is
-      affine in the picture.
+      affine in the image.
     soft: bool `[I, F, 3]`, the soft ones of a face's edges, edge k from corner
-      k to k + 1; see `soft_edges`. All, each on its own, where None.
+      k to k + 1; see `soft_edges`. None softens every edge of every
+      face on its own.
 
   Returns:
     Colour `[I, H, W, C]`, alpha `[I, H, W]`, and what the call needed.
 
   Raises:
-    ValueError: if the shapes do not fit.
+    ValueError: the shapes do not fit.
 
   References:
     Liu et al., Soft Rasterizer, ICCV 2019, Eq. 3 to 5. Here the distance is in
     pixels and σ a length, and z is the inverse depth, which is affine in the
-    picture.
+    image.
   """
   if corners.ndim != 4 or corners.shape[-2:] != (3, 3):
     raise ValueError(f"corners must be [I, F, 3, 3], got {corners.shape}.")
@@ -121,10 +122,10 @@ def rasterize(
       f" {colors.shape}."
     )
   check_camera(camera)
-  pictures = corners.shape[0]
+  image_count = corners.shape[0]
   dtype = corners.dtype
   far, near = (
-    jnp.broadcast_to(jnp.asarray(x, dtype), (pictures,)) for x in depth_range
+    jnp.broadcast_to(jnp.asarray(x, dtype), (image_count,)) for x in depth_range
   )
   softness = Softness(
     sigma=jax.lax.stop_gradient(jnp.asarray(sigma, dtype)),
@@ -180,7 +181,7 @@ def measure(
   size: tuple[int, int],
   sigma: Array | float,
   budget: Budget,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
   soft: Array | None = None,
 ) -> Usage:
   """Counts what `rasterize` would need, without drawing; cheap to compile.
@@ -206,7 +207,7 @@ def measure(
 
 
 def _reach(sigma):
-  """How far beyond its edges a face is felt, pixels."""
+  """How far beyond its edges a face contributes, pixels."""
   return sigma * (-CUTOFF) ** 0.5
 
 

@@ -20,10 +20,10 @@ from dr3d.render.raster.fragment import (
   chunk_count,
   cut_chunk,
   evaluate,
+  image_of,
   less,
   more,
   pack,
-  picture_of,
 )
 
 Array = jax.Array
@@ -42,7 +42,7 @@ def scatter_gradient(
 ) -> tuple[Array, Array, Array, Array]:
   """Carries the gradient of the pixels back to the faces.
 
-  Two identities spare the way through the table. Where `f` is the point of an
+  Two identities avoid differentiating the table. Where `f` is the point of an
   edge that is nearest to p, at the share t of its length, `d² = ‖p - f‖²` has
   the gradient `-2(1 - t)(p - f)` in the edge's start and `-2t(p - f)` in its
   end. And barycentric weights obey `∂λ_i/∂v_j = -λ_j ∇λ_i`, so what reaches
@@ -57,7 +57,7 @@ def scatter_gradient(
     pixels: what `gather_pixels` returned.
     color_gradient: `[C, tiles + 1, TILE²]`.
     alpha_gradient: `[tiles + 1, TILE²]`.
-    grid: rows and columns of tiles in a picture.
+    grid: rows and columns of tiles in an image.
     style: as in `gather_pixels`.
 
   Returns:
@@ -65,7 +65,7 @@ def scatter_gradient(
     inverse depth), their colours `[C, 3, I, F]`, and `softness.far` and
     `softness.near`, `[I]` each.
   """
-  pictures, faces = table.drawn.shape
+  image_count, faces = table.drawn.shape
   channels = len(table.color)
   is_parallel = style.camera == "orthographic"
   dtype = table.start_x.dtype
@@ -83,8 +83,8 @@ def scatter_gradient(
 
     seen = f.coverage > 0
 
-    # Rounding may differ between the passes: a face at the cut-off that is felt
-    # only in this one may lie before the top, and must not overflow.
+    # Rounding may differ between the passes: a face at the cut-off that
+    # contributes only in this one may be above the top, and must not overflow.
     behind = jnp.where(seen, less(f.z - pixel(pixels.top), 0), 0)
     w = jnp.exp(behind / softness.gamma)
     w = f.coverage * w / pixel(pixels.total)
@@ -146,14 +146,14 @@ def scatter_gradient(
     place = (i * CHUNK,)
     return sums, jax.lax.dynamic_update_slice(depths, below, place)
 
-  sums = jnp.zeros((pictures * faces, 3 * (3 + channels)), dtype)
+  sums = jnp.zeros((image_count * faces, 3 * (3 + channels)), dtype)
   sums, below = jax.lax.fori_loop(
     0, chunk_count(bins), body, (sums, jnp.zeros(bins.tile.shape, dtype))
   )
   g_far, g_near = _range_gradient(
     below, bins, softness, pixels, color_gradient, grid=grid, style=style
   )
-  sums = sums.reshape(pictures, faces, 3, 3 + channels)
+  sums = sums.reshape(image_count, faces, 3, 3 + channels)
   g_x, g_y, g_depth, *g_color = jnp.transpose(sums, (3, 2, 0, 1))
   if not is_parallel:
     # The table holds colour times inverse depth.
@@ -183,21 +183,21 @@ def _range_gradient(
     grid: of tiles.
     style: how faces are drawn.
   """
-  pictures = len(softness.far)
-  owner = picture_of(bins.tile, pictures, grid)
-  # As a product, in which no two blocks wait to add to one picture.
-  is_owner = (owner == jnp.arange(pictures)[:, None]).astype(below.dtype)
+  image_count = len(softness.far)
+  owner = image_of(bins.tile, image_count, grid)
+  # A matrix product, since blocks that add to one image would wait for another.
+  is_owner = (owner == jnp.arange(image_count)[:, None]).astype(below.dtype)
   below = jnp.matmul(is_owner, below, precision="highest")
   if style.is_hard:  # no background, so that a pixel's G add up to 0
     return below, -below
 
-  def by_picture(field):
-    return field[:-1].reshape(pictures, -1)
+  def by_image(field):
+    return field[:-1].reshape(image_count, -1)
 
-  top = by_picture(pixels.top)
+  top = by_image(pixels.top)
   background = jnp.exp((BACKGROUND_DEPTH - top) / softness.gamma)
-  share = background / by_picture(pixels.total)
-  pull = by_picture(jnp.sum(color_gradient * pixels.color, axis=0)) * share
+  share = background / by_image(pixels.total)
+  pull = by_image(jnp.sum(color_gradient * pixels.color, axis=0)) * share
   g = pull / ((softness.near - softness.far)[:, None] * softness.gamma)
   g_far = below + jnp.sum(g * (top - 1), axis=1)
   return g_far, -below - jnp.sum(g * top, axis=1)

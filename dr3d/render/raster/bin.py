@@ -1,13 +1,13 @@
 """Which faces touch which tile: pairs, sorted, cut into blocks.
 
-A picture is cut into square tiles. A pair is a tile and a face that may touch
+An image is cut into square tiles. A pair is a tile and a face that may touch
 it. Pairs are found from each face's bounding box, tested edge by edge, and
 sorted by tile; then the pairs of a tile are cut into blocks of a fixed number
-of faces. The work that follows is in proportion to the blocks, however unequal
-the tiles are: no face count per tile has to be foreseen.
+of faces. Later work is proportional to the number of blocks, even if the tiles
+are very unequal, so no number of faces per tile has to be fixed in advance.
 
-Pictures are numbered through, so that one list of tiles serves any number of
-models and views.
+Tiles are numbered across all images, so that one list of tiles serves any
+number of models and views.
 """
 
 import dataclasses
@@ -43,14 +43,14 @@ class Outline(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-  """How much one call has room for (static under jit).
+  """Room of one call, see `dr3d.render.budget`; static under jit.
 
   Attributes:
-    pairs: tile-face pairs of all pictures.
-    blocks: blocks of all pictures.
-    crossing: faces of one picture that the near plane cuts into two triangles;
-      1 at least where a corner may lie before that plane.
-    edges: pairs of a tile and a soft edge, where edges are given.
+    pairs: tile-face pairs of all images.
+    blocks: blocks of all images.
+    crossing: faces of one image that the near plane cuts into two triangles;
+      at least 1 if a corner may be nearer than that plane.
+    edges: pairs of a tile and a soft edge, if edges are given.
   """
 
   pairs: int
@@ -59,7 +59,7 @@ class Budget:
   edges: int = 0
 
   def grown_to(self, usage: "Usage") -> "Budget":
-    """Returns a budget, in a few sizes an octave, that holds the count."""
+    """Returns the next larger budget, of a few sizes an octave."""
     return Budget(
       pairs=max(self.pairs, _round_up(int(jnp.max(usage.pairs)))),
       blocks=max(self.blocks, _round_up(int(jnp.max(usage.blocks)))),
@@ -68,7 +68,7 @@ class Budget:
     )
 
   def joined(self, other: "Budget") -> "Budget":
-    """Returns a budget that has room for what either has."""
+    """Returns a budget with at least the room of both."""
     return Budget(
       pairs=max(self.pairs, other.pairs),
       blocks=max(self.blocks, other.blocks),
@@ -77,7 +77,7 @@ class Budget:
     )
 
   def multiplied(self, count: int) -> "Budget":
-    """Returns a budget for so many times the pictures."""
+    """Returns a budget for `count` times as many images."""
     return Budget(
       pairs=_round_up(self.pairs * count),
       blocks=_round_up(self.blocks * count),
@@ -86,7 +86,7 @@ class Budget:
     )
 
   def widened(self, factor: float) -> "Budget":
-    """Returns a budget with room to spare."""
+    """Returns a budget with `factor` times the room."""
     return Budget(
       pairs=_round_up(int(self.pairs * factor)),
       blocks=_round_up(int(self.blocks * factor)),
@@ -111,10 +111,10 @@ class Usage:
 
   Attributes:
     pairs: int32 `[]`, tile-face pairs from the faces' bounding boxes.
-    blocks: int32 `[]`, blocks of `SLOTS` faces. Exact only where `pairs` fits.
+    blocks: int32 `[]`, blocks of `SLOTS` faces; exact only if `pairs` fits.
     crossing: int32 `[]`, faces that the near plane cuts into two triangles, in
-      the picture that has most of them, and 1 at least where a corner lies
-      before that plane. Pairs and blocks are exact only where these fit.
+      the image that has most of them, and at least 1 if a corner is nearer than
+      that plane. Pairs and blocks are exact only if these fit.
     edges: int32 `[]`, tile-edge pairs.
   """
 
@@ -127,14 +127,14 @@ class Usage:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bins:
-  """The blocks of all pictures.
+  """The blocks of all images.
 
   Attributes:
     face: int32 `[blocks, SLOTS]`, rows of the face table.
     used: bool `[blocks, SLOTS]`, false in the slots that hold no face.
-    tile: int32 `[blocks]`, the tile, numbered through all pictures.
+    tile: int32 `[blocks]`, the tile, numbered across all images.
     count: int32 `[]`, how many blocks hold work; the rest are empty.
-    usage: what the pictures needed.
+    usage: what the images needed.
   """
 
   face: Array
@@ -145,7 +145,7 @@ class Bins:
 
 
 def _round_up(n: int) -> int:
-  """The next of 8, 12, 16, 24, 32, 48, …: few sizes to compile."""
+  """Rounds up to 8, 12, 16, 24, 32, 48, …: few sizes are compiled."""
   step = 1 << max(n - 1, 7).bit_length() - 2
   return -(-n // step) * step
 
@@ -169,17 +169,17 @@ def bin_faces(
   """Finds the faces of each tile.
 
   Args:
-    table: fields `[3, I, F]` for I pictures of F faces, or of F edges.
-    size: height and width of a picture, pixels.
-    reach: how far beyond its edges a face is felt, pixels.
+    table: fields `[3, I, F]` for I images of F faces, or of F edges.
+    size: height and width of an image, pixels.
+    reach: how far beyond its edges a face contributes, pixels.
     budget: the room for pairs and blocks.
 
   Returns:
     Bins that miss no pair as long as `usage` is within `budget`.
   """
   rows, columns = tile_grid(size)
-  pictures, faces = table.drawn.shape
-  tiles = pictures * rows * columns
+  image_count, faces = table.drawn.shape
+  tiles = image_count * rows * columns
   table = jax.tree.map(jax.lax.stop_gradient, table)
 
   def span(start, cells):
@@ -200,7 +200,7 @@ def bin_faces(
   n = budget.pairs
   number = jnp.arange(n)
   face = jnp.repeat(
-    jnp.arange(pictures * faces), counts, total_repeat_length=n
+    jnp.arange(image_count * faces), counts, total_repeat_length=n
   ).astype(jnp.int32)
   box = jnp.stack([first_x, first_y, across, ends.reshape(across.shape)], -1)
   box = box.reshape(-1, 4)[face]
@@ -247,13 +247,14 @@ def _touches(table, face, x, y, reach):
     nx, ny, sx, sy = (rows[:, 3 * j + k] for j in range(4))
     nearest = nx * (center_x - sx) + ny * (center_y - sy)
     nearest += half * (jnp.abs(nx) + jnp.abs(ny))
-    # The slack covers rounding: a pair too many costs time, one too few a hole.
+    # The slack covers rounding: an extra pair costs time, a missing one is
+    # a hole in the image.
     touches &= nearest >= -reach - 1e-3
   return touches
 
 
 def _sort(key, largest):
-  """Sorts int32 keys in [0, largest]; returns them and their old places."""
+  """Sorts int32 keys in [0, largest]; returns them and their former indices."""
   n = key.shape[0]
   bits = max(n - 1, 1).bit_length()
   if bits + int(largest).bit_length() > 32:
@@ -277,13 +278,13 @@ def untile(tiles: Array, size: tuple[int, int]) -> Array:
   return x[..., :height, :width]
 
 
-def split_tiles(picture: Array) -> Array:
+def split_tiles(image: Array) -> Array:
   """`[..., I, H, W]` → `[..., I·rows·columns + 1, TILE²]`, zero beyond."""
-  *lead, pictures, height, width = picture.shape
+  *lead, image_count, height, width = image.shape
   rows, columns = tile_grid((height, width))
   none = [(0, 0)] * (len(lead) + 1)
   margin = [(0, rows * TILE - height), (0, columns * TILE - width)]
-  x = jnp.pad(picture, none + margin)
-  x = x.reshape(*lead, pictures, rows, TILE, columns, TILE)
+  x = jnp.pad(image, none + margin)
+  x = x.reshape(*lead, image_count, rows, TILE, columns, TILE)
   x = jnp.swapaxes(x, -3, -2).reshape(*lead, -1, TILE**2)
   return jnp.pad(x, [(0, 0)] * len(lead) + [(0, 1), (0, 0)])

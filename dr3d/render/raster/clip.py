@@ -1,9 +1,9 @@
-"""Cuts faces at a plane before the camera, with fixed shapes.
+"""Clips faces at a plane in front of the camera, with fixed shapes.
 
-A face with one corner before the plane keeps a triangle, one with two corners
-before it keeps a quadrilateral, which is two triangles. The first triangle
-stands in the face's own place; the second goes into a room at the end whose
-size is a budget: without one, nothing is compiled that could cut.
+A face with one corner beyond the plane keeps a triangle. A face with two keeps
+a quadrilateral, which is two triangles. The first triangle replaces the face,
+the second is appended; a budget fixes how many can be. With a budget of 0 no
+clipping is compiled.
 """
 
 import jax
@@ -15,7 +15,7 @@ Array = jax.Array
 def clip_near(
   data: Array, soft: Array | None = None, *, nearest: float, room: int
 ) -> tuple[Array, Array | None, Array]:
-  """Keeps what lies farther from the camera than a plane across its axis.
+  """Keeps what is farther from the camera than a plane across its axis.
 
   Args:
     data: `[3 + C, 3, I, F]` x, y, depth and C colours, or whatever is affine on
@@ -23,14 +23,14 @@ def clip_near(
     soft: `[3, I, F]` bool, a mark for each edge k, from corner k to k + 1; or
       none.
     nearest: depth of the plane, positive.
-    room: E, second triangles that a picture has room for.
+    room: E, second triangles that an image has room for.
 
   Returns:
     The two arguments for F + E faces, and int32 `[I]`, the room that is needed:
-    how many second triangles there are, and 1 at least where a corner lies
-    before the plane. Without room nothing is cut, and such corners stand on the
-    plane. A cut is an edge without a mark. Faces wholly before the plane get a
-    depth of `nearest` at all corners, without area.
+    how many second triangles there are, and at least 1 if a corner is nearer
+    than the plane. Without room nothing is cut, and such corners are moved to
+    the plane. A cut is an edge without a mark. Faces completely nearer than the
+    plane get a depth of `nearest` at all corners, without area.
   """
   is_kept = data[2] > nearest
   kept = jnp.sum(is_kept, axis=0)
@@ -39,7 +39,7 @@ def clip_near(
   if room:
     return *_cut_faces(data, soft, kept=kept, nearest=nearest, room=room), count
   # As a choice, and so the data are worked out once before they are used: XLA
-  # would work them out anew for each use, and there are dozens.
+  # would compute them again for each use, and there are dozens.
   data = jax.lax.cond(
     jnp.all(is_kept), lambda x: x, lambda x: _push(x, nearest), data
   )
@@ -92,7 +92,7 @@ def _cut(a, b, nearest):
 
 
 def _append(first, second, is_second, room):
-  """`[..., I, F]`: behind the faces of each picture, `room` second ones."""
+  """`[..., I, F]`: behind the faces of each image, `room` second ones."""
   if not room:
     return first
 

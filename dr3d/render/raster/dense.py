@@ -8,6 +8,8 @@ JAX alone. It needs memory in proportion to pixels × faces.
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
+
 Array = jax.Array
 
 
@@ -22,9 +24,9 @@ def rasterize_dense(
   cutoff: float,
   background_depth: float,
   thinnest: float,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
-  """Draws one picture; see `raster.rasterize` for what the names mean.
+  """Draws one image; see `raster.rasterize` for what the names mean.
 
   Args:
     corners: `[F, 3, 3]` x, y in pixels and the inverse depth.

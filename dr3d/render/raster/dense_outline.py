@@ -1,4 +1,4 @@
-"""The picture with soft contours as the formula reads.
+"""The image with soft contours as the formula reads.
 
 Every pixel against every face and every edge: the reference for
 `dr3d.render.raster.outline`, whose notation it follows. It is written with
@@ -7,6 +7,8 @@ points and segments and differentiated by JAX alone.
 
 import jax
 import jax.numpy as jnp
+
+from dr3d.camera.projection import Camera
 
 Array = jax.Array
 
@@ -26,9 +28,9 @@ def rasterize_dense_contour(
   brim: float,
   step: float,
   preference: float,
-  camera: str = "perspective",
+  camera: Camera = "perspective",
 ) -> tuple[Array, Array]:
-  """Draws one picture; see `raster.rasterize` for what the names mean.
+  """Draws one image; see `raster.rasterize` for what the names mean.
 
   Args:
     corners: `[F, 3, 3]` x, y in pixels and the inverse depth.
@@ -55,7 +57,7 @@ def rasterize_dense_contour(
   )
   p = jnp.stack([x, y], axis=-1)[:, :, None, :].astype(corners.dtype)
   far, near = depth_range
-  hard, top = _hard_picture(
+  hard, top = _hard_image(
     p, corners, colors, gamma, far, near, thinnest, slack, brim, camera
   )
 
@@ -125,7 +127,7 @@ def rasterize_dense_contour(
   return image[..., :-1] / jnp.where(alpha > 0, alpha, 1)[..., None], alpha
 
 
-def _hard_picture(
+def _hard_image(
   p, corners, colors, gamma, far, near, thinnest, slack, brim, camera
 ):
   """Colour and coverage `[H, W, C + 1]`, and Z `[H, W]`."""

@@ -1,8 +1,8 @@
 """Which edges of a mesh are soft in a view: silhouettes and open boundaries.
 
-An edge between two faces of which the camera sees the same sheet go on is no
-edge of the picture. It becomes one where the surface folds: where both faces
-lie on the same side of the plane through the camera and the edge.
+An edge is not visible if the surface continues across it as the camera sees it.
+It is a silhouette if the surface folds there: if both faces are on the same
+side of the plane through the camera and the edge.
 """
 
 import jax
@@ -57,18 +57,18 @@ def soft_edges(
   Args:
     corners: `[I, F, 3, 3]` corner, xyz.
     opposite: `[I, F, 3]` int32, see `opposite_corners`.
-    towards: `[3]`, the direction of a camera that is infinitely far away; where
-      None, the camera is at the origin.
+    towards: `[3]`, the direction of a camera that is infinitely far away; None
+      puts the camera at the origin.
 
   Returns:
     bool `[I, F, 3]`.
   """
   corners = jax.lax.stop_gradient(corners)
-  pictures = len(corners)
+  image_count = len(corners)
   a = tuple(jnp.transpose(corners, (3, 2, 0, 1)))
   is_point = jnp.all(jnp.stack([x == x[0] for x in a]), axis=(0, 1))
-  number = jnp.maximum(opposite, 0).reshape(pictures, -1)
-  flat = corners.reshape(pictures, -1, 3)
+  number = jnp.maximum(opposite, 0).reshape(image_count, -1)
+  flat = corners.reshape(image_count, -1, 3)
   lacking = jnp.take_along_axis(flat, number[..., None], axis=1)
   far = tuple(jnp.transpose(lacking.reshape(corners.shape), (3, 2, 0, 1)))
   is_gone = jnp.take_along_axis(is_point, number // 3, axis=1)

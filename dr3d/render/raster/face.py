@@ -2,7 +2,7 @@
 
 Notation, fixed for the whole folder. A face has corners `v_0, v_1, v_2` in
 pixels (x to the right, y down, pixel centres at half integers) and inverse
-depths `i_k`. It is wound so that its area in the picture is not negative.
+depths `i_k`. It is wound so that its area in the image is not negative.
 Edge `k` runs from `v_k` to `v_{k+1}`, is `L_k` long, has the unit normal `n_k`
 that points into the face, and lies `h_k` away from the corner `v_{k+2}`
 opposite to it. For a pixel centre `p`:
@@ -11,7 +11,7 @@ opposite to it. For a pixel centre `p`:
 * `s_k`, the coordinate along the edge, 0 at `v_k` and `L_k` at `v_{k+1}`;
 * `e_k / h_k`, the barycentric weight of the corner opposite to edge `k`.
 
-Arrays hold edge or corner first and faces last, `[3, I, F]` for I pictures, so
+Arrays hold edge or corner first and faces last, `[3, I, F]` for I images, so
 that a processor works on neighbouring faces at once.
 """
 
@@ -19,6 +19,8 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+
+from dr3d.camera.projection import Camera
 
 Array = jax.Array
 
@@ -44,7 +46,7 @@ class FaceTable:
     inverse_depth: `[3, ...]` of the corner opposite to edge `k`.
     color: `[C, 3, ...]` of that corner; in perspective, multiplied by its
       inverse depth.
-    drawn: `[...]` bool; false for faces without an area in the picture, or in
+    drawn: `[...]` bool; false for faces without an area in the image, or in
       perspective with a corner whose inverse depth is not positive.
   """
 
@@ -62,7 +64,7 @@ class FaceTable:
 def wind(
   corners: Array, colors: Array, soft: Array | None = None
 ) -> tuple[Array, Array, Array | None]:
-  """Orders the corners so that the area in the picture is not negative.
+  """Orders the corners so that the area in the image is not negative.
 
   Also their colours, and the marks of their edges if there are any.
 
@@ -88,7 +90,7 @@ def _area(corners):
   return (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
 
 
-def tabulate(corners: Array, colors: Array, *, camera: str) -> FaceTable:
+def tabulate(corners: Array, colors: Array, *, camera: Camera) -> FaceTable:
   """Returns the table of wound faces given by their projected corners.
 
   Args:

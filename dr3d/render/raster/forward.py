@@ -59,11 +59,11 @@ def gather_pixels(
     table: fields `[3, I, F]`.
     bins: the blocks; their number is a multiple of `CHUNK`.
     softness: traced numbers.
-    grid: rows and columns of tiles in a picture.
+    grid: rows and columns of tiles in an image.
     style: how faces are drawn.
 
   Returns:
-    The merged `Pixels` of all tiles of all pictures.
+    The merged `Pixels` of all tiles of all images.
   """
   channels = len(table.color)
   dtype = table.start_x.dtype

@@ -6,12 +6,12 @@ the largest z at the pixel; over the faces of a pixel `S = Σ w + background`, `
 = Σ w c / S`, `T = Π (1 - D)`.
 
 All arrays of fragments are `[blocks, SLOTS, TILE²]`, pixels in the minor axis.
-A few blocks at a time are worked on, so that fragments stay in the cache and
-memory does not grow with their number. The backward pass works them out again.
+A few blocks are processed at a time, so that fragments stay in the cache and
+memory does not grow with their number. The backward pass computes them again.
 
-XLA works out an element-wise value anew in each kernel that uses it, unless it
+XLA computes an element-wise value again in each kernel that uses it, unless it
 ends in a division or an exponential. Values that many kernels need therefore
-end in one, and choices are made before it.
+end in one, and selections (`where`) come before it.
 """
 
 import dataclasses
@@ -20,14 +20,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dr3d.camera.projection import Camera
 from dr3d.render.raster.bin import TILE, Bins
 from dr3d.render.raster.face import FaceTable
 
 Array = jax.Array
 
-CUTOFF = -9.21  # logit of coverage 1e-4, below which a face is not felt
+CUTOFF = -9.21  # logit of coverage 1e-4, below which a face does not contribute
 BACKGROUND_DEPTH = -5.0  # normalised inverse depth: farther than the horizon
-EMPTY_DEPTH = -1e9  # stands for the depth of a pixel that sees nothing
+EMPTY_DEPTH = -1e9  # depth of a pixel that sees nothing
 SLACK = 1e-3  # pixels that a hard face reaches beyond its edges: no cracks,
 BRIM = 1e-6  # but with so little weight that it only fills them
 CHUNK = 32  # blocks worked on at a time: fragments that fit in the cache
@@ -41,8 +42,8 @@ class Softness:
   Attributes:
     sigma: `[]` softness of edges, pixels.
     gamma: `[]` softness of occlusion, in normalised inverse depth.
-    far: `[I]` inverse depth that z = 0 stands for.
-    near: `[I]` inverse depth that z = 1 stands for.
+    far: `[I]` inverse depth at z = 0.
+    near: `[I]` inverse depth at z = 1.
   """
 
   sigma: Array
@@ -53,7 +54,7 @@ class Softness:
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-  """What is fixed when a call is compiled.
+  """Options that are static under jit.
 
   Attributes:
     is_hard: whether faces end at their edges, and there is no background.
@@ -61,7 +62,7 @@ class Style:
   """
 
   is_hard: bool
-  camera: str
+  camera: Camera
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +70,13 @@ class Fragments:
   """What both passes need of each fragment; lists run over the edges k.
 
   Attributes:
-    coverage: D, exactly 0 where the face is not felt.
+    coverage: D, exactly 0 if the face does not contribute.
     z: normalised inverse depth, at the nearest point of the face's weights.
     weight: clipped `e_k / h_k`, of the corner opposite to edge k.
     weight_sum: Σ weight.
     depth_sum: Σ weight · inverse depth.
-    color_sum: what Σ weight · colour of the table is divided by: the first of
-      these in parallel, the second in perspective.
+    color_sum: divisor of Σ weight · colour of the table: weight_sum for an
+      orthographic camera, depth_sum for a perspective one.
     color: C channels.
     e: distances to the edges' lines.
     s: coordinates along the edges.
@@ -97,7 +98,7 @@ class Fragments:
 
 
 def pixel_offsets(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-  """Places of a tile's pixel centres about the tile's, `[TILE²]` x and y."""
+  """Pixel centres relative to the tile's centre, `[TILE²]` x and y."""
   # NumPy makes these constants of the program. Left to XLA they would become
   # index arithmetic in the inner loop, which then does not vectorise.
   line = np.arange(TILE, dtype=dtype) - (TILE - 1) / 2
@@ -111,7 +112,7 @@ def at_edge(field: Array, k: int) -> Array:
 
 
 def less(a: Array, b: Array | float) -> Array:
-  """The lesser of two numbers: one instruction, where `minimum` takes four."""
+  """Lesser of two numbers in one instruction; `minimum` takes four."""
   return jnp.where(a < b, a, b)
 
 
@@ -161,8 +162,8 @@ def evaluate(rows, used, center, softness, far, near, *, style):
   else:
     logit = sign * distance / softness.sigma**2
     seen &= logit > CUTOFF
-    # A quotient at the end, and the choice before it: XLA keeps the result of
-    # a division for its users, where each would work out a choice anew.
+    # The division comes last: XLA stores its result for all users, while each
+    # would compute a selection again.
     coverage = 1 / (1 + jnp.exp(jnp.where(seen, -logit, jnp.inf)))
 
   depth_sum = mix(weight, rows.inverse_depth)
@@ -193,19 +194,26 @@ def cut_chunk(table, packed, bins, softness, grid, start):
     return jax.lax.dynamic_slice_in_dim(x, start, CHUNK)
 
   face, used, tile = cut(bins.face), cut(bins.used), cut(bins.tile)
-  picture = picture_of(tile, len(table.drawn), grid)
+  image_index = image_of(tile, len(table.drawn), grid)
   within = tile % (rows * columns)
   center = tuple(
     (index * TILE + TILE / 2).astype(table.start_x.dtype)
     for index in (within % columns, within // columns)
   )
   rows = _unpack(packed[face], len(table.color))
-  return rows, used, tile, center, softness.far[picture], softness.near[picture]
+  return (
+    rows,
+    used,
+    tile,
+    center,
+    softness.far[image_index],
+    softness.near[image_index],
+  )
 
 
-def picture_of(tile, pictures, grid):
-  """The pictures of tiles; that of empty blocks is the last one."""
-  return jnp.minimum(tile // (grid[0] * grid[1]), pictures - 1)
+def image_of(tile, image_count, grid):
+  """The images of tiles; that of empty blocks is the last one."""
+  return jnp.minimum(tile // (grid[0] * grid[1]), image_count - 1)
 
 
 def pack(table: FaceTable) -> Array:

@@ -1,4 +1,4 @@
-"""Taking rows of a table, with a gradient that is not contended.
+"""Row lookup in a table, with a gradient without contention.
 
 The gradient of `table[index]` adds the gradients of all that took a row into
 that row. On a processor these sums run one after the other anyway; on an

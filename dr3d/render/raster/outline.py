@@ -1,6 +1,6 @@
-"""Softens a hard picture along the edges at which its surfaces end.
+"""Softens a hard image along the edges at which its surfaces end.
 
-Notation. The hard picture has, at a pixel centre p, the colour and coverage
+Notation. The hard image has, at a pixel centre p, the colour and coverage
 `V(p)` and the normalised inverse depth `Z(p)` of what is seen, -∞ where there
 is nothing. A soft edge has, at its point q nearest to p, the distance `d`, the
 depth `z` and the colour `c` of its face, which lies on the edge's inner side.
@@ -27,6 +27,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from dr3d.camera.projection import Camera
 from dr3d.render.raster.bin import TILE, Bins, tile_grid, untile
 from dr3d.render.raster.face import FaceTable
 from dr3d.render.raster.fragment import (
@@ -49,7 +50,7 @@ PREFERENCE = 1e-3  # for the edge that p faces, of two that share a corner
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EdgeTable:
-  """Edges of I pictures, in a form that `bin_faces` takes.
+  """Edges of I images, in a form that `bin_faces` takes.
 
   Attributes:
     normal_x: `[3, I, E]`, for the half planes beside and behind the edge.
@@ -66,7 +67,7 @@ class EdgeTable:
   drawn: Array
 
 
-def list_edges(table: FaceTable, soft: Array, *, camera: str) -> EdgeTable:
+def list_edges(table: FaceTable, soft: Array, *, camera: Camera) -> EdgeTable:
   """The edges `3 f + k` of a table `[3, I, F]` with marks `[3, I, F]`."""
   table = jax.lax.stop_gradient(table)
   nx, ny = table.normal_x, table.normal_y
@@ -87,8 +88,8 @@ def list_edges(table: FaceTable, soft: Array, *, camera: str) -> EdgeTable:
 
 def _by_edge(array: Array) -> Array:
   """`[..., 3, I, F]` to `[..., I, 3 F]`, edge `3 f + k`."""
-  *lead, _, pictures, faces = array.shape
-  return jnp.moveaxis(array, -3, -1).reshape(*lead, pictures, 3 * faces)
+  *lead, _, image_count, faces = array.shape
+  return jnp.moveaxis(array, -3, -1).reshape(*lead, image_count, 3 * faces)
 
 
 @jax.tree_util.register_dataclass
@@ -97,8 +98,8 @@ class Nearest:
   """The visible soft edge that is nearest to each pixel, fields `[I, H, W]`.
 
   Attributes:
-    edge: int32, the edge's number `3 f + k` through all pictures; -1 for none.
-    across: int32, number of the pixel o through all pictures.
+    edge: int32, the edge's number `3 f + k` through all images; -1 for none.
+    across: int32, number of the pixel o through all images.
     is_inner: bool, which side of the edge the pixel is on.
   """
 
@@ -126,8 +127,8 @@ def find_nearest(
   """
   height, width = size
   rows, columns = tile_grid(size)
-  pictures = len(depth)
-  tiles = pictures * rows * columns
+  image_count = len(depth)
+  tiles = image_count * rows * columns
   dtype = depth.dtype
   x, y = pixel_offsets(dtype)
   fields = [
@@ -151,7 +152,7 @@ def find_nearest(
     nx, ny, ax, ay, length, start, end = jnp.moveaxis(
       packed[number][..., None], 2, 0
     )
-    picture = jnp.minimum(tile // (rows * columns), pictures - 1)
+    image_index = jnp.minimum(tile // (rows * columns), image_count - 1)
     within = tile % (rows * columns)
     px, py = (
       (index * TILE + TILE / 2).astype(dtype)[:, None, None] + offset
@@ -163,7 +164,7 @@ def find_nearest(
     beyond = s - foot
     square = e**2 + beyond**2
     far, near = (
-      v[picture][:, None, None] for v in (softness.far, softness.near)
+      v[image_index][:, None, None] for v in (softness.far, softness.near)
     )
     z = start + foot / length * (end - start)
     z = (z - far) / (near - far)
@@ -171,7 +172,7 @@ def find_nearest(
     def pixel_of(x, y):
       column = jnp.clip(jnp.floor(x), 0, width - 1).astype(jnp.int32)
       row = jnp.clip(jnp.floor(y), 0, height - 1).astype(jnp.int32)
-      return (picture[:, None, None] * height + row) * width + column
+      return (image_index[:, None, None] * height + row) * width + column
 
     here = pixel_of(px, py)
     behind_here = flat_depth[here]
@@ -224,7 +225,7 @@ def soften(
   nearest: Nearest,
   *,
   sigma: Array,
-  camera: str,
+  camera: Camera,
 ) -> Array:
   """Blends each pixel across its nearest edge.
 

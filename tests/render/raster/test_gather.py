@@ -21,7 +21,7 @@ def test_sums_by_runs_are_the_sums(rows, count):
     np.testing.assert_array_equal(add(index, values, count=rows), expected)
 
 
-def test_the_gradient_is_that_of_indexing():
+def test_gradient_is_that_of_indexing():
   rng = np.random.default_rng(0)
   table = jnp.array(rng.standard_normal((7, 3)))
   index = jnp.array(rng.integers(0, 7, 200))

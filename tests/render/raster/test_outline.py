@@ -191,7 +191,7 @@ def test_float32_agrees_with_float64():
 # ----- closed forms ----------------------------------------------------------
 
 
-def test_a_silhouette_within_the_picture_blends_colours_and_leaves_alpha():
+def test_silhouette_within_the_image_blends_colours_and_leaves_alpha():
   corners, colors, soft, weights = make_near_and_far()
   corners[0, 0, :, :2] = [[-30, -30], [10, 10.0], [-30, 50]]
   corners[0, 0, :, :2] = [[10, -30], [10, 50], [-60, 10]]
@@ -222,7 +222,7 @@ def test_alpha_is_the_sigmoid_of_the_distance_to_the_outline():
     np.testing.assert_allclose(images[0, y, x, 3], cover, atol=1.1e-4)
 
 
-def test_a_hard_face_does_not_reach_beyond_a_sharp_corner():
+def test_hard_face_does_not_reach_beyond_a_sharp_corner():
   # Pixel centres on its axis, before and behind the corner at x = 10.2.
   corners = np.array([[[2, 8.495, 0.5], [2, 8.505, 0.5], [10.2, 8.5, 0.5]]])
   _, alpha, _ = rasterize(
@@ -239,7 +239,7 @@ def test_a_hard_face_does_not_reach_beyond_a_sharp_corner():
   assert alpha.sum() == 8
 
 
-def test_an_edge_that_is_hidden_does_not_show():
+def test_hidden_edge_is_not_visible():
   corners, colors, soft, weights = make_near_and_far()
   corners[..., 2] = 0.9 - corners[..., 2]  # the small one is behind
   _, images, _, _ = fast(corners, colors, soft, weights, sigma=0.7, gamma=3e-3)
@@ -262,7 +262,7 @@ def test_neighbours_are_found_across_equal_places():
   assert (opposite_corners(vertices, three)[:, :2] != 0).any()
 
 
-def test_an_edge_of_three_faces_has_no_neighbours():
+def test_edge_of_three_faces_has_no_neighbours():
   vertices = np.random.default_rng(0).normal(size=(5, 3))
   faces = np.array([[0, 1, 2], [1, 0, 3], [0, 1, 4]])
   assert (opposite_corners(vertices, faces)[:, 0] == -1).all()
@@ -271,7 +271,7 @@ def test_an_edge_of_three_faces_has_no_neighbours():
 @pytest.mark.parametrize(
   ("camera", "count"), [([3, 4, 5], 6), ([0.1, 0.2, 5], 4), ([4, 0.1, 5], 6)]
 )
-def test_a_box_has_the_silhouette_that_one_draws(camera, count):
+def test_box_has_its_visible_outline_as_silhouette(camera, count):
   box = trimesh.creation.box()
   corners = np.asarray(box.vertices)[box.faces] - camera
   opposite = opposite_corners(box.vertices, box.faces)
@@ -286,7 +286,7 @@ def test_a_box_has_the_silhouette_that_one_draws(camera, count):
   assert int(soft.sum()) == count
 
 
-def test_a_hole_gets_a_rim():
+def test_hole_gets_a_rim():
   box = trimesh.creation.box()
   corners = np.asarray(box.vertices)[box.faces] - [0.1, 0.2, 5]
   opposite = opposite_corners(box.vertices, box.faces)
@@ -345,7 +345,7 @@ def draw(triangles, views, *, size=64, framing="object", budget=ROOM):
 
 
 @pytest.mark.parametrize(("cuts", "view"), [(3, 0), (5, 1)])
-def test_a_sphere_has_the_contour_of_its_polyhedron_and_no_seams(cuts, view):
+def test_sphere_has_the_contour_of_its_polyhedron_and_no_seams(cuts, view):
   jax.config.update("jax_enable_x64", False)
   try:
     found = measure_contour(cuts, coverage="mesh", size=224, view=view)
@@ -366,7 +366,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", [*SHAPES, "an open shell", "two boxes"])
-def test_subdivision_does_not_change_the_picture(name):
+def test_subdivision_does_not_change_the_image(name):
   if name == "an open shell":
     shape = SHAPES["a box"]
     shape = trimesh.Trimesh(shape.vertices, shape.faces[:-3], process=False)
@@ -388,7 +388,7 @@ def test_subdivision_does_not_change_the_picture(name):
   assert (np.abs(fine - coarse) > 1e-4).any(axis=-1).mean() < 1e-3
 
 
-def test_a_floor_under_the_camera_is_the_same_when_subdivided():
+def test_floor_under_the_camera_is_the_same_when_subdivided():
   # Faces cross the near plane, and the cut is no contour.
   vertices = np.array(
     [[-6, -0.7, -6], [-6, -0.7, 6], [6, -0.7, 6], [6, -0.7, -6.0]]
@@ -442,7 +442,7 @@ def test_gradients_of_a_rendered_part_equal_central_differences():
 # ----- budgets and what must stay finite -------------------------------------
 
 
-def test_missing_room_for_edges_is_reported_and_heals():
+def test_missing_room_for_edges_is_reported_and_grows():
   corners, colors, soft, weights = make_scene(0)
   _, _, _, usage = fast(corners, colors, soft, weights, sigma=1.0, gamma=0.05)
 
@@ -504,7 +504,7 @@ def test_degenerate_faces_give_finite_images_and_gradients(name, dtype):
       assert difference(images, true_images) < 1e-9
 
 
-def test_coverage_that_is_unknown_or_lacks_neighbours_is_refused():
+def test_coverage_that_is_unknown_or_lacks_neighbours_raises():
   triangles = Triangles(np.zeros((1, 4, 3, 3)), np.zeros((1, 4, 3, 3)))
   views = make_views(np.array([[1.0, 0, 0, 0]]))
   how = {"size": 8, "sigma": 0.7, "gamma": 0.1, "budget": AMPLE}

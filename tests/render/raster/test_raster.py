@@ -139,7 +139,7 @@ def is_finite(tree):
 # ----- the reference ---------------------------------------------------------
 
 
-def test_the_reference_is_the_formula_of_one_pixel_at_a_time():
+def test_reference_is_the_formula_of_one_pixel_at_a_time():
   # Soft Rasterizer, Eq. 3 to 5, in plain loops.
   corners, colors = make_scene(5)
   _, images, _ = dense(corners, colors, make_weights(0))
@@ -250,7 +250,7 @@ def scene():
   return corners, colors, weights, fast(corners, colors, weights)
 
 
-def test_the_order_of_the_faces_does_not_matter(scene):
+def test_order_of_the_faces_does_not_matter(scene):
   corners, colors, weights, (_, images, slopes, _) = scene
   order = np.random.default_rng(0).permutation(corners.shape[1])
   _, other, other_slopes, _ = fast(corners[:, order], colors[:, order], weights)
@@ -260,7 +260,7 @@ def test_the_order_of_the_faces_does_not_matter(scene):
     assert difference(got[:, back], true) < 1e-12
 
 
-def test_the_order_of_the_corners_does_not_matter(scene):
+def test_order_of_the_corners_does_not_matter(scene):
   corners, colors, weights, (_, images, slopes, _) = scene
   order = [1, 0, 2]  # the other way round
   _, other, other_slopes, _ = fast(
@@ -271,7 +271,7 @@ def test_the_order_of_the_corners_does_not_matter(scene):
     assert difference(got[:, :, order], true) < 1e-12
 
 
-def test_the_order_of_the_pictures_does_not_matter(scene):
+def test_order_of_the_images_does_not_matter(scene):
   corners, colors, weights, (_, images, slopes, _) = scene
   _, other, other_slopes, _ = fast(corners[::-1], colors[::-1], weights[::-1])
   assert difference(other[::-1], images) < 1e-12
@@ -280,7 +280,7 @@ def test_the_order_of_the_pictures_does_not_matter(scene):
 
 
 @pytest.mark.parametrize(("tile", "slots", "chunk"), [(4, 5, 32), (16, 32, 8)])
-def test_the_size_of_tiles_and_blocks_does_not_matter(
+def test_size_of_tiles_and_blocks_does_not_matter(
   scene, monkeypatch, tile, slots, chunk
 ):
   corners, colors, weights, (total, images, slopes, _) = scene
@@ -302,7 +302,7 @@ def test_the_size_of_tiles_and_blocks_does_not_matter(
   assert difference(again[2], slopes) < 1e-11
 
 
-def test_faces_without_area_add_nothing_and_feel_nothing(scene):
+def test_faces_without_area_change_nothing_and_have_no_gradient(scene):
   corners, colors, weights, _ = scene
   outside, point = corners.copy(), corners.copy()
   outside[:, ::3, :, :2] += 1000
@@ -318,7 +318,7 @@ def test_faces_without_area_add_nothing_and_feel_nothing(scene):
 # ----- budgets ---------------------------------------------------------------
 
 
-def test_a_budget_too_small_is_reported_and_a_grown_one_heals(scene):
+def test_small_budget_is_reported_and_grown_one_is_complete(scene):
   corners, colors, weights, (_, images, slopes, usage) = scene
   budget = Budget(pairs=8, blocks=64)
   calls = 0
@@ -357,7 +357,7 @@ def test_missing_blocks_are_reported_with_their_exact_number():
   assert count(corners, Budget(8192, 8)) == (*needed[:2], False)
 
 
-def test_a_grown_budget_holds_the_count_and_little_more():
+def test_grown_budget_holds_the_count_and_little_more():
   for needed in [1, 8, 9, 100, 12345]:
     usage = Usage(pairs=jnp.array(needed), blocks=jnp.array(needed))
     budget = Budget(1, 1).grown_to(usage)
@@ -424,7 +424,7 @@ def test_degenerate_faces_give_finite_images_and_gradients(name, dtype):
     assert difference(images, true_images) < 1e-9
 
 
-def test_a_huge_face_covers_every_pixel_with_its_colour():
+def test_huge_face_covers_every_pixel_with_its_colour():
   corners, colors, weights = lay_out(DEGENERATE["a huge face"])
   colors[:, 0] = [0.2, 0.4, 0.6]
   _, images, _, _ = fast(corners, colors, weights)
@@ -433,7 +433,7 @@ def test_a_huge_face_covers_every_pixel_with_its_colour():
   np.testing.assert_allclose(images[0], seen, atol=1e-3)
 
 
-def test_a_corner_without_positive_inverse_depth_keeps_its_face_away():
+def test_face_with_non_positive_inverse_depth_is_not_drawn():
   corners, colors, weights = lay_out([TRIANGLE, TRIANGLE])
   corners[0, 1, 2, 2] = 0.0
   _, images, slopes, _ = fast(corners, colors, weights)
@@ -456,7 +456,7 @@ def test_near_hides_far_and_many_layers_stay_opaque():
 # ----- messages --------------------------------------------------------------
 
 
-def test_shapes_that_do_not_fit_are_refused():
+def test_shapes_that_do_not_fit_raise():
   how = {"size": SIZE, "sigma": 1.0, "gamma": 0.1, "budget": AMPLE}
   with pytest.raises(ValueError, match=r"\[I, F, 3, 3\], got \(2, 3, 3\)"):
     rasterize(
@@ -468,7 +468,7 @@ def test_shapes_that_do_not_fit_are_refused():
     )
 
 
-def test_a_face_felt_only_in_the_backward_pass_does_not_overflow():
+def test_face_that_contributes_only_backward_does_not_overflow():
   # At the cut-off, rounding may differ between the passes.
   corners = np.array([[[[4.0, 4, 0.9], [12, 4, 0.9], [4, 12, 0.9]]]])
   colors = np.ones((1, 1, 3, 3))
