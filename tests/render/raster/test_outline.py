@@ -510,5 +510,5 @@ def test_coverage_that_is_unknown_or_lacks_neighbours_raises():
   how = {"size": 8, "sigma": 0.7, "gamma": 0.1, "budget": AMPLE}
   with pytest.raises(ValueError, match="got 'vertex'"):
     render(triangles, views, coverage="vertex", **how)
-  with pytest.raises(ValueError, match="know `opposite`"):
+  with pytest.raises(ValueError, match="with `opposite`"):
     render(triangles, views, coverage="mesh", **how)
