@@ -36,7 +36,7 @@ def test_the_label_is_the_folder_that_the_file_is_in(tmp_path):
 
 def test_all_mesh_files_are_found_in_capitals_too_and_nothing_else(tmp_path):
   good = ["A.STL", "b.Obj", "c.ply", "d.off", "e.glb", "f.gltf", "g.3mf"]
-  put(tmp_path, *good, "h.igs", "stl", "i.stl.bak", "readme.txt")
+  put(tmp_path, *good, "h.fbx", "stl", "i.stl.bak", "readme.txt")
   assert list(found(tmp_path)) == good
 
 

@@ -75,6 +75,12 @@ TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 DESCRIPTION = {
   "asset": {"version": "2.0"},
   "buffers": [{"uri": "gone.bin", "byteLength": 36}],
+  "bufferViews": [{"buffer": 0, "byteLength": 36}],
+  "accessors": [
+    {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}
+  ],
+  "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+  "nodes": [{"mesh": 0}],
 }
 
 
@@ -82,12 +88,12 @@ BAD_FILES = [
   ("empty.stl", b"", "is empty"),
   ("blank.obj", "\n \n", "is empty"),
   ("zeros.ply", bytes(500), "is empty"),
-  ("part.igs", "S      1", "export it as STL or 3MF"),
-  ("part.step", "solid", "is no STEP file"),
+  ("part.igs", "S      1", "is no IGES file"),
+  ("part.step", "solid", "holds STL, not STEP as its name says"),
   ("part.txt", "hello", "convert it to one of these"),
   ("part", "hello", "has no extension"),
   ("pointer.stl", "version https://git-lfs.github.com/spec/v1", "git lfs"),
-  ("page.stl", "<html>404 not found</html>" * 9, "is no STL file"),
+  ("page.stl", "<html>404 not found</html>" * 9, "is a web page"),
   ("short.stl", export(wedge(), "stl")[:-7], "is truncated"),
   ("head.stl", b"made here" + bytes(50), "is truncated"),
   ("text.stl", export(wedge(), "stl_ascii")[:-30], "is truncated"),
@@ -95,14 +101,14 @@ BAD_FILES = [
   ("none.stl", bytes(range(1, 81)) + bytes(4), "has no faces"),
   ("nan.stl", stl_with(np.nan), "infinite or undefined"),
   ("inf.stl", stl_with(np.inf), "infinite or undefined"),
-  ("points.obj", TRIANGLE, "has no faces"),
-  ("range.obj", TRIANGLE + "f 1 2 9\n", "out of bounds"),
+  ("points.obj", TRIANGLE, "is a point cloud: it has 3 points"),
+  ("range.obj", TRIANGLE + "f 1 2 9\n", "vertex number 8"),
   ("zero.obj", TRIANGLE + "f 0 1 2\n", "counts from 1"),
   ("flat.obj", "v 3\n" * 3 + "f 1 2 3\n", "without three coordinates"),
   ("back.obj", TRIANGLE + "f -1 -2 -9\n", "only 3 came before"),
   ("line.obj", TRIANGLE + "f 1 2 2\n", "no face with an area"),
   ("point.obj", "v 1 1 1\n" * 3 + "f 1 2 3\n", "no size"),
-  ("points.ply", ply_binary([]), "has no faces"),
+  ("points.ply", ply_binary([]), "is a point cloud: it has 8 points"),
   ("range.ply", ply_binary([[0, 1, 88]]), "vertex number 88"),
   ("negative.ply", ply_binary([[0, 1, -2]]), "vertex number -2"),
   ("short.ply", ply_binary()[:-3], "truncated or damaged"),
@@ -118,6 +124,7 @@ BAD_FILES = [
   ("other.glb", "hello" * 9, "is damaged"),
   ("other.gltf", '{"asset":', "is damaged"),
   ("lonely.gltf", json.dumps(DESCRIPTION), "needs the file gone.bin"),
+  ("words.step", "hello", "is no STEP file"),
   ("short.3mf", export(wedge(), "3mf")[:-9], "is damaged"),
   ("other.3mf", "hello" * 9, "is damaged"),
 ]
