@@ -105,7 +105,7 @@ BAD_FILES = [
   ("range.obj", TRIANGLE + "f 1 2 9\n", "vertex number 8"),
   ("zero.obj", TRIANGLE + "f 0 1 2\n", "counts from 1"),
   ("flat.obj", "v 3\n" * 3 + "f 1 2 3\n", "without three coordinates"),
-  ("back.obj", TRIANGLE + "f -1 -2 -9\n", "only 3 came before"),
+  ("back.obj", TRIANGLE + "f -1 -2 -9\n", "the 3 vertices before"),
   ("line.obj", TRIANGLE + "f 1 2 2\n", "no face with an area"),
   ("point.obj", "v 1 1 1\n" * 3 + "f 1 2 3\n", "no size"),
   ("points.ply", ply_binary([]), "is a point cloud: it has 8 points"),
@@ -128,3 +128,59 @@ BAD_FILES = [
   ("short.3mf", export(wedge(), "3mf")[:-9], "is damaged"),
   ("other.3mf", "hello" * 9, "is damaged"),
 ]
+
+
+BLOCK = np.array(
+  [[x, y, z] for z in (0, 30) for y in (0, 20) for x in (0, 10)], float
+)
+"""Corners of a block of 10 x 20 x 30."""
+
+BLOCK_FACES = np.array(
+  [
+    [0, 2, 1], [1, 2, 3], [4, 5, 6], [5, 7, 6], [0, 1, 4], [1, 5, 4],
+    [2, 6, 3], [3, 6, 7], [0, 4, 2], [2, 4, 6], [1, 3, 5], [3, 7, 5],
+  ]
+)  # fmt: skip
+"""Its twelve triangles, wound outwards."""
+
+BLOCK_AREA = 2200.0
+BLOCK_VOLUME = 6000.0
+
+
+def area(raw) -> float:
+  """Area of a raw mesh in square millimetres."""
+  a, b, c = _corners(raw)
+  return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def volume(raw) -> float:
+  """Signed volume of a raw mesh in cubic millimetres."""
+  a, b, c = _corners(raw)
+  return float((a * np.cross(b, c)).sum() / 6)
+
+
+def extent(raw) -> np.ndarray:
+  """Size of a raw mesh along the axes, millimetres [3]."""
+  return np.ptp(np.concatenate(_corners(raw)), axis=0)
+
+
+def _corners(raw) -> list[np.ndarray]:
+  vertices = raw.vertices * (raw.unit or 1)
+  return [vertices[raw.faces[:, k]] for k in range(3)]
+
+
+ANGLE = np.array(
+  [[0, 0], [100, 0], [100, 10], [10, 10], [10, 100], [0, 100]], float
+)
+"""Section of an angle bar, six corners of which one turns inwards."""
+
+ANGLE_AREA = 2 * 1900 + 400 * 20.0
+ANGLE_VOLUME = 1900 * 20.0
+
+
+def angle_bar() -> tuple[np.ndarray, list[list[int]]]:
+  """Vertices [12, 3] and polygons of an angle bar, 20 long."""
+  low = np.column_stack([ANGLE, np.zeros(6)])
+  vertices = np.concatenate([low, low + [0, 0, 20]])
+  sides = [[i, (i + 1) % 6, 6 + (i + 1) % 6, 6 + i] for i in range(6)]
+  return vertices, [[5, 4, 3, 2, 1, 0], [6, 7, 8, 9, 10, 11], *sides]

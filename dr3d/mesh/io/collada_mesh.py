@@ -10,6 +10,7 @@ import numpy as np
 
 from dr3d.error import MeshError
 from dr3d.mesh.io.polygon import (
+  split_corners,
   split_fan,
   split_rings,
   split_strip,
@@ -49,6 +50,8 @@ def read_mesh(geometry: Element, ids: dict[str, Element]) -> Primitives:
   """
   mesh = child(geometry, "mesh")
   if mesh is None:
+    mesh = child(geometry, "convex_mesh")
+  if mesh is None or mesh.get("convex_hull_of"):
     kinds = [
       local_name(e) for e in geometry if local_name(e) not in ("asset", "extra")
     ]
@@ -103,30 +106,30 @@ def _read_surface(element: Element, ids: dict[str, Element]) -> Geometry:
         raise MeshError("has a list of triangles that is cut; export it again")
       faces = corners.reshape(-1, 3)
       count = element.get("count", "")
-      if count.isdigit() and int(count) != len(faces):
+      if count.isdigit() and int(count) > len(faces):
         raise _miscounted(int(count), len(faces))
     case "trifans":
       faces = _concatenate([split_fan(corners) for corners in lists])
     case "tristrips":
       faces = _concatenate([split_strip(corners) for corners in lists])
     case "polylist":
-      faces = triangulate(vertices, _cut_polygons(element, lists))
+      sizes, corners = _read_sizes(element, lists)
+      faces = split_corners(vertices, corners, sizes)
     case _:
       faces = _read_polygons(element, vertices, lists, width, offset)
   return vertices, faces
 
 
-def _cut_polygons(
+def _read_sizes(
   element: Element, lists: list[np.ndarray]
-) -> list[np.ndarray]:
-  """Returns the polygons of a polylist, as its vcount cuts them."""
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the sizes of the polygons of a polylist, and their corners."""
   counts = child(element, "vcount")
   sizes = to_floats(None if counts is None else counts.text, "a vcount")
   corners = np.concatenate([*lists, np.zeros(0, np.int64)])
-  ends = np.cumsum(sizes.astype(np.int64))
-  if (sizes < 0).any() or (ends[-1] if len(ends) else 0) != len(corners):
+  if (sizes < 0).any() or sizes.sum() != len(corners):
     raise _miscounted(int(sizes.sum()), len(corners))
-  return np.split(corners, ends[:-1]) if len(ends) else []
+  return sizes.astype(np.int64), corners
 
 
 def _read_polygons(

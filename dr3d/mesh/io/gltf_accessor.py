@@ -174,7 +174,14 @@ class Document:
     if number not in self._buffers:
       buffer = self.item("buffers", number)
       uri = buffer.get("uri")
-      if uri is not None:
+      fallback = any(
+        extension.get("fallback")
+        for name, extension in buffer.get("extensions", {}).items()
+        if "meshopt_compression" in name
+      )
+      if fallback and uri is None:
+        data = b""
+      elif uri is not None:
         data = _read_uri(uri, self.folder)
       elif number == 0 and self.chunk:
         data = self.chunk
@@ -257,7 +264,9 @@ def _read_uri(uri: str, folder: pathlib.Path) -> bytes:
       f"keeps a buffer at the address {uri[:200]}, which is not opened; "
       "export it as GLB, which is one file"
     )
-  for name in (urllib.parse.unquote(uri), uri):  # 2.8: reserved characters
+  # 2.8: reserved characters are escaped; not all writers do so
+  plain = urllib.parse.unquote(uri)
+  for name in (plain, uri, plain.replace("\\", "/")):
     try:
       return (folder / name).read_bytes()
     except (FileNotFoundError, ValueError, OSError):

@@ -4,15 +4,16 @@ The format has no unit and does not show where it was cut between two lines.
 """
 
 import pathlib
+import re
 
 import numpy as np
 
 from dr3d.error import MeshError
-from dr3d.mesh.io.polygon import triangulate
+from dr3d.mesh.io.polygon import split_corners
 from dr3d.mesh.io.raw import RawMesh, join_bodies, points_only
 from dr3d.mesh.io.text import decode_text
 
-_FREE_FORM = ("curv", "curv2", "surf")
+_FREE_FORM = ("surf", "bzp", "bsp", "cdp")  # the last are of version 2
 _INCLUDES = ("call", "csh")
 
 
@@ -28,12 +29,13 @@ def read_obj(data: bytes, path: pathlib.Path) -> RawMesh:
   """
   del path
   text = decode_text(data).replace("\\\n", " ")  # a line goes on in the next
-  vertices: list[list[str]] = []
-  polygons: list[list[int]] = []
+  if "#" in text:
+    text = re.sub(r"#.*", "", text)
+  vertices: list[str] = []
+  faces = _Faces()
   names, name = set(), ""
-  free_form = 0
   for number, line in enumerate(text.split("\n"), 1):
-    words = line.partition("#")[0].split()
+    words = line.split()
     if not words:
       continue
     keyword = words[0]
@@ -43,57 +45,84 @@ def read_obj(data: bytes, path: pathlib.Path) -> RawMesh:
           f"has a vertex without three coordinates in line {number}; export "
           "it again"
         )
-      vertices.append(words[1:4])
+      vertices += words[1:4]
     elif keyword in ("f", "fo"):  # fo: the same in files before version 3
-      polygons.append(_read_face(words[1:], len(vertices), number))
+      faces.add(words, len(vertices) // 3, number)
       names.add(name)
     elif keyword == "o":
       name = " ".join(words[1:])
-    elif keyword in _FREE_FORM:
-      free_form += 1
-    elif keyword in _INCLUDES:
-      raise MeshError(
-        f"takes parts of itself from another file (line {number}: {keyword}); "
-        "export it as one file"
-      )
-  if free_form:
-    raise MeshError(
-      f"has {free_form} free-form curves and surfaces, which cannot be read; "
-      "export it as polygons"
-    )
+    else:
+      _check_keyword(keyword, number)
   points = np.array(vertices, np.float64).reshape(-1, 3)
-  if not polygons and len(points):
+  if not faces.sizes and len(points):
     raise points_only(len(points))
-  return join_bodies(
-    [(points, triangulate(points, polygons))], body_count=max(len(names), 1)
-  )
+  corners = faces.to_corners()
+  triangles = split_corners(points, corners, np.array(faces.sizes, np.int64))
+  return join_bodies([(points, triangles)], body_count=max(len(names), 1))
 
 
-def _read_face(words: list[str], count: int, line: int) -> list[int]:
-  """Returns the corners of a face, counted from 0.
-
-  Args:
-    words: vertex/texture/normal of each corner; counted from 1, or back from
-      the line if negative.
-    count: vertices before the line.
-    line: its number, for messages.
-  """
-  try:
-    numbers = [int(word.split("/", 1)[0]) for word in words]
-  except ValueError:
+def _check_keyword(keyword: str, line: int) -> None:
+  """Refuses lines without which the file would be read by halves."""
+  if keyword in _FREE_FORM:
     raise MeshError(
-      f"is damaged: the face in line {line} has a corner that is no number; "
-      "export it again"
-    ) from None
-  for number in numbers:
-    if number == 0:
+      f"has a free-form surface in line {line}, which cannot be read; export "
+      "it as polygons"
+    )
+  if keyword in _INCLUDES:
+    raise MeshError(
+      f"takes parts of itself from another file (line {line}: {keyword}); "
+      "export it as one file"
+    )
+
+
+class _Faces:
+  """The faces of a file, as words until all are there.
+
+  Attributes:
+    words: of all corners, vertex/texture/normal; vertices are counted from 1,
+      or back from the line if negative.
+    sizes: corners of each face.
+    counts: vertices before each face.
+    lines: where each face stands, for messages.
+  """
+
+  def __init__(self):
+    self.words: list[str] = []
+    self.sizes: list[int] = []
+    self.counts: list[int] = []
+    self.lines: list[int] = []
+
+  def add(self, words: list[str], count: int, line: int) -> None:
+    """Adds a face: its line as words, after so many vertices."""
+    self.words += words[1:]
+    self.sizes.append(len(words) - 1)
+    self.counts.append(count)
+    self.lines.append(line)
+
+  def to_corners(self) -> np.ndarray:
+    """Returns the corners of all faces, counted from 0, int64 [N].
+
+    Raises:
+      MeshError: a corner is no number, or of no vertex.
+    """
+    text = " ".join(self.words)
+    if "/" in text:
+      text = re.sub(r"/\S*", "", text)
+    counts = np.repeat(np.array(self.counts, np.int64), self.sizes)
+    try:
+      numbers = np.array(text.split(), np.int64)
+      wrong = (numbers == 0) | (numbers < -counts)
+    except ValueError as error:
       raise MeshError(
-        f"has a face with vertex 0 in line {line}, where OBJ counts from 1; "
-        "export it again"
-      )
-    if number < -count:
+        f"is damaged: a face has a corner that is no number "
+        f"({str(error)[:60]}); export it again"
+      ) from error
+    if wrong.any():
+      corner = int(wrong.argmax())
+      face = int(np.searchsorted(np.cumsum(self.sizes), corner, "right"))
       raise MeshError(
-        f"has a face with vertex {number} in line {line} where only {count} "
-        "came before; export it again"
+        f"has a face with vertex {numbers[corner]} in line "
+        f"{self.lines[face]}, where OBJ counts from 1 or back from the "
+        f"{self.counts[face]} vertices before; export it again"
       )
-  return [n - 1 if n > 0 else count + n for n in numbers]
+    return np.where(numbers > 0, numbers - 1, counts + numbers)

@@ -79,6 +79,8 @@ def _read_text(text: str) -> Geometry:
   head = first.split()
   if len(head) == 2:  # the number of edges is left out
     vertex_count, face_count = map(int, head)
+    if len(text.split()) == 3 + size * vertex_count + 4 * face_count:
+      rest = rest.split(None, 1)[1]  # or stands in a line of its own
   else:
     head = text.split(None, 3)
     vertex_count, face_count, _ = map(int, head[:3])

@@ -94,6 +94,8 @@ def read_ply(data: bytes, path: pathlib.Path) -> RawMesh:
       tables.append((element, columns))
   found = [_to_triangles(vertices, *table) for table in tables]
   faces = [part for part in found if part is not None]
+  if reader.has_rest():
+    raise MeshError("has more numbers than its head announces; export it again")
   if not faces and len(vertices):
     raise points_only(len(vertices))
   empty = np.zeros((0, 3), np.int64)
@@ -224,6 +226,10 @@ class _BinaryReader:
     except (ValueError, struct.error) as error:
       raise _truncated() from error
 
+  def has_rest(self) -> bool:
+    """Tells whether something but padding follows the tables."""
+    return bool(self._data[self._offset :].strip(b"\0 \t\r\n\x1a"))
+
   def _read_even(self, element: _Element) -> dict[str, _Column] | None:
     """Reads rows of one size at once; None if their lists differ."""
     sizes, offset = [], self._offset
@@ -297,6 +303,10 @@ class _TextReader:
   def read(self, element: _Element) -> dict[str, _Column]:
     """Returns the columns: lists as [rows, size], or one by one."""
     return self._read_even(element) or self._read_rows(element)
+
+  def has_rest(self) -> bool:
+    """Tells whether numbers follow the tables."""
+    return self._at < len(self._numbers)
 
   def _read_even(self, element: _Element) -> dict[str, _Column] | None:
     """Reads rows of one size at once; None if their lists differ."""

@@ -5,7 +5,6 @@ polygons of a file are. One with an inward corner or with holes goes to
 mapbox_earcut, an ear-clipping triangulation in the plane.
 """
 
-import collections
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,17 +24,29 @@ def triangulate(
   Returns:
     int64 [F, 3].
   """
-  by_size: dict[int, list[Sequence[int] | np.ndarray]] = (
-    collections.defaultdict(list)
-  )
-  for polygon in polygons:
-    by_size[len(polygon)].append(polygon)
-  parts = [
-    split_polygons(vertices, np.array(rows, np.int64))
-    for size, rows in sorted(by_size.items())
-    if size >= 3
-  ]
-  return np.concatenate(parts) if parts else np.zeros((0, 3), np.int64)
+  if not len(polygons):
+    return np.zeros((0, 3), np.int64)
+  sizes = np.array([len(polygon) for polygon in polygons])
+  corners = np.concatenate([np.asarray(p, np.int64) for p in polygons])
+  return split_corners(vertices, corners, sizes)
+
+
+def split_corners(
+  vertices: np.ndarray, corners: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+  """Splits polygons whose corners stand in one row; see `triangulate`.
+
+  Args:
+    vertices: float64 [V, 3].
+    corners: int64 [sum of sizes], indices.
+    sizes: int64 [P], corners of each polygon.
+  """
+  starts = np.cumsum(sizes) - sizes
+  parts = [np.zeros((0, 3), np.int64)]
+  for size in np.unique(sizes[sizes >= 3]):
+    rows = starts[sizes == size, None] + np.arange(size)
+    parts.append(split_polygons(vertices, corners[rows]))
+  return np.concatenate(parts)
 
 
 def split_polygons(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:

@@ -67,7 +67,8 @@ def read_raw(path: str | pathlib.Path) -> RawMesh:
       f"format ({_describe(error)}); export it again."
     ) from error
   if not len(raw.faces):
-    raise MeshError(f"{path} has no faces.")
+    reason = _explain(MeshError("has no faces"), entry, data)
+    raise MeshError(f"{path} {reason}.")
   return dataclasses.replace(raw, body_count=max(raw.body_count, 1))
 
 

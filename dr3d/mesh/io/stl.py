@@ -19,12 +19,9 @@ _FACET = np.dtype(
 )
 _HEAD = 84  # bytes before the first facet: 80 of title, 4 of the count
 _WIDEST = 1e9  # no part is wider in any unit; random bytes nearly always are
-_TITLE = re.compile(  # the name may contain the words that are searched for
-  rb"^[ \t]*(end)?solid\b[^\n]*?(?=\bfacet\s+normal\s+[-+.\d]|$)",
-  re.IGNORECASE | re.MULTILINE,
-)
-_WORD = re.compile(rb"\b(vertex|endloop|endfacet)\b", re.IGNORECASE)
-_CORNER = re.compile(rb"\bvertex\s+(\S+\s+\S+\s+\S+)(?=\s|$)", re.IGNORECASE)
+# The name of a solid may contain the words that are searched for.
+_TITLE = re.compile(rb"[ \t]*(end)?solid\b[^\n]*?(?=\bfacet\s+normal\s|\n|\Z)")
+_CORNER = re.compile(rb"vertex\s+(\S+\s+\S+\s+\S+)")
 
 
 def read_stl(data: bytes, path: pathlib.Path) -> RawMesh:
@@ -158,9 +155,12 @@ def _read_text(data: bytes) -> Geometry:
   if b"endsolid" not in data.rstrip()[-4096:].lower():
     raise MeshError("is truncated: its last solid has no end; export it again")
   data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-  data = _TITLE.sub(b"", data)
+  data = _drop_titles(data.lower())
   lines = _CORNER.findall(data)
-  numbers = np.fromstring(b" ".join(lines), np.float64, sep=" ")
+  try:
+    numbers = np.fromstring(b" ".join(lines), np.float64, sep=" ")
+  except ValueError:
+    numbers = np.zeros(0)  # a word that is no number
   sizes = _facet_sizes(data)
   if len(numbers) != 3 * len(lines) or sizes.sum() != len(lines):
     raise MeshError(
@@ -182,11 +182,21 @@ def _read_text(data: bytes) -> Geometry:
   return vertices, triangulate(vertices, facets)
 
 
+def _drop_titles(data: bytes) -> bytes:
+  """Returns a text in small letters without its lines of solid, endsolid."""
+  parts, start = [], 0
+  while (found := data.find(b"solid", start)) >= 0:
+    begin = max(data.rfind(b"\n", start, found) + 1, start)
+    title = _TITLE.match(data, begin)
+    end = title.end() if title else found + len(b"solid")
+    parts.append(data[start : begin if title else end])
+    start = end
+  return b"".join([*parts, data[start:]])
+
+
 def _facet_sizes(data: bytes) -> np.ndarray:
   """Returns the number of corners of each facet of a text, int64 [facets]."""
-  words = np.array([word[-1:].lower() for word in _WORD.findall(data)])
-  corner, facet = words == b"x", words == b"t"  # verteX, endfaceT
-  before = np.concatenate([[0], np.cumsum(corner)[facet]])
-  if corner.sum() != before[-1]:
+  *facets, rest = data.split(b"endfacet")
+  if b"vertex" in rest:
     raise MeshError("is truncated: a facet has no end; export it again")
-  return np.diff(before)
+  return np.array([facet.count(b"vertex") for facet in facets], np.int64)

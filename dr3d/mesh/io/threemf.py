@@ -6,7 +6,6 @@ model has a build, whose items place objects. Numbers of objects count for
 each model file separately.
 """
 
-import io
 import pathlib
 import posixpath
 import urllib.parse
@@ -18,6 +17,7 @@ from dr3d.error import MeshError
 from dr3d.mesh.io.archive import Archive
 from dr3d.mesh.io.assembly import Assembly
 from dr3d.mesh.io.raw import Geometry, RawMesh, join_bodies
+from dr3d.mesh.io.threemf_model import Model, parse_model
 from dr3d.mesh.io.threemf_slicer import (
   SlicerMarks,
   is_left_out,
@@ -29,7 +29,6 @@ from dr3d.mesh.io.xml import (
   children,
   local_name,
   parse_xml,
-  to_array,
   to_floats,
 )
 from dr3d.mesh.unit import UNITS, parse_unit
@@ -42,7 +41,7 @@ _READ = (  # extensions that are read, or leave the geometry as it is
   _PRODUCTION,
   "/3dmanufacturing/material/2015/02",
   "/3dmanufacturing/trianglesets/2021/07",
-  # Its beams are refused where they stand, see `_read_object`.
+  # Its beams are refused where they stand, see `threemf_model`.
   "/3dmanufacturing/beamlattice/2017/02",
 )
 _NAMES = (
@@ -123,14 +122,14 @@ class _Package:
     """Parses a model file once, and finds its objects."""
     key = name.lower()
     if key not in self._models:
-      root, meshes = _parse_model(self._archive.read(name), name)
-      _check_extensions(root)
-      self._models[key] = root
+      model = parse_model(self._archive.read(name), name)
+      _check_extensions(model)
+      root = self._models[key] = model.root
       for element in children(child(root, "resources"), "object"):
         number = _number(element.get("id"))
         self._objects[key, number] = element
-        if element in meshes:
-          self._bodies[key, number] = meshes[element]
+        if element in model.meshes:
+          self._bodies[key, number] = model.meshes[element]
     return self._models[key]
 
   def _to_item(self, item: Element) -> tuple[_Key, np.ndarray]:
@@ -220,74 +219,11 @@ def _find_root(archive: Archive) -> str:
   )
 
 
-def _parse_model(
-  data: bytes, name: str
-) -> tuple[Element, dict[Element, Geometry]]:
-  """Parses a model file, whose meshes are read and dropped one by one.
-
-  A tree of XML takes ten times the memory of its numbers.
-  """
-  from lxml import etree
-
-  meshes: dict[Element, Geometry] = {}
-  context = etree.iterparse(
-    io.BytesIO(data.strip(b"\0 \t\r\n")),
-    tag="{*}mesh",
-    resolve_entities=False,
-    no_network=True,
-    remove_comments=True,
-    huge_tree=True,
-  )
-  try:
-    for _, mesh in context:
-      if local_name(mesh.getparent()) != "object":
-        continue
-      if any(
-        children(lattice, "beams") for lattice in children(mesh, "beamlattice")
-      ):
-        raise MeshError(
-          "has a beam lattice (extension of 3MF), which cannot be read; "
-          "export it as triangles"
-        )
-      meshes[mesh.getparent()] = _read_mesh(mesh)
-      mesh.clear()
-  except etree.XMLSyntaxError as error:
-    raise MeshError(
-      f"is damaged: its part {name[:100]} is no XML ({str(error)[:100]}); "
-      "export it again"
-    ) from error
-  root = context.root
-  if root is None or local_name(root) != "model":
-    raise MeshError(f"is damaged: its part {name[:100]} is no 3MF model")
-  return root, meshes
-
-
-def _read_mesh(mesh: Element) -> Geometry:
-  """Returns vertices [V, 3] and faces [F, 3] of a mesh (4.1)."""
-  points = children(child(mesh, "vertices"), "vertex")
-  triangles = children(child(mesh, "triangles"), "triangle")
-  try:
-    vertices = [point.attrib[axis] for point in points for axis in "xyz"]
-    faces = [
-      triangle.attrib[corner]
-      for triangle in triangles
-      for corner in ("v1", "v2", "v3")
-    ]
-  except KeyError as error:
-    raise MeshError(
-      f"is damaged: a vertex or triangle lacks its {error}; export it again"
-    ) from error
-  return (
-    to_array(vertices, np.float64, "a vertex").reshape(-1, 3),
-    to_array(faces, np.int64, "a triangle").reshape(-1, 3),
-  )
-
-
-def _check_extensions(root: Element) -> None:
+def _check_extensions(model: Model) -> None:
   """Refuses extensions without which the model would be read wrongly (2.3)."""
-  names = root.nsmap
-  for prefix in (root.get("requiredextensions") or "").split():
-    space = names.get(prefix) or prefix
+  root = model.root
+  for prefix in root.get("requiredextensions", "").split():
+    space = model.namespaces.get(prefix, prefix)
     if space.endswith(_READ):
       continue
     if "/slice/" in space and not _has_low_resolution(root):

@@ -33,7 +33,7 @@ def parse_xml(data: bytes, name: str) -> Element:
     huge_tree=True,  # a text node may have more than 10 MB, a list of numbers
   )
   try:
-    root = etree.fromstring(data.strip(b"\0 \t\r\n"), parser)
+    root = etree.fromstring(trim(data), parser)
   except (etree.XMLSyntaxError, ValueError) as error:
     raise MeshError(
       f"is damaged: {name} is no XML ({str(error)[:100]}); export it again"
@@ -41,6 +41,13 @@ def parse_xml(data: bytes, name: str) -> Element:
   if root is None:
     raise MeshError(f"is damaged: {name} is empty; export it again")
   return root
+
+
+def trim(data: bytes) -> bytes:
+  """Returns XML without the zeros and blanks that pad it."""
+  if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    return data  # UTF-16, half of whose bytes are zeros
+  return data.strip(b"\0 \t\r\n")
 
 
 def local_name(element: Element) -> str:
