@@ -1,15 +1,21 @@
-r"""Lets dr3d read files that went bad; none may crash, hang or pass unsaid.
+r"""Lets dr3d read files that went bad; none may crash or be misread.
 
-    python -m experiments.fuzz_reader --count=1000
+    python -m experiments.fuzz_reader --count=1100 --family=3mf
 
-Good files of every format are mutated (cut, bytes changed, taken out, doubled,
-zeroed, odd numbers and words put in, one in ten under a wrong extension) and
-read as `dr3d index` reads them. The table counts, for each format: files that
-were read, files that were refused with a reason of dr3d's own, and files that
-only the limits of the worker ended, by how. A file that is read must give a
-mesh that is finite and has a size. Then every good file is cut at many places:
-a cut file that is read must hold all that the whole one holds, except OBJ,
-which does not show where it was cut. The exit status is 1 where that fails.
+Good files of a format, or of every format, are mutated: bytes are cut, changed,
+taken out, doubled and zeroed, odd numbers and words put in; or the structure
+of XML and JSON is changed (references, indices, extensions, transforms) and
+the file stays well formed. One in ten has a wrong extension. They are read as
+`dr3d index` reads them. The table counts, for each extension: files that were
+read, files that were refused with a reason of dr3d's own, and files that only
+the limits of the worker ended. A file that is read must give a mesh that is
+finite and has a size.
+
+With --compare a second library reads each file as well, and files in which it
+finds another area are listed: these are for a person to look at, since either
+reader may be wrong. Then every good file is cut at many places: a cut file
+that is read must hold all that the whole one holds, except OBJ, which does
+not show where it was cut. The exit status is 1 if that fails.
 """
 
 import collections
@@ -24,13 +30,16 @@ from absl import app, flags
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.evaluation.report.table import format_table
-from dr3d.runtime.pool import Limits, WorkerError
-from experiments.corpus import make_seeds, write_corpus
+from dr3d.runtime.pool import Limits, WorkerError, call_each
+from experiments.corpus import FAMILIES, make_seeds, write_corpus
+from experiments.second_reader import LIBRARIES
 
 COUNT = flags.DEFINE_integer("count", 1000, "Mutated files.", lower_bound=0)
 CUTS = flags.DEFINE_integer("cuts", 40, "Places where each file is cut.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the mutations.")
 JOBS = flags.DEFINE_integer("jobs", None, "Processes; one for each core.")
+FAMILY = flags.DEFINE_enum("family", None, sorted(FAMILIES), "Of the files.")
+COMPARE = flags.DEFINE_bool("compare", False, "Let a second library read too.")
 KEEP = flags.DEFINE_string("keep", None, "Folder for the files.")
 
 LIMITS = Limits(seconds=20, memory=1 << 30)
@@ -44,7 +53,11 @@ def main(argv: list[str]) -> None:
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(KEEP.value or temporary)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = list(write_corpus(folder, count=COUNT.value, seed=SEED.value))
+    paths = list(
+      write_corpus(
+        folder, count=COUNT.value, seed=SEED.value, family=FAMILY.value
+      )
+    )
     tally: dict[str, collections.Counter] = collections.defaultdict(
       collections.Counter
     )
@@ -56,6 +69,8 @@ def main(argv: list[str]) -> None:
         print(f"{path.name} {result}")
       if isinstance(result, ProcessedModel) and not is_sound(result):
         wrong.append(path.name)
+    if COMPARE.value:
+      tell_differences(paths)
     wrong += read_cut_files(reader, folder)
   unseen = [name for name in wrong if name.endswith(".obj")]
   wrong = [name for name in wrong if name not in unseen]
@@ -101,12 +116,38 @@ def is_sound(processed: ProcessedModel) -> bool:
   )
 
 
+def tell_differences(paths: list[pathlib.Path]) -> None:
+  """Prints how often a second library reads another area in a file."""
+  paths = [path for path in paths if path.suffix in LIBRARIES]
+  results = call_each(
+    "experiments.second_reader:compare",
+    ({"path": path} for path in paths),
+    limits=LIMITS,
+    count=JOBS.value or 1,
+  )
+  tally: collections.Counter[str] = collections.Counter()
+  for path, result in zip(paths, results, strict=True):
+    if isinstance(result, Exception):
+      tally["one of them ended by the worker"] += 1
+      continue
+    kind, own, other = result
+    if kind == "both":
+      alike = np.isclose(own, other, rtol=1e-3)
+      kind = "both alike" if alike else "both, but differently"
+      if not alike:
+        print(f"{path.name}: {own:.6g} here, {other:.6g} in another library")
+    tally[kind] += 1
+  print(f"compared with a second library: {dict(tally)}")
+
+
 def read_cut_files(reader: FileReader, folder: pathlib.Path) -> list[str]:
   """Returns the names of cut files that were read with less in them."""
   rng = np.random.default_rng(SEED.value)
   paths: list[pathlib.Path] = []
   wholes: dict[str, pathlib.Path] = {}
   for name, data in make_seeds().items():
+    if FAMILY.value and name not in FAMILIES[FAMILY.value]:
+      continue
     wholes[name] = folder / f"whole_{name}"
     wholes[name].write_bytes(data)
     for at in np.sort(rng.integers(1, len(data), size=CUTS.value)):

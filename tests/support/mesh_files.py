@@ -97,7 +97,11 @@ BAD_FILES = [
   ("short.stl", export(wedge(), "stl")[:-7], "is truncated"),
   ("head.stl", b"made here" + bytes(50), "is truncated"),
   ("text.stl", export(wedge(), "stl_ascii")[:-30], "is truncated"),
-  ("letters.stl", export(wedge(), "stl_ascii").replace(b"1", b"l"), "STL"),
+  (
+    "letters.stl",
+    export(wedge(), "stl_ascii").replace(b"1", b"l"),
+    "three numbers",
+  ),
   ("none.stl", bytes(range(1, 81)) + bytes(4), "has no faces"),
   ("nan.stl", stl_with(np.nan), "infinite or undefined"),
   ("inf.stl", stl_with(np.inf), "infinite or undefined"),
@@ -181,6 +185,6 @@ ANGLE_VOLUME = 1900 * 20.0
 def angle_bar() -> tuple[np.ndarray, list[list[int]]]:
   """Vertices [12, 3] and polygons of an angle bar, 20 long."""
   low = np.column_stack([ANGLE, np.zeros(6)])
-  vertices = np.concatenate([low, low + [0, 0, 20]])
+  vertices = np.concatenate([low, low + np.array([0, 0, 20])])
   sides = [[i, (i + 1) % 6, 6 + (i + 1) % 6, 6 + i] for i in range(6)]
   return vertices, [[5, 4, 3, 2, 1, 0], [6, 7, 8, 9, 10, 11], *sides]

@@ -133,7 +133,8 @@ def test_polygon_with_an_inward_corner_keeps_its_area(tmp_path, order):
 
 def test_tables_in_another_order_and_with_other_lists_are_read(tmp_path):
   head = (
-    "ply\nformat ascii 1.0\nelement face 2\nproperty list uchar float texcoord\n"
+    "ply\nformat ascii 1.0\nelement face 2\n"
+    "property list uchar float texcoord\n"
     "property list uchar int vertex_indices\nproperty uchar red\n"
     "element edge 1\nproperty int vertex1\nproperty int vertex2\n"
     "element vertex 4\nproperty float nx\nproperty float x\nproperty float y\n"

@@ -52,7 +52,7 @@ def test_count_that_is_too_large_raises(tmp_path, count):
 
 
 def test_binary_files_joined_in_one_are_all_read(tmp_path):
-  moved = [binary(BLOCK + [50 * i, 0, 0]) for i in range(3)]
+  moved = [binary(BLOCK + np.array([50 * i, 0, 0])) for i in range(3)]
   raw = read(tmp_path, b"".join(moved))
   assert raw.body_count == 3
   assert area(raw) == pytest.approx(3 * BLOCK_AREA)

@@ -215,7 +215,7 @@ PRUSA = """<config><object id="1">
   ],
 )
 def test_volume_that_prusaslicer_marks_is_left_out(tmp_path, key, value):
-  vertices = np.concatenate([BLOCK, BLOCK + [0, 0, 40]])
+  vertices = np.concatenate([BLOCK, BLOCK + np.array([0, 0, 40])])
   faces = np.concatenate([BLOCK_FACES, BLOCK_FACES + 8])
   objects = f'<object id="1">{mesh(vertices, faces)}</object>'
   config = {"Metadata/Slic3r_PE_model.config": PRUSA.format(key, value)}
