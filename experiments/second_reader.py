@@ -33,7 +33,7 @@ def compare(path: pathlib.Path) -> tuple[str, float, float]:
     own = 0.0
   try:
     other = _read_lib3mf(path) if path.suffix == ".3mf" else _read_trimesh(path)
-  except Exception:  # whatever it is, the library refuses the file
+  except (Exception, SystemExit):  # whatever it is, it refuses the file
     other = 0.0
   names = {(True, True): "both", (True, False): "dr3d", (False, True): "other"}
   return names.get((own > 0, other > 0), "none"), own, other

@@ -105,9 +105,11 @@ def _read_surface(element: Element, ids: dict[str, Element]) -> Geometry:
       if len(corners) % 3:
         raise MeshError("has a list of triangles that is cut; export it again")
       faces = corners.reshape(-1, 3)
-      count = element.get("count", "")
-      if count.isdigit() and int(count) > len(faces):
-        raise _miscounted(int(count), len(faces))
+      count = element.get("count")
+      # The schema allows one list; with two, the count says what is meant.
+      exact = len(lists) > 1 and int(count or 0) != len(faces)
+      if exact or int(count or 0) > len(faces):
+        raise _miscounted(int(count or 0), len(faces))
     case "trifans":
       faces = _concatenate([split_fan(corners) for corners in lists])
     case "tristrips":

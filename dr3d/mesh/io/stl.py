@@ -174,12 +174,22 @@ def _read_text(data: bytes) -> Geometry:
   vertices = numbers.reshape(-1, 3)
   if (sizes == 3).all():
     return vertices, np.arange(len(vertices)).reshape(-1, 3)
+  _check_loops(data)
   starts = np.cumsum(sizes) - sizes
   facets = [
     range(start, start + size)
     for start, size in zip(starts, sizes, strict=True)
   ]
   return vertices, triangulate(vertices, facets)
+
+
+def _check_loops(data: bytes) -> None:
+  """Refuses a text in which the end of one facet is lost in the next."""
+  for facet in data.split(b"endfacet")[:-1]:
+    if facet.count(b"loop") != 2 or facet.count(b"facet") != 1:
+      raise MeshError(
+        "is damaged: a facet does not have one outer loop; export it again"
+      )
 
 
 def _drop_titles(data: bytes) -> bytes:

@@ -247,6 +247,7 @@ GOOD = dae(BLOCK_XML, node("a"))
     (GOOD.replace("<p>0 2", "<p>0 x"), "no number"),
     (GOOD.replace("<p>0 2 1", "<p>"), "announces 12"),
     (GOOD.replace('count="8"', 'count="9"'), "announces 27"),
+    (GOOD.replace("</p>", "</p><p>0 1 2</p>"), "announces 12"),
     (GOOD[:-30], "is no XML"),
     (GOOD.replace("mesh>", "spline>"), "kind spline"),
     ("<html/>", "is a web page"),

@@ -129,6 +129,7 @@ def test_gzip_is_unpacked(tmp_path, name, data):
 @pytest.mark.parametrize(
   ("data", "reason"),
   [
+    (text().replace("endfacet", "endfacit", 1), "one outer loop"),
     (text().replace("vertex 0.0", "vertex O.O"), "corner without three"),
     (text().replace("endsolid a", ""), "its last solid has no end"),
     (text().rsplit("endloop", 1)[0] + "endsolid", "a facet has no end"),
