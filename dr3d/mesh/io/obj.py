@@ -28,7 +28,8 @@ def read_obj(data: bytes, path: pathlib.Path) -> RawMesh:
     MeshError: how the file is damaged, as the predicate of a sentence.
   """
   del path
-  text = decode_text(data).replace("\\\n", " ")  # a line goes on in the next
+  # A backslash continues a line in the next; zeros are some writer's padding.
+  text = decode_text(data).replace("\\\n", " ").replace("\0", " ")
   if "#" in text:
     text = re.sub(r"#.*", "", text)
   vertices: list[str] = []
@@ -67,6 +68,10 @@ def _check_keyword(keyword: str, line: int) -> None:
     raise MeshError(
       f"has a free-form surface in line {line}, which cannot be read; export "
       "it as polygons"
+    )
+  if keyword.lstrip("-+.")[:1].isdigit():
+    raise MeshError(
+      f"is damaged: line {line} has numbers without a keyword; export it again"
     )
   if keyword in _INCLUDES:
     raise MeshError(

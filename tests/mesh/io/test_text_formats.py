@@ -41,6 +41,7 @@ def off(vertices=BLOCK, faces=BLOCK_FACES, head="OFF") -> str:
 
 OBJ_VARIANTS = {
   "indented": obj().replace("\nf", "\n  f").replace("\nv", "\n\tv"),
+  "zeros": obj().replace("\n", "\0\0\n"),
   "tabs": obj().replace("f ", "f\t").replace("v ", "v \t"),
   "comments": obj().replace("\n", " # of a line\n"),
   "comments without a blank": obj().replace("\n", "#7\n"),
@@ -99,6 +100,7 @@ def test_obj_objects_are_counted(tmp_path):
   [
     ("surf 0 1 0 1 1 2 3 4\n", "free-form surface in line 21"),
     ("call other.obj\n", "another file"),
+    ("1 2 3\n", "line 21 has numbers without a keyword"),
     ("f 1 2 x\n", "no number"),
     ("f 1 2 99\n", "vertex number 98"),
     ("f 1 0 2\n", "vertex 0 in line 21"),
