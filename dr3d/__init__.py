@@ -103,8 +103,7 @@ if TYPE_CHECKING:
   from dr3d.retrieval.train import train
   from dr3d.runtime.device import share_devices
   from dr3d.runtime.pool import Limits
-  from dr3d.search.match import Answer, Match
-  from dr3d.search.vote import Prediction
+  from dr3d.search.answer import Answer, Match, Prediction
 
   __version__: str
 
@@ -170,7 +169,7 @@ __all__ = [
 ]
 
 _HOME = {
-  "Answer": "search.match",
+  "Answer": "search.answer",
   "AugmentConfig": "retrieval.augment",
   "Budget": "render.raster",
   "Client": "client",
@@ -184,7 +183,7 @@ _HOME = {
   "Light": "camera.view",
   "Limits": "runtime.pool",
   "LossConfig": "retrieval.step",
-  "Match": "search.match",
+  "Match": "search.answer",
   "Material": "camera.view",
   "Mesh": "mesh",
   "MeshError": "error",
@@ -195,7 +194,7 @@ _HOME = {
   "PipelineConfig": "retrieval.pipeline",
   "PipelineError": "error",
   "PointLight": "camera.view",
-  "Prediction": "search.vote",
+  "Prediction": "search.answer",
   "FileReader": "database.file_reader",
   "RenderConfig": "render.triangle",
   "Report": "database.ingest",

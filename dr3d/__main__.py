@@ -1,4 +1,4 @@
-"""`python -m dr3d` is the command `dr3d`."""
+"""Runs the command `dr3d` as `python -m dr3d`."""
 
 import sys
 

@@ -1,41 +1,47 @@
-"""A database that is served elsewhere: the calls of `Database` over HTTP.
+"""A database behind a service: the calls of `Database` over HTTP.
 
-Needs neither jax nor a database: the renderer, the network and the index run
-where `dr3d serve` does.
+Needs neither jax nor a database: renderer, network and index run where
+`dr3d serve` does.
 """
 
 import contextlib
 import dataclasses
+import io
 import os
 import pathlib
 import time
 import urllib.parse
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import IO, Any, Self, TypeVar
 
 import httpx
+import trimesh
 
 from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.error import Dr3dError, ServiceError
-from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.match import Answer, Match
-from dr3d.search.vote import Prediction
+from dr3d.mesh import Mesh
+from dr3d.mesh.unit import Unit
+from dr3d.registration.relation import VERIFIED_COUNT, Relation
+from dr3d.search.answer import Answer, Match, Prediction
 
 T = TypeVar("T")
 
-_JSON = "application/json"
-_LATER = (429, 503)  # statuses that tell when to come again
-_PAGE = 1000  # models of a list that are asked for at a time
+_RETRY_STATUSES = (429, 503)  # with Retry-After: too many requests, busy
+_MIN_WAIT = 0.5  # seconds between two tries
+# Statuses that blame one file; with others, no other file would do better.
+_FILE_STATUSES = (409, 413, 415, 422)
+_PAGE_SIZE = 1000  # models; the service allows no more
+_POLL_SECONDS = 1.0  # between questions about the progress of a search
 
 
 class Client:
-  """Asks a service.
+  """Calls a service.
 
-  Every call raises a ServiceError, with the sentence that the service
-  answered, where it refuses or cannot be reached.
+  Every call raises a ServiceError if the service rejects it or cannot be
+  reached; the message is the sentence that the service sent.
   """
 
   def __init__(
@@ -44,105 +50,128 @@ class Client:
     *,
     token: str | None = None,
     timeout: float = 120.0,
-    patience: float = 60.0,
+    retry_timeout: float = 60.0,
   ):
-    """Makes a client; nothing is asked yet.
+    """Makes a client; no request is sent yet.
 
     Args:
       url: of the service, such as "http://127.0.0.1:8000".
-      token: that allows changes.
-      timeout: seconds for an answer to begin.
-      patience: seconds for which a service that is busy or warming up is asked
-        again.
+      token: allows changes.
+      timeout: seconds until a response begins.
+      retry_timeout: seconds for which a request is repeated while the service
+        is busy or warming up.
 
     Raises:
-      ServiceError: the URL is none of HTTP.
+      ServiceError: the URL is not an HTTP URL.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
       raise ServiceError(f"{url!r} must begin with http:// or https://.")
     self.url = url.rstrip("/")
-    self._patience = patience
+    self._retry_timeout = retry_timeout
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     self._http = httpx.Client(
       base_url=self.url, headers=headers, timeout=timeout
     )
 
-  def __enter__(self) -> "Client":
+  def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, *details: Any) -> None:
+  def __exit__(self, *details: object) -> None:
     self.close()
 
   def close(self) -> None:
-    """Closes the connection."""
+    """Closes the connections."""
     self._http.close()
 
   def query(
     self,
-    path: str | os.PathLike[str],
+    model: Mesh | str | os.PathLike[str],
     *,
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
     verify: int = VERIFIED_COUNT,
-    unit: str | None = None,
+    unit: Unit | None = None,
   ) -> Answer:
-    """Answers which models a file looks like.
+    """Answers which models a mesh looks like.
 
     Args:
-      path: of a mesh file, which is sent as it is.
+      model: a mesh file, which is sent as it is, or a Mesh in millimetres.
       k: matches wanted, at least 1.
       condition: which models are searched.
       min_score: of a match.
-      verify: matches that are laid upon the file.
-      unit: of a file that states none.
+      verify: how many of the first matches are registered to the query.
+      unit: of a file that states none; None for that of the database.
 
     Returns:
       What `Database.query` returns.
     """
-    parameters = _write_ask(k, condition, min_score, verify)
+    parameters = _query_parameters(k, condition, min_score, verify)
+    if isinstance(model, Mesh):
+      mesh_file = io.BytesIO(_write_stl(model))
+      parameters.append(("unit", "mm"))  # STL states none
+      return self._query("mesh.stl", mesh_file, parameters)
     if unit:
       parameters.append(("unit", unit))
-    answer = self._send_file("/api/query", pathlib.Path(path), parameters)
-    return _read_answer(answer)
+    with _open(model) as (name, file):
+      return self._query(name, file, parameters)
 
   def query_similar(
     self,
-    model: str,
+    name: str,
     *,
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
     verify: int = VERIFIED_COUNT,
   ) -> Answer:
-    """Answers which other models a known one looks like; else as `query`."""
-    parameters = _write_ask(k, condition, min_score, verify)
-    place = f"{_place(model)}/similar"
-    return _read_answer(self._call("GET", place, params=parameters))
+    """Answers which other models a model of the database looks like."""
+    parameters = _query_parameters(k, condition, min_score, verify)
+    url = f"{_model_url(name)}/similar"
+    return _read_answer(self._get(url, parameters))
 
   def models(self) -> list[Model]:
-    """All models with label, state, reason and size, by name."""
+    """All models by name, without their vectors and pictures."""
     found: list[Model] = []
     while True:
-      parameters = {"offset": len(found), "limit": _PAGE}
-      part = self._call("GET", "/api/models", params=parameters)
-      found += map(_read_model, part["models"])
-      if len(found) >= part["total"] or not part["models"]:
+      parameters = [("offset", str(len(found))), ("limit", str(_PAGE_SIZE))]
+      page = self._get("/api/models", parameters)
+      found += map(_read_model, page["models"])
+      if len(found) >= page["total"] or not page["models"]:
         return found
 
-  def read_file(self, model: str) -> bytes:
-    """The file of a model, as it was indexed."""
-    return self._call("GET", f"{_place(model)}/file")
+  def count_states(self) -> dict[str, int]:
+    """How many models are in each of `catalogue.STATES`."""
+    return self.describe_service()["counts"]
 
   def inspect(self) -> dict[str, Any]:
-    """What the service answers at /api/info: counts, labels, limits."""
-    return self._call("GET", "/api/info")
+    """What the database holds; see `Database.inspect`."""
+    return self._get("/api/inspection")
 
-  def find_duplicates(self, *, weakest: str = "similar") -> list[Group]:
-    """Finds models that are one shape; see `Database.find_duplicates`."""
+  def describe_service(self) -> dict[str, Any]:
+    """What the service answers at /api/info: labels, formats, limits."""
+    return self._get("/api/info")
+
+  def read_file(self, name: str) -> bytes:
+    """The file of a model, as it was indexed."""
+    return self._request("GET", f"{_model_url(name)}/file").content
+
+  def find_duplicates(
+    self,
+    *,
+    weakest: Relation = "similar",
+    progress: Callable[[int, int], None] | None = None,
+  ) -> list[Group]:
+    """Finds indexed models that are one shape; nothing is changed.
+
+    Args:
+      weakest: relation that is still reported.
+      progress: called with the models compared and all models.
+    """
     while True:
-      parameters = {"weakest": weakest}
-      found = self._call("GET", "/api/duplicates", params=parameters)
+      found = self._get("/api/duplicates", [("weakest", weakest)])
+      if progress is not None:
+        progress(found["done"], found["total"])
       if found["ready"]:
         return [
           Group(
@@ -151,7 +180,7 @@ class Client:
           )
           for group in found["groups"]
         ]
-      time.sleep(1)
+      time.sleep(_POLL_SECONDS)
 
   def add(
     self,
@@ -159,9 +188,9 @@ class Client:
     *,
     label: str | None = None,
     metadata: Mapping[str, str] | None = None,
-    unit: str | None = None,
+    unit: Unit | None = None,
   ) -> Report:
-    """Adds files, called by their names; the database keeps copies of them.
+    """Adds files under their names without folders; the database copies them.
 
     Args:
       paths: the files.
@@ -170,56 +199,109 @@ class Client:
       unit: of files that state none.
 
     Returns:
-      How many were added, and why others were not.
+      How many were added, and why others were not; a file whose name another
+      model has counts as failed.
     """
-    options = {"label": label, "unit": unit}
-    parameters = [(name, text) for name, text in options.items() if text]
-    for key, value in (metadata or {}).items():
-      parameters.append(("set", f"{key}={value}"))
-    failures = []
+    counts = {"new": 0, "unchanged": 0}
+    failures: list[Failure] = []
     for path in map(pathlib.Path, paths):
       try:
-        self._send_file("/api/models", path, parameters)
+        report = self.store(
+          path, name=path.name, label=label or "", metadata=metadata, unit=unit
+        )
       except ServiceError as error:
-        if error.status not in (409, 413, 415, 422):
-          raise  # no other file would fare better
+        if error.status not in _FILE_STATUSES:
+          raise
         failures.append(Failure(path.name, str(error)))
-    return Report(len(paths) - len(failures), 0, 0, 0, tuple(failures))
+        continue
+      counts["new"] += report.new
+      counts["unchanged"] += report.unchanged
+      failures += report.failures
+    return Report(changed=0, missing=0, failures=tuple(failures), **counts)
+
+  def store(
+    self,
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    label: str = "",
+    metadata: Mapping[str, str] | None = None,
+    unit: Unit | None = None,
+  ) -> Report:
+    """Adds a model whose file the database copies.
+
+    Args:
+      path: the file.
+      name: of the model.
+      label: of the model.
+      metadata: of the model, text by name.
+      unit: of a file that states none.
+
+    Returns:
+      What has been done; see `Database.store`.
+    """
+    options = {"name": name, "label": label, "unit": unit}
+    parameters = [(key, text) for key, text in options.items() if text]
+    for key, value in (metadata or {}).items():
+      parameters.append(("set", f"{key}={value}"))
+    with _open(path) as (file_name, file):
+      try:
+        response = self._request(
+          "POST",
+          "/api/models",
+          params=parameters,
+          files={"file": (file_name, file)},
+        )
+      except ServiceError as error:
+        if error.status != 422:
+          raise
+        return Report(0, 0, 0, 0, (Failure(name, str(error)),))
+    is_new = response.status_code == 201
+    return Report(int(is_new), 0, int(not is_new), 0, ())
 
   def label(self, name: str, label: str) -> None:
     """Gives a model another label."""
-    self._call("PATCH", _place(name), json={"label": label})
+    self._request("PATCH", _model_url(name), json={"label": label})
 
   def remove(self, names: Collection[str]) -> None:
-    """Takes models out, one after the other."""
+    """Removes models; none is removed if a name is unknown.
+
+    They are removed one by one, so others are gone if the service fails.
+    """
     for name in names:
-      self._call("DELETE", _place(name))
+      self._get(_model_url(name))
+    for name in names:
+      self._request("DELETE", _model_url(name))
 
-  def _send_file(
-    self, place: str, path: pathlib.Path, parameters: list[tuple[str, str]]
-  ) -> Any:
-    try:
-      with path.open("rb") as file:
-        upload = {"file": (path.name, file)}
-        return self._call("POST", place, params=parameters, files=upload)
-    except OSError as error:
-      raise Dr3dError(f"{path} cannot be read ({error.strerror}).") from error
+  def _get(self, url: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
+    return self._request("GET", url, params=list(parameters)).json()
 
-  def _call(self, method: str, place: str, **options: Any) -> Any:
-    """Asks, again where the service says so, and reads the answer."""
-    end = time.monotonic() + self._patience
+  def _query(
+    self, name: str, file: IO[bytes], parameters: list[tuple[str, str]]
+  ) -> Answer:
+    response = self._request(
+      "POST", "/api/query", params=parameters, files={"file": (name, file)}
+    )
+    return _read_answer(response.json())
+
+  def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
+    """Sends a request, again while the service is busy.
+
+    Raises:
+      ServiceError: the service rejects it, or cannot be reached.
+    """
+    end = time.monotonic() + self._retry_timeout
     while True:
       for _, file in options.get("files", {}).values():
         file.seek(0)
       with _explain(self.url):
-        response = self._http.request(method, place, **options)
+        response = self._http.request(method, url, **options)
       wait = _read_wait(response)
       if wait is None or time.monotonic() + wait > end:
         break
       time.sleep(wait)
     if response.is_success:
-      kind = response.headers.get("Content-Type", "")
-      return response.json() if kind == _JSON else response.content
+      return response
     try:
       message = response.json()["error"]
     except (ValueError, LookupError, TypeError):
@@ -228,8 +310,19 @@ class Client:
 
 
 @contextlib.contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
+  """Yields the name of a file and the open file."""
+  path = pathlib.Path(path)
+  try:
+    with path.open("rb") as file:
+      yield path.name, file
+  except OSError as error:
+    raise Dr3dError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+@contextlib.contextmanager
 def _explain(url: str) -> Iterator[None]:
-  """Turns what the network does into sentences."""
+  """Turns errors of the network into sentences."""
   try:
     yield
   except httpx.TimeoutException as error:
@@ -241,21 +334,21 @@ def _explain(url: str) -> Iterator[None]:
 
 
 def _read_wait(response: httpx.Response) -> float | None:
-  """Seconds after which to ask again; None where that is of no use."""
+  """Seconds until the next try; None if there should be none."""
   text = response.headers.get("Retry-After", "")
-  if response.status_code not in _LATER or not text.isdigit():
+  if response.status_code not in _RETRY_STATUSES or not text.isdigit():
     return None
-  return max(0.5, float(text))
+  return max(_MIN_WAIT, float(text))
 
 
-def _place(model: str) -> str:
-  return f"/api/models/{urllib.parse.quote(model, safe='')}"
+def _model_url(name: str) -> str:
+  return f"/api/models/{urllib.parse.quote(name, safe='')}"
 
 
-def _write_ask(
+def _query_parameters(
   k: int, condition: Condition | None, min_score: float, verify: int
 ) -> list[tuple[str, str]]:
-  """The parameters of a query."""
+  """Writes the parameters of a query."""
   parameters = [
     ("k", str(k)),
     ("min_score", str(min_score)),
@@ -270,6 +363,13 @@ def _write_ask(
   return parameters
 
 
+def _write_stl(mesh: Mesh) -> bytes:
+  """Writes a mesh at its true size, in millimetres."""
+  vertices = mesh.vertices * mesh.radius
+  body = trimesh.Trimesh(vertices, mesh.faces, process=False)
+  return trimesh.exchange.stl.export_stl(body)
+
+
 def _read_answer(answer: Mapping[str, Any]) -> Answer:
   return Answer(
     _pick(Prediction, answer["prediction"]),
@@ -278,13 +378,11 @@ def _read_answer(answer: Mapping[str, Any]) -> Answer:
 
 
 def _read_model(model: Mapping[str, Any]) -> Model:
-  return _pick(
-    Model, {**model, "name": model["model"], "hash": "", "fingerprint": ""}
-  )
+  return _pick(Model, {**model, "name": model["model"]})
 
 
 def _pick(kind: type[T], values: Mapping[str, Any]) -> T:
-  """Makes a dataclass of those values that are fields of it."""
+  """Makes a dataclass of the values that are fields of it."""
   known = dataclasses.fields(kind)  # type: ignore[arg-type]
   names = {field.name for field in known if field.init}
   fields = {name: values[name] for name in names & values.keys()}

@@ -1,20 +1,20 @@
-"""The package's own exceptions: each message is one sentence for a person.
+"""The exceptions of the package.
 
-A message names the file or directory concerned, the reason, and, where there
-is one, what to do. The command line prints it as it stands.
+A message is one sentence for a person: it names the file or directory, the
+reason and, if possible, what to do. The command prints it unchanged.
 """
 
 
 class Dr3dError(Exception):
-  """Base of everything that dr3d raises on purpose."""
+  """Base class of the errors that dr3d raises on purpose."""
 
 
 class MeshError(Dr3dError):
-  """A file cannot become a mesh."""
+  """A file or arrays are not a usable mesh."""
 
 
 class LabelError(Dr3dError):
-  """A table of labels cannot be read or does not fit the folder."""
+  """A label table cannot be read or does not match the folder."""
 
 
 class PipelineError(Dr3dError):
@@ -26,22 +26,26 @@ class DatabaseError(Dr3dError):
 
 
 class LockError(DatabaseError):
-  """Another process is writing to the database."""
+  """Another process writes to the database."""
 
 
 class EmptyError(DatabaseError):
-  """A database holds nothing that could be searched."""
+  """A database has no model to search."""
+
+
+class ConflictError(DatabaseError):
+  """A database already has another model of the same name."""
 
 
 class ConditionError(DatabaseError):
-  """A query asks for a label or a key that no model has."""
+  """A query asks for a label or a metadata key that no model has."""
 
 
 class ServiceError(Dr3dError):
-  """A service refuses, or cannot be reached.
+  """A service rejected a request or cannot be reached.
 
   Attributes:
-    status: of HTTP; None where there was no answer.
+    status: HTTP status; None if there was no response.
   """
 
   def __init__(self, message: str, *, status: int | None = None):
@@ -50,4 +54,4 @@ class ServiceError(Dr3dError):
 
 
 class TrainingError(Dr3dError):
-  """A training run cannot start or must not go on."""
+  """A training run cannot start or must stop."""

@@ -1,4 +1,4 @@
-"""The whole of dr3d at work on the parts that travel with it, in minutes."""
+"""Runs all of dr3d on the shipped sample parts, within minutes."""
 
 import dataclasses
 import os
@@ -30,21 +30,23 @@ from dr3d.retrieval.recipe import TrainConfig
 from dr3d.retrieval.state import OptimizerConfig
 from dr3d.retrieval.train import train
 
-HELD_OUT = 2  # parts of each class that are asked for
-PICTURED = 8  # queries on the contact sheet
-PICTURE_SIZE = 144  # pixels
+HELD_OUT = 2  # parts of each class that are queries and not in the database
+SHEET_QUERIES = 8  # on the contact sheet
+VIEW_SIZE = 144  # on the contact sheet, pixels
 PROTOCOLS = {
-  "filed": Protocol(),
-  "turned": Protocol("so3"),
+  "original": Protocol(),
+  "rotated": Protocol("so3"),
   "scanned": Protocol("so3", scan=True),
 }
 MEASURES = ("NN", "mAP", *VOTES)
 HEADER = ("queries", "views", "count", *MEASURES)
 
-EVALUATION = EvaluateConfig(searches=(VERIFIED,), verify=5)  # half the time
+# A query verifies ten models; five take half the time.
+EVALUATION = EvaluateConfig(searches=(VERIFIED,), verify=5)
+# A fraction of a full training, which suffices to tell these classes apart.
 CONFIG = TrainConfig(
   optimizer=OptimizerConfig(steps=200),
-  checkpoint_every=60,
+  checkpoint_every=60,  # steps; what an interruption can cost
 )
 
 
@@ -54,21 +56,21 @@ def run(
   """Trains, indexes and queries the shipped catalogue; prints a table.
 
   Writes into the directory: `known/` and `held_out/`, the parts; `learned/` and
-  `fixed/`, two training runs; `parts.db/`, the index; `turned/` and `scanned/`,
-  the held-out parts in random orientation and as imitated scans; `answers.png`,
-  some of the queries beside the parts that they were taken for. Called again
-  after an interruption, it goes on.
+  `fixed/`, two training runs; `parts.db/`, the database; `rotated/` and
+  `scanned/`, the held-out parts in random orientation and as simulated scans;
+  `answers.png`, some queries beside their best matches. After an interruption
+  the same call resumes.
 
   Args:
     directory: made if missing.
-    config: of both runs; that of the fixed views moves nothing of G.
+    config: of both runs; the run with fixed views freezes all of G.
 
   Raises:
     Dr3dError: the directory cannot be used.
   """
   begin = time.perf_counter()
   directory = pathlib.Path(directory)
-  known, held_out = _lay_out(directory)
+  known, held_out = _split_parts(directory)
   budget = config.pipeline.face_budget
   gallery = read_models(known, face_budget=budget)
   classes = len(set(gallery.labels))
@@ -94,7 +96,7 @@ def run(
   _tell("Indexing the known parts.")
   database = Database.create(directory / "parts.db", pipelines["learned"])
   database.update(directory / "known")
-  files = {"filed": held_out}
+  files = {"original": held_out}
   for name, protocol in PROTOCOLS.items():
     if protocol.changes:
       files[name] = _write_queries(held_out, protocol, directory / name)
@@ -102,30 +104,29 @@ def run(
   _draw_answers(
     database,
     pipelines["learned"],
-    files["turned"],
+    files["rotated"],
     files["scanned"],
     directory / "answers.png",
   )
 
   print(format_table(HEADER, rows, right=range(2, len(HEADER))))
   print(
-    f"\nPercent: vote is the share of held-out parts whose class the vote"
-    f" names; guessing gives {100 / classes:.1f}.\n"
-    "accepted is the share of answers called reliable, right that of right"
-    " ones among\nthese; strangers, how many would be accepted if no known part"
-    " were of their class.\n"
+    "\nAll figures in percent. vote: held-out parts whose class the majority"
+    f" vote names; guessing\nreaches {100 / classes:.1f}. accepted: accepted"
+    " predictions. right: right ones among these.\nfalse_accept: predictions"
+    " that would be accepted if the database held no part of their class.\n"
     f"{time.perf_counter() - begin:.0f} s in all. Look at"
-    f" {directory / 'answers.png'}, then ask for a part yourself:\n"
+    f" {directory / 'answers.png'}, then try a query yourself:\n"
     f"  dr3d query --db={directory / 'parts.db'} {files['scanned'][0].path}"
   )
 
 
-def _lay_out(
+def _split_parts(
   directory: pathlib.Path,
 ) -> tuple[list[ModelFile], list[ModelFile]]:
-  """Unpacks the parts and sorts them into known and held-out ones."""
-  everything = unpack(directory / "catalogue")
-  parts = split(find_models(everything), held_out=HELD_OUT)
+  """Unpacks the parts and copies them to the known and the held-out ones."""
+  catalogue = unpack(directory / "catalogue")
+  parts = split(find_models(catalogue), held_out=HELD_OUT)
   for name, files in zip(("known", "held_out"), parts, strict=True):
     for file in files:
       target = directory / name / file.name
@@ -142,7 +143,7 @@ def _evaluate(
   gallery: ModelCollection,
   files: dict[str, list[ModelFile]],
 ) -> list[list[str]]:
-  """Asks the pipelines for the files of each protocol: rows of `HEADER`."""
+  """Evaluates each pipeline under each protocol; returns rows of `HEADER`."""
   known = {
     name: dataclasses.replace(
       list_files(gallery.files),
@@ -152,9 +153,9 @@ def _evaluate(
     for name, pipeline in pipelines.items()
   }
   rows = []
-  for protocol, several in files.items():
+  for protocol, query_files in files.items():
     budget = pipelines["learned"].face_budget
-    reading = read_models(several, face_budget=budget)
+    reading = read_models(query_files, face_budget=budget)
     queries = dataclasses.replace(
       list_files(reading.files), meshes=reading.meshes
     )
@@ -171,12 +172,12 @@ def _evaluate(
 
 
 def _summarize(evaluation: Evaluation) -> list[str]:
-  """How many queries, and the measures in percent."""
+  """Formats the number of queries, and the measures in percent."""
   count = len(evaluation.task.queries)
   means = summarize(
     evaluation.results[0],
     evaluation.task,
-    threshold=evaluation.config.threshold,
+    target_precision=evaluation.config.target_precision,
     draws=resample(count, resamples=1),
   )
   return [str(count), *(format_value(means[name].micro) for name in MEASURES)]
@@ -185,7 +186,7 @@ def _summarize(evaluation: Evaluation) -> list[str]:
 def _write_queries(
   held_out: Sequence[ModelFile], protocol: Protocol, directory: pathlib.Path
 ) -> list[ModelFile]:
-  """Writes the held-out parts as the protocol has them, one STL file each."""
+  """Applies the protocol to the held-out parts; writes an STL file of each."""
   files = []
   for file in held_out:
     mesh = make_query(
@@ -207,24 +208,24 @@ def _write_queries(
 def _draw_answers(
   database: Database,
   pipeline: Pipeline,
-  turned: Sequence[ModelFile],
+  rotated: Sequence[ModelFile],
   scanned: Sequence[ModelFile],
   path: pathlib.Path,
 ) -> None:
-  """A contact sheet: queries of classes far apart beside their matches."""
-  painter = sheet.with_white_light(pipeline)
+  """Draws queries, spread over the classes, beside their best matches."""
+  white = sheet.with_white_light(pipeline)
   known = path.parent / "known"
-  every = max(1, len(turned) // PICTURED)
+  step = max(1, len(rotated) // SHEET_QUERIES)
   chosen = [
-    (turned if i % 2 else scanned)[min(i * every, len(turned) - 1)]
-    for i in range(min(PICTURED, len(turned)))
+    (rotated if i % 2 else scanned)[min(i * step, len(rotated) - 1)]
+    for i in range(min(SHEET_QUERIES, len(rotated)))
   ]
 
   def read(path):
     return load_mesh(path, face_budget=pipeline.face_budget)
 
-  def render_preview(mesh):
-    return sheet.render_preview(painter, mesh, size=PICTURE_SIZE)
+  def draw(mesh):
+    return sheet.render_preview(white, mesh, size=VIEW_SIZE)
 
   rows = []
   for file in chosen:
@@ -233,12 +234,13 @@ def _draw_answers(
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
-        images=render_preview(mesh),
+        images=draw(mesh),
         matches=[
-          sheet.RenderedMatch(match, render_preview(read(known / match.model)))
+          sheet.RenderedMatch(match, draw(read(known / match.model)))
           for match in answer.matches
         ],
         label=file.label,
+        prediction=answer.prediction,
       )
     )
   sheet.save(sheet.draw_answers(rows), path)

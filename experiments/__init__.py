@@ -1,1 +1,1 @@
-"""Scripts that train, measure and show; `python -m experiments.NAME`."""
+"""Scripts that train, measure and draw: `python -m experiments.NAME`."""

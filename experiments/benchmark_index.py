@@ -1,17 +1,18 @@
-r"""Times the search for neighbours beside others, in one run.
+"""Times nearest-neighbour search beside numpy and faiss.
 
     python -m experiments.benchmark_index --size=10000,100000,1000000
 
-Vectors of 128 numbers, clustered like those of a trained network (models of a
-class stand together, views of a model closer still, twelve of each) or random.
-Each row is measured in a process of its own on one thread: the share of the ten
-true neighbours that is found; queries a second of CPU time, asked for one at a
-time and 256 at once; seconds of CPU time to build; memory that building and
-searching took on top of the vectors, MiB. `dr3d` is `dr3d.index.vector_index`,
-which validates, ranks in float64 and never returns padding; `product` is a
-matrix product and a partition in numpy; faiss is timed where it is installed,
-with as many lists looked into as ScaNN. With a million vectors no process takes
-more than 3 GiB.
+The vectors have 128 dimensions. They are random, or clustered like those of a
+trained network: models form classes, and each model has twelve similar views.
+Each row is measured in its own process on one thread. Columns: share of the ten
+true neighbours that are found; queries per second of CPU time, one at a time
+and 256 at once; CPU seconds to build the index; memory of building and
+searching beyond the vectors, MiB.
+
+`dr3d` is `dr3d.index`, which validates, ranks in float64 and never
+returns padding. `product` is a matrix product and a partition in numpy. faiss
+is timed if it is installed; it probes the same share of lists as ScaNN. With a
+million vectors each process stays below 3 GiB.
 """
 
 import functools
@@ -23,29 +24,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from absl import app, flags
 
 from dr3d.evaluation.report.table import format_table
-from dr3d.index import vector_index as index_lib
+from dr3d.index.engine import Engine, build_index
 
 METHODS = ("dr3d exact", "dr3d scann", "product", "faiss flat", "faiss ivf")
 
-SIZE = flags.DEFINE_list("size", ["10000", "100000"], "Numbers of vectors.")
-KIND = flags.DEFINE_list("kind", ["clustered", "random"], "Of vectors.")
-METHOD = flags.DEFINE_list("method", list(METHODS), "What is timed.")
-ROW = flags.DEFINE_string("row", None, "Measure one row; prints JSON.")
-JSON = flags.DEFINE_bool("json", False, "Print a line of JSON for each row.")
+SIZE = flags.DEFINE_list("size", ["10000", "100000"], "Counts of vectors.")
+KIND = flags.DEFINE_list(
+  "kind", ["clustered", "random"], "Distribution of the vectors."
+)
+METHOD = flags.DEFINE_list("method", list(METHODS), "Methods to time.")
+ROW = flags.DEFINE_string("row", None, "Measure only this row; prints JSON.")
+JSON = flags.DEFINE_bool(
+  "json", False, "Print a line of JSON for each row instead."
+)
 
 D = 128
 K = 10
 VIEWS = 12
 QUERIES = 256
-SHARE = 0.1  # of the lists that faiss looks into
-_ROOM = 1 << 25  # products held at a time
-_BLOCK = 12 * 10_000  # vectors made at a time
+PROBED_SHARE = 0.1  # of faiss's lists, the same as ScaNN's in dr3d
+_PRODUCTS_AT_ONCE = 1 << 25  # float32, 128 MiB
+_VECTORS_AT_ONCE = 12 * 10_000
 HEADER = ("vectors", "kind", "method", "recall@10", "q/s 1", "q/s 256",
           "build s", "MiB")  # fmt: skip
 
@@ -94,7 +99,7 @@ def format_row(
 
 
 def run(row: list) -> dict | None:
-  """Measures one row in a fresh process; None where it cannot be measured."""
+  """Measures one row in a new process; returns None if that fails."""
   threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
   result = subprocess.run(
     [
@@ -113,7 +118,7 @@ def run(row: list) -> dict | None:
 
 
 def measure(size: int, kind: str, method: str) -> dict:
-  """Builds, searches and compares with the truth."""
+  """Builds and searches an index; compares the hits with the truth."""
   vectors, queries = make_vectors(size, kind)
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   begin = time.process_time()
@@ -135,7 +140,7 @@ def measure(size: int, kind: str, method: str) -> dict:
 def build(vectors: np.ndarray, method: str) -> Search:
   """Returns a function: queries [Q, D] → ids [Q, K]."""
   if method.startswith("dr3d"):
-    index = index_lib.build_index(vectors, backend=method.split()[1])
+    index = build_index(vectors, engine=cast(Engine, method.split()[1]))
     return lambda queries: index.search(queries, K).ids
   if method == "product":
     return functools.partial(search_by_product, vectors)
@@ -146,15 +151,15 @@ def build(vectors: np.ndarray, method: str) -> Search:
     lists = math.isqrt(len(vectors))
     other = faiss.IndexIVFFlat(other, D, lists, faiss.METRIC_INNER_PRODUCT)
     other.train(vectors)
-    other.nprobe = math.ceil(SHARE * lists)
+    other.nprobe = math.ceil(PROBED_SHARE * lists)
   other.add(vectors)
   return lambda queries: other.search(queries, K)[1]
 
 
 def search_by_product(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-  """Rows [Q, K] of the largest products, as many at a time as there is room."""
+  """Returns rows [Q, K] of the largest products, in blocks that fit memory."""
   found = []
-  block = max(1, _ROOM // len(vectors))
+  block = max(1, _PRODUCTS_AT_ONCE // len(vectors))
   for start in range(0, len(queries), block):
     cosine = queries[start : start + block] @ vectors.T
     found.append(np.argpartition(-cosine, K, axis=1)[:, :K])
@@ -162,7 +167,7 @@ def search_by_product(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 def rate(function: Callable, count: int) -> float:
-  """Queries a second of CPU time, the median of five calls."""
+  """Queries per second of CPU time, the median of five calls."""
   seconds = []
   for _ in range(5):
     begin = time.process_time()
@@ -174,7 +179,7 @@ def rate(function: Callable, count: int) -> float:
 def make_vectors(size: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
   """Returns unit vectors [size, D] and queries [QUERIES, D] of the same kind.
 
-  A query is another view of a stored model, or just as random.
+  A query is another view of a stored model, or random.
   """
   rng = np.random.default_rng(0)
   models = -(-size // VIEWS)
@@ -193,8 +198,10 @@ def make_vectors(size: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
   queries = draw(rng.integers(models, size=QUERIES))
   vectors = np.empty((size, D), np.float32)
-  for start in range(0, size, _BLOCK):  # so that memory has no peak here
-    rows = np.arange(start, min(start + _BLOCK, size))
+  for start in range(
+    0, size, _VECTORS_AT_ONCE
+  ):  # so that memory does not peak here
+    rows = np.arange(start, min(start + _VECTORS_AT_ONCE, size))
     vectors[rows] = draw(rows // VIEWS)
   return vectors, queries
 

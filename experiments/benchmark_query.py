@@ -1,15 +1,14 @@
-r"""Times the answer to one query: a new process, and a running one.
+"""Times the answer to one query, in a new process and in a running one.
 
     python -m experiments.benchmark_query --vectors=100000 --faces=10000
 
-Fills a database with synthetic models of N vectors each, writes one mesh, asks
-for it with the command (once to compile, then cold: a new process that finds
-compiled programs in the cache), and then in a process that goes on: reading the
-file, embedding it and searching, the median of ten. The stages of a cold start
-are those of the library in a new process, one after the other; the command
-reads the mesh meanwhile in a child. Seconds of the clock and of CPU time, of
-the command with its child: on a machine that has other work, only the latter
-tells.
+Fills a database with synthetic models of N vectors each and writes one mesh as
+the query. Runs `dr3d query` first to compile, then cold: in a new process that
+finds compiled programs in the cache. Then it times a running process: reading
+the file, embedding it and searching, medians of ten. The stages of a cold start
+are timed in a new process one after the other; the command itself reads the
+mesh in a child process meanwhile. Wall and CPU seconds include the child. On a
+busy machine only CPU seconds are meaningful.
 """
 
 import json
@@ -28,11 +27,11 @@ from absl import app, flags
 from dr3d.evaluation.report.table import format_table
 
 VECTORS = flags.DEFINE_integer("vectors", 100_000, "Stored vectors.")
-FACES = flags.DEFINE_integer("faces", 10_000, "Of the mesh, about.")
-VIEWS = flags.DEFINE_integer("views", 12, "N.")
-STAGES = flags.DEFINE_list("stages", None, "Database and mesh: measure here.")
+FACES = flags.DEFINE_integer("faces", 10_000, "Faces of the mesh, about.")
+VIEWS = flags.DEFINE_integer("views", 12, "Views of a model.")
+STAGES = flags.DEFINE_list("stages", None, "Database and mesh; internal.")
 
-CHARGED = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+CLOCKED = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def main(argv: list[str]) -> None:
@@ -111,7 +110,7 @@ def fill(directory: pathlib.Path) -> None:
 
 
 def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
-  """Times the stages of a first query, and later ones."""
+  """Times the stages of a first query, and later queries."""
   times = {}
   begin = read_clocks()
 
@@ -130,7 +129,7 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
   lap("  imports without jax")
   database = Database.open(directory)
   gallery = database.gallery
-  lap(f"  vectors and index ({gallery.index.backend})")
+  lap(f"  vectors and index ({gallery.index.engine})")
   pipeline = database.pipeline
   lap("  jax and the pipeline")
   mesh = load_mesh(path, face_budget=pipeline.face_budget)
@@ -157,8 +156,8 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
 
 
 def read_clocks() -> np.ndarray:
-  """Seconds of the clock, and of CPU time of this process and its children."""
-  spent = [resource.getrusage(who) for who in CHARGED]
+  """Wall seconds, and CPU seconds of this process and its children."""
+  spent = [resource.getrusage(who) for who in CLOCKED]
   cpu = sum(usage.ru_utime + usage.ru_stime for usage in spent)
   return np.array([time.perf_counter(), cpu])
 

@@ -1,23 +1,23 @@
-r"""Times the renderer on spheres, beside what it is measured against.
+"""Times the renderer on spheres, beside controls and other renderers.
 
     taskset -c 0 python -m experiments.benchmark_render
     python -m experiments.benchmark_render --scene=5120x224x12
     python -m experiments.benchmark_render --quick --json
 
-Of two numbers "a / b" the first is forward and the second forward with
-backward. CPU time is that of all cores together: the least of several calls and
-their median, and for the compilation too. MiB is temporary memory of the
-compiled program; one that needs more than `--memory_mib` is compiled and not
-run. A pair is a pixel and a face, as many as the form evaluates. The limit is
-what the operations of these pairs take at the speed of a float32 product of
-matrices in the same run.
+Of two numbers "a / b" the first is the forward pass and the second forward and
+backward. CPU time is summed over all cores: the minimum of several calls and
+their median, and the time to compile. MiB is temporary memory of the compiled
+program; a program that needs more than `--memory_mib` is compiled and not run.
+A pair is a pixel and a face that the form evaluates together. The limit is the
+time that the operations of all pairs take at the speed of a float32 matrix
+product in the same run.
 
-The rasterizer gets projected corners and colours; G gets the mesh and the views
-and is differentiated by both. Controls, in the same run: the literal formula,
-every pixel against every face, and the same formula tile by tile, each
-differentiated by JAX alone. On several cores "G, n devices" shares the views
-out over as many of them. Other renderers are timed where they can be
-imported; they draw a picture of the same size by formulas of their own.
+The rasterizer takes projected corners and colours. G takes the mesh and the
+views and is differentiated by both. Two controls run beside them: the literal
+formula, every pixel against every face, and the same formula tile by tile, each
+differentiated by JAX alone. "G, n devices" splits the views over n cores. Other
+renderers are timed if they can be imported; they draw an image of the same size
+by formulas of their own.
 """
 
 import dataclasses
@@ -51,19 +51,23 @@ FORM = {
 QUICK = ("1280x224x1", "1280x64x1")
 
 SCENE = flags.DEFINE_multi_string(
-  "scene", None, "FACESxSIZExVIEWS, instead of the usual ones."
+  "scene", None, "FACESxSIZExVIEWS; default: six scenes."
 )
-QUICK_ONLY = flags.DEFINE_bool("quick", False, "The two smallest scenes only.")
+QUICK_ONLY = flags.DEFINE_bool("quick", False, "Only the two smallest scenes.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
 FORMS = flags.DEFINE_list(
   "forms",
   ["rasterizer", "renderer", "shared", "tiled", "dense"],
-  "What to time.",
+  "Forms to time.",
 )
 REPEATS = flags.DEFINE_integer("repeats", 12, "Calls of each program.")
-SECONDS = flags.DEFINE_float("seconds", 4, "Time for them, at least a call.")
-MEMORY = flags.DEFINE_float("memory_mib", 2048, "Most that a program may need.")
-SIGMA = flags.DEFINE_float("sigma", RenderConfig.sigma, "Softness, pixels.")
+SECONDS = flags.DEFINE_float(
+  "seconds", 4, "Time for these calls; at least one."
+)
+MEMORY = flags.DEFINE_float("memory_mib", 2048, "Memory limit of a program.")
+SIGMA = flags.DEFINE_float(
+  "sigma", RenderConfig.sigma, "Softness of edges, pixels."
+)
 
 
 def main(_) -> None:

@@ -1,25 +1,24 @@
-r"""Learned viewpoints beside viewpoints that are not, on classes not seen.
+"""Compares learned viewpoints with fixed ones on classes not trained on.
 
     python -m experiments.compare_views --data=parts --out=work/views
 
-Every second class of the table is trained on, the others are searched: each of
-their models, turned at random, among all the others as filed (leave-one-out).
-For each seed T learns from scratch under viewpoints that are drawn anew at each
-step. From there it goes on, for each number of views, under viewpoints that are
+Every second class of the table is trained on; the others are the test set. Each
+of their models, rotated at random, is a query to all the others in their
+original pose (leave-one-out). For each seed T learns from scratch under
+viewpoints that are drawn again at each step. For each number of views T then
+trains further under one of these kinds of viewpoints:
 
 * `sphere`, `ring`, `random`: fixed;
-* `task`: moved by the loss of T (MVTN), from those of the sphere;
-* `literal`: moved by L_G as it is printed, from those of the sphere;
-* `images`: moved by L_G as it is meant, image by image, from the same;
+* `task`: from the sphere, moved by the loss of T (as MVTN does);
+* `literal`: from the sphere, moved by L_G as the patent prints it;
+* `images`: from the sphere, moved by L_G as the patent means it, of images;
 * `learned`: chosen by L_G between models, then moved by it.
 
-Lights, cameras and material stay. Prints mAP, the mean over queries and seeds,
-and how far each is behind or ahead of `learned`, with the interval of 95 % of
-that difference over queries.
+Lights, cameras and material stay fixed. Prints mAP, the mean over queries and
+seeds, and its difference from `learned` with a 95 % interval over queries.
 
-The same command goes on where an interrupted one stopped: what is done is kept
-in OUT, a folder for each training. What several of it do side by side must not
-be the same trainings.
+The same command resumes after an interruption: OUT keeps a folder for each
+training. Several processes may share OUT if their trainings differ.
 """
 
 import csv
@@ -29,11 +28,11 @@ import pathlib
 import numpy as np
 from absl import app, flags
 
-from dr3d.cli import environment, report
+from dr3d.cli import console, environment
 from dr3d.evaluation.report.table import format_table
 from experiments.partition import second_classes
 
-# What moves each, and nothing where it is fixed.
+# The objective that moves each kind of viewpoints; None if they are fixed.
 OBJECTIVES = {
   "sphere": None,
   "ring": None,
@@ -44,19 +43,27 @@ OBJECTIVES = {
   "learned": "models",
 }
 
-MOST = 12  # viewpoints that L_G chooses; for fewer the first of them are taken
+MAX_VIEWS = 12  # that L_G chooses, in order, so the first are the best few
 
 DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
 INDEX = flags.DEFINE_string(
   "index_csv", None, "Columns class and file. Default: DATA/index.csv."
 )
 OUT = flags.DEFINE_string("out", None, "Folder of the runs.", required=True)
-VIEWS = flags.DEFINE_list("views", ["1", "2", "3", "6", "12"], "Numbers N.")
-KIND = flags.DEFINE_list("kinds", list(OBJECTIVES), "Viewpoints to compare.")
-SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each.")
-STEPS = flags.DEFINE_integer("steps", 300, "From all sides.")
-FURTHER = flags.DEFINE_integer("further", 60, "Steps under viewpoints of each.")
-RATE = flags.DEFINE_float("render_rate", 1e-2, "Of the viewpoints that move.")
+VIEWS = flags.DEFINE_list(
+  "views", ["1", "2", "3", "6", "12"], "Numbers of views N."
+)
+KIND = flags.DEFINE_list(
+  "kinds", list(OBJECTIVES), "Kinds of viewpoints to compare."
+)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings of each kind.")
+STEPS = flags.DEFINE_integer("steps", 300, "Steps under random viewpoints.")
+FURTHER = flags.DEFINE_integer(
+  "further", 60, "Steps under each kind of viewpoints."
+)
+RATE = flags.DEFINE_float(
+  "render_rate", 1e-2, "Learning rate of viewpoints that move."
+)
 
 
 def main(_) -> None:
@@ -65,8 +72,10 @@ def main(_) -> None:
 
   out = pathlib.Path(OUT.value)
   seen, unseen = _split(pathlib.Path(DATA.value), INDEX.value)
-  known = _read(seen, turned=False)
-  gallery, queries = (_read(unseen, turned=turned) for turned in (False, True))
+  known = _read(seen, rotated=False)
+  gallery, queries = (
+    _read(unseen, rotated=rotated) for rotated in (False, True)
+  )
   labels = np.array([label for label, _ in unseen])
   draws = resample(len(labels)) / len(labels)
   rows = []
@@ -98,11 +107,11 @@ def main(_) -> None:
         row.append("")
       rows.append(row)
   print(f"{len(seen)} models trained on, {len(unseen)} searched")
-  print(format_table(("N", "views", "mAP", "beside learned"), rows))
+  print(format_table(("N", "views", "mAP", "minus learned"), rows))
 
 
 def _split(root, table):
-  """Labels and files of every second class, and of the others."""
+  """Returns labels and files of every second class, and of the others."""
   with pathlib.Path(table or root / "index.csv").open(newline="") as file:
     rows = [(row["class"], root / row["file"]) for row in csv.DictReader(file)]
   chosen = second_classes(label for label, _ in rows)
@@ -110,14 +119,14 @@ def _split(root, table):
   return seen, [row for row in rows if row[0] not in chosen]
 
 
-def _read(rows, *, turned):
+def _read(rows, *, rotated):
   from dr3d.evaluation.protocol import Protocol, make_query
   from dr3d.mesh.io.reader import read_geometry
   from dr3d.retrieval.pipeline import PipelineConfig
 
-  protocol = Protocol(rotation="so3" if turned else "none")
+  protocol = Protocol(rotation="so3" if rotated else "none")
   meshes = []
-  with report.progress(len(rows), "reading") as progress:
+  with console.progress(len(rows), "reading") as progress:
     for done, (_, path) in enumerate(rows, start=1):
       meshes.append(
         make_query(
@@ -132,7 +141,7 @@ def _read(rows, *, turned):
 
 
 def _measure(workdir, *, known, sides, kind, count, seed):
-  """Average precision of each query, [Q]."""
+  """Trains if needed; returns the average precision of each query, [Q]."""
   from dr3d.evaluation import metric
   from dr3d.evaluation.similarity import compare_vectors
 
@@ -166,7 +175,7 @@ def _train(workdir, known, *, kind, count, seed):
   from dr3d.retrieval.train import train
 
   replace = dataclasses.replace
-  around = _train_around(workdir.parent / f"around_{seed}", known, seed)
+  around = _train_random(workdir.parent / f"around_{seed}", known, seed)
   match kind:
     case "learned":
       quaternion = around.views.quaternion[:count]
@@ -199,15 +208,15 @@ def _train(workdir, known, *, kind, count, seed):
   )
 
 
-def _train_around(workdir, known, seed):
-  """T that has seen models from everywhere, and what L_G then chooses."""
+def _train_random(workdir, known, seed):
+  """Trains T under random viewpoints, then lets L_G choose viewpoints."""
   from dr3d.retrieval.train import train
 
   config = _configure(seed, objective="models")
   config = dataclasses.replace(
     config,
     pipeline=dataclasses.replace(
-      config.pipeline, view_count=max(MOST, *map(int, VIEWS.value))
+      config.pipeline, view_count=max(MAX_VIEWS, *map(int, VIEWS.value))
     ),
     optimizer=dataclasses.replace(
       config.optimizer, steps=STEPS.value, explore=STEPS.value, trainable=()

@@ -1,4 +1,4 @@
-"""Mesh files of every format, and the ways in which files go bad."""
+"""Mesh files of every format, and mutations that damage them."""
 
 import gzip
 import io
@@ -43,7 +43,7 @@ _STRUCTURED = 0.5  # of the files of a format that has a structure to change
 
 
 def make_seeds() -> dict[str, bytes]:
-  """Returns good files, small, by name; text and binary where both are."""
+  """Returns small valid files by name, in text and binary formats."""
   body = trimesh.creation.annulus(r_min=3, r_max=5, height=2, sections=24)
   box: Any = trimesh.creation.box([2, 3, 4])
   box.apply_translation([9, 0, 0])
@@ -78,7 +78,7 @@ def make_seeds() -> dict[str, bytes]:
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
-  """Returns a file with one to four things wrong with it."""
+  """Returns a file with one to four mutations."""
   for _ in range(rng.integers(1, 5)):
     if not data:
       break
@@ -127,7 +127,7 @@ def mutate_structure(name: str, data: bytes, rng: np.random.Generator) -> bytes:
 def write_corpus(
   folder: pathlib.Path, *, count: int, seed: int, family: str | None = None
 ) -> Iterator[pathlib.Path]:
-  """Writes mutated files, one in ten under a wrong extension; yields them.
+  """Writes mutated files, one in ten with a wrong extension; yields paths.
 
   Args:
     folder: where to write.
@@ -156,7 +156,7 @@ def write_corpus(
 
 
 def _change_number(data: bytes, at: int, rng: np.random.Generator) -> bytes:
-  """Puts an odd number where the next one stands in a text."""
+  """Replaces the next number in a text by an extreme one."""
   start = next((i for i in range(at, len(data)) if chr(data[i]).isdigit()), at)
   end = start
   while end < len(data) and data[end : end + 1] in b"0123456789.e-+":
@@ -165,7 +165,7 @@ def _change_number(data: bytes, at: int, rng: np.random.Generator) -> bytes:
 
 
 def _mutate_inside(data: bytes, rng: np.random.Generator) -> bytes:
-  """Mutates what stands in an archive, which stays one."""
+  """Mutates the model in a ZIP archive, which stays valid."""
   result = io.BytesIO()
   with (
     zipfile.ZipFile(io.BytesIO(data)) as archive,
@@ -303,7 +303,7 @@ def _make_amf(body: trimesh.Trimesh) -> str:
 
 
 def _gltf(scene: trimesh.Scene) -> str:
-  """One file, its buffers within."""
+  """Writes one file with embedded buffers."""
   return scene.export(file_type="gltf", merge_buffers=True, embed_buffers=True)[
     "model.gltf"
   ].decode()
@@ -358,8 +358,8 @@ def _step_tetrahedron() -> str:
     side = put_vector(
       "DIRECTION", (one - origin) / np.linalg.norm(one - origin)
     )
-    place = put(f"AXIS2_PLACEMENT_3D('',{points[face[0]]},{axis},{side})")
-    plane = put(f"PLANE('',{place})")
+    placement = put(f"AXIS2_PLACEMENT_3D('',{points[face[0]]},{axis},{side})")
+    plane = put(f"PLANE('',{placement})")
     planes.append(put(f"ADVANCED_FACE('',({bound}),{plane},.T.)"))
   shell = put(f"CLOSED_SHELL('',({','.join(planes)}))")
   solid = put(f"MANIFOLD_SOLID_BREP('',{shell})")

@@ -1,12 +1,12 @@
-r"""Deforms a sphere until its silhouettes are those of a part.
+"""Deforms a sphere until its silhouettes match those of a part.
 
     python -m experiments.deform_sphere --out=shape.png
 
-The starts are ellipsoids of random radii in random turns. A Laplacian keeps the
-surface smooth, a penalty on the lengths of edges keeps the faces even. Success
-is a silhouette IoU above .95, the mean of the views that were fitted; the IoU
-in as many other views is printed beside it. A sphere cannot become a part with
-a hole, and silhouettes do not tell of a hollow.
+Each start is a randomly rotated ellipsoid of random radii. A Laplacian keeps
+the surface smooth, and a penalty on edge lengths keeps the faces even. A start
+succeeds if its silhouette IoU, the mean over the fitted views, exceeds .95. The
+IoU in as many other views is printed beside it. A sphere cannot become a part
+with a hole, and silhouettes do not show a cavity.
 """
 
 import time
@@ -16,20 +16,22 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
-OUT = flags.DEFINE_string("out", "shape.png", "Picture to write.")
-ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
+OUT = flags.DEFINE_string("out", "shape.png", "PNG file to write.")
+ANIMATION = flags.DEFINE_string(
+  "animation", None, "GIF of the descent to write."
+)
 PART = flags.DEFINE_string("part", "hex_flange_screw", "Class of sample parts.")
-FACES = flags.DEFINE_integer("faces", 300, "Simplify the part to so many.")
+FACES = flags.DEFINE_integer("faces", 300, "Face budget of the part.")
 STARTS = flags.DEFINE_integer("starts", 3, "Random ellipsoids.")
 VIEWS = flags.DEFINE_integer("views", 8, "Silhouettes to fit.")
 SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
-STEPS = flags.DEFINE_integer("steps", 80, "Of the descent.")
+STEPS = flags.DEFINE_integer("steps", 80, "Steps of the descent.")
 CUTS = flags.DEFINE_integer("cuts", 3, "The sphere has 20 times 4^cuts faces.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the starts.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the starts.")
 
 SUCCESS = 0.95  # mean IoU of the fitted views
-FRAMES = 40
-SHOWN = 4  # views in the picture
+FRAMES = 40  # of the animation
+SHOWN_VIEWS = 4  # in the figure
 
 
 def main(_) -> None:
@@ -37,7 +39,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import picture, shape
+  from experiments.inverse import figure, shape
   from experiments.inverse.model import load_sample
 
   begin = time.perf_counter()
@@ -77,12 +79,12 @@ def main(_) -> None:
       1 - found.targets[v],
       1 - found.first_images[best, v],
       1 - found.images[best, v],
-      picture.difference(found.images[best, v], found.targets[v]),
+      figure.difference(found.images[best, v], found.targets[v]),
       found.shaded[best, v],
     ]
-    for v in range(min(SHOWN, VIEWS.value))
+    for v in range(min(SHOWN_VIEWS, VIEWS.value))
   ]
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["part", "silhouette", "start", "fitted", "difference", "solid"],
@@ -91,8 +93,8 @@ def main(_) -> None:
     f" IoU {found.overlaps[best]:.3f}",
   )
   if ANIMATION.value:
-    picture.save_animation(
-      ANIMATION.value, [(found.part[0], frame) for frame in found.way]
+    figure.save_animation(
+      ANIMATION.value, [(found.part[0], frame) for frame in found.path]
     )
 
 

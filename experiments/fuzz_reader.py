@@ -1,21 +1,21 @@
-r"""Lets dr3d read files that went bad; none may crash or be misread.
+r"""Reads damaged files; none may crash, hang or be misread silently.
 
     python -m experiments.fuzz_reader --count=1100 --family=3mf
 
-Good files of a format, or of every format, are mutated: bytes are cut, changed,
-taken out, doubled and zeroed, odd numbers and words put in; or the structure
-of XML and JSON is changed (references, indices, extensions, transforms) and
-the file stays well formed. One in ten has a wrong extension. They are read as
-`dr3d index` reads them. The table counts, for each extension: files that were
-read, files that were refused with a reason of dr3d's own, and files that only
-the limits of the worker ended. A file that is read must give a mesh that is
-finite and has a size.
+Valid files of one format, or of every format, are mutated: bytes are cut,
+changed, removed, repeated or zeroed, extreme numbers and stray words inserted;
+or the structure of XML and JSON is changed (references, indices, extensions,
+transforms) and the file stays well formed. One in ten has a wrong extension.
+They are read as `dr3d index` reads them. The table counts for each extension
+the files that were read, those rejected with a reason, and those stopped only
+by the limits of the worker. A file that is read must give a finite mesh with a
+size.
 
-With --compare a second library reads each file as well, and files in which it
-finds another area are listed: these are for a person to look at, since either
-reader may be wrong. Then every good file is cut at many places: a cut file
-that is read must hold all that the whole one holds, except OBJ, which does
-not show where it was cut. The exit status is 1 if that fails.
+With --compare a second library reads each file as well, and the files in which
+it finds another area are listed: a person must look at these, since either
+reader may be wrong. Then every valid file is cut at many places: a cut file
+that is read must hold all of the whole file, except OBJ, which does not show
+where it was cut. The exit status is 1 if any of this fails.
 """
 
 import collections
@@ -35,15 +35,15 @@ from experiments.corpus import FAMILIES, make_seeds, write_corpus
 from experiments.second_reader import LIBRARIES
 
 COUNT = flags.DEFINE_integer("count", 1000, "Mutated files.", lower_bound=0)
-CUTS = flags.DEFINE_integer("cuts", 40, "Places where each file is cut.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the mutations.")
-JOBS = flags.DEFINE_integer("jobs", None, "Processes; one for each core.")
-FAMILY = flags.DEFINE_enum("family", None, sorted(FAMILIES), "Of the files.")
-COMPARE = flags.DEFINE_bool("compare", False, "Let a second library read too.")
-KEEP = flags.DEFINE_string("keep", None, "Folder for the files.")
+CUTS = flags.DEFINE_integer("cuts", 40, "Cuts of each file.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the mutations.")
+JOBS = flags.DEFINE_integer("jobs", None, "Processes; default: one per core.")
+FAMILY = flags.DEFINE_enum("family", None, sorted(FAMILIES), "Format to test.")
+COMPARE = flags.DEFINE_bool("compare", False, "Read with a second library too.")
+KEEP = flags.DEFINE_string("keep", None, "Folder to keep the files in.")
 
-LIMITS = Limits(seconds=20, memory=1 << 30)
-BUDGET = 1024
+LIMITS = Limits(seconds=20, memory=1 << 30)  # below those of dr3d index
+FACE_BUDGET = 1024
 
 
 def main(argv: list[str]) -> None:
@@ -62,9 +62,9 @@ def main(argv: list[str]) -> None:
       collections.Counter
     )
     wrong = []
-    results = reader.read(paths, face_budget=BUDGET, unit="mm")
+    results = reader.read(paths, face_budget=FACE_BUDGET, unit="mm")
     for path, result in zip(paths, results, strict=True):
-      tally[path.suffix][kind_of(result)] += 1
+      tally[path.suffix][classify(result)] += 1
       if isinstance(result, WorkerError):
         print(f"{path.name} {result}")
       if isinstance(result, ProcessedModel) and not is_sound(result):
@@ -87,19 +87,19 @@ def main(argv: list[str]) -> None:
   )
   print(
     f"{len(paths)} files in {time.perf_counter() - begin:.0f} s, "
-    f"{len(wrong)} wrongly read {wrong[:20]}; of {CUTS.value} cut OBJ files "
-    f"{len(unseen)} were read as if whole"
+    f"{len(wrong)} misread: {', '.join(wrong) or 'none'}; of {CUTS.value} cut"
+    f" OBJ files {len(unseen)} were read as if complete"
   )
   sys.exit(bool(wrong))
 
 
-def kind_of(result: object) -> str:
-  """What became of a file, in a word or two."""
+def classify(result: object) -> str:
+  """Says in a word or two how reading a file ended."""
   if isinstance(result, ProcessedModel):
     return "read"
   if isinstance(result, WorkerError):
-    return "by the worker"
-  return "refused"
+    return "stopped by limits"
+  return "rejected"
 
 
 def is_sound(processed: ProcessedModel) -> bool:
@@ -107,7 +107,7 @@ def is_sound(processed: ProcessedModel) -> bool:
   mesh = processed.mesh
   numbers = [mesh.vertices, mesh.normals, mesh.frame, mesh.extent]
   return (
-    0 < len(mesh.faces) <= BUDGET
+    0 < len(mesh.faces) <= FACE_BUDGET
     and mesh.faces.min() >= 0
     and mesh.faces.max() < len(mesh.vertices)
     and all(bool(np.isfinite(number).all()) for number in numbers)
@@ -141,7 +141,7 @@ def tell_differences(paths: list[pathlib.Path]) -> None:
 
 
 def read_cut_files(reader: FileReader, folder: pathlib.Path) -> list[str]:
-  """Returns the names of cut files that were read with less in them."""
+  """Returns the names of cut files that were read although incomplete."""
   rng = np.random.default_rng(SEED.value)
   paths: list[pathlib.Path] = []
   wholes: dict[str, pathlib.Path] = {}
@@ -157,12 +157,12 @@ def read_cut_files(reader: FileReader, folder: pathlib.Path) -> list[str]:
   whole_results = dict(
     zip(
       wholes,
-      reader.read(wholes.values(), face_budget=BUDGET, unit="mm"),
+      reader.read(wholes.values(), face_budget=FACE_BUDGET, unit="mm"),
       strict=True,
     )
   )
   wrong = []
-  cut = reader.read(paths, face_budget=BUDGET, unit="mm")
+  cut = reader.read(paths, face_budget=FACE_BUDGET, unit="mm")
   for path, result in zip(paths, cut, strict=True):
     whole = whole_results[path.name.split("_", 1)[1]]
     assert isinstance(whole, ProcessedModel), whole

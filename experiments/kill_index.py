@@ -1,14 +1,13 @@
-r"""Kills `dr3d index` at random moments and looks at what is left.
+"""Kills `dr3d index` at random moments and checks the database.
 
     python -m experiments.kill_index --kills=50
 
-Indexes a folder of small meshes again and again with the command, each run
-killed (SIGKILL) at a random moment after its first write, within the time that
-a whole run writes; one that had ended before does not count. Between kills some
-files change, come or go. After every kill the database must open, hold no row
-twice, and have for each indexed row the vectors that were written; at the end
-one run is left to finish, and the catalogue must be that of a fresh database of
-the same folder, to the byte. Prints one line a kill.
+Indexes a folder of small meshes repeatedly. Each run is killed (SIGKILL) at a
+random moment after its first write; runs that ended before do not count.
+Between kills some files change, are added or removed. After every kill the
+database must open, hold no row twice, and have the written vectors of each
+indexed row. At the end one run finishes, and the catalogue must equal that of a
+new database of the same folder, byte for byte. Prints one line per kill.
 """
 
 import pathlib
@@ -29,9 +28,9 @@ from dr3d.database.row import read_features
 from dr3d.database.sqlite_file import transaction
 from experiments.tiny import make_tiny_pipeline
 
-KILLS = flags.DEFINE_integer("kills", 50, "Runs that are killed.")
+KILLS = flags.DEFINE_integer("kills", 50, "Runs to kill.")
 MODELS = flags.DEFINE_integer("models", 300, "Files in the folder.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the moments and the changes.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments and the changes.")
 
 
 def main(argv: list[str]) -> None:
@@ -74,12 +73,12 @@ def main(argv: list[str]) -> None:
     finish(start(root / "fresh", root))
     same = rows(root / "db") == rows(root / "fresh")
   print(f"{landed} runs killed, {late} had ended before")
-  print("the same as a fresh database" if same else "NOT the same")
+  print("the same as a new database" if same else "NOT the same")
   sys.exit(not same)
 
 
 def wait_for_write(directory: pathlib.Path, process: subprocess.Popen) -> None:
-  """Returns when the process has written vectors, or has ended."""
+  """Returns when the process has written vectors or has ended."""
   before = list_vectors(directory)
   while process.poll() is None and list_vectors(directory) == before:
     time.sleep(0.005)
@@ -115,7 +114,7 @@ def finish(process: subprocess.Popen) -> None:
 
 
 def check(directory: pathlib.Path) -> int:
-  """Asks SQLite whether all is well; returns the number of rows."""
+  """Checks the integrity of a database; returns its number of rows."""
   if not (directory / FILE).exists():
     return 0
   with sqlite3.connect(directory / FILE) as connection:
@@ -134,14 +133,15 @@ def check(directory: pathlib.Path) -> int:
     open_catalogue(directory) as opened,
     transaction(opened, kind="DEFERRED"),
   ):
-    read_features(opened)  # raises where a checksum is not that of the vectors
+    read_features(opened)  # raises if a checksum does not match
   return count
 
 
 def rows(directory: pathlib.Path) -> list[tuple]:
-  """All that a catalogue says of models with a file, but where vectors stand.
+  """Returns all rows of models with a file, without the slot of the vectors.
 
-  Their checksum is among it, and `check` looks whether it holds.
+  The slot depends on the order of writes. The row holds the vectors' checksum,
+  which `check` compares.
   """
   with sqlite3.connect(directory / FILE) as connection:
     connection.row_factory = sqlite3.Row
@@ -156,7 +156,7 @@ def rows(directory: pathlib.Path) -> list[tuple]:
 
 
 def write_model(path: pathlib.Path, chance: random.Random) -> None:
-  """Writes a box of random sides; one in twenty is no mesh."""
+  """Writes a box of random size; one file in twenty is not a mesh."""
   path.parent.mkdir(parents=True, exist_ok=True)
   box = trimesh.creation.box([chance.uniform(1, 9) for _ in range(3)])
   data = b"nothing" if chance.random() < 0.05 else box.export(file_type="stl")

@@ -1,11 +1,11 @@
-r"""Kills `dr3d serve` while models are added, and looks for those it accepted.
+r"""Kills `dr3d serve` while models are added; no accepted one may be lost.
 
     python -m experiments.kill_service --kills=10
 
 Four clients add different models while the service is killed (SIGKILL) at a
-random moment. The next service must have each model that was answered with
-201, with the very file, whatever the kill came upon; at the end a restarted
-service must answer queries as the one before. Prints one line a kill.
+random moment. The next service must have each model that got status 201, with
+the same file, whatever the kill interrupted. At the end a restarted service
+must answer queries as the one before. Prints one line per kill.
 """
 
 import logging
@@ -28,8 +28,8 @@ from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
 from experiments.tiny import make_tiny_pipeline
 
-KILLS = flags.DEFINE_integer("kills", 10, "Services that are killed.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the moments and the models.")
+KILLS = flags.DEFINE_integer("kills", 10, "Number of kills.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the moments and of the models.")
 
 CLIENTS = 4
 TOKEN = "a token for this test alone"
@@ -98,14 +98,14 @@ def start(root: pathlib.Path) -> tuple[subprocess.Popen, Client]:
   assert process.stdout is not None
   found = re.search(r"http://[^;\s]+", process.stdout.readline())
   assert found is not None
-  client = Client(found.group(), token=TOKEN, patience=300)
-  while client.inspect()["views"] is None:
+  client = Client(found.group(), token=TOKEN, retry_timeout=300)
+  while client.describe_service()["views"] is None:
     time.sleep(0.1)
   return process, client
 
 
 def stop(process: subprocess.Popen) -> None:
-  """Ends the service as it should be ended."""
+  """Ends the service by SIGTERM."""
   process.send_signal(signal.SIGTERM)
   assert process.wait(60) == 0
 
@@ -113,9 +113,9 @@ def stop(process: subprocess.Popen) -> None:
 def add(
   url: str, root: pathlib.Path, accepted: dict[str, pathlib.Path], mark: str
 ) -> None:
-  """Adds models until the service is gone; notes those that it accepted."""
+  """Adds models until the service is gone; records the accepted ones."""
   chance = random.Random(mark)
-  client = Client(url, token=TOKEN, patience=0)
+  client = Client(url, token=TOKEN, retry_timeout=0)
   for number in range(10_000):
     path = root / "sent" / f"{mark}-{number}.stl"
     path.parent.mkdir(exist_ok=True)
@@ -129,16 +129,16 @@ def add(
 
 
 def check(client: Client, accepted: dict[str, pathlib.Path]) -> int:
-  """Counts models that are missing, not searched, or another file."""
+  """Counts models that are missing, not indexed, or have another file."""
   rows = {model.name: model for model in client.models()}
   lost = 0
   for name, path in accepted.items():
-    good = (
+    is_kept = (
       name in rows
       and rows[name].state == "indexed"
       and client.read_file(name) == path.read_bytes()
     )
-    lost += not good
+    lost += not is_kept
   return lost
 
 

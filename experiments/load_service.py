@@ -1,14 +1,14 @@
-r"""How a service stands load: latency, throughput, overload, memory.
+r"""Measures a service under load: latency, throughput, overload, memory.
 
-Starts `dr3d serve` on a database and asks it with files, on loopback, by so
-many clients at once, each of which asks again when it is answered:
+Starts `dr3d serve` on a database and queries it with files over loopback. Each
+of several clients sends its next query when the last one is answered:
 
     python -m experiments.load_service --db=quickstart/parts.db \
       --files='quickstart/scanned/*/*.stl'
 
-Three tables: percentiles of the latency and queries a second for each number
-of clients; what was answered under ten times as many clients as may be inside;
-and the memory of the service and of its processes over many requests.
+Prints three tables: latency percentiles and queries a second for each number
+of clients; responses under ten times as many clients as may be active; and the
+memory of the service and of its child processes over many requests.
 """
 
 import asyncio
@@ -31,16 +31,26 @@ from dr3d.evaluation.report.table import format_table
 from dr3d.registration.relation import VERIFIED_COUNT
 
 _DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
-_FILES = flags.DEFINE_string("files", None, "Pattern.", required=True)
-_CLIENTS = flags.DEFINE_list("clients", ["1", "8", "32"], "At once.")
-_REQUESTS = flags.DEFINE_integer("requests", 200, "Of each number of clients.")
-_MEMORY = flags.DEFINE_integer("memory_requests", 2000, "For the memory.")
-_OVERLOAD = flags.DEFINE_float("overload_seconds", 20, "Of overload.")
+_FILES = flags.DEFINE_string(
+  "files", None, "Glob pattern of query files.", required=True
+)
+_CLIENTS = flags.DEFINE_list(
+  "clients", ["1", "8", "32"], "Numbers of concurrent clients."
+)
+_REQUESTS = flags.DEFINE_integer(
+  "requests", 200, "Queries for each number of clients."
+)
+_MEMORY = flags.DEFINE_integer(
+  "memory_requests", 2000, "Queries of the memory measurement."
+)
+_OVERLOAD = flags.DEFINE_float(
+  "overload_seconds", 20, "Duration of the overload."
+)
 _VERIFY = flags.DEFINE_integer(
-  "verify", VERIFIED_COUNT, "Matches laid upon a query."
+  "verify", VERIFIED_COUNT, "Matches registered to a query."
 )
 
-_QUEUE = 32  # queries that may be inside; as many clients must be answered
+_QUEUE = 32  # queries that may be active at once
 
 
 def main(argv):
@@ -50,12 +60,14 @@ def main(argv):
     (pathlib.Path(name).name, pathlib.Path(name).read_bytes())
     for name in sorted(glob.glob(_FILES.value))
   ]
-  print(f"{len(files)} files, compare={_VERIFY.value}")
+  print(f"{len(files)} files, verify={_VERIFY.value}")
   process, url = start(["--rate=0", f"--queue={_QUEUE}"])
   try:
     asyncio.run(wait_until_ready(url))
     compiled = asyncio.run(read_metric(url, "dr3d_compiled_programs_total"))
-    asyncio.run(ask(url, files, clients=2, count=20))  # starts the processes
+    asyncio.run(
+      send_queries(url, files, clients=2, count=20)
+    )  # starts children
     show_latency(url, files, process.pid)
     show_overload(url, files)
     show_memory(url, files, process.pid)
@@ -102,7 +114,7 @@ async def read_metric(url: str, name: str) -> float:
   return float(found.group(1))
 
 
-async def ask(
+async def send_queries(
   url: str,
   files: list[tuple[str, bytes]],
   *,
@@ -110,10 +122,11 @@ async def ask(
   count: int | None = None,
   seconds: float = float("inf"),
 ) -> tuple[list[float], collections.Counter, float]:
-  """Asks until there are so many answers, or for so long.
+  """Sends a number of queries, or sends queries for some seconds.
 
   Returns:
-    Seconds of each answer of status 200, answers by status, and all seconds.
+    Seconds of each response with status 200, responses by status, and the
+    duration.
   """
   latency: list[float] = []
   status: collections.Counter = collections.Counter()
@@ -136,7 +149,7 @@ async def ask(
       status[response.status_code] += 1
       if response.status_code == 200:
         latency.append(time.perf_counter() - begun)
-      elif count is None:  # a client that is told to come again does so
+      elif count is None:  # a rejected client retries after a pause
         await asyncio.sleep(0.2)
 
   limits = httpx.Limits(max_connections=clients)
@@ -151,7 +164,7 @@ def show_latency(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
   for clients in map(int, _CLIENTS.value):
     before = measure_cpu(pid)
     latency, status, seconds = asyncio.run(
-      ask(url, files, clients=clients, count=_REQUESTS.value)
+      send_queries(url, files, clients=clients, count=_REQUESTS.value)
     )
     rate = len(latency) / seconds
     first = first or rate
@@ -174,18 +187,18 @@ def show_latency(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
     "queries/s",
     "ratio",
     "CPU s/query",
-    "answers",
+    "responses",
   )
   print(format_table(header, rows, right=(0, 1, 2, 3, 4, 5)))
 
 
 def show_overload(url: str, files: list[tuple[str, bytes]]) -> None:
   latency, status, seconds = asyncio.run(
-    ask(url, files, clients=10 * _QUEUE, seconds=_OVERLOAD.value)
+    send_queries(url, files, clients=10 * _QUEUE, seconds=_OVERLOAD.value)
   )
   print(
-    f"{10 * _QUEUE} clients for {seconds:.0f} s, {_QUEUE} may be inside: "
-    f"{dict(status)}, {len(latency) / seconds:.1f} answers a second, p95 "
+    f"{10 * _QUEUE} clients for {seconds:.0f} s, {_QUEUE} may be active: "
+    f"{dict(status)}, {len(latency) / seconds:.1f} responses a second, p95 "
     f"{np.percentile(latency, 95):.2f} s"
   )
 
@@ -194,15 +207,17 @@ def show_memory(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
   rows: list[tuple[str, str, str]] = []
   for done in range(0, _MEMORY.value + 1, max(1, _MEMORY.value // 8)):
     if rows:
-      asyncio.run(ask(url, files, clients=8, count=done - int(rows[-1][0])))
+      asyncio.run(
+        send_queries(url, files, clients=8, count=done - int(rows[-1][0]))
+      )
     own, children = measure_memory(pid)
     rows.append((str(done), f"{own:.0f}", f"{children:.0f}"))
-  header = ("requests", "service, MiB", "its processes, MiB")
+  header = ("requests", "service, MiB", "children, MiB")
   print(format_table(header, rows, right=(0, 1, 2)))
 
 
 def measure_memory(pid: int) -> tuple[float, float]:
-  """Resident MiB of a process and of its children."""
+  """Resident memory of a process and of its children, MiB."""
 
   def resident(number: str) -> float:
     text = pathlib.Path(f"/proc/{number}/status").read_text()
@@ -213,7 +228,7 @@ def measure_memory(pid: int) -> tuple[float, float]:
 
 
 def measure_cpu(pid: int) -> float:
-  """Seconds that the processors have spent on a process and its children."""
+  """CPU seconds of a process and its children."""
   ticks = 0
   for number in [str(pid), *list_children(pid)]:
     text = pathlib.Path(f"/proc/{number}/stat").read_text()

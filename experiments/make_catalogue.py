@@ -1,13 +1,13 @@
-"""Writes dr3d/data/catalogue.zip: real standard parts for the quickstart.
+"""Writes dr3d/data/catalogue.zip: standard parts for the quickstart.
 
     pip install 'dr3d[samples]'
     python -m experiments.make_catalogue
 
-bd_warehouse builds the parts to tables of ISO, DIN, ASME and of makers, without
-modelled threads; sizes of gears, racks, worms and bends are chosen here.
-OpenCascade triangulates them. A folder of the archive is a class: a type that
-a person can tell by its shape, so standards that look alike share one. The
-same versions of the libraries write the same bytes, in about two minutes on
+bd_warehouse builds the parts to tables of ISO, DIN, ASME and manufacturers,
+without modelled threads. Sizes of gears, racks, worms and bends are chosen
+here. OpenCascade triangulates them. A folder of the archive is a class: a type
+that a person recognises by its shape, so standards that look alike share one.
+The same versions of the libraries write the same bytes, in about two minutes on
 one core.
 """
 
@@ -55,10 +55,10 @@ from OCP.BRepMesh import BRepMesh_IncrementalMesh
 OUT = flags.DEFINE_string("out", "dr3d/data/catalogue.zip", "Archive to write.")
 CLASSES = flags.DEFINE_list("classes", None, "Classes to build; default: all.")
 
-ANGLE = 0.8  # at most between neighbouring facets, radians
-DEFLECTION = 3e-3  # at most from the true surface, of the part's diagonal
-FACE_LIMIT = 1024  # the simplifier sees to it; a bucket of dr3d.mesh
-GRID = 4000  # coordinates: steps along a part's diagonal, at least
+MAX_ANGLE = 0.8  # between neighbouring facets, radians
+MAX_DEFLECTION = 3e-3  # from the true surface, share of the part's diagonal
+FACE_LIMIT = 1024  # of a part; the default face budget of a pipeline
+GRID_STEPS = 4000  # of a coordinate along a part's diagonal, at least
 
 # Roller chains of ISO 606: pitch, roller diameter and width of the teeth, mm.
 CHAINS = {
@@ -110,7 +110,7 @@ def pipe_elbow(nps: str, schedule: str, bend: float, angle: float):
 
 
 # Class -> what builds a part, and the arguments for each part. A size or
-# proportion stands once: no two parts have one shape up to scale.
+# proportion stands once, so that no two parts have the same shape up to scale.
 # fmt: off
 PARTS: dict[str, tuple[Callable, list[tuple]]] = {
   "ball_bearing": (SingleRowDeepGrooveBallBearing, [
@@ -303,10 +303,10 @@ PARTS: dict[str, tuple[Callable, list[tuple]]] = {
 def triangulate(part) -> np.ndarray:
   """Returns the triangles of a part, outward, float64 [F, 3, 3] in mm."""
   diagonal = part.bounding_box().diagonal
-  tolerance = DEFLECTION * diagonal
+  tolerance = MAX_DEFLECTION * diagonal
   # part.mesh alone would take the tolerance relative to the edges.
-  BRepMesh_IncrementalMesh(part.wrapped, tolerance, False, ANGLE, False)
-  nodes, faces = part.tessellate(tolerance, ANGLE)
+  BRepMesh_IncrementalMesh(part.wrapped, tolerance, False, MAX_ANGLE, False)
+  nodes, faces = part.tessellate(tolerance, MAX_ANGLE)
   vertices, index = np.unique(
     np.round([tuple(node) for node in nodes], 3), axis=0, return_inverse=True
   )
@@ -319,7 +319,7 @@ def triangulate(part) -> np.ndarray:
     )
     vertices = vertices.astype(float) * unit
   # On a grid of a power of two the low bits are zero, which packs better.
-  grid = 2.0 ** math.floor(math.log2(diagonal / GRID))
+  grid = 2.0 ** math.floor(math.log2(diagonal / GRID_STEPS))
   triangles = (np.round(vertices / grid) * grid)[faces]
   edges = triangles[:, 1:] - triangles[:, :1]
   return triangles[np.cross(edges[:, 0], edges[:, 1]).any(axis=-1)]
@@ -354,7 +354,7 @@ def build_class(name: str) -> dict[str, bytes]:
     path = f"{name}/{name_part(row)}.stl"
     try:
       files[path] = encode_stl(triangulate(build(*row)))
-    except Exception as error:  # each part of the library fails in its own way
+    except Exception as error:  # bd_warehouse raises many types
       print(f"skipped {path}: {error!r}")
   return files
 
@@ -382,7 +382,7 @@ def write_archive(path: str, files: dict[str, bytes]) -> None:
 
 def main(argv: list[str]) -> None:
   del argv
-  logging.set_verbosity(logging.WARNING)  # build123d tells its every step
+  logging.set_verbosity(logging.WARNING)  # build123d logs every step
   files = {"SOURCE.txt": describe_source().encode()}
   for name in CLASSES.value or PARTS:
     made = build_class(name)

@@ -1,11 +1,12 @@
-r"""Lays out what the general pipeline is trained on.
+"""Writes the training set of the general pipeline.
 
     python -m experiments.make_general --parts=parts --out=work/general
 
-Families of random solids (`experiments.synthesis`), and the train split of the
-parts whose licence lets weights be made from them and passed on. Writes
-`index.csv` with the columns class, file, split, for `experiments.train`; with
-`--scans` also an imitated scan of each model, and `scans.csv`, which lists all.
+The set holds families of random solids (`experiments.synthesis`), and the train
+split of the parts whose licence allows weights to be made from them and
+distributed. Writes `index.csv` with the columns class, file, split, for
+`experiments.train`. With `--scans` it also writes a simulated scan of each
+model, and `scans.csv`, which lists models and scans.
 """
 
 import csv
@@ -29,12 +30,12 @@ PARTS = flags.DEFINE_string(
   "parts", None, "Folder with an index.csv that has the column source_set."
 )
 SOURCE = flags.DEFINE_list(
-  "source", ["freecad_parts"], "Source sets of the parts that are taken."
+  "source", ["freecad_parts"], "Source sets of the parts to use."
 )
 FAMILIES = flags.DEFINE_integer("families", 1500, "Families of solids.")
-MEMBERS = flags.DEFINE_integer("members", 3, "Solids of a family.")
-SCANS = flags.DEFINE_bool("scans", False, "Imitate a scan of each model.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the solids and the scans.")
+MEMBERS = flags.DEFINE_integer("members", 3, "Solids per family.")
+SCANS = flags.DEFINE_bool("scans", False, "Simulate a scan of each model.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the solids and the scans.")
 HEADER = ("class", "file", "split")
 
 
@@ -65,19 +66,19 @@ def _write_solids(out):
     for member in range(MEMBERS.value):
       try:
         vertices, faces = make_solid(family, member, seed=SEED.value)
-      except ValueError:  # its dimensions left nothing
+      except ValueError:  # its cuts removed everything
         empty += 1
         continue
       name = f"{folder}/{member}.ply"
       trimesh.Trimesh(vertices, faces, process=False).export(out / name)
       rows.append((folder, name, "train"))
   if empty:
-    print(f"{empty} solids were left out: nothing remained of them.")
+    print(f"{empty} solids were left out: their cuts removed everything.")
   return rows
 
 
 def _write_scans(out, rows):
-  """Scans from good to bad: of the class of their model, beside its file."""
+  """Writes scans of random quality beside the models, with their classes."""
   scans = []
   for label, name, split in tqdm.tqdm(rows, unit="scan"):
     rng = np.random.default_rng([SEED.value, zlib.crc32(name.encode())])
@@ -100,7 +101,7 @@ def _write_scans(out, rows):
 
 
 def _link_parts(parts, out):
-  """Links the parts of the classes that are wholly from these sources."""
+  """Links the parts of classes that come wholly from these sources."""
   with (parts / "index.csv").open(newline="") as file:
     known = list(csv.DictReader(file))
   foreign = {

@@ -1,15 +1,15 @@
-r"""How far the contour of a drawn sphere lies off, and from what.
+"""Measures the distance of a rendered sphere's contour from the true one.
 
     python -m experiments.measure_contour
     python -m experiments.measure_contour --distance=2.732 --fov=60
 
-The second stands where the cameras of other soft rasterizers do by default; the
-first sees the sphere larger.
+The first command uses the default camera of dr3d. The second uses that of other
+soft rasterizers, which sees the sphere smaller.
 
-Distances are in pixels, positive outside, mean, least and greatest: from the
-circle of the sphere on which the corners lie, within which the sides of the
-polyhedron are; from the circle of a sphere of the polyhedron's volume; and from
-the outline of the polyhedron itself. Alpha is the least inside.
+Distances are in pixels, positive outside: mean, minimum and maximum. They are
+measured from the circle of the sphere through the corners, which contains the
+polyhedron; from the circle of a sphere of the polyhedron's volume; and from the
+outline of the polyhedron itself. Alpha is the least value inside.
 """
 
 import numpy as np
@@ -19,10 +19,14 @@ from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
 SIZE = flags.DEFINE_integer("size", 224, "Height and width, pixels.")
-CUTS = flags.DEFINE_multi_integer("cuts", [3, 4, 5, 6], "Of an icosahedron.")
-VIEWS = flags.DEFINE_integer("views", 3, "Of twelve viewpoints.")
+CUTS = flags.DEFINE_multi_integer(
+  "cuts", [3, 4, 5, 6], "Subdivisions of an icosahedron."
+)
+VIEWS = flags.DEFINE_integer("views", 3, "How many of twelve viewpoints.")
 
-DISTANCE = flags.DEFINE_float("distance", None, "Of the camera, radii.")
+DISTANCE = flags.DEFINE_float(
+  "distance", None, "Distance of the camera, radii."
+)
 FOV = flags.DEFINE_float("fov", None, "Field of view, degrees.")
 
 HEADER = (

@@ -1,4 +1,4 @@
-"""A table's splits: which files are for training and which for testing."""
+"""Reads the splits of a table: files to train on and files to test."""
 
 import csv
 import os
@@ -15,12 +15,12 @@ def read_splits(
   directory: str | os.PathLike[str],
   table: str | os.PathLike[str] | None = None,
 ) -> dict[str, list[ModelFile]]:
-  """Reads which files are for training and which for testing.
+  """Reads which files belong to which split.
 
   Args:
     directory: folder of the mesh files.
     table: CSV file with at least the columns class, file (relative to the
-      folder) and split; `index.csv` in the folder where None.
+      folder) and split; `index.csv` in the folder if None.
 
   Returns:
     The models of each split, in the order of the table.
@@ -44,21 +44,21 @@ def read_splits(
   except OSError as error:
     raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
   except (csv.Error, UnicodeDecodeError) as error:
-    raise LabelError(f"{path} is no CSV file in UTF-8 ({error}).") from error
+    raise LabelError(f"{path} is not a CSV file in UTF-8 ({error}).") from error
   if not splits:
     raise LabelError(f"{path} lists no file.")
   return splits
 
 
 def second_classes(labels: Iterable[str]) -> set[str]:
-  """Every second class, in the order of their names."""
+  """Returns every second class in the order of names."""
   return set(sorted(set(labels))[::2])
 
 
 def halve_classes(
   splits: dict[str, list[ModelFile]],
 ) -> dict[str, list[ModelFile]]:
-  """Every second class to learn from, and the others to search.
+  """Splits by class: every second class to train on, the others to test.
 
   Args:
     splits: from `read_splits`.
@@ -68,10 +68,10 @@ def halve_classes(
     files of the other classes.
 
   Raises:
-    LabelError: there is no train split.
+    LabelError: the train split is missing.
   """
   if "train" not in splits:
-    raise LabelError('no file is of the split "train", to be learned from.')
+    raise LabelError('no file has the split "train", which is trained on.')
   every = [file for files in splits.values() for file in files]
   chosen = second_classes(file.label for file in every)
   return {
@@ -80,16 +80,16 @@ def halve_classes(
   }
 
 
-def lay_out(
+def link_splits(
   splits: dict[str, list[ModelFile]], directory: pathlib.Path
 ) -> None:
   """Links the files of each split as `directory/split/class/name`.
 
-  Each of these folders gets an `index.csv`, by which it can be trained on.
+  Each split gets an `index.csv`, so that `experiments.train` can read it.
 
   Args:
     splits: from `read_splits`.
-    directory: made if missing; links that are there are made anew.
+    directory: made if missing; existing links are replaced.
 
   Raises:
     LabelError: two files of a class and a split have the same name.
@@ -102,8 +102,8 @@ def lay_out(
       path = directory / split / file.label / pathlib.Path(file.name).name
       if path in made:
         raise LabelError(
-          f"{made[path]} and {file.name} would both be {path}: give one of"
-          " them another name."
+          f"{made[path]} and {file.name} would both be {path}: rename one of"
+          " them."
         )
       made[path] = file.name
       path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-r"""Draws a training run: its losses, and where the viewpoints went.
+"""Plots a training run: its losses and the paths of its viewpoints.
 
 python -m experiments.plot_run --workdir=work/part --out=run.png
 """
@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the run.", required=True
 )
-OUT = flags.DEFINE_string("out", None, "Picture to write.", required=True)
+OUT = flags.DEFINE_string("out", None, "PNG file to write.", required=True)
 CURVES = ("task_loss", "separation_loss", "active", "spread", "coverage")
 
 
@@ -50,7 +50,7 @@ def main(_) -> None:
   right.set(xlim=(-180, 180), ylim=(-90, 90))
   right.set_xlabel("longitude of the camera, degrees, 0 = first principal axis")
   right.set_ylabel("latitude, degrees, 90 = third principal axis")
-  right.set_title("where the viewpoints went; the number marks the end")
+  right.set_title("paths of the viewpoints; a number marks the end")
   figure.tight_layout()
   figure.savefig(OUT.value, dpi=110)
 

@@ -1,10 +1,10 @@
-r"""Recovers the light of an image of a known part, from several starts.
+"""Recovers the light in an image of a known part, from several starts.
 
     python -m experiments.recover_light --out=light.png
 
-The part, its pose and the camera are known; the direction of the light, its
-colour and the ambient light are not. Success is a direction within two degrees
-of the truth.
+The part, its pose and the camera are known. The direction of the light, its
+colour and the ambient light are not. A start succeeds if the direction is
+within two degrees of the truth.
 """
 
 import time
@@ -15,18 +15,20 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
-OUT = flags.DEFINE_string("out", "light.png", "Picture to write.")
-ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
+OUT = flags.DEFINE_string("out", "light.png", "PNG file to write.")
+ANIMATION = flags.DEFINE_string(
+  "animation", None, "GIF of the descent to write."
+)
 PART = flags.DEFINE_string("part", "pipe_elbow", "Class of sample parts.")
-FACES = flags.DEFINE_integer("faces", 300, "Simplify the part to so many.")
+FACES = flags.DEFINE_integer("faces", 300, "Face budget of the part.")
 TARGETS = flags.DEFINE_integer("targets", 4, "Images, each with its light.")
 STARTS = flags.DEFINE_integer("starts", 6, "Random starts for each image.")
 SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
-STEPS = flags.DEFINE_integer("steps", 150, "Of the descent.")
-SEED = flags.DEFINE_integer("seed", 0, "Of poses, lights and starts.")
+STEPS = flags.DEFINE_integer("steps", 150, "Steps of the descent.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of poses, lights and starts.")
 
 SUCCESS = 2.0  # degrees
-FRAMES = 40
+FRAMES = 40  # of the animation
 
 
 def main(_) -> None:
@@ -34,7 +36,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import light, picture
+  from experiments.inverse import figure, light
   from experiments.inverse.model import load_sample
 
   begin = time.perf_counter()
@@ -66,7 +68,7 @@ def main(_) -> None:
         found.targets[t],
         found.first_images[t, best],
         found.images[t, best],
-        picture.difference(found.images[t, best], found.targets[t]),
+        figure.difference(found.images[t, best], found.targets[t]),
         found.images[t, found.losses[t].argmax()],
       ]
     )
@@ -80,7 +82,7 @@ def main(_) -> None:
     f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
     f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
   )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["image", "best start", "recovered", "difference", "worst start"],
@@ -88,8 +90,8 @@ def main(_) -> None:
     title=f"light from one image, best of {STARTS.value} starts by its loss",
   )
   if ANIMATION.value:
-    picture.save_animation(
-      ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
+    figure.save_animation(
+      ANIMATION.value, [(found.targets[0], frame) for frame in found.path]
     )
 
 

@@ -1,12 +1,12 @@
-r"""Recovers the pose of a camera from one image, from many random starts.
+"""Recovers the pose of a camera from one image, from many random starts.
 
     python -m experiments.recover_pose --out=pose.png
 
-The part, the light and the lens are known; the turn of the part and the
-distance of the camera are not. The starts are random turns. One descent from
-anywhere mostly ends in a wrong pose that looks alike from afar: the table tells
-the share of single starts that succeed, and whether the start with the least
-loss did. Success is a turn within two degrees of the truth.
+The part, the light and the lens are known. The rotation of the part and the
+distance of the camera are not. The starts are random rotations. Most single
+starts end in a wrong pose that looks similar from afar. The table tells the
+share of single starts that succeed, and whether the start with the least loss
+did. A start succeeds if the rotation is within two degrees of the truth.
 """
 
 import time
@@ -17,19 +17,21 @@ from absl import app, flags
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
 
-OUT = flags.DEFINE_string("out", "pose.png", "Picture to write.")
-ANIMATION = flags.DEFINE_string("animation", None, "GIF of the way to write.")
+OUT = flags.DEFINE_string("out", "pose.png", "PNG file to write.")
+ANIMATION = flags.DEFINE_string(
+  "animation", None, "GIF of the descent to write."
+)
 TARGETS = flags.DEFINE_integer("targets", 4, "Images, each in a random pose.")
 STARTS = flags.DEFINE_integer("starts", 12, "Random starts for each image.")
 SPREAD = flags.DEFINE_float(
-  "spread", 180, "Starts are turned from the truth by at most so much, degrees."
+  "spread", 180, "Largest rotation of a start from the truth, degrees."
 )
 SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
-STEPS = flags.DEFINE_integer("steps", 120, "Of the descent.")
-SEED = flags.DEFINE_integer("seed", 0, "Of poses and starts.")
+STEPS = flags.DEFINE_integer("steps", 120, "Steps of the descent.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of poses and starts.")
 
 SUCCESS = 2.0  # degrees
-FRAMES = 40
+FRAMES = 40  # of the animation
 
 
 def main(_) -> None:
@@ -37,7 +39,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import picture, pose
+  from experiments.inverse import figure, pose
   from experiments.inverse.model import make_bracket
 
   begin = time.perf_counter()
@@ -74,7 +76,7 @@ def main(_) -> None:
         target,
         found.first_images[t, best],
         chosen,
-        picture.difference(chosen, target),
+        figure.difference(chosen, target),
         found.images[t, worst],
       ]
     )
@@ -83,12 +85,12 @@ def main(_) -> None:
   print(format_table(header, rows, right=range(len(header))))
   angles = found.angles[np.arange(TARGETS.value), found.best]
   print(
-    f"success (turn within {SUCCESS:g} degrees):"
+    f"success (rotation within {SUCCESS:g} degrees):"
     f" {100 * (found.angles < SUCCESS).mean():.0f} % of single starts,"
     f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
     f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
   )
-  picture.save_grid(
+  figure.save_grid(
     OUT.value,
     images,
     columns=["image", "best start", "recovered", "difference", "worst start"],
@@ -96,8 +98,8 @@ def main(_) -> None:
     title=f"pose from one image, best of {STARTS.value} starts by its loss",
   )
   if ANIMATION.value:
-    picture.save_animation(
-      ANIMATION.value, [(found.targets[0], frame) for frame in found.way]
+    figure.save_animation(
+      ANIMATION.value, [(found.targets[0], frame) for frame in found.path]
     )
 
 

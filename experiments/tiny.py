@@ -1,4 +1,4 @@
-"""A pipeline so small that what it is part of can be killed many times."""
+"""A tiny pipeline, for programs that are killed and started many times."""
 
 from dr3d.nn.encoder import EncoderConfig
 from dr3d.render.triangle import RenderConfig

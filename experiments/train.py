@@ -3,9 +3,9 @@ r"""Trains a pipeline on the train split of a folder.
     python -m experiments.train --config=experiments/configs/part.py \
       --data=parts --workdir=work/part
 
-The config can be overridden: `--config.optimizer.steps=100`. The same command
-goes on where an interrupted run stopped. With `--init` the run starts from the
-weights of another one, whose G and T it has.
+Flags override fields of the config: `--config.optimizer.steps=100`. The same
+command resumes an interrupted run. With `--init` the run starts from G and T of
+another pipeline and keeps its configuration.
 """
 
 import dataclasses
@@ -13,17 +13,19 @@ import dataclasses
 from absl import app, flags
 from ml_collections import config_flags
 
-from dr3d.cli import environment, report
+from dr3d.cli import console, environment, pipeline_flag
 from dr3d.runtime.config import from_values
 from experiments.partition import read_splits
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Run to make.")
+CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Configuration of the run."
+)
 WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the run.", required=True
+  "workdir", None, "Folder of the run; made.", required=True
 )
 DATA = flags.DEFINE_string("data", None, "Folder of mesh files.", required=True)
 INDEX = flags.DEFINE_string(
-  "index_csv", None, "Columns class, file, split. Default: DATA/index.csv."
+  "index_csv", None, "Table: class, file, split. Default: DATA/index.csv."
 )
 INIT = flags.DEFINE_string(
   "init", None, "Pipeline, run or database to start from, or `pretrained`."
@@ -37,11 +39,11 @@ def main(_) -> None:
   from dr3d.retrieval.train import train
 
   config = from_values(TrainConfig, CONFIG.value.to_dict())
-  init = report.load_pipeline(INIT.value) if INIT.value else None
+  init = pipeline_flag.load_pipeline(INIT.value) if INIT.value else None
   if init is not None:
     config = dataclasses.replace(config, pipeline=init.config)
   files = read_splits(DATA.value, INDEX.value)["train"]
-  reading = report.read_models(files, face_budget=config.pipeline.face_budget)
+  reading = console.read_models(files, face_budget=config.pipeline.face_budget)
   train(
     reading.meshes,
     reading.labels,

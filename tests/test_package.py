@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import dr3d
-from dr3d import cli
+
+pytestmark = pytest.mark.fast
 
 ROOT = pathlib.Path(dr3d.__file__).parents[1]
 
@@ -24,17 +25,17 @@ def run_python(code):
 
 
 @pytest.mark.parametrize("name", dr3d.__all__)
-def test_every_name_of_the_page_resolves_to_what_it_says(name):
+def test_public_names_resolve_to_objects_of_that_name(name):
   value = getattr(dr3d, name)
   assert value.__name__ == name
   assert value.__module__.startswith("dr3d.")
 
 
-def test_the_page_is_sorted_and_has_no_name_twice():
+def test_public_names_are_sorted_and_unique():
   assert sorted(set(dr3d.__all__)) == list(dr3d.__all__)
 
 
-def test_type_checkers_see_the_same_names_in_the_same_modules():
+def test_type_checking_imports_equal_the_lazy_ones():
   (block,) = (
     node
     for node in ast.parse(inspect.getsource(dr3d)).body
@@ -50,14 +51,14 @@ def test_type_checkers_see_the_same_names_in_the_same_modules():
   assert sorted(imported) == dr3d.__all__
 
 
-def test_unknown_names_are_attribute_errors():
+def test_unknown_name_raises_attribute_error():
   with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
     dr3d.nonsense  # noqa: B018
   with pytest.raises(ImportError):
     exec("from dr3d import nonsense")
 
 
-def test_names_are_listed_before_they_are_loaded():
+def test_dir_lists_names_before_they_are_imported():
   assert {"load_mesh", "Pipeline", "__version__"} <= set(dir(dr3d))
 
 
@@ -65,7 +66,7 @@ HIDEABLE = [name for name in dr3d.__all__ if dr3d._HOME[name] == name]
 
 
 @pytest.mark.parametrize("name", HIDEABLE)
-def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
+def test_function_is_not_hidden_by_the_module_of_its_name(name):
   module = importlib.import_module(f"dr3d.{name}")
   assert inspect.ismodule(module)
   assert getattr(dr3d, name) is getattr(module, name)
@@ -74,20 +75,15 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
   assert getattr(dr3d, name) is getattr(module, name)
 
 
-def test_import_and_help_load_neither_jax_nor_scipy():
+def test_import_loads_neither_jax_nor_scipy():
   done = run_python(
-    "import sys, dr3d, dr3d.cli as cli\n"
-    "for verb in cli.SUBCOMMANDS:\n"
-    "  assert cli.main([verb, '--help']) == 0\n"
-    "assert cli.main(['--help']) == 0\n"
-    "assert cli.main(['query', '--nonsense']) == 2\n"
-    "heavy = {'jax', 'scipy', 'flax', 'trimesh', 'scann', 'orbax'}\n"
+    "import sys, dr3d\n"
+    "heavy = {'jax', 'scipy', 'flax', 'trimesh', 'scann', 'orbax', 'numpy'}\n"
     "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout.count("Example:") == len(cli.SUBCOMMANDS)
 
 
-def test_the_version_is_that_of_the_distribution_or_unknown():
+def test_version_is_a_nonempty_string():
   assert isinstance(dr3d.__version__, str)
   assert dr3d.__version__

@@ -1,4 +1,4 @@
-"""Properties of what strangers hand in: mesh files, names, orders of commands.
+"""Properties of untrusted input: mesh files, names, orders of commands.
 
 A few examples of each in every run; `--hypothesis-profile=thorough` tries a
 thousand.
@@ -66,7 +66,7 @@ def damaged(draw):
 
 
 def attempt(function, *args, **options):
-  """What a function returns, or None and the text of its MeshError."""
+  """Returns a function's result, or None and the message of its MeshError."""
   try:
     return function(*args, **options), ""
   except MeshError as error:
@@ -74,7 +74,7 @@ def attempt(function, *args, **options):
 
 
 def write(vertices, faces, extension):
-  """A mesh file as its format's definition has it, by hand."""
+  """Writes a mesh file without a library."""
   rows = [" ".join(map(repr, map(float, row))) for row in vertices]
   if extension == "stl":
     count = struct.pack("<80xI", len(faces))
@@ -102,7 +102,7 @@ def write(vertices, faces, extension):
 @given(
   surface=surfaces(), extension=st.sampled_from(["stl", "obj", "off", "ply"])
 )
-def test_what_was_written_is_read(surface, extension):
+def test_written_surface_is_read_back(surface, extension):
   vertices, faces = surface
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / f"a.{extension}"
@@ -117,15 +117,15 @@ def test_what_was_written_is_read(surface, extension):
     st.sampled_from(FORMATS[:8]).map("a.{}".format), st.binary(max_size=300)
   )
 )
-def test_a_damaged_file_is_a_surface_or_one_clear_error(file):
+def test_damaged_file_is_read_or_raises_one_mesh_error(file):
   name, data = file
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / name
     path.write_bytes(data)
-    raw, refusal = attempt(read_raw, path)
+    raw, error = attempt(read_raw, path)
   if raw is None:
-    assert refusal.startswith(str(path))
-    assert refusal.endswith(".")
+    assert error.startswith(str(path))
+    assert error.endswith(".")
     return
   assert raw.vertices.shape[1:] == raw.faces.shape[1:] == (3,)
   assert len(raw.faces) > 0
@@ -142,12 +142,10 @@ def test_a_damaged_file_is_a_surface_or_one_clear_error(file):
     elements=st.integers(-1, 12),
   ),
 )  # fmt: skip
-def test_arrays_are_a_mesh_in_the_unit_sphere_or_one_clear_error(
-  vertices, faces
-):
-  mesh, refusal = attempt(make_mesh, vertices, faces, face_budget=8)
+def test_arrays_give_a_mesh_in_the_unit_sphere_or_a_mesh_error(vertices, faces):
+  mesh, error = attempt(make_mesh, vertices, faces, face_budget=8)
   if mesh is None:
-    assert refusal.startswith("the mesh")
+    assert error.startswith("the mesh")
     return
   target(float(len(mesh.faces)))
   length = np.linalg.norm(mesh.vertices, axis=1)
@@ -169,7 +167,7 @@ names = st.binary(min_size=1, max_size=12).filter(
   stems=st.lists(names, min_size=1, max_size=4),
   extension=st.sampled_from([b".stl", b".PLY", b".txt", b""]),
 )
-def test_a_file_of_any_name_is_found_under_a_name_of_its_own(
+def test_files_of_any_name_are_found_under_unique_names(
   folders, stems, extension
 ):
   with tempfile.TemporaryDirectory() as temporary:
@@ -188,7 +186,7 @@ def test_a_file_of_any_name_is_found_under_a_name_of_its_own(
       if suffix[1:] in FORMATS and not any(p.startswith(b".") for p in parts):
         expected.add(path)
     if not expected:
-      with pytest.raises(Dr3dError, match="holds no mesh file"):
+      with pytest.raises(Dr3dError, match="contains no mesh file"):
         find_models(temporary)
       return
     files = find_models(temporary)
@@ -200,8 +198,8 @@ def test_a_file_of_any_name_is_found_under_a_name_of_its_own(
 
 
 @dataclasses.dataclass(frozen=True)
-class Thing:
-  """What stands for a mesh."""
+class StubMesh:
+  """Replaces a mesh."""
 
   seed: int
   radius: float = 1.0
@@ -213,11 +211,11 @@ def load(path):
   text = path.read_text()
   if text == "broken":
     raise MeshError(f"{path} is broken.")
-  return Thing(int(text))
+  return StubMesh(int(text))
 
 
 class Pipeline(StoredPipeline):
-  """Vectors by seed and fingerprint."""
+  """Vectors that depend on seed and fingerprint."""
 
   face_budget = 8
 
@@ -235,7 +233,7 @@ class Pipeline(StoredPipeline):
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What the catalogue should say of a model."""
+  """The expected catalogue row of a model."""
 
   state: str
   label: str
@@ -245,7 +243,7 @@ class Row:
 
 
 class DatabaseLife(RuleBasedStateMachine):
-  """Any order of commands, beside a dictionary that obeys the same rules."""
+  """Any order of commands gives the state of a simple dictionary model."""
 
   files = Bundle("files")
 
@@ -289,7 +287,7 @@ class DatabaseLife(RuleBasedStateMachine):
     (self.models / name).unlink(missing_ok=True)
     self.present.pop(name, None)
 
-  def take(self, name, label, source):
+  def expect_row(self, name, label, source):
     content = self.present[name]
     state = FAILED if content == "broken" else INDEXED
     fingerprint = self.pipeline.fingerprint
@@ -298,7 +296,7 @@ class DatabaseLife(RuleBasedStateMachine):
   @rule()
   def update(self):
     if not self.present:
-      with pytest.raises(Dr3dError, match="holds no mesh file"):
+      with pytest.raises(Dr3dError, match="contains no mesh file"):
         self.database.update(self.models, load=load)
       return
     report = self.database.update(self.models, load=load)
@@ -306,7 +304,7 @@ class DatabaseLife(RuleBasedStateMachine):
       if name not in self.present and row.source == "folder":
         self.rows[name] = dataclasses.replace(row, state=MISSING)
     for name in self.present:
-      self.take(name, str(pathlib.PurePath(name).parent.name), "folder")
+      self.expect_row(name, str(pathlib.PurePath(name).parent.name), "folder")
     broken = [name for name, text in self.present.items() if text == "broken"]
     assert [failure.model for failure in report.failures] == sorted(broken)
     again = self.database.update(self.models, load=load)
@@ -318,7 +316,7 @@ class DatabaseLife(RuleBasedStateMachine):
     reader = FileReader(load=load)
     self.database.add([self.models / name], label=label, reader=reader)
     before = self.rows[name].label if name in self.rows else ""
-    self.take(name, before if label is None else label, "added")
+    self.expect_row(name, before if label is None else label, "added")
 
   @rule(name=files)
   def remove(self, name):
@@ -349,7 +347,7 @@ class DatabaseLife(RuleBasedStateMachine):
     (self.root / "copy").rename(home)
 
   @invariant()
-  def the_rows_are_those_of_the_dictionary(self):
+  def rows_equal_those_of_the_dictionary(self):
     found = {
       model.name: (model.state, model.label, model.source)
       for model in self.database.models()
@@ -360,7 +358,7 @@ class DatabaseLife(RuleBasedStateMachine):
     }
 
   @invariant()
-  def what_is_indexed_is_found_and_nothing_else(self):
+  def indexed_models_are_found_and_no_others(self):
     indexed = {n: r for n, r in self.rows.items() if r.state == INDEXED}
     if not indexed:
       with pytest.raises(Dr3dError, match="no indexed model"):
@@ -369,7 +367,7 @@ class DatabaseLife(RuleBasedStateMachine):
     gallery = self.database.gallery
     assert gallery.names == tuple(sorted(indexed))
     for name, row in indexed.items():
-      answer = self.database.query(Thing(int(row.content)), k=len(indexed))
+      answer = self.database.query(StubMesh(int(row.content)), k=len(indexed))
       same = [n for n, r in sorted(indexed.items()) if r.content == row.content]
       assert [match.model for match in answer.matches[: len(same)]] == same
       assert answer.matches[0].score == 1.0

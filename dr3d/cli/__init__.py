@@ -1,8 +1,8 @@
-"""The command `dr3d`: a verb, its flags, its files.
+"""The command `dr3d`: a subcommand, its flags, its files.
 
-Exit status: 0 done, 1 something failed, 2 bad usage, 130 interrupted. What a
-verb answers goes to stdout; progress, logs and errors go to stderr. Nothing
-here imports jax before a verb runs, so that help is there at once.
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. Answers go to
+stdout; progress, logs and errors go to stderr. jax, SciPy and trimesh are
+imported only after the arguments were checked, because that takes seconds.
 """
 
 import importlib
@@ -12,13 +12,9 @@ import traceback
 from collections.abc import Sequence
 
 from dr3d.cli import environment
-from dr3d.cli.subcommand import (
-  Subcommand,
-  UsageError,
-  format_help,
-  parse,
-  suggest,
-)
+from dr3d.cli.help import format_help
+from dr3d.cli.parsing import parse, suggest
+from dr3d.cli.subcommand import Subcommand, UsageError
 from dr3d.error import Dr3dError
 
 SUBCOMMANDS = (
@@ -41,56 +37,56 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command.
 
   Args:
-    argv: its arguments without the command's own name; those of the process
-      where None.
+    argv: its arguments without the command's name; None for those of the
+      process.
 
   Returns:
     The exit status.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
   for stream in (sys.stdout, sys.stderr):
-    # A file name that the terminal cannot show must not end the command.
+    # A file name that the terminal cannot print must not end the command.
     if hasattr(stream, "reconfigure"):
       stream.reconfigure(errors="backslashreplace")
   try:
     status = _run(argv)
     sys.stdout.flush()
   except UsageError as error:
-    return _fail(f"{error}", status=2)
+    return _fail(str(error), status=2)
   except Dr3dError as error:
     return _fail(str(error))
   except KeyboardInterrupt:
     return 130
   except BrokenPipeError:
-    # The reader, such as head, has seen enough. Python flushes once more at
-    # exit, which must not fail again.
+    # The reader of the pipe, such as head, has ended. Python flushes again at
+    # exit, which must not fail a second time.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
   except OSError as error:
-    place = f"{error.filename}: " if error.filename else ""
-    return _fail(f"{place}{error.strerror or error}.")
+    path = f"{error.filename}: " if error.filename else ""
+    return _fail(f"{path}{error.strerror or error}.")
   except MemoryError:
-    return _fail("there is not enough memory.")
+    return _fail("not enough memory.")
   except Exception as error:
     if environment.is_verbose():
       traceback.print_exc()
     return _fail(
-      f"unexpected {type(error).__name__}: {error}. This is a defect of dr3d;"
-      " --verbosity=0 shows where."
+      f"unexpected {type(error).__name__}: {error}. This is a bug in dr3d;"
+      " --verbosity=0 prints the traceback."
     )
   return status
 
 
 def _run(argv: list[str]) -> int:
   if not argv:
-    print(_overview(), file=sys.stderr)
+    print(_format_overview(), file=sys.stderr)
     return 2
   name, *rest = argv
   if name in ("--help", "-help", "-h", "help"):
     if name == "help" and rest:
       print(format_help(_find(rest[0])))
     else:
-      print(_overview())
+      print(_format_overview())
     return 0
   if name in ("--version", "-version", "version"):
     import dr3d
@@ -110,23 +106,23 @@ def _run(argv: list[str]) -> int:
 def _find(name: str) -> Subcommand:
   if name not in SUBCOMMANDS:
     raise UsageError(
-      f"there is no verb {name!r}{suggest(name, SUBCOMMANDS)}; the verbs are"
-      f" {', '.join(SUBCOMMANDS)}."
+      f"unknown subcommand {name!r}{suggest(name, SUBCOMMANDS)}; the"
+      f" subcommands are {', '.join(SUBCOMMANDS)}."
     )
   return importlib.import_module(f"dr3d.cli.{name}").SUBCOMMAND
 
 
-def _overview() -> str:
-  verbs = [_find(name) for name in SUBCOMMANDS]
+def _format_overview() -> str:
+  subcommands = [_find(name) for name in SUBCOMMANDS]
   lines = [
-    "dr3d finds a 3D model in a database from whatever you have of it.",
+    "dr3d finds a 3D model in a database, given a scan or a mesh.",
     "",
     "Usage: dr3d SUBCOMMAND [flags] [files]",
     "",
-    *(f"  {subcommand.name:<12}{subcommand.summary}" for subcommand in verbs),
+    *(f"  {each.name:<12}{each.summary}" for each in subcommands),
     "",
-    "dr3d SUBCOMMAND --help tells more about a verb; dr3d --version tells the",
-    "version. Begin with:",
+    "dr3d SUBCOMMAND --help describes a subcommand. dr3d --version prints the",
+    "version. To start:",
     "",
     "  dr3d quickstart --out=quickstart",
   ]

@@ -1,39 +1,38 @@
-"""`dr3d add`: model files join a database one by one."""
+"""`dr3d add`: add model files to a database."""
 
-from typing import Any
+from dr3d.cli import check, console, reader_flags
+from dr3d.cli.parsing import read_pairs
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
-from dr3d.cli import reader_flags, report
-from dr3d.cli.subcommand import Flag, Subcommand, read_pairs
 
-
-def run(flags: Any, files: list[str]) -> int:
+def run(flags: FlagValues, files: list[str]) -> int:
   """Adds the files."""
+  pairs = read_pairs("add", "set", flags.set)
+  check.check_database(flags.db)
+  check.check_files(files)
   from dr3d.database.writer import Database
 
   database = Database.open(flags.db)
-  with report.progress(len(files), "adding") as progress:
-    result = database.add(
+  with console.progress(len(files), "adding") as progress:
+    report = database.add(
       files,
       label=flags.label,
-      metadata={
-        key: values[-1]
-        for key, values in read_pairs("add", "set", flags.set).items()
-      },
+      metadata={key: values[-1] for key, values in pairs.items()},
       unit=flags.unit,
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
-  status = reader_flags.tell_report(database, result)
-  return 1 if result.failures else status
+  status = reader_flags.print_report(database, report)
+  return 1 if report.failures else status
 
 
 SUBCOMMAND = Subcommand(
   name="add",
-  summary="Add model files to a database, or bring them up to date.",
+  summary="Add model files to a database, or update them.",
   details="""
-    A file in the folder that dr3d index looked through has the name that it
-    has there; another one is called as its path is typed, and dr3d index
-    leaves it alone. The exit status is 1 where a file could not be added.
+    A file in the folder that dr3d index read is stored under its name there.
+    Any other file is stored under its path as typed, and dr3d index leaves it
+    unchanged. The exit status is 1 if a file could not be added.
   """,
   example="""
     dr3d add --db=parts.db new/bolt.stl --label=bolt
@@ -41,10 +40,10 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
-    Flag("label", "What the models are.", "NAME"),
+    Flag("label", "Class of the models.", "NAME"),
     Flag(
       "set",
-      "What else is known of the models; dr3d query --where asks for it.",
+      "Metadata of the models, which dr3d query --where filters by.",
       "KEY=VALUE,...",
       kind="names",
     ),

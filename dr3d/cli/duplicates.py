@@ -1,4 +1,4 @@
-"""`dr3d duplicates`: which models of a database are one shape?"""
+"""`dr3d duplicates`: models of a database with the same shape."""
 
 import csv
 import dataclasses
@@ -6,55 +6,64 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Subcommand, UsageError
+from dr3d.cli import check, console
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.registration.relation import RELATIONS
 
 if TYPE_CHECKING:
   from dr3d.database.duplicate import Group
+  from dr3d.database.writer import Database
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Prints the groups."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Finds and prints the groups."""
   del files
   if flags.json and flags.csv:
-    raise UsageError("duplicates: --json and --csv exclude each other.")
-  from dr3d.database import duplicate_page
+    raise UsageError(
+      "duplicates: --json and --csv exclude each other; see dr3d duplicates"
+      " --help."
+    )
+  if flags.html:
+    check.check_suffix("duplicates", "html", flags.html, check.PAGE_SUFFIXES)
+  check.check_database(flags.db)
   from dr3d.database.writer import Database
-  from dr3d.runtime.atomic import atomic_file
 
   database = Database.open(flags.db)
   total = database.count_states()["indexed"]
-  with report.progress(total, "comparing") as progress:
+  with console.progress(total, "comparing") as progress:
     groups = database.find_duplicates(weakest=flags.weakest, progress=progress)
   if flags.html:
-    names = [member.model for group in groups for member in group.members]
-    shapes = database.load_shapes(names)
-    pictures = {name: shape.thumbnail for name, shape in shapes.items()}
-    title = f"Duplicates in {flags.db}"
-    with atomic_file(pathlib.Path(flags.html)) as partial:
-      text = duplicate_page.make_page(title, groups, pictures)
-      partial.write_text(text, encoding="utf-8")
+    write_page(database, groups, pathlib.Path(flags.html))
   if flags.json:
     json.dump([dataclasses.asdict(group) for group in groups], sys.stdout)
     print()
   elif flags.csv:
     write_csv(groups)
   else:
-    for number, group in enumerate(groups, start=1):
-      print(f"{number}. {group.relation}")
-      for member in group.members:
-        remark = duplicate_page.describe(member)
-        print(f"  {member.model}{f'  ({remark})' if remark else ''}")
-    models = sum(len(group.members) for group in groups)
-    print(f"{len(groups)} groups, {models} of {total} models. Nothing changed.")
+    print_groups(groups, total=total)
   return 0
 
 
+def write_page(
+  database: "Database", groups: "Sequence[Group]", path: pathlib.Path
+) -> None:
+  """Writes an HTML page with a thumbnail of each model."""
+  from dr3d.database import duplicate_page
+  from dr3d.runtime.atomic import atomic_file
+
+  names = [member.model for group in groups for member in group.members]
+  shapes = database.load_shapes(names)
+  thumbnails = {name: shape.thumbnail for name, shape in shapes.items()}
+  title = f"Duplicates in {database.directory}"
+  text = duplicate_page.make_page(title, groups, thumbnails)
+  with atomic_file(path) as partial:
+    partial.write_text(text, encoding="utf-8")
+
+
 def write_csv(groups: "Sequence[Group]") -> None:
-  """Prints a line a model."""
+  """Prints one CSV row for each model."""
   from dr3d.database.duplicate import Member
 
   columns = [field.name for field in dataclasses.fields(Member)]
@@ -65,18 +74,42 @@ def write_csv(groups: "Sequence[Group]") -> None:
       writer.writerow({"group": number, **dataclasses.asdict(member)})
 
 
+def print_groups(groups: "Sequence[Group]", *, total: int) -> None:
+  """Prints the groups for a person.
+
+  Args:
+    groups: the groups.
+    total: number of models in the database.
+  """
+  from dr3d.database import duplicate_page
+
+  for number, group in enumerate(groups, start=1):
+    print(f"{number}. {group.relation}")
+    for member in group.members:
+      text = duplicate_page.describe(member)
+      print(f"  {member.model}{f'  ({text})' if text else ''}")
+  models = sum(len(group.members) for group in groups)
+  print(f"{len(groups)} groups, {models} of {total} models. Nothing changed.")
+
+
 SUBCOMMAND = Subcommand(
   name="duplicates",
-  summary="Report models of a database that are one shape; nothing is changed.",
+  summary="List models of a database with the same shape; changes nothing.",
   details="""
-    Models come in groups. Each but the first has a relation to another one of
-    its group: identical (the very same triangles at the same true size), same
-    (the same surface in another mesh, format or pose), scaled, mirrored, or
-    similar. Distances are those of the surfaces at one size, in radii of the
-    smallest enclosing sphere. Shapes that differ in small detail only may be
-    called the same: look before you delete.
+    Models are listed in groups. Each model but the first has a relation to
+    another one of its group:
 
-    With --json, stdout is one JSON document: a list of {relation, members
+      identical  the same triangles at the same size
+      same       the same surface in another mesh, format or pose
+      scaled     the same shape at another size
+      mirrored   the mirror image
+      similar    nearly the same shape
+
+    Distances are those of the surfaces at equal size, in radii of the smallest
+    enclosing sphere. Shapes that differ only in small details can be listed as
+    the same: look at them before you delete one.
+
+    With --json, stdout is one JSON document: a list of {relation, members:
     [{model, label, relation, to, scale, distance, mirrored}]}.
   """,
   example="""
@@ -87,14 +120,14 @@ SUBCOMMAND = Subcommand(
     Flag("db", "Folder of the database.", "DIR", required=True),
     Flag(
       "weakest",
-      f"Weakest relation that is reported: {', '.join(RELATIONS)}.",
+      f"Weakest relation to list: {', '.join(RELATIONS)}.",
       "NAME",
       "similar",
       choices=RELATIONS,
     ),
     Flag("json", "Print JSON.", kind="switch"),
-    Flag("csv", "Print a table with commas, a line a model.", kind="switch"),
-    Flag("html", "Page to write, with a picture of each model.", "FILE.html"),
+    Flag("csv", "Print CSV, one row for each model.", kind="switch"),
+    Flag("html", "Page to write, with an image of each model.", "FILE.html"),
   ),
   run=run,
 )

@@ -1,4 +1,4 @@
-"""What the command sets before jax is imported: cache, cores, who may log."""
+"""Settings that must be made before jax is imported: cache, cores, logs."""
 
 import logging
 import os
@@ -6,10 +6,10 @@ import pathlib
 import sys
 import warnings
 
-MOST_CORES = 12  # no view set is shared out further
+MAX_CORES = 12  # views of the pretrained pipeline; a core renders whole views
 
 _LEVELS = {-2: logging.ERROR, -1: logging.WARNING, 0: logging.INFO}
-_NOISY = ("absl", "jax", "orbax", "trimesh")
+_LOGGERS = ("absl", "jax", "orbax", "trimesh")
 
 
 def prepare(*, verbosity: int) -> None:
@@ -24,7 +24,7 @@ def prepare(*, verbosity: int) -> None:
 
 
 def cache_directory() -> pathlib.Path:
-  """Where compiled programs are kept: `$DR3D_CACHE`, or the user's cache."""
+  """Returns the cache folder: `$DR3D_CACHE`, or dr3d in the user's cache."""
   own = os.environ.get("DR3D_CACHE")
   if own:
     return pathlib.Path(own)
@@ -33,44 +33,47 @@ def cache_directory() -> pathlib.Path:
 
 
 def set_cache() -> None:
-  """Lets JAX keep compiled programs, so that a second command starts fast.
+  """Makes JAX cache compiled programs, so that the next command starts fast.
 
-  Through the environment, which jax reads when it is imported: variables that
-  the user has set stay.
+  Sets environment variables, which jax reads when it is imported. Variables
+  that the user has set are kept.
   """
   directory = cache_directory() / "jax"
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(directory))
-  # Small ones too: they are a hundred, and take seconds together.
+  # Small programs too: about a hundred of them take seconds together.
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-  # XLA's own caches hold absolute paths and help on GPUs only.
+  # XLA's own caches contain absolute paths and are useful on GPUs only.
   os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 
 
 def use_cores() -> None:
-  """Lets JAX count each core as a device, so that views are shared out.
+  """Makes JAX use each core as a device, so that views render in parallel.
 
-  One device would draw the views one after the other. Through the environment,
-  as in `set_cache`.
+  Sets an environment variable, as `set_cache` does.
   """
   os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(count_cores()))
 
 
 def count_cores() -> int:
-  """Cores that this process may use, as many of them as are of use."""
+  """Returns the number of cores that this process may use, up to 12."""
   if hasattr(os, "sched_getaffinity"):
     cores = len(os.sched_getaffinity(0))
   else:
     cores = os.cpu_count() or 1
-  return min(cores, MOST_CORES)
+  return min(cores, MAX_CORES)
 
 
 def set_logs(verbosity: int) -> None:
-  """Silences what the libraries would tell a person who did not ask."""
+  """Sets the log level of the libraries.
+
+  Args:
+    verbosity: see `prepare`.
+  """
   level = _LEVELS.get(verbosity, logging.DEBUG)
   logging.basicConfig(
     stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
   )
-  for name in ("", *_NOISY):
+  for name in ("", *_LOGGERS):
     logging.getLogger(name).setLevel(level)
   if verbosity < -1:
     warnings.simplefilter("ignore")
@@ -78,14 +81,14 @@ def set_logs(verbosity: int) -> None:
 
 
 def is_verbose() -> bool:
-  """Whether information may be logged."""
+  """Returns whether messages of level INFO are logged."""
   return logging.getLogger().isEnabledFor(logging.INFO)
 
 
 def _home() -> pathlib.Path:
   try:
     return pathlib.Path.home()
-  except RuntimeError:  # a user without a home, as in some containers
+  except RuntimeError:  # a user without a home folder, as in some containers
     import tempfile
 
     return pathlib.Path(tempfile.gettempdir())

@@ -1,65 +1,35 @@
-"""`dr3d evaluate`: how good are the answers of a database?"""
+"""`dr3d evaluate`: measure the quality of the answers of a database."""
 
 import contextlib
 import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Subcommand, UsageError
+from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.vote import TARGET_PRECISION
+from dr3d.search.answer import TARGET_PRECISION
 
 if TYPE_CHECKING:
+  from dr3d.database.writer import Database
+  from dr3d.evaluation.run import EvaluateConfig, Evaluation
   from dr3d.retrieval.pipeline import Pipeline
 
+METHODS = ("pipeline", "untrained", "lfd", "d2")
+"""As `dr3d.evaluation.method.NAMES`, whose module imports SciPy."""
 
-def run(flags: Any, files: list[str]) -> int:
-  """Evaluates, and prints and writes what was found."""
+
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Evaluates, then prints and writes the results."""
   del files
-  page = pathlib.Path(flags.report) if flags.report else None
-  if page is not None and page.suffix.lower() not in (".html", ".htm"):
-    raise UsageError(
-      f"evaluate: --report={flags.report} must end in .html; see dr3d evaluate"
-      " --help."
-    )
-  from dr3d.data.folder import find_models, read_labels
+  check_arguments(flags)
   from dr3d.database.writer import Database
-  from dr3d.evaluation.protocol import Protocol
-  from dr3d.evaluation.report import page as page_lib
-  from dr3d.evaluation.report import summary
-  from dr3d.evaluation.report.rankings import write_rankings
-  from dr3d.evaluation.run import EvaluateConfig, evaluate_database
+  from dr3d.evaluation.report import page, summary
 
   database = Database.open(flags.db)
-  queries = labels = None
-  if flags.queries:
-    queries = find_models(flags.queries, labels=flags.labels)
-  elif flags.labels:
-    labels = read_labels(flags.labels)
-  config = EvaluateConfig(
-    protocol=Protocol(flags.rotation, scan=flags.scan, seed=flags.seed),
-    methods=flags.method,
-    similarity=flags.similarity,
-    views=flags.views,
-    threshold=flags.threshold,
-    verify=flags.verify,
-  )
-  with contextlib.ExitStack() as stack:
-    sink = None
-    if flags.rankings:
-      sink = stack.enter_context(write_rankings(flags.rankings))
-    evaluation = evaluate_database(
-      database,
-      config=config,
-      queries=queries,
-      labels=labels,
-      models=pathlib.Path(flags.models) if flags.models else None,
-      sink=sink,
-      progress=stack.enter_context(report.stages()),
-    )
-  report.tell_failures(evaluation.failures, "left out")
+  evaluation = evaluate(database, flags)
+  console.print_failures(evaluation.failures, "left out")
   name = pathlib.Path(flags.db).name
   means = summary.summarize_all(evaluation)
   if flags.json:
@@ -73,35 +43,109 @@ def run(flags: Any, files: list[str]) -> int:
     print(summary.format_means(evaluation, means))
     print()
     print(summary.describe_false_accepts(evaluation))
-  if page is not None:
+  if flags.report:
+    path = pathlib.Path(flags.report)
     pipeline = cast("Pipeline", database.pipeline)
-    page_lib.write_page(evaluation, means, page, name=name, pipeline=pipeline)
-    report.tell(f"{page}: curves, views, best and worst queries, confusion.")
+    page.write_page(evaluation, means, path, name=name, pipeline=pipeline)
+    console.print_error(
+      f"{path}: curves, views, best and worst queries, confusions."
+    )
   return 0
+
+
+def check_arguments(flags: FlagValues) -> None:
+  """Checks the flags before anything large is imported.
+
+  Raises:
+    Dr3dError: a file, folder or method does not exist.
+    UsageError: the report has another extension than .html.
+  """
+  if flags.report:
+    check.check_suffix("evaluate", "report", flags.report, check.PAGE_SUFFIXES)
+  check.check_database(flags.db)
+  if flags.queries:
+    check.check_models(flags.queries)
+  if flags.labels:
+    check.check_labels(flags.labels)
+  if flags.models:
+    check.check_models(flags.models)
+  for method in flags.method:
+    if method not in METHODS:
+      pipeline_flag.find_pipeline(method)
+
+
+def evaluate(database: "Database", flags: FlagValues) -> "Evaluation":
+  """Runs the evaluation that the flags describe."""
+  from dr3d.data.folder import find_models, read_labels
+  from dr3d.evaluation.report.rankings import write_rankings
+  from dr3d.evaluation.run import evaluate_database
+
+  queries = labels = None
+  if flags.queries:
+    queries = find_models(flags.queries, labels=flags.labels)
+  elif flags.labels:
+    labels = read_labels(flags.labels)
+  with contextlib.ExitStack() as stack:
+    sink = None
+    if flags.rankings:
+      sink = stack.enter_context(write_rankings(flags.rankings))
+    return evaluate_database(
+      database,
+      config=make_config(flags),
+      queries=queries,
+      labels=labels,
+      models=pathlib.Path(flags.models) if flags.models else None,
+      sink=sink,
+      progress=stack.enter_context(console.stages()),
+    )
+
+
+def make_config(flags: FlagValues) -> "EvaluateConfig":
+  """Makes the configuration that the flags describe."""
+  from dr3d.evaluation.protocol import Protocol
+  from dr3d.evaluation.run import EvaluateConfig
+
+  return EvaluateConfig(
+    protocol=Protocol(flags.rotation, scan=flags.scan, seed=flags.seed),
+    methods=flags.method,
+    similarity=flags.similarity,
+    views=flags.views,
+    target_precision=flags.threshold,
+    verify=flags.verify,
+  )
 
 
 SUBCOMMAND = Subcommand(
   name="evaluate",
-  summary="Measure how good the answers of a database are.",
+  summary="Measure the quality of the answers of a database.",
   details="""
-    Without --queries, each model of the database is asked among all others.
-    Prints the protocol in one line, models that stand on both sides, and a
-    table in percent, each mean with its interval below: NN, the first model
-    is of the query's class; FT and ST, the share of its class among the first
-    so many, and twice so many, as the class has; E, of the first 32; DCG;
-    mAP; vote, the label by vote is right; accepted, the answer is
-    reliable; right, the share of right ones among the accepted; strangers, the
-    share that would be accepted were all models of their label missing. micro
-    is the mean over queries, macro over classes. Below it are the answers that
-    are reliable and wrong, by name.
+    Without --queries, each model of the database is queried against all others.
+    Prints the protocol in one line, models that are both query and answer, and
+    a table in percent, with an interval below each mean:
 
-    The methods are pipeline, that of the database; untrained, the same
-    network with random weights under views that never moved; lfd, the light
-    field descriptor; d2, distances of points; or the folder of another
-    trained pipeline. All get the same queries. exact ranks all models by their
-    likeness; approximate those that ScaNN finds, where it is installed; laid
-    lays the first of the pipeline's models upon each query as well, which is
-    how dr3d query answers.
+      NN            the first model has the class of the query
+      FT, ST        share of the class among the first n and 2n models, where n
+                    is the number of models of the class
+      E             E-measure of the first 32 models
+      DCG, mAP      discounted cumulative gain, mean average precision
+      vote          the predicted label is right
+      accepted      the prediction is accepted
+      right         share of right labels among accepted predictions
+      false_accept  the prediction would be accepted if the database had no
+                    model of the class
+
+    micro is the mean over queries, macro the mean over classes. Below the table
+    are the accepted predictions that are wrong.
+
+    The methods are pipeline, that of the database; untrained, the same network
+    with random weights and evenly distributed views; lfd, the light field
+    descriptor; d2, the distribution of distances; or the folder of another
+    pipeline. All get the same queries.
+
+    Each method is searched in several ways: exact ranks all models by
+    similarity; approximate ranks those that ScaNN finds, if it is installed;
+    verified also registers the first models of the pipeline with each query, as
+    dr3d query does.
   """,
   example="""
     dr3d evaluate --db=parts.db --rotation=so3
@@ -109,81 +153,84 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
-    Flag("queries", "Folder of models to ask for.", "DIR"),
+    Flag("queries", "Folder of query models.", "DIR"),
     Flag(
       "labels",
-      "Table with the columns file and class: of the queries or, without"
-      " --queries, of the models. Otherwise classes are folders' names.",
+      "Table with the columns file and class, of the queries or, without"
+      " --queries, of the models. Without it, the class of a model is the name"
+      " of its folder.",
       "FILE.csv",
     ),
     Flag(
       "models",
-      "Folder of the database's files, where it is no longer that which was"
-      " indexed.",
+      "Folder of the database's files, if they have moved since dr3d index.",
       "DIR",
     ),
     Flag(
       "method",
-      "Methods to compare, with commas.",
-      "NAMES",
+      f"Methods to compare: {', '.join(METHODS)}, or folders of pipelines.",
+      "NAME,...",
       "pipeline",
       "names",
     ),
     Flag(
       "rotation",
-      "How each query is turned: none, z (a random angle about the z axis), or"
-      " so3 (a random rotation).",
+      "Rotation of each query: none, z (a random angle about the z axis) or so3"
+      " (a random rotation).",
       "NAME",
       "none",
       choices=("none", "z", "so3"),
     ),
-    Flag("scan", "Imitate a scan of each query.", kind="switch"),
+    Flag("scan", "Replace each query by a simulated scan.", kind="switch"),
     Flag(
       "views",
-      "Views of a pipeline that count, spread best; all by default.",
+      "Number of views of a pipeline to use, as far apart as possible. Default:"
+      " all.",
       "N",
       kind="integer",
-      least=1,
+      minimum=1,
     ),
     Flag(
       "similarity",
-      "How the vectors of two models are compared. best: mean over the"
-      " query's views of the best cosine; symmetric: the mean of both"
-      " directions; pooled: cosine of the sums; aligned: view by view; posed:"
-      " the mean of best and aligned, as dr3d query ranks; vote: by votes, then"
-      " best.",
+      "Similarity of the vectors of two models. max: mean over the query's"
+      " views of the largest cosine; symmetric: mean of max in both directions;"
+      " pooled: cosine of the summed vectors; aligned: mean cosine of equal"
+      " views; view_aligned: mean of max and aligned, as in dr3d query; vote:"
+      " number of votes, then max.",
       "NAME",
       "view_aligned",
       choices=("max", "symmetric", "pooled", "aligned", "view_aligned", "vote"),
     ),
     Flag(
       "verify",
-      "Models that are laid upon each query.",
+      "Number of models to register with each query.",
       "N",
       VERIFIED_COUNT,
       "integer",
-      least=0,
+      minimum=0,
     ),
     Flag(
       "threshold",
-      "Share of the reliable answers that are to be right.",
+      "Target precision of accepted predictions: a prediction is accepted if at"
+      " least this share of such predictions is right.",
       "SHARE",
       TARGET_PRECISION,
       "number",
-      least=0,
+      minimum=0,
+      maximum=1,
     ),
     Flag(
       "rankings",
-      "File for every ranked list: query, rank, model, score.",
+      "File to write with all ranked lists: query, rank, model, score.",
       "FILE.csv",
     ),
     Flag(
       "report",
-      "Page with precision-recall curves, the views, best and worst queries,"
-      " and which classes are taken for which.",
+      "Page to write, with precision-recall curves, views, best and worst"
+      " queries, and confused classes.",
       "FILE.html",
     ),
-    Flag("seed", "Of rotations and scans.", "N", 0, "integer", least=0),
+    Flag("seed", "Seed of rotations and scans.", "N", 0, "integer", minimum=0),
     Flag("json", "Print JSON.", kind="switch"),
   ),
   run=run,

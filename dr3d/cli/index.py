@@ -1,68 +1,72 @@
-"""`dr3d index`: a folder of models becomes, or updates, a database."""
+"""`dr3d index`: make a database of a folder of models, or update it."""
 
 import pathlib
-from typing import Any
 
-from dr3d.cli import reader_flags, report
-from dr3d.cli.subcommand import Flag, Subcommand
+from dr3d.cli import check, console, pipeline_flag, reader_flags
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Brings the database to the state of the folder."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Updates the database to the state of the folder."""
   del files
+  check.check_models(flags.models, flags.labels)
+  check.check_new_folder(flags.db)
+  if flags.pipeline:
+    pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.data.folder import find_models
   from dr3d.database import catalogue
   from dr3d.database.writer import Database
 
-  # A wrong folder or table is told before a database is made.
+  # Before the database is created, so that a wrong table leaves no empty one.
   count = len(find_models(flags.models, labels=flags.labels))
   directory = pathlib.Path(flags.db)
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
-    pipeline = report.load_pipeline(flags.pipeline)
+    pipeline = pipeline_flag.load_pipeline(flags.pipeline)
   database = Database.create(directory, pipeline)
-  with report.progress(count, "indexing") as progress:
-    result = database.update(
+  with console.progress(count, "indexing") as progress:
+    report = database.update(
       flags.models,
       labels=flags.labels,
       unit=flags.unit,
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
-  return reader_flags.tell_report(database, result)
+  return reader_flags.print_report(database, report)
 
 
 SUBCOMMAND = Subcommand(
   name="index",
-  summary="Make a folder of models searchable, or bring a database up to date.",
+  summary="Make a folder of models searchable, or update a database.",
   details="""
-    Only files that are new or have changed are read again. Models whose file
-    has gone are kept but not searched, until the file comes back. Files that
-    cannot be read are listed with the reason, and tried again by the next run;
-    the exit status is 1 only where no model can be searched. A run that was
-    interrupted is completed by the same command.
+    Reads only files that are new or have changed. A model whose file is gone is
+    kept, but it is not searched until the file is back. Files that cannot be
+    read are listed with the reason, and the next run tries them again. The exit
+    status is 1 only if no model can be searched. The same command resumes an
+    interrupted run.
   """,
   example="""
     dr3d index --db=parts.db --models=models
     dr3d index --db=parts.db --models=models --pipeline=work/pipeline
   """,
   flags=(
-    Flag("db", "Folder of the database; made.", "DIR", required=True),
+    Flag("db", "Folder of the database; created.", "DIR", required=True),
     Flag(
       "models",
-      "Folder of mesh files, subfolders included.",
+      "Folder of mesh files, with subfolders.",
       "DIR",
       required=True,
     ),
     Flag(
       "labels",
-      "Table with the columns file and class, instead of the folders' names.",
+      "Table with the columns file and class. Without it, the class of a model"
+      " is the name of its folder.",
       "FILE.csv",
     ),
     Flag(
       "pipeline",
-      "What dr3d train wrote, of which a new database keeps a copy; the general"
-      " one that ships with dr3d if not given.",
+      "Pipeline that dr3d train wrote; a new database keeps a copy. Default:"
+      " the general pipeline that ships with dr3d.",
       "DIR",
     ),
     *reader_flags.FLAGS,

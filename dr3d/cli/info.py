@@ -1,17 +1,18 @@
-"""`dr3d info`: what a database holds."""
+"""`dr3d info`: the contents of a database."""
 
 import json
 import sys
-from typing import Any
 
-from dr3d.cli.subcommand import Flag, Subcommand
-from dr3d.evaluation.report import table
+from dr3d.cli import check
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Prints states, failures and the recall of the index."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Prints the states of the models, failures and the recall of the index."""
   del files
+  check.check_database(flags.db)
   from dr3d.database.writer import Database
+  from dr3d.evaluation.report import table
 
   info = Database.open(flags.db).inspect()
   if flags.json:
@@ -33,18 +34,24 @@ def run(flags: Any, files: list[str]) -> int:
 
 SUBCOMMAND = Subcommand(
   name="info",
-  summary="Tell what a database holds, what failed, and how well it searches.",
+  summary="Show the contents of a database, failed files and search quality.",
   details="""
-    indexed models are searched. failed ones could not be read, for the reason
-    that is listed. missing ones had no file when the folder was last looked
-    at. outdated ones have vectors of a former pipeline. recall is the share of
-    the 10 nearest vectors that the index finds, measured with some of the
-    stored vectors; 1 where the search is exact. vote and reliable tell what to
-    expect of answers: of up to 256 of its models, each asked for among the
-    others, the share whose label is told rightly, and the share whose answer is
-    reliable by votes alone; what is laid upon a query makes more so.
+    The first rows count the models in each state:
 
-    With --json, stdout is one JSON document with these keys and failures, a
+      indexed   can be searched
+      failed    could not be read; the reasons are listed below the table
+      missing   had no file when dr3d index last read the folder
+      outdated  have vectors of a former pipeline
+
+    recall is the share of the 10 nearest vectors that the index finds, measured
+    on a sample of stored vectors; it is 1 for exact search.
+
+    vote and accepted describe the answers to expect. Up to 256 models are
+    queried against all others: vote is the share with the right label, accepted
+    the share whose prediction is accepted by votes alone. dr3d query also
+    verifies matches by registration and accepts more.
+
+    With --json, stdout is one JSON document with these keys, and failures, a
     list of {model, reason}.
   """,
   example="""

@@ -1,137 +1,105 @@
-"""`dr3d query`: which models of the database are these files?"""
+"""`dr3d query`: find the models of a database that mesh files look like."""
 
-import csv
-import dataclasses
-import json
 import pathlib
-import sys
-from typing import TYPE_CHECKING, Any
+import urllib.parse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from dr3d.cli import report
+from dr3d.cli import check, console
+from dr3d.cli.parsing import read_pairs
+from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
-from dr3d.cli.subcommand import Flag, Subcommand, UsageError, read_pairs
-from dr3d.error import Dr3dError
-from dr3d.evaluation.report import table
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
+from dr3d.error import Dr3dError, MeshError
 from dr3d.registration.relation import VERIFIED_COUNT
 
 if TYPE_CHECKING:
-  from collections.abc import Iterator
-
   from dr3d.database.condition import Condition
-  from dr3d.database.writer import Database
-  from dr3d.search.match import Answer
 
-REJECT_REASONS = {
-  "ambiguous": "models of other labels are nearly as near",
-  "unknown": "models whose own label is missing come as near",
-}
-COLUMNS = (
-  "query",
-  "prediction",
-  "confidence",
-  "probability",
-  "accepted",
-  "reject_reason",
-  "rank",
-  "model",
-  "label",
-  "score",
-  "votes",
-  "query_view",
-  "view",
-  "length",
-  "width",
-  "height",
-  "scale",
-  "distance",
-  "mirrored",
-  "same",
-  "difference",
-  "error",
-)
-REFINED = 20  # matches, where --refine does not say
+REFINED_COUNT = 20  # matches of --refine without a value
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Answers for each file; one that fails does not stop the others."""
-  if flags.json and flags.csv:
-    raise UsageError("query: --json and --csv exclude each other.")
-  if (flags.db is None) == (flags.server is None):
-    raise UsageError(
-      "query: give --db=DIR or --server=URL; see dr3d query --help."
-    )
-  if flags.server is not None and flags.pairs:
-    raise UsageError(
-      "query: --pairs needs --db; the page of the server shows the pairs."
-    )
-  if flags.server is not None and flags.refine is not None:
-    raise UsageError(
-      "query: --refine needs --db; a server does not lay parts upon each other."
-    )
-  from dr3d.data.folder import to_text
-
-  rows: list[Any] = []
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Answers each file; a file that fails does not stop the others."""
+  check_arguments(flags)
+  condition = make_condition(flags)
+  refine = read_refine(flags.refine)
+  writer = Writer(json=flags.json, csv=flags.csv, pairs=flags.pairs)
   if flags.server is not None:
-    answers = ask_server(flags, files)
+    outcomes = ask_server(flags, files, condition)
   else:
-    answers = ask_database(flags, files, rows)
-  entries: list[dict[str, Any]] = []
-  with report.progress(len(files), "asking") as progress:
-    for done, (file, answer) in enumerate(
-      zip(files, answers, strict=True), start=1
-    ):
-      entry: dict[str, Any] = {"query": to_text(file)}
-      if isinstance(answer, Dr3dError):
-        entry["error"] = to_text(str(answer))
-        report.tell(f"dr3d: {entry['error']}")
-      else:
-        entry |= dataclasses.asdict(answer)
-      entries.append(entry)
+    check.check_database(flags.db)
+    outcomes = ask_database(flags, files, condition, refine, writer)
+  with console.progress(len(files), "querying") as progress:
+    for done, outcome in enumerate(outcomes, start=1):
+      writer.add(outcome)
       progress(done, len(files))
-      if not flags.json and not flags.csv and "error" not in entry:
-        report.answer(format_entry(entry))
-  if flags.json:
-    json.dump(entries, sys.stdout, indent=2)
-    print()
-  if flags.csv:
-    write_csv(entries)
-  if rows:
-    from dr3d.evaluation.report import sheet
+  writer.finish()
+  return int(writer.failed)
 
-    sheet.save(sheet.draw_answers(rows, views=3), pathlib.Path(flags.pairs))
-  return int(any("error" in entry for entry in entries))
+
+def check_arguments(flags: FlagValues) -> None:
+  """Checks the flags before anything large is imported.
+
+  Raises:
+    UsageError: flags contradict each other, or a value is invalid.
+  """
+  reason = ""
+  if flags.json and flags.csv:
+    reason = "--json and --csv exclude each other"
+  elif (flags.db is None) == (flags.server is None):
+    reason = "give either --db=DIR or --server=URL"
+  elif flags.server is not None and flags.pairs:
+    reason = "--pairs needs --db; the page of the server shows the pairs"
+  elif flags.server is not None and flags.refine is not None:
+    reason = "--refine needs --db; a server does not refine matches"
+  elif flags.server is not None:
+    url = urllib.parse.urlsplit(flags.server)
+    if url.scheme not in ("http", "https") or not url.netloc:
+      reason = f"--server={flags.server} must begin with http:// or https://"
+  if reason:
+    raise UsageError(f"query: {reason}; see dr3d query --help.")
+  if flags.pairs:
+    check.check_suffix("query", "pairs", flags.pairs, check.IMAGE_SUFFIXES)
 
 
 def ask_database(
-  flags: Any, files: list[str], rows: list[Any]
-) -> "Iterator[Answer | Dr3dError]":
-  """Yields the answer to each file, or why there is none.
+  flags: FlagValues,
+  files: list[str],
+  condition: "Condition",
+  refine: int,
+  writer: Writer,
+) -> Iterator[Outcome]:
+  """Yields the answer of a database to each file.
 
   Args:
-    flags: of the verb.
-    files: the files.
-    rows: is given a row of pictures for each answer, if --pairs wants it.
+    flags: the flags.
+    files: mesh files.
+    condition: which models to search.
+    refine: number of matches to refine.
+    writer: gets the images of --pairs.
   """
-  condition = make_condition(flags)
-  refined = read_refined(flags.refine)
   from dr3d.database.file_reader import FileReader
   from dr3d.database.writer import Database
   from dr3d.runtime.pool import WorkerError
 
   database = Database.open(flags.db)
-  # The first files are read while jax and the pipeline are loaded.
+  database.gallery  # noqa: B018  fails once here, not once for each file
+  present = [pathlib.Path(file).exists() for file in files]
+  # The child processes read the first files while the pipeline is loaded.
   results = FileReader(jobs=1).read(
-    [pathlib.Path(file) for file in files],
+    [pathlib.Path(f) for f, there in zip(files, present, strict=True) if there],
     face_budget=database.face_budget,
     unit=flags.unit or database.unit,
   )
-  database.gallery  # noqa: B018  what is wrong with it is told once
-  database.pipeline  # noqa: B018
-  for file, result in zip(files, results, strict=True):
+  if any(present):
+    database.pipeline  # noqa: B018  imports jax
+  for file, there in zip(files, present, strict=True):
+    result = next(results) if there else MeshError(f"{file} does not exist.")
     if isinstance(result, WorkerError):
-      yield Dr3dError(f"{file} {result}.")
+      yield Outcome(file, error=f"{file} {result}.")
     elif isinstance(result, Dr3dError):
-      yield result
+      yield Outcome(file, error=str(result))
     else:
       try:
         answer = database.query(
@@ -139,31 +107,31 @@ def ask_database(
           k=flags.k,
           condition=condition,
           min_score=flags.min_score,
-          refine=refined,
+          refine=refine,
           verify=flags.verify,
         )
       except Dr3dError as error:
-        yield error
+        yield Outcome(file, error=str(error))
       else:
-        if flags.pairs:
-          rows.append(draw_row(database, result.mesh, file, answer))
-        yield answer
+        writer.draw_pairs(database, result.mesh, file, answer)
+        yield Outcome(file, answer)
 
 
-def ask_server(flags: Any, files: list[str]) -> "Iterator[Answer | Dr3dError]":
-  """Yields the answer of a service to each file, or why there is none.
+def ask_server(
+  flags: FlagValues, files: list[str], condition: "Condition"
+) -> Iterator[Outcome]:
+  """Yields the answer of a service to each file.
 
   Raises:
     ServiceError: the service cannot be reached.
   """
-  condition = make_condition(flags)
   from dr3d.client import Client
   from dr3d.error import ServiceError
 
   with Client(flags.server) as client:
     for file in files:
       try:
-        yield client.query(
+        answer = client.query(
           file,
           k=flags.k,
           condition=condition,
@@ -173,23 +141,26 @@ def ask_server(flags: Any, files: list[str]) -> "Iterator[Answer | Dr3dError]":
         )
       except ServiceError as error:
         if error.status is None:
-          raise  # the next file would fare no better
-        reason = str(error)
-        name = pathlib.Path(file).name
-        if reason.startswith(name):  # the service does not know its folder
-          yield Dr3dError(f"{file}{reason.removeprefix(name)}")
+          raise  # the service is unreachable for the next file too
+        # The service knows the file's name only, not its folder.
+        name, reason = pathlib.Path(file).name, str(error)
+        if reason.startswith(name):
+          yield Outcome(file, error=f"{file}{reason.removeprefix(name)}")
         else:
-          yield Dr3dError(f"{file}: {reason}")
+          yield Outcome(file, error=f"{file}: {reason}")
       except Dr3dError as error:
-        yield error
+        yield Outcome(file, error=str(error))
+      else:
+        yield Outcome(file, answer)
 
 
-def make_condition(flags: Any) -> "Condition":
-  """Which models the flags choose.
+def make_condition(flags: FlagValues) -> "Condition":
+  """Makes the condition that the flags describe.
 
   Raises:
-    UsageError: a flag has no value that it can have.
+    UsageError: a value is invalid.
   """
+  where = read_pairs("query", "where", flags.where)
   from dr3d.database.condition import TOLERANCE, Condition
 
   same_size = None
@@ -200,154 +171,73 @@ def make_condition(flags: Any) -> "Condition":
       same_size = -1.0
     if not 0 < same_size < 1:
       raise UsageError(
-        "query: --same-size takes a share between 0 and 1, not"
-        f" {flags.same_size!r}; see dr3d query --help."
+        f"query: --same-size={flags.same_size} must be between 0 and 1; see"
+        " dr3d query --help."
       )
-  return Condition(
-    labels=flags.label or (),
-    where=read_pairs("query", "where", flags.where),
-    same_size=same_size,
-  )
+  return Condition(labels=flags.label or (), where=where, same_size=same_size)
 
 
-def read_refined(text: str | None) -> int:
-  """How many matches are refined: 0 without the flag.
+def read_refine(text: str | None) -> int:
+  """Parses the value of --refine.
+
+  Args:
+    text: the value; empty if it is omitted, None without the flag.
+
+  Returns:
+    The number of matches to refine.
 
   Raises:
-    UsageError: the flag has no value that it can have.
+    UsageError: the value is invalid.
   """
   if text is None:
     return 0
   if text and not (text.isascii() and text.isdigit() and int(text)):
     raise UsageError(
-      "query: --refine takes a whole number of matches, 1 or more, not"
-      f" {text!r}; see dr3d query --help."
+      f"query: --refine={text} must be an integer, at least 1; see dr3d query"
+      " --help."
     )
-  return int(text or REFINED)
-
-
-def draw_row(database: "Database", mesh: Any, file: str, answer: Any) -> Any:
-  """A row of pictures: the query, and of each match the pair of views."""
-  import numpy as np
-
-  from dr3d.evaluation.report import sheet
-  from dr3d.mesh.packing import unpack_mesh
-
-  pipeline: Any = sheet.with_white_light(database.pipeline)  # type: ignore[arg-type]
-  images = sheet.render_preview(pipeline, mesh, size=128)
-  best = answer.matches[:3]
-  shapes = database.load_shapes([match.model for match in best])
-  shown = []
-  for match in best:
-    if match.model in shapes:
-      other = unpack_mesh(shapes[match.model].mesh)
-      views = sheet.render_preview(pipeline, other, size=128)
-      pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
-      shown.append(sheet.RenderedMatch(match, pair))
-  return sheet.Row(file, images, shown)
-
-
-def format_entry(entry: dict[str, Any]) -> str:
-  """An answer as a table for a person."""
-  prediction = entry["prediction"]
-  label = prediction["label"] or "no label"
-  known = f"{prediction['confidence']:.0%} of the votes"
-  if prediction["label"]:
-    known += f", {prediction['probability']:.0%} likely, "
-    reject_reason = REJECT_REASONS.get(prediction["reject_reason"])
-    known += f"not reliable: {reject_reason}" if reject_reason else "accepted"
-  rows = [
-    (
-      str(match["rank"]),
-      match["model"],
-      match["label"] or "-",
-      f"{match['score']:.3f}",
-      str(match["votes"]),
-      "-" if match["distance"] is None else f"{100 * match['distance']:.1f}",
-      " x ".join(f"{side:.4g}" for side in match["extent"] or ()),
-      describe(match),
-    )
-    for match in entry["matches"]
-  ]
-  if not rows:
-    return f"{entry['query']}: no match: no model meets the conditions.\n"
-  lines = table.format_table(
-    (
-      "rank",
-      "model",
-      "label",
-      "score",
-      "votes",
-      "apart",
-      "size in mm",
-      "remark",
-    ),
-    rows,
-    right=(0, 3, 4, 5),
-  )
-  return f"{entry['query']}: {label} ({known})\n{lines}\n"
-
-
-def describe(match: dict[str, Any]) -> str:
-  """What laying the match upon the query has shown, in a few words."""
-  if not match["same"]:
-    return ""
-  words = ["mirrored" if match["mirrored"] else "same shape"]
-  if abs(match["scale"] - 1) > 0.01:
-    words.append(f"{match['scale']:.3g} times as large")
-  return ", ".join(words)
-
-
-def write_csv(entries: list[dict[str, Any]]) -> None:
-  """Prints a line a match; a file without a match has one line."""
-  writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-  writer.writeheader()
-  for entry in entries:
-    row = {"query": entry["query"], "error": entry.get("error", "")}
-    if "prediction" in entry:
-      row |= entry["prediction"]
-      row["prediction"] = row.pop("label")
-    for match in entry.get("matches") or [{}]:
-      match = dict(match)
-      sides = match.pop("extent", None) or ("", "", "")
-      names = ("length", "width", "height")
-      writer.writerow({**row, **match, **dict(zip(names, sides, strict=True))})
+  return int(text or REFINED_COUNT)
 
 
 SUBCOMMAND = Subcommand(
   name="query",
-  summary="Tell which models of a database the given mesh files look like.",
+  summary="Find the models of a database that look like the given mesh files.",
   details="""
-    Each picture of a file votes for the model with the picture most like it;
-    the label with most votes is the prediction. Models are ranked by their
-    score, the mean likeness of the pictures, at most 1. How likely the
-    prediction is right the database has learned by asking for its own models.
-    It is called reliable where it is so likely that 99 of 100 such predictions
-    are right, and where the file comes nearer to the models of the label, by
-    the measure of how near these come to each other, than nine in ten of the
-    models that are asked for without their label: a part of a kind that the
-    database lacks comes as near as those.
+    Each view of a file votes for the most similar model. The label with most
+    votes is the prediction. Matches are ranked by score: the mean similarity of
+    the views, raised for models that were verified.
 
-    The models that score highest are also laid upon the file, as they are and
-    mirrored, at one size. What comes close moves to the front, and its label is
-    the surer for it. apart is how far their surfaces are apart, on the mean, in
-    hundredths of the radius of the smallest sphere about them; the remark tells
-    where the shape is the same, and its scale.
+    The database calibrates its predictions by querying its own models. A
+    prediction is accepted if 99 of 100 predictions of this probability are
+    right, and if its score is higher than that of nine in ten queries whose
+    label the database lacks. Otherwise reject_reason is ambiguous (models of
+    other labels are nearly as similar) or unknown (the label may be missing in
+    the database).
 
-    With --refine, after that, the first matches are laid upon the file at more
-    angles, and the three that fit best are drawn beside it from six sides,
-    turned, moved and scaled until the pictures agree; then they are put in the
-    order of both. With --same-size they are compared at their true sizes. That
-    takes about a second.
+    The matches with the highest scores are verified: they are registered with
+    the file at equal size, also mirrored. A close fit moves a match to the
+    front and raises the probability of its label. distance is the mean distance
+    of the surfaces in percent of the radius of the smallest enclosing sphere.
+    note tells whether the shapes are the same, and the scale.
 
-    With --json, stdout is one JSON document: a list with, for each file,
-    query, prediction {label, confidence, probability, reliable, doubt} and
-    matches [{rank, model, label, score, votes, query_view, view, extent, scale,
-    distance, mirrored, same, difference}]; a file that failed has error
-    instead.
-    query_view and view are the numbers of the two views that are most alike,
-    extent is in mm. The exit status is 0 where every file was answered and 1
-    where one failed.
+    --refine registers the first matches at more angles, compares rendered
+    images of the best three with the file from six sides, and sorts them by
+    both. With --same-size, sizes are compared as well. It takes about a second.
+
+    With --json, stdout is one JSON document: a list with one object for each
+    file.
+
+      query       the file
+      prediction  {label, confidence, probability, accepted, reject_reason}
+      matches     [{rank, model, label, score, votes, query_view, view, extent,
+                  scale, distance, mirrored, same, difference}]
+      error       the reason, instead of the two above, if the file failed
+
+    label is the predicted class and confidence its share of the votes;
+    probability is that of the label being right; accepted is true or false;
+    reject_reason is "ambiguous", "unknown" or "". query_view and view are the
+    numbers of the two most similar views; extent is in mm; distance is in radii
+    of the enclosing sphere. The exit status is 1 if a file failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl
@@ -361,49 +251,66 @@ SUBCOMMAND = Subcommand(
     Flag("db", "Folder of the database.", "DIR"),
     Flag(
       "server",
-      "Address of a dr3d serve that answers instead of a database here, such"
-      " as http://127.0.0.1:8000; neither jax nor the database is needed.",
+      "Address of a running dr3d serve, such as http://127.0.0.1:8000, instead"
+      " of --db. Then neither jax nor the database is needed.",
       "URL",
     ),
-    Flag("k", "Matches for each file.", "N", 10, "integer", least=1),
-    Flag("label", "Search only models of these labels.", "L,...", kind="names"),
+    Flag(
+      "k",
+      "Number of matches for each file.",
+      "N",
+      10,
+      "integer",
+      minimum=1,
+    ),
+    Flag(
+      "label", "Search only models with these labels.", "L,...", None, "names"
+    ),
     Flag(
       "where",
       "Search only models with this metadata: columns of the table of dr3d"
-      " index --labels, or what dr3d add --set said. Of a key that comes twice"
-      " either value will do.",
+      " index --labels, or values of dr3d add --set. Of several values of one"
+      " key, a model needs one.",
       "KEY=VALUE,...",
       kind="names",
     ),
-    Flag("min-score", "Leave out matches of a lower score.", "S", -1, "number"),
+    Flag(
+      "min-score",
+      "Omit matches with a lower score.",
+      "S",
+      -1,
+      "number",
+      minimum=-1,
+      maximum=1,
+    ),
     Flag(
       "same-size",
-      "Search only models whose true sizes along the principal axes are those"
-      " of the file, within this share of its longest; without a value 0.05.",
+      "Search only models of the same size along each principal axis. The"
+      " tolerance is this share of the file's longest side, by default 0.05.",
       "SHARE",
       kind="optional",
     ),
     UNIT,
     Flag(
       "refine",
-      "Order so many first matches by how well the file fits upon them;"
-      f" without a value {REFINED}.",
+      "Sort the first K matches by how well the file fits them. Without a"
+      f" value, K is {REFINED_COUNT}.",
       "K",
       kind="optional",
     ),
     Flag(
       "verify",
-      "Matches that are laid upon the file.",
+      "Number of matches to verify by registration.",
       "N",
       VERIFIED_COUNT,
       "integer",
-      least=0,
+      minimum=0,
     ),
     Flag("json", "Print JSON.", kind="switch"),
-    Flag("csv", "Print a table with commas, a line a match.", kind="switch"),
+    Flag("csv", "Print CSV, one row for each match.", kind="switch"),
     Flag(
       "pairs",
-      "Picture to write: each file, and the pairs of views that matched.",
+      "Image to write: each file beside the most similar views of its matches.",
       "FILE.png",
     ),
   ),

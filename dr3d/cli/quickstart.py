@@ -1,32 +1,32 @@
-"""`dr3d quickstart`: see the whole of it work on parts that come with it."""
+"""`dr3d quickstart`: train, index and query the sample parts."""
 
 import pathlib
-from typing import Any
 
-from dr3d.cli.subcommand import Flag, Subcommand
+from dr3d.cli import check
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
-def run(flags: Any, files: list[str]) -> int:
+def run(flags: FlagValues, files: list[str]) -> int:
   """Runs the quickstart."""
   del files
-  from dr3d.quickstart import run as work
+  check.check_new_folder(flags.out)
+  from dr3d import quickstart
 
-  work(pathlib.Path(flags.out))
+  quickstart.run(pathlib.Path(flags.out))
   return 0
 
 
 SUBCOMMAND = Subcommand(
   name="quickstart",
-  summary="Train, index and query standard parts that come with dr3d.",
+  summary="Train, index and query the standard parts that ship with dr3d.",
   details="""
-    Unpacks screws, nuts, bearings and other standard parts, holds some of them
-    out, trains on the others, and asks for those held out: turned at random,
-    and as imitated scans. Prints how many were found, and writes pictures of
-    the answers. It takes some minutes on two cores.
+    Unpacks screws, nuts, bearings and other standard parts, holds out some of
+    each class and trains on the rest. Then queries the held-out parts, rotated
+    at random and as simulated scans. Prints how many were found, and writes
+    images of the answers. Takes a few minutes on two cores. The same command
+    resumes an interrupted run.
   """,
   example="dr3d quickstart --out=quickstart",
-  flags=(
-    Flag("out", "Folder for everything it writes.", "DIR", required=True),
-  ),
+  flags=(Flag("out", "Folder for all output; created.", "DIR", required=True),),
   run=run,
 )

@@ -1,9 +1,9 @@
-"""What `dr3d index` and `dr3d add` have in common: how files are read."""
+"""Flags of `dr3d index` and `dr3d add`: how files are read."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag
+from dr3d.cli import console
+from dr3d.cli.subcommand import Flag, FlagValues
 from dr3d.mesh.unit import UNITS
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 UNIT = Flag(
   "unit",
-  "Unit of length of files that do not state it: "
-  f"{', '.join(UNITS)}. Default: that of the last time, at first mm.",
+  f"Unit of length for files that do not state one: {', '.join(UNITS)}."
+  " Default: the unit of the last run, or mm.",
   "NAME",
   choices=tuple(UNITS),
 )
@@ -22,19 +22,33 @@ FLAGS = (
   UNIT,
   Flag(
     "jobs",
-    "Processes that read files; 0 reads in this one, without limits. Default:"
-    " one for each core.",
+    "Number of processes that read files. 0 reads files in the main process,"
+    " without limits of time and memory. Default: one for each core.",
     "N",
     kind="integer",
-    least=0,
+    minimum=0,
   ),
-  Flag("timeout", "Seconds to read one file.", "S", 120, "number", least=1),
-  Flag("memory", "MiB to read one file.", "N", 4096, "integer", least=256),
+  Flag(
+    "timeout",
+    "Time limit for reading one file, seconds.",
+    "S",
+    120,
+    "number",
+    minimum=1,
+  ),
+  Flag(
+    "memory",
+    "Memory limit for reading one file, MiB.",
+    "N",
+    4096,
+    "integer",
+    minimum=256,
+  ),
 )
 
 
-def make_reader(flags: Any) -> "FileReader":
-  """How the flags say that files are to be read."""
+def make_reader(flags: FlagValues) -> "FileReader":
+  """Makes the file reader that the flags describe."""
   from dr3d.database.file_reader import FileReader
   from dr3d.runtime.pool import Limits
 
@@ -42,15 +56,19 @@ def make_reader(flags: Any) -> "FileReader":
   return FileReader(jobs=flags.jobs, limits=limits)
 
 
-def tell_report(database: "Database", result: "Report") -> int:
-  """Prints what was done and returns the exit status."""
+def print_report(database: "Database", report: "Report") -> int:
+  """Prints what was done.
+
+  Returns:
+    The exit status: 0 if any model can be searched.
+  """
   from dr3d.database import catalogue
 
-  report.tell_failures(result.failures, "failed")
+  console.print_failures(report.failures, "failed")
   searchable = database.count_states()[catalogue.INDEXED]
   print(
-    f"{database.directory}: {searchable} models to search; {result.new} new,"
-    f" {result.changed} changed, {result.unchanged} unchanged,"
-    f" {result.missing} missing, {len(result.failures)} failed."
+    f"{database.directory}: {searchable} models to search; {report.new} new,"
+    f" {report.changed} changed, {report.unchanged} unchanged,"
+    f" {report.missing} missing, {len(report.failures)} failed."
   )
   return 0 if searchable else 1

@@ -1,31 +1,34 @@
-"""`dr3d rebuild`: whatever is derived in a database is made anew."""
+"""`dr3d rebuild`: check a database and compute derived data again."""
 
-from typing import Any
-
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Subcommand
+from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
-def run(flags: Any, files: list[str]) -> int:
+def run(flags: FlagValues, files: list[str]) -> int:
   """Rebuilds the database."""
   del files
+  check.check_database(flags.db)
+  if flags.pipeline:
+    pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.database import catalogue
   from dr3d.database.writer import Database
 
   database = Database.open(flags.db)
-  pipeline = report.load_pipeline(flags.pipeline) if flags.pipeline else None
+  pipeline = None
+  if flags.pipeline:
+    pipeline = pipeline_flag.load_pipeline(flags.pipeline)
   total = len(database.models())
-  with report.progress(total, "embedding") as progress:
+  with console.progress(total, "embedding") as progress:
     count = database.rebuild(pipeline, progress=progress)
   states = database.count_states()
   print(
     f"{flags.db}: {states[catalogue.INDEXED]} models to search, {count}"
-    f" embedded anew, index: {database.describe_index()}."
+    f" embedded again, index: {database.describe_index()}."
   )
   if states[catalogue.OUTDATED]:
-    report.tell(
-      f"dr3d: {states[catalogue.OUTDATED]} models are outdated: dr3d index"
-      " reads their files again."
+    console.print_error(
+      f"dr3d: {states[catalogue.OUTDATED]} models are outdated; run dr3d index"
+      " to read their files again."
     )
     return 1
   return 0
@@ -33,14 +36,14 @@ def run(flags: Any, files: list[str]) -> int:
 
 SUBCOMMAND = Subcommand(
   name="rebuild",
-  summary="Check a database and make its index anew, or change its pipeline.",
+  summary="Check a database and rebuild its index, or change its pipeline.",
   details="""
-    Every page of the catalogue is checked, its free space given back, and the
-    index of the vectors built anew. With --pipeline the database changes to
-    another pipeline: models are embedded anew from the meshes that the
-    database keeps, where both pipelines simplify to as many faces; otherwise
-    they are outdated, and not searched, until dr3d index reads their files.
-    The exit status is 1 where models stay outdated.
+    Checks every page of the catalogue, frees unused space and builds the vector
+    index again. With --pipeline, the database changes to another pipeline. The
+    models are embedded again from the stored meshes if both pipelines simplify
+    to the same number of faces. Otherwise they become outdated and are not
+    searched until dr3d index reads their files. The exit status is 1 if models
+    stay outdated.
   """,
   example="""
     dr3d rebuild --db=parts.db
@@ -48,7 +51,7 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
-    Flag("pipeline", "What dr3d train wrote, to be used from now on.", "DIR"),
+    Flag("pipeline", "New pipeline, as dr3d train wrote it.", "DIR"),
   ),
   run=run,
 )

@@ -1,12 +1,12 @@
-"""`dr3d remove`: models leave a database."""
+"""`dr3d remove`: remove models from a database."""
 
-from typing import Any
+from dr3d.cli import check
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
-from dr3d.cli.subcommand import Flag, Subcommand
 
-
-def run(flags: Any, files: list[str]) -> int:
-  """Takes the models out."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Removes the models."""
+  check.check_database(flags.db)
   from dr3d.database import catalogue
   from dr3d.database.writer import Database
 
@@ -19,11 +19,11 @@ def run(flags: Any, files: list[str]) -> int:
 
 SUBCOMMAND = Subcommand(
   name="remove",
-  summary="Take models out of a database; no file is touched.",
+  summary="Remove models from a database; files are not deleted.",
   details="""
-    Models are named as dr3d query and dr3d info name them. All are removed, or
-    none where one is not known. A model whose file stays in the folder that
-    dr3d index looks through comes back with the next dr3d index.
+    Use the names that dr3d query and dr3d info print. If one is unknown,
+    nothing is removed. The next dr3d index adds a model again if its file is
+    still in the folder.
   """,
   example="""
     dr3d remove --db=parts.db bolt/m8.stl

@@ -1,45 +1,40 @@
-"""`dr3d render`: the views of a model on one sheet."""
+"""`dr3d render`: the views of a model as one image."""
 
 import pathlib
-from typing import Any
 
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Subcommand, UsageError
-
-FORMATS = (".jpeg", ".jpg", ".png", ".webp")
+from dr3d.cli import check, pipeline_flag
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Draws the sheet."""
-  out = pathlib.Path(flags.out)
-  if out.suffix.lower() not in FORMATS:
-    raise UsageError(
-      f"render: --out={flags.out} must end in one of {', '.join(FORMATS)};"
-      " see dr3d render --help."
-    )
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Draws the views."""
+  check.check_suffix("render", "out", flags.out, check.IMAGE_SUFFIXES)
+  check.check_files(files)
+  if flags.pipeline:
+    pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.evaluation.report import sheet
   from dr3d.mesh import load_mesh
   from dr3d.retrieval.pipeline import Pipeline
 
   if flags.pipeline:
-    pipeline = report.load_pipeline(flags.pipeline)
+    pipeline = pipeline_flag.load_pipeline(flags.pipeline)
   else:
     pipeline = Pipeline.create()
   mesh = load_mesh(files[0], face_budget=pipeline.face_budget)
   if flags.look == "plain":
     pipeline = sheet.with_white_light(pipeline)
   images = sheet.render_preview(pipeline, mesh, size=flags.size)
-  sheet.save(sheet.draw_views(images), out)
-  print(f"{out}: {len(images)} views of {files[0]}")
+  sheet.save(sheet.draw_views(images), pathlib.Path(flags.out))
+  print(f"{flags.out}: {len(images)} views of {files[0]}")
   return 0
 
 
 SUBCOMMAND = Subcommand(
   name="render",
-  summary="Draw the views of a mesh file that the pipeline compares.",
+  summary="Draw the views of a mesh file that a pipeline compares.",
   details="""
-    Without --pipeline the views are those that training starts from, spread
-    evenly around the model.
+    Without --pipeline, the views are those at the start of a training: evenly
+    distributed around the model.
   """,
   example="""
     dr3d render part.stl --out=part.png
@@ -48,29 +43,29 @@ SUBCOMMAND = Subcommand(
   flags=(
     Flag(
       "out",
-      "Picture to write: .png, .jpg or .webp.",
+      "Image to write: .png, .jpg or .webp.",
       "FILE.png",
       required=True,
     ),
-    Flag("pipeline", "What dr3d train wrote.", "DIR"),
+    Flag("pipeline", "Pipeline that dr3d train wrote.", "DIR"),
     Flag(
       "size",
       "Height and width of a view, pixels.",
       "N",
       256,
       "integer",
-      least=16,
+      minimum=16,
     ),
     Flag(
       "look",
-      "plain for people: one white light; network: the coloured lights by"
-      " which the network sees the shape.",
+      "plain: one white light, for people; network: the coloured lights with"
+      " which the network sees the model.",
       "NAME",
       "plain",
       choices=("plain", "network"),
     ),
   ),
   files="FILE",
-  most=1,
+  max_files=1,
   run=run,
 )

@@ -1,4 +1,4 @@
-"""`dr3d serve`: a database over HTTP, with a page to search it."""
+"""`dr3d serve`: serve a database over HTTP, with a search page."""
 
 import contextlib
 import ipaddress
@@ -6,23 +6,26 @@ import os
 import pathlib
 import signal
 import socket
-from typing import Any
 
-from dr3d.cli.subcommand import Flag, Subcommand, UsageError
+from dr3d.cli import check
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
 TOKEN = "DR3D_TOKEN"
+"""Environment variable of the token."""
 
-_SHORTEST = 16  # characters of a token
-_CONNECTIONS = 1000  # beyond them status 503
-_PENDING = 60  # seconds that requests in flight have to end
+_MIN_TOKEN_LENGTH = 16  # characters; too many to guess
+_MAX_CONNECTIONS = 1000  # further ones get HTTP status 503
+_SHUTDOWN_TIMEOUT = 60  # seconds for running requests to finish
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Serves until it is told to end; then requests in flight are finished."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Serves until a signal; then finishes running requests and returns."""
   del files
   token = read_token(flags.token_file)
   check_address(flags.host, token=token, public=flags.public)
+  check.check_database(flags.db)
+  listener = listen(flags.host, flags.port)
   import uvicorn
 
   from dr3d.runtime.pool import Limits
@@ -30,7 +33,6 @@ def run(flags: Any, files: list[str]) -> int:
   from dr3d.server.service import Service
   from dr3d.server.settings import ServerConfig
 
-  listener = listen(flags.host, flags.port)
   config = ServerConfig(
     token=token,
     hosts=(flags.host, *(flags.allow_host or ())),
@@ -51,18 +53,19 @@ def run(flags: Any, files: list[str]) -> int:
       server_header=False,
       proxy_headers=False,
       ws="none",
-      limit_concurrency=_CONNECTIONS,
-      timeout_graceful_shutdown=_PENDING,
+      limit_concurrency=_MAX_CONNECTIONS,
+      timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
     )
   )
   host, port = listener.getsockname()[:2]
-  place = f"[{host}]" if ":" in host else host
+  address = f"[{host}]" if ":" in host else host
   print(
-    f"{flags.db} is served at http://{place}:{port}; "
+    f"{flags.db} is served at http://{address}:{port}; "
     f"{'changes need the token' if token else 'nothing can be changed'}.",
     flush=True,
   )
-  # uvicorn gives the signal that ended it to whoever was there before.
+  # uvicorn raises the signal again for the former handler, which would end the
+  # process with an error.
   signal.signal(signal.SIGTERM, lambda number, frame: None)
   with contextlib.suppress(KeyboardInterrupt):
     server.run(sockets=[listener])
@@ -70,52 +73,58 @@ def run(flags: Any, files: list[str]) -> int:
 
 
 def read_token(path: str | None) -> str | None:
-  """The token that allows changes: from a file, or from the environment.
+  """Reads the token that allows changes, from a file or the environment.
 
   Raises:
-    Dr3dError: the file cannot be read, or the token is easily guessed.
+    Dr3dError: the file cannot be read, or the token is too short.
   """
   if path is not None:
     try:
       token = pathlib.Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-      reason = getattr(error, "strerror", None) or "it is no text"
+      reason = getattr(error, "strerror", None) or "it is not text"
       raise Dr3dError(f"{path} cannot be read ({reason}).") from error
   else:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
       return None
-  if len(token) < _SHORTEST or not token.isascii() or not token.isprintable():
+  if (
+    len(token) < _MIN_TOKEN_LENGTH
+    or not token.isascii()
+    or not token.isprintable()
+  ):
     raise Dr3dError(
-      f"the token must have at least {_SHORTEST} plain characters: make one "
-      "with python3 -c 'import secrets; print(secrets.token_urlsafe())'."
+      f"the token must have at least {_MIN_TOKEN_LENGTH} ASCII characters;"
+      " create one with python3 -c 'import secrets;"
+      " print(secrets.token_urlsafe())'."
     )
   return token
 
 
 def check_address(host: str, *, token: str | None, public: bool) -> None:
-  """Refuses to serve other machines by mistake.
+  """Prevents that other machines are served by mistake.
 
   Raises:
-    UsageError: the address is reached by others, and neither a token nor
-      --public says that this is meant.
+    UsageError: other machines reach the address, and there is neither a token
+      nor --public.
   """
   try:
-    inside = ipaddress.ip_address(host).is_loopback
+    local = ipaddress.ip_address(host).is_loopback
   except ValueError:
-    inside = host == "localhost"
-  if not inside and token is None and not public:
+    local = host == "localhost"
+  if not local and token is None and not public:
     raise UsageError(
-      f"serve: other machines reach {host}: give a token (--token-file or "
-      f"{TOKEN}), or --public if anyone may search and nobody change."
+      f"serve: other machines reach {host}; give a token (--token-file or"
+      f" {TOKEN}), or --public to let anyone search and nobody change; see dr3d"
+      " serve --help."
     )
 
 
 def listen(host: str, port: int) -> socket.socket:
-  """Takes a port.
+  """Opens a listening socket.
 
   Raises:
-    Dr3dError: it cannot be had.
+    Dr3dError: the address or port is not available.
   """
   family = socket.AF_INET6 if ":" in host else socket.AF_INET
   listener = socket.socket(family, socket.SOCK_STREAM)
@@ -127,26 +136,27 @@ def listen(host: str, port: int) -> socket.socket:
     listener.close()
     reason = getattr(error, "strerror", None) or error
     raise Dr3dError(
-      f"{host}:{port} cannot be listened at ({reason}): choose another --port "
-      "or --host."
+      f"cannot listen on {host}:{port} ({reason}); choose another --port or"
+      " --host."
     ) from error
   return listener
 
 
 SUBCOMMAND = Subcommand(
   name="serve",
-  summary="Serve a database over HTTP, with a page to search it.",
+  summary="Serve a database over HTTP, with a search page.",
   details="""
-    Open the printed address in a browser, or ask by dr3d query --server,
-    dr3d.Client or any program: /api/openapi.json describes the calls,
-    /api/ready tells when queries are answered, /metrics is for Prometheus.
+    Open the printed address in a browser, or send queries by dr3d query
+    --server, dr3d.Client or any HTTP client. /api/openapi.json describes the
+    API, /api/ready tells whether queries are answered, and /metrics has
+    measurements for Prometheus.
 
-    Whoever reaches the address may search. Models are added, labelled and
-    removed with a token only, from --token-file or the environment's
-    DR3D_TOKEN; without one nothing can be changed. Uploads are read in
-    processes of bounded time and memory and are not kept.
+    Anyone who reaches the address can search. Adding, labelling and removing
+    models needs a token, from --token-file or the environment variable
+    DR3D_TOKEN. Without a token, nothing can be changed. Uploads are read in
+    processes with limits of time and memory, and are not kept.
 
-    Ctrl-C or SIGTERM ends the service when the requests in flight are done.
+    Ctrl-C or SIGTERM stops the service after the running requests.
   """,
   example="""
     dr3d serve --db=parts.db
@@ -154,47 +164,78 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
-    Flag("host", "Address to listen at.", "HOST", "127.0.0.1"),
-    Flag("port", "Port; 0 for any that is free.", "N", 8000, "integer", 0),
+    Flag("host", "Address to listen on.", "HOST", "127.0.0.1"),
+    Flag(
+      "port",
+      "Port to listen on; 0 for any free one.",
+      "N",
+      8000,
+      "integer",
+      minimum=0,
+      maximum=65535,
+    ),
     Flag("token-file", "File with the token that allows changes.", "FILE"),
     Flag(
       "public",
-      "Serve other machines without a token: anyone may search.",
+      "Serve other machines without a token; anyone can search.",
       kind="switch",
     ),
     Flag(
       "allow-host",
-      "Names besides this machine's own that requests may call it by, such as"
-      " that of a proxy before it.",
+      "Host names to accept besides this machine's, such as that of a reverse"
+      " proxy.",
       "NAME,...",
       kind="names",
     ),
-    Flag("upload", "MiB of an upload.", "N", 64, "integer", 1),
-    Flag("faces", "Faces of an upload.", "N", 2_000_000, "integer", 4),
-    Flag("timeout", "Seconds to read an upload.", "S", 30, "number", 1),
-    Flag("memory", "MiB to read an upload.", "N", 2048, "integer", 256),
+    Flag("upload", "Largest upload, MiB.", "N", 64, "integer", minimum=1),
+    Flag(
+      "faces",
+      "Largest number of faces of an upload.",
+      "N",
+      2_000_000,
+      "integer",
+      minimum=4,
+    ),
+    Flag(
+      "timeout",
+      "Time limit for reading an upload, seconds.",
+      "S",
+      30,
+      "number",
+      minimum=1,
+    ),
+    Flag(
+      "memory",
+      "Memory limit for reading an upload, MiB.",
+      "N",
+      2048,
+      "integer",
+      minimum=256,
+    ),
     Flag(
       "jobs",
-      "Processes that read uploads. Default: one for each core.",
+      "Number of processes that read uploads. Default: one for each core.",
       "N",
       kind="integer",
-      least=1,
+      minimum=1,
     ),
     Flag(
       "queue",
-      "Queries at work or waiting; others are told to come again.",
+      "Largest number of queries that run or wait; further ones are rejected"
+      " and can be repeated.",
       "N",
       32,
       "integer",
-      1,
+      minimum=1,
     ),
     Flag(
       "rate",
-      "Queries a second of one address, over some time; 0 for any number.",
+      "Largest mean number of queries per second from one address; 0 for no"
+      " limit.",
       "N",
       20,
       "number",
-      0,
+      minimum=0,
     ),
   ),
   run=run,

@@ -1,40 +1,48 @@
-"""`dr3d train`: a folder of labelled models becomes a pipeline."""
+"""`dr3d train`: train a pipeline on a folder of labelled models."""
 
 import dataclasses
 import pathlib
 import shlex
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dr3d.cli import report
-from dr3d.cli.subcommand import Flag, Subcommand
-from dr3d.error import Dr3dError
+from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 
 if TYPE_CHECKING:
-  from dr3d.retrieval.pipeline import Pipeline
   from dr3d.retrieval.recipe import TrainConfig
 
 PARTS = ("viewpoint", "camera", "light", "material")
+"""What the renderer G can learn."""
+INIT_FIELDS = {
+  "views": ("view_count",),
+  "pose": ("pose",),
+  "faces": ("face_budget",),
+  "size": ("render", "size"),
+}
+"""Flags that --init fixes, and their fields of `PipelineConfig`."""
 
 
-def run(flags: Any, files: list[str]) -> int:
-  """Trains, or goes on with an interrupted training."""
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Trains, or resumes an interrupted training."""
   del files
+  check_arguments(flags)
   from dr3d.data.folder import find_models
 
   models = find_models(flags.models, labels=flags.labels)
-  init = report.load_pipeline(flags.init) if flags.init else None
+  init = pipeline_flag.load_pipeline(flags.init) if flags.init else None
   config = make_config(flags)
   if init is not None:
-    config = _go_on(config, init)
-  reading = report.read_models(models, face_budget=config.pipeline.face_budget)
+    config = dataclasses.replace(config, pipeline=init.config)
+  budget = config.pipeline.face_budget
+  collection = console.read_models(models, face_budget=budget)
 
   from dr3d.retrieval.train import train
 
   begin = time.perf_counter()
   train(
-    reading.meshes,
-    reading.labels,
+    collection.meshes,
+    collection.labels,
     config=config,
     workdir=flags.workdir,
     init=init,
@@ -43,9 +51,9 @@ def run(flags: Any, files: list[str]) -> int:
 
   pipeline = pathlib.Path(flags.workdir) / "pipeline"
   labels = f" --labels={shlex.quote(flags.labels)}" if flags.labels else ""
-  classes = len(set(reading.labels) - {""})
+  classes = len(set(collection.labels) - {""})
   print(
-    f"Trained on {len(reading.meshes)} models of {classes} classes in"
+    f"Trained on {len(collection.meshes)} models of {classes} classes in"
     f" {seconds:.0f} s: {pipeline}\n"
     "Next, make the models searchable:\n"
     f"  dr3d index --db=parts.db --models={shlex.quote(flags.models)}{labels}"
@@ -54,23 +62,52 @@ def run(flags: Any, files: list[str]) -> int:
   return 0
 
 
-def make_config(flags: Any) -> "TrainConfig":
-  """What the flags say, as the configuration of a run.
+def check_arguments(flags: FlagValues) -> None:
+  """Checks the flags before anything large is imported.
 
   Raises:
-    Dr3dError: flags that contradict each other.
+    UsageError: flags contradict each other.
+    Dr3dError: a file or folder does not exist.
   """
+  if flags.explore > flags.steps:
+    raise UsageError(
+      f"train: --explore={flags.explore} is more than --steps={flags.steps},"
+      " of which it is a part; see dr3d train --help."
+    )
+  check.check_models(flags.models, flags.labels)
+  check.check_new_folder(flags.workdir)
+  if flags.init:
+    check_init(flags)
+
+
+def check_init(flags: FlagValues) -> None:
+  """Checks that no flag differs from the pipeline to start from.
+
+  Raises:
+    UsageError: one does.
+    PipelineError: there is no pipeline.
+  """
+  config = pipeline_flag.read_config(flags.init)
+  defaults = {flag.name: flag.default for flag in SUBCOMMAND.flags}
+  for name, path in INIT_FIELDS.items():
+    stored: object = config
+    for field in path:
+      stored = stored.get(field) if isinstance(stored, dict) else None
+    if stored is not None and flags[name].value not in (defaults[name], stored):
+      raise UsageError(
+        f"train: the pipeline of --init has {name} {stored}, which"
+        f" --{name}={flags[name].value} cannot change: omit --{name}, or train"
+        " without --init; see dr3d train --help."
+      )
+
+
+def make_config(flags: FlagValues) -> "TrainConfig":
+  """Makes the configuration of the run that the flags describe."""
   from dr3d.retrieval.recipe import TrainConfig
 
   base = TrainConfig()
   replace = dataclasses.replace
   frozen = PARTS if "all" in flags.freeze else flags.freeze
-  moving = tuple(part for part in PARTS if part not in frozen)
-  if flags.explore > flags.steps:
-    raise Dr3dError(
-      f"--explore is a part of the training, at most --steps={flags.steps}, got"
-      f" {flags.explore}."
-    )
   pipeline = base.pipeline
   return replace(
     base,
@@ -87,113 +124,91 @@ def make_config(flags: Any) -> "TrainConfig":
       base.optimizer,
       steps=flags.steps,
       explore=flags.explore,
-      trainable=moving,
+      trainable=tuple(part for part in PARTS if part not in frozen),
     ),
   )
 
 
-def _go_on(config: "TrainConfig", init: "Pipeline") -> "TrainConfig":
-  """The configuration of a run that starts from a pipeline.
-
-  Raises:
-    Dr3dError: a flag asks for what the pipeline has otherwise.
-  """
-  from dr3d.retrieval.recipe import TrainConfig
-
-  usual, own = TrainConfig().pipeline, init.config
-  for flag, asked, default, value in (
-    ("views", config.pipeline.view_count, usual.view_count, own.view_count),
-    ("pose", config.pipeline.pose, usual.pose, own.pose),
-    ("faces", config.pipeline.face_budget, usual.face_budget, own.face_budget),
-    ("size", config.pipeline.render.size, usual.render.size, own.render.size),
-  ):
-    if asked not in (default, value):
-      raise Dr3dError(
-        f"the pipeline to start from has {flag} {value}, which --{flag} cannot"
-        " change: leave the flag out, or train without --init."
-      )
-  return dataclasses.replace(config, pipeline=own)
-
-
 SUBCOMMAND = Subcommand(
   name="train",
-  summary="Learn, from a folder of labelled models, what tells them apart.",
+  summary="Train a pipeline to tell the classes of a folder of models apart.",
   details="""
-    Two networks learn together: one where to stand and how to light a model,
-    the other to tell models by the pictures. A model's class is the name of
-    the folder that its file is in, or what --labels says. Files that cannot
-    be read are listed and left out.
+    Two parts are trained together: the renderer learns viewpoints and lights,
+    the network learns to tell models apart by their images. The class of a
+    model is the name of its folder, or what --labels says. Files that cannot be
+    read are listed and left out.
 
-    A run that was interrupted goes on where it stopped when the same command
-    is given again. WORKDIR/pipeline is what the other verbs use;
-    WORKDIR/log.jsonl tells how the training went, a line a step.
+    The same command resumes an interrupted run. The result is WORKDIR/pipeline,
+    which the other subcommands use. WORKDIR/log.jsonl has one line of
+    measurements for each step.
   """,
   example="dr3d train --models=models --workdir=work",
   flags=(
     Flag(
       "models",
-      "Folder of mesh files, subfolders included.",
+      "Folder of mesh files, with subfolders.",
       "DIR",
       required=True,
     ),
-    Flag("workdir", "Folder of this training run; made.", "DIR", required=True),
+    Flag("workdir", "Folder of the run; created.", "DIR", required=True),
     Flag(
       "labels",
-      "Table with the columns file and class, instead of the folders' names.",
+      "Table with the columns file and class. Without it, the class of a model"
+      " is the name of its folder.",
       "FILE.csv",
     ),
     Flag(
       "init",
-      "Pipeline to start from, whose views, size, faces and pose are kept:"
-      " pretrained for the general one that ships with dr3d.",
+      "Pipeline to start from; its views, size, faces and pose are kept."
+      " pretrained names the general pipeline that ships with dr3d.",
       "DIR",
     ),
-    Flag("steps", "Training steps.", "N", 600, "integer", least=1),
-    Flag("views", "Pictures of a model.", "N", 6, "integer", least=2),
+    Flag("steps", "Training steps.", "N", 600, "integer", minimum=1),
+    Flag("views", "Views of a model.", "N", 6, "integer", minimum=2),
     Flag(
       "size",
-      "Height and width of a picture, pixels; a multiple of 16.",
+      "Height and width of an image, pixels; a multiple of 16.",
       "N",
       64,
       "integer",
-      least=16,
+      minimum=16,
       multiple=16,
     ),
     Flag(
       "faces",
-      "Models are simplified to at most so many triangles.",
+      "Largest number of triangles of a model; larger ones are simplified.",
       "N",
       1024,
       "integer",
-      least=4,
+      minimum=4,
     ),
     Flag(
       "pose",
-      "principal turns each model into its principal axes first, so that a"
-      " query may lie as it likes; file trusts the axes of the files.",
+      "principal: rotate each model into its principal axes, so that a query"
+      " may have any orientation; file: use the axes of the files.",
       "NAME",
       "principal",
       choices=("principal", "file"),
     ),
     Flag(
       "explore",
-      "Steps at the start in which models are seen from everywhere. After them"
-      " the viewpoints are chosen that tell models apart, and learned on.",
+      "Number of first steps with random viewpoints. After them, the viewpoints"
+      " that tell models apart best are chosen and trained further.",
       "N",
       0,
       "integer",
-      least=0,
+      minimum=0,
     ),
     Flag(
       "freeze",
-      "What is not learned, with commas: viewpoint, camera, light, material,"
-      " or all for fixed pictures.",
-      "NAMES",
+      "Parts of the renderer that are not trained: viewpoint, camera, light,"
+      " material, or all.",
+      "NAME,...",
       "",
       "names",
       choices=(*PARTS, "all"),
     ),
-    Flag("seed", "Another one gives another run.", "N", 0, "integer", least=0),
+    Flag("seed", "Seed of the run.", "N", 0, "integer", minimum=0),
   ),
   run=run,
 )

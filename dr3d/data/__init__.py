@@ -1,1 +1,1 @@
-"""Folders of models, labels, simulated scans and the sample parts."""
+"""Folders of models, label tables, simulated scans and the sample parts."""

@@ -1,4 +1,4 @@
-"""Reads many model files and keeps the reasons of those that fail."""
+"""Loads many model files and collects the reasons of those that fail."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dr3d.data.folder import ModelFile
 from dr3d.database.ingest import Failure
 from dr3d.error import Dr3dError
-from dr3d.mesh import Mesh, load_mesh
+from dr3d.mesh.mesh import Mesh, load_mesh
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelCollection:
-  """What could be read.
+  """Meshes of the files that could be read.
 
   Attributes:
-    meshes: of the files that could be read.
-    files: those files, in the same order.
-    failures: the other files and why they failed.
+    meshes: the meshes.
+    files: their files, in the same order.
+    failures: the other files, with reasons.
   """
 
   meshes: tuple[Mesh, ...]
@@ -25,7 +25,7 @@ class ModelCollection:
 
   @property
   def labels(self) -> tuple[str, ...]:
-    """The label of each mesh, empty for none."""
+    """The label of each mesh, empty if it has none."""
     return tuple(file.label for file in self.files)
 
 
@@ -36,13 +36,13 @@ def read_models(
   load: Callable[[ModelFile], Mesh] | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> ModelCollection:
-  """Reads model files, those that cannot become a mesh left out.
+  """Loads model files and leaves out those that fail.
 
   Args:
     files: from `folder.find_models`.
-    face_budget: at most so many faces a mesh.
-    load: makes a mesh of a file, otherwise than as it is filed.
-    progress: called after each file with the files done and all files.
+    face_budget: largest number of faces of a mesh; None keeps all.
+    load: loads one file, instead of `load_mesh`; `face_budget` is then unused.
+    progress: called after each file with the number done and the total.
 
   Returns:
     The meshes, in the order of the files.

@@ -1,4 +1,4 @@
-"""A folder of mesh files becomes a list of labelled models."""
+"""Lists the mesh files of a folder with their labels."""
 
 import csv
 import dataclasses
@@ -19,20 +19,24 @@ _COLUMNS = ("file", "class")
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-  """A mesh file that stands for a model.
+  """A mesh file of a model.
 
   Attributes:
-    path: where the file is.
+    path: path of the file.
     name: its path relative to the folder, with forward slashes.
-    label: what the model is; empty where that is not known.
-    metadata: what else a table of labels says of it, text by column; None
-      where there is no such table.
+    label: class of the model, empty if unknown.
+    metadata: the other columns of the label table, text by column; None if
+      there is no table.
+    digest: `hash_file` of the file, if it is known already; empty otherwise.
+    unit: assumed if the file does not state one; None for the database's.
   """
 
   path: pathlib.Path
   name: str
   label: str
   metadata: Mapping[str, str] | None = None
+  digest: str = ""
+  unit: str | None = None
 
 
 def find_models(
@@ -42,30 +46,29 @@ def find_models(
 ) -> list[ModelFile]:
   """Lists the mesh files of a folder and its subfolders.
 
-  Files and folders whose name begins with a dot are skipped. Links to folders
-  are followed, each folder is entered once, and its own path goes before that
-  of a link to it.
+  Skips files and folders whose names begin with a dot. Follows links to folders
+  and enters each folder once; its own path precedes that of a link to it.
 
   Args:
     directory: the folder.
-    labels: a CSV file in UTF-8 with a header and at least the columns `file`
+    labels: a CSV file in UTF-8. Its header has at least the columns `file`
       (path relative to the folder, with forward slashes) and `class`; other
-      columns become metadata. Files
-      that it does not list have no label. Without it, a file's label is the
-      name of the folder that it is in; files in `directory` itself have none.
+      columns become metadata. Files that it does not list have no label.
+      Without a table, a file's label is the name of its folder, and files in
+      `directory` itself have none.
 
   Returns:
     At least one model, sorted by name.
 
   Raises:
-    Dr3dError: the folder is missing, cannot be read, or holds no mesh file.
+    Dr3dError: the folder is missing, cannot be read, or contains no mesh file.
     LabelError: the table cannot be read, lacks a column, lists a file that is
-      no mesh file of the folder, or lists one twice with different classes.
+      not a mesh file of the folder, or lists one with two different classes.
   """
   root = pathlib.Path(directory)
   if not root.is_dir():
     what = "is not a folder" if root.exists() else "does not exist"
-    raise Dr3dError(f"{root} {what}: name a folder of mesh files.")
+    raise Dr3dError(f"{root} {what}; give a folder of mesh files.")
   paths = {
     to_text(path.relative_to(root).as_posix()): path
     for path in _walk(root)
@@ -73,7 +76,7 @@ def find_models(
   }
   if not paths:
     known = ", ".join(f".{name}" for name in FORMATS)
-    raise Dr3dError(f"{root} holds no mesh file ({known}).")
+    raise Dr3dError(f"{root} contains no mesh file ({known}).")
   metadata: dict[str, dict[str, str]] | None = None
   if labels is None:
     table = {
@@ -97,10 +100,10 @@ def find_models(
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
-  """Reads a table of labels.
+  """Reads a label table.
 
   Args:
-    path: a CSV file as `find_models` describes it.
+    path: a CSV file in the format of `find_models`.
 
   Returns:
     The class of each file, in the order of the table.
@@ -124,7 +127,7 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
 def hash_file(path: pathlib.Path) -> str:
   """SHA-256 of a model file in hexadecimal digits.
 
-  The files that a glTF file keeps its geometry in count as part of it.
+  The hash of a glTF file includes the buffer files that it refers to.
 
   Raises:
     OSError: the file cannot be read.
@@ -139,20 +142,23 @@ def hash_file(path: pathlib.Path) -> str:
 
 
 def to_text(name: str) -> str:
-  r"""A file name that can be stored: bytes that are no UTF-8 as \xFF."""
+  r"""Escapes the bytes of a file name that are not UTF-8 as \xFF.
+
+  SQLite and JSON cannot store the surrogates that Python uses for them.
+  """
   return name.encode("utf-8", "surrogateescape").decode(
     "utf-8", "backslashreplace"
   )
 
 
 def _walk(root: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields the files below a folder, those behind linked folders last."""
+  """Yields the files of a folder tree, those of linked folders last."""
   seen: set[tuple[int, int]] = set()
   waiting = [root]
   while waiting:
     links: list[pathlib.Path] = []
     for start in waiting:
-      for folder, folders, files in os.walk(start, onerror=_refuse):
+      for folder, folders, files in os.walk(start, onerror=_raise_unreadable):
         here = pathlib.Path(folder)
         status = here.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -169,14 +175,17 @@ def _walk(root: pathlib.Path) -> Iterator[pathlib.Path]:
     waiting = sorted(links)
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
   raise Dr3dError(
     f"{error.filename} cannot be read ({error.strerror})."
   ) from error
 
 
 def _is_file(path: pathlib.Path) -> bool:
-  """False for pipes and devices; true for what fails only when it is read."""
+  """Returns False for pipes and devices.
+
+  A broken link counts as a file, so that reading it reports the reason.
+  """
   try:
     return stat.S_ISREG(path.stat().st_mode)
   except OSError:
@@ -185,7 +194,7 @@ def _is_file(path: pathlib.Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-  """A row of a table of labels: where it stands, file, class, the rest."""
+  """A row of a label table: line number, file, class, other columns."""
 
   line: int
   name: str
@@ -194,7 +203,7 @@ class _Row:
 
 
 def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
-  """Yields the rows of a table of labels."""
+  """Yields the rows of a label table."""
   try:
     with path.open(encoding="utf-8-sig", newline="") as file:
       reader = csv.reader(file, strict=True)
@@ -205,15 +214,15 @@ def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
           f"{path} must have the columns file and class in its first line; "
           f"it lacks {' and '.join(missing)}."
         )
-      places = [header.index(column) for column in _COLUMNS]
+      columns = [header.index(column) for column in _COLUMNS]
       for row in reader:
         if not any(cell.strip() for cell in row):
           continue
-        if len(row) <= max(places) or not row[places[0]].strip():
+        if len(row) <= max(columns) or not row[columns[0]].strip():
           raise LabelError(
             f"{path}, line {reader.line_num}: the row lacks file or class."
           )
-        name, label = (row[place].strip() for place in places)
+        name, label = (row[column].strip() for column in columns)
         rest = {
           column: cell.strip()
           for column, cell in zip(header, row, strict=False)
@@ -223,7 +232,7 @@ def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
   except OSError as error:
     raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
   except (csv.Error, UnicodeDecodeError) as error:
-    raise LabelError(f"{path} is no CSV file in UTF-8 ({error}).") from error
+    raise LabelError(f"{path} is not a CSV file in UTF-8 ({error}).") from error
 
 
 def _check_listed(
@@ -232,7 +241,7 @@ def _check_listed(
   root: pathlib.Path,
   labels: pathlib.Path,
 ) -> None:
-  """Makes sure that every file of the table is one of the folder."""
+  """Checks that every file of the table is a mesh file of the folder."""
   if table.keys() <= paths.keys():
     return
   row = next(row for row in _read_rows(labels) if row.name not in paths)
@@ -245,7 +254,7 @@ def _check_listed(
 
 
 def _gltf_buffers(path: pathlib.Path) -> list[pathlib.Path]:
-  """The files beside a glTF file that hold its vertices and faces."""
+  """Returns the buffer files that a glTF file refers to."""
   try:
     buffers = json.loads(path.read_bytes())["buffers"]
     uris = [buffer.get("uri", "data:") for buffer in buffers]
@@ -256,4 +265,4 @@ def _gltf_buffers(path: pathlib.Path) -> list[pathlib.Path]:
     ]
     return [file for file in files if file.is_file()]
   except (ValueError, LookupError, TypeError, AttributeError):
-    return []  # damaged: the mesh loader says why
+    return []  # damaged; the mesh reader reports the reason

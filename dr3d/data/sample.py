@@ -1,7 +1,7 @@
-"""The parts that travel with the package: standard parts, sorted by type.
+"""The sample catalogue that ships with dr3d: standard parts by class.
 
-`data/catalogue.zip` holds a folder for each class and in it binary STL files
-in millimetres; experiments/make_catalogue.py writes it.
+`data/catalogue.zip` has a folder of binary STL files, in millimetres, for each
+class. experiments/make_catalogue.py writes it.
 """
 
 import hashlib
@@ -18,21 +18,20 @@ from dr3d.error import Dr3dError
 
 
 def unpack(directory: str | os.PathLike[str]) -> pathlib.Path:
-  """Writes the catalogue into a directory, which is made if need be.
+  """Extracts the catalogue into a directory.
 
-  Files that are there already stay as they are, so a second call, also after
-  one that was cut short, completes the first. Nothing is written where one of
-  them is not the catalogue's own.
+  Keeps files that exist, so a second call completes an interrupted one. Writes
+  nothing if an existing file differs from the catalogue's.
 
   Args:
-    directory: the folder that gets one folder for each class.
+    directory: gets one folder for each class; created if missing.
 
   Returns:
     The directory.
 
   Raises:
-    Dr3dError: a file of the same name with other content is in the way, or
-      the directory cannot be written.
+    Dr3dError: a file of the catalogue exists with other content, or the
+      directory cannot be written.
   """
   directory = pathlib.Path(directory)
   files = _read_archive()
@@ -41,8 +40,8 @@ def unpack(directory: str | os.PathLike[str]) -> pathlib.Path:
     for name in files.keys() - set(missing):
       if (directory / name).read_bytes() != files[name]:
         raise Dr3dError(
-          f"{directory / name} is in the way, it is not the catalogue's file: "
-          "choose another directory, or move it away."
+          f"{directory / name} exists and differs from the catalogue's file;"
+          " choose another directory or move the file."
         )
     for name in missing:
       _write(directory / name, files[name])
@@ -56,21 +55,21 @@ def unpack(directory: str | os.PathLike[str]) -> pathlib.Path:
 def split(
   models: Sequence[ModelFile], *, held_out: int, seed: int = 0
 ) -> tuple[list[ModelFile], list[ModelFile]]:
-  """Holds the same number of models of every class out.
+  """Holds out the same number of models of every class.
 
-  The choice hangs on the seed and the models' names alone: it stays the same
-  in any order, and whatever becomes of other classes.
+  The choice depends on the seed and the names of a class only, not on the order
+  of the models or on other classes.
 
   Args:
-    models: with unique names.
-    held_out: models of each class to hold out, at least one.
-    seed: another one makes another choice.
+    models: models with unique names.
+    held_out: number of models of each class to hold out, at least 1.
+    seed: seed of the choice.
 
   Returns:
-    The models that stay and those that are held out, each in the order given.
+    The remaining and the held-out models, each in the given order.
 
   Raises:
-    ValueError: held_out is less than one, or leaves nothing of a class.
+    ValueError: held_out is less than 1, or a class would have no models left.
   """
   if held_out < 1:
     raise ValueError(f"held_out must be at least 1, got {held_out}.")
@@ -81,8 +80,8 @@ def split(
   for label, names in classes.items():
     if len(names) <= held_out:
       raise ValueError(
-        f"Class {label!r} has {len(names)} models: too few to hold {held_out} "
-        "out and keep one."
+        f"Class {label!r} has {len(names)} models, too few to hold out"
+        f" {held_out} and keep one."
       )
     chosen.update(sorted(names, key=lambda name: _rank(name, seed))[:held_out])
   return (
@@ -99,7 +98,7 @@ def _read_archive() -> dict[str, bytes]:
 
 
 def _write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole or not at all, whenever the process is killed."""
+  """Writes a file atomically, so that a kill leaves no partial file."""
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
   temporary = pathlib.Path(name)

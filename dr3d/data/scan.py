@@ -1,6 +1,7 @@
-"""Imitated scans: what a person with a phone would bring instead of CAD."""
+"""Simulated scans: noise, holes and few faces, as from a phone's scanner."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dr3d.geometry.sphere import enclosing_sphere
 from dr3d.mesh.decimation import decimate
@@ -13,21 +14,23 @@ from dr3d.mesh.surface import (
   normalize,
 )
 
-_EDGE = 0.12  # of the radius; longer edges cannot show a hole or noise
-_FACE_LIMIT = 60_000  # refinement stops here, long slivers would not end
-_KEPT = 0.5  # share of the area that holes leave at least
+# Sphere radii. Holes and noise have no effect within a longer edge.
+_MAX_EDGE = 0.12
+# Faces. Bounds the refinement of long slivers, which need very many.
+_MAX_REFINED_FACES = 60_000
+# Smallest share of the area that holes may leave.
+_MIN_AREA_SHARE = 0.5
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-  """Returns a rotation matrix, float64 [3, 3], drawn evenly from SO(3)."""
-  w, x, y, z = normalize(rng.normal(size=4))  # even on the quaternion sphere
-  return np.array(
-    [
-      [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-      [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-      [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-  )
+  """Returns a rotation matrix, float64 [3, 3], uniform on SO(3).
+
+  A normal vector of 4 components has a uniform direction, and SciPy normalises
+  it. `Rotation.random` draws in another order, so the rotations of a seed, and
+  with them published figures, would change.
+  """
+  w, x, y, z = rng.normal(size=4)
+  return Rotation.from_quat([x, y, z, w]).as_matrix()
 
 
 def simulate_scan(
@@ -40,29 +43,29 @@ def simulate_scan(
   hole_radius: float = 0.15,
   faces_left: float = 0.3,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns a mesh as a scanner would have seen it.
+  """Returns a mesh as a scanner would measure it.
 
-  The surface is refined until no edge is longer than 0.12 radii, patches are
-  cut out of the side that faces the middle of each hole, every vertex moves
-  along its normal, and what is left is simplified. Lengths are in radii of
-  the smallest enclosing sphere. The mesh is not turned; see random_rotation.
+  Refines the surface until no edge is longer than 0.12 radii, cuts holes, moves
+  every vertex along its normal, and simplifies. A hole removes faces on one
+  side of a thin part only. Lengths are in radii of the smallest enclosing
+  sphere. The mesh keeps its pose; see `random_rotation`.
 
   Args:
     vertices: float [V, 3], in any unit.
     faces: int [F, 3].
-    rng: source of all randomness; the same state gives the same scan.
-    noise: standard deviation of the shift along the normals, radii.
-    holes: how many patches to cut out; one that would leave less than half
-      of the area is skipped.
-    hole_radius: radius of a patch, radii.
-    faces_left: share of the refined faces that simplification leaves.
+    rng: the same state gives the same scan.
+    noise: standard deviation of the shift along the normals, sphere radii.
+    holes: number of holes; a hole that would leave less than half of the area
+      is skipped.
+    hole_radius: sphere radii.
+    faces_left: share of the refined faces that remains after simplification.
 
   Returns:
     vertices: float64 [V', 3], in the same unit; faces: int64 [F', 3], F' > 0.
 
   Raises:
-    MeshError: the arrays are no mesh.
-    ValueError: an amount is out of its range.
+    MeshError: the arrays are not a mesh.
+    ValueError: an amount is out of range.
   """
   if noise < 0 or holes < 0 or hole_radius < 0 or not 0 < faces_left <= 1:
     raise ValueError(
@@ -72,30 +75,33 @@ def simulate_scan(
   vertices, faces = clean_geometry(vertices, faces)
   center, radius = enclosing_sphere(vertices)
   vertices = (vertices - center) / radius
-  vertices, faces = refine(vertices, faces, edge=_EDGE, face_limit=_FACE_LIMIT)
+  vertices, faces = refine(
+    vertices, faces, edge=_MAX_EDGE, face_limit=_MAX_REFINED_FACES
+  )
   faces = _cut_holes(vertices, faces, rng, holes, hole_radius)
   shift = rng.normal(scale=noise, size=(len(vertices), 1))
   vertices = vertices + shift * _vertex_normals(vertices, faces)
   vertices, faces = compact(vertices, faces)
   target = max(4, round(faces_left * len(faces)))
-  reach = np.linalg.norm(vertices, axis=1).max()  # noise leaves the unit ball
-  vertices, faces = decimate(vertices / reach, faces, face_budget=target)
-  return vertices * (reach * radius) + center, faces
+  # The noise moves vertices out of the unit ball that `decimate` expects.
+  farthest = np.linalg.norm(vertices, axis=1).max()
+  vertices, faces = decimate(vertices / farthest, faces, face_budget=target)
+  return vertices * (farthest * radius) + center, faces
 
 
 def refine(
   vertices: np.ndarray, faces: np.ndarray, *, edge: float, face_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Splits long edges at their middle, on both sides, so that none is longer.
+  """Splits long edges at their midpoints until none is longer than `edge`.
 
-  Faces with one, two or three long edges become two, three or four; the
-  surface stays closed where it was.
+  Faces with one, two or three long edges become two, three or four. Both faces
+  of an edge are split, so a closed surface stays closed.
 
   Args:
     vertices: float64 [V, 3].
     faces: int64 [F, 3].
-    edge: length from which an edge is split.
-    face_limit: refinement stops before it would pass this number of faces.
+    edge: longer edges are split.
+    face_limit: refinement stops before it exceeds this number of faces.
 
   Returns:
     vertices, faces.
@@ -117,12 +123,13 @@ def refine(
 
 
 def _split(faces: np.ndarray, middle: np.ndarray) -> np.ndarray:
-  """Splits faces at the vertices middle [F, 3] of their edges, -1 for none.
+  """Splits faces at the midpoints [F, 3] of their edges, -1 for none.
 
-  Edge k runs from corner k to corner k + 1.
+  Edge k goes from corner k to corner k + 1.
   """
   marks = (middle >= 0).sum(axis=1)
-  # turn each face so that a lone marked edge, or a lone unmarked one, is edge 0
+  # Rotates the corners so that a single split edge, or a single unsplit one, is
+  # edge 0: then one pattern for each count is enough.
   odd = np.where(marks[:, None] == 2, middle < 0, middle >= 0)
   order = (odd.argmax(axis=1)[:, None] + np.arange(3)) % 3
   a, b, c = np.take_along_axis(faces, order, axis=1).T
@@ -149,7 +156,7 @@ def _cut_holes(
   holes: int,
   hole_radius: float,
 ) -> np.ndarray:
-  """Drops the faces near random points of the surface that face their way."""
+  """Drops faces near random surface points that have a similar normal."""
   product = cross_products(vertices, faces)
   area = np.linalg.norm(product, axis=1)
   normal = normalize(product)
@@ -160,7 +167,7 @@ def _cut_holes(
     point = rng.dirichlet(np.ones(3)) @ vertices[faces[face]]
     near = np.linalg.norm(center - point, axis=1) < hole_radius
     rest = kept & ~(near & (normal @ normal[face] > 0))
-    if area[rest].sum() >= _KEPT * area.sum():
+    if area[rest].sum() >= _MIN_AREA_SHARE * area.sum():
       kept = rest
   return faces[kept]
 

@@ -1,9 +1,9 @@
-"""Trust as text, for the models that it was measured with, or nearly these.
+"""A calibration as text, for the models it was fitted with, or nearly these.
 
-To ask a large gallery for its own models takes seconds, and what they find
-hardly changes where few come and go. So trust is kept until one in fifty has.
-How many have, a sketch tells: the smallest of the models' keys (Broder, On the
-resemblance and containment of documents, 1997).
+To ask a large gallery for its own models takes seconds, and the result hardly
+changes when few models come and go. So a calibration is kept until one in fifty
+has changed. A sketch tells how many have: the smallest of the models' keys
+(Broder, On the resemblance and containment of documents, 1997).
 """
 
 import json
@@ -12,23 +12,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dr3d.mesh.surface import MIX
-from dr3d.search.calibration import Calibration, Findings
+from dr3d.runtime.hashing import MIX
+from dr3d.search.calibration import Calibration, Observations
 
 _FORMAT = 3
-_DRIFT = 0.02  # share of the models that may have come or gone
-_KEYS = 1024  # in a sketch
+_MAX_DRIFT = 0.02  # share of the models that may have come or gone
+_SKETCH_SIZE = 1024  # keys: the drift is then estimated to .005
 
 
 def draw_sketch(
   names: Sequence[str], labels: Sequence[str], keys: np.ndarray
 ) -> np.ndarray:
-  """Stands for what trust depends on.
+  """Stands for what a calibration depends on.
 
   Args:
     names: of the B models.
     labels: of these.
-    keys: uint64 [B], of their vectors.
+    keys: uint64 [B], of the models' vectors.
 
   Returns:
     uint64, at most 1024, ascending.
@@ -36,15 +36,15 @@ def draw_sketch(
   texts = zip(names, labels, strict=True)
   sums = [zlib.crc32(f"{name}\0{label}".encode()) for name, label in texts]
   mixed = (keys ^ np.array(sums, np.uint64)) * MIX
-  return np.unique(mixed ^ (mixed >> np.uint64(32)))[:_KEYS]
+  return np.unique(mixed ^ (mixed >> np.uint64(32)))[:_SKETCH_SIZE]
 
 
 def dump(calibration: Calibration, sketch: np.ndarray) -> str:
-  """Trust as text.
+  """A calibration as text.
 
   Args:
-    calibration: that was measured.
-    sketch: of the models it was measured with.
+    calibration: to be stored.
+    sketch: of the models it was fitted with.
   """
   return json.dumps(
     {
@@ -59,14 +59,14 @@ def dump(calibration: Calibration, sketch: np.ndarray) -> str:
 
 
 def load(text: str | None, sketch: np.ndarray) -> Calibration | None:
-  """Trust from text; None where it is of other models, or there is none.
+  """A calibration from text; None if there is none or it is of other models.
 
   Args:
     text: as `dump` wrote it, or None.
     sketch: of the models that are searched.
 
   Returns:
-    The trust; its models are -1 where others have come or gone since.
+    The calibration; its models are -1 if others have come or gone since.
   """
   if text is None:
     return None
@@ -74,34 +74,34 @@ def load(text: str | None, sketch: np.ndarray) -> Calibration | None:
   if values["format"] != _FORMAT:
     return None
   drift = _measure_drift(np.array(values["sketch"], np.uint64), sketch)
-  if drift > _DRIFT:
+  if drift > _MAX_DRIFT:
     return None
   models = np.array(values["models"], int)
   return Calibration(
     np.full_like(models, -1) if drift else models,
-    _to_findings(values["unknown_class"]),
-    _to_findings(values["in_database"]),
+    _to_observations(values["unknown_class"]),
+    _to_observations(values["in_database"]),
     np.array(values["sharing"], bool),
   )
 
 
 def _measure_drift(before: np.ndarray, now: np.ndarray) -> float:
   """Share of the models of two sketches that only one of them has."""
-  either = np.union1d(before, now)[:_KEYS]
+  either = np.union1d(before, now)[:_SKETCH_SIZE]
   both = np.isin(either, before) & np.isin(either, now)
   return 1 - float(both.mean()) if len(either) else 0.0
 
 
-def _to_lists(findings: Findings) -> list[list]:
+def _to_lists(observations: Observations) -> list[list]:
   return [
-    findings.margin.tolist(),
-    findings.rejection_score.tolist(),
-    findings.right.tolist(),
+    observations.margin.tolist(),
+    observations.rejection_score.tolist(),
+    observations.right.tolist(),
   ]
 
 
-def _to_findings(values: list[list]) -> Findings:
+def _to_observations(values: list[list]) -> Observations:
   margin, rejection_score, right = values
-  return Findings(
+  return Observations(
     np.array(margin), np.array(rejection_score), np.array(right, bool)
   )

@@ -32,6 +32,8 @@ from dr3d.registration.relation import (
   SAME,
   SCALED,
   SIMILAR,
+  Related,
+  Relation,
 )
 from dr3d.registration.surface import Cloud, Fit, compare, make_cloud
 
@@ -61,7 +63,7 @@ class Member:
 
   model: str
   label: str
-  relation: str = ""
+  relation: Related = ""
   to: str = ""
   scale: float = 1.0
   distance: float = 0.0
@@ -77,7 +79,7 @@ class Group:
     members: at least two, the first one first, then by relation and name.
   """
 
-  relation: str
+  relation: Relation
   members: tuple[Member, ...]
 
 
@@ -86,7 +88,7 @@ def find_groups(
   load_mesh: Callable[[str], Mesh | None],
   *,
   proposals: Mapping[str, Collection[str]] | None = None,
-  weakest: str = SIMILAR,
+  weakest: Relation = SIMILAR,
   progress: Callable[[int, int], None] | None = None,
 ) -> list[Group]:
   """Finds the groups.
@@ -221,12 +223,14 @@ class _Finder:
     for members in groups.values():
       if len(members) > 1:
         members.sort(key=lambda m: (_rank(m.relation), m.model))
-        result.append(Group(members[-1].relation, tuple(members)))
+        weakest = members[-1].relation
+        assert weakest, "only the first member has no relation"
+        result.append(Group(weakest, tuple(members)))
     result.sort(key=lambda g: (_rank(g.relation), g.members[0].model))
     return result
 
 
-def judge(one: Model, two: Model, fit: Fit) -> tuple[str, float]:
+def judge(one: Model, two: Model, fit: Fit) -> tuple[Related, float]:
   """Names the relation of two models.
 
   Args:
@@ -270,5 +274,5 @@ def _radius(model: Model) -> float:
   return model.radius
 
 
-def _rank(relation: str) -> int:
+def _rank(relation: Related) -> int:
   return RELATIONS.index(relation) if relation else -1

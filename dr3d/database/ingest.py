@@ -20,7 +20,7 @@ from dr3d.database import catalogue
 from dr3d.database.catalogue import FAILED, INDEXED, MISSING, Model
 from dr3d.database.processed_model import ASSUMED, ProcessedModel
 from dr3d.error import Dr3dError
-from dr3d.index import vector_index as index_lib
+from dr3d.index.vector_index import check_vectors
 from dr3d.mesh import BUCKETS
 from dr3d.mesh.packing import pack_mesh
 from dr3d.runtime.pool import WorkerError
@@ -210,7 +210,8 @@ class _Task:
       try:
         # Hashed before it is read: a file that changes in between has the
         # hash of its old content and is taken again by the next run.
-        row = dataclasses.replace(row, hash=folder.hash_file(file.path))
+        digest = file.digest or folder.hash_file(file.path)
+        row = dataclasses.replace(row, hash=digest)
       except OSError as error:
         self._fail(row, f"{file.name} cannot be read ({error.strerror}).")
         continue
@@ -311,7 +312,7 @@ def _metadata(row: Model) -> tuple:
 def _give_vectors(row: Model, features: np.ndarray) -> Model:
   """Completes a row; vectors that cannot be searched make it a failed one."""
   try:
-    index_lib.check_vectors(features, "vectors")
+    check_vectors(features, "vectors")
   except ValueError as error:
     return Model(
       row.name,

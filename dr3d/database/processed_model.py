@@ -32,6 +32,7 @@ class ProcessedModel:
     area: of the whole surface, before it was simplified, in square millimetres.
     volume: within it, cubic millimetres; see `catalogue.Model`.
     thumbnail: a small PNG; empty where none was drawn.
+    preview: a GLB for a viewer; empty unless a service asked for one.
   """
 
   mesh: Mesh
@@ -41,6 +42,7 @@ class ProcessedModel:
   area: float | None = None
   volume: float | None = None
   thumbnail: bytes = b""
+  preview: bytes = b""
 
 
 def read_processed_model(

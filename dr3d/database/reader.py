@@ -1,7 +1,7 @@
-"""What a database answers: the side of it that reads.
+"""What a database answers: the part of it that only reads.
 
-Any number of processes may read while one writes; each answers from the state
-that it has read at once, catalogue and vectors together.
+Any number of processes may read while one writes. Each answers from one state,
+catalogue and vectors together.
 """
 
 import contextlib
@@ -11,65 +11,51 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dr3d.data import folder
 from dr3d.database import catalogue, journal
 from dr3d.database.condition import Condition
+from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
+from dr3d.database.processed_model import read_processed_model
 from dr3d.database.snapshot import Snapshot, read_snapshot
-from dr3d.error import DatabaseError
-from dr3d.index import vector_index as index_lib
+from dr3d.error import DatabaseError, EmptyError
+from dr3d.index.engine import EXACT_BELOW
+from dr3d.index.exact import ExactIndex
+from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT
-from dr3d.search import match
-from dr3d.search.match import Lay, Match
-from dr3d.search.vote import TARGET_PRECISION
+from dr3d.mesh.unit import Unit
+from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
+from dr3d.search.answer import TARGET_PRECISION, Answer, Match
+from dr3d.search.gallery import Gallery, find_neighbours
+from dr3d.search.matching import Register, find_matches
+from dr3d.search.query import Query
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
+  from dr3d.mesh import Mesh
   from dr3d.registration.surface import Fit
 
-  LayMeshes = Callable[[Any, Mapping[str, bytes]], Mapping[str, Fit]]
+  RegisterMeshes = Callable[[Mesh, Mapping[str, bytes]], Mapping[str, Fit]]
 
-# Names of settings.
-PIPELINE = "pipeline"  # the fingerprint; the name of its folder as well
-PLACE = "pipeline_folder"  # where the pipeline is, if elsewhere
-MODELS = "models"  # the folder that was looked through last
+# Names of settings, as they are stored.
+PIPELINE = "pipeline"  # the fingerprint; also the name of its folder
+PLACE = "pipeline_folder"  # the pipeline's folder, if it is another one
+MODELS = "models"  # the folder that was indexed last
 BUDGET = "face_budget"  # of the pipeline
-UNIT = "unit"  # of length, that is assumed
-
-
-class EmbeddingPipeline(Protocol):
-  """What the database asks of a pipeline."""
-
-  @property
-  def face_budget(self) -> int | None:
-    """Faces that a mesh is simplified to before it is embedded."""
-
-  @property
-  def fingerprint(self) -> str:
-    """Hash of the weights and the configuration."""
-
-  def embed(self, meshes: list[Any], /) -> np.ndarray:
-    """Float32 [B, N, D] unit vectors of B meshes."""
-
-  def save(self, directory: pathlib.Path, /) -> Any:
-    """Writes the pipeline as a directory, in place of what stood there."""
-
-
-LoadPipeline = Callable[[pathlib.Path], EmbeddingPipeline]
+UNIT = "unit"  # of length, assumed for files that state none
 
 
 class DatabaseReader:
   """Models that can be searched, in a directory.
 
-  An object answers from the state that it read at its first query; `refresh`
+  An object answers from the state that it read at its first query. `refresh`
   makes it read again.
 
   Attributes:
-    directory: where it is.
+    directory: of the database.
     settings: text by name.
     fingerprint: of the pipeline.
   """
@@ -79,7 +65,7 @@ class DatabaseReader:
     directory: str | os.PathLike[str],
     *,
     load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
+    exact_below: int = EXACT_BELOW,
   ):
     """Opens a database; see `open`."""
     self.directory = pathlib.Path(directory)
@@ -93,14 +79,13 @@ class DatabaseReader:
     directory: str | os.PathLike[str],
     *,
     load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
+    exact_below: int = EXACT_BELOW,
   ) -> Self:
     """Opens a database that exists.
 
     Args:
-      directory: where it is.
-      load_pipeline: reads the pipeline from a directory; `Pipeline.load`
-        otherwise.
+      directory: of the database.
+      load_pipeline: reads the pipeline; `Pipeline.load` if None.
       exact_below: number of vectors from which ScaNN is used.
 
     Raises:
@@ -131,8 +116,8 @@ class DatabaseReader:
     return pipeline
 
   @property
-  def gallery(self) -> match.Gallery:
-    """The indexed models as they were when this was first asked for.
+  def gallery(self) -> Gallery:
+    """The indexed models, as they were when this was first asked for.
 
     Raises:
       DatabaseError: no model is indexed, or the catalogue is damaged.
@@ -151,16 +136,16 @@ class DatabaseReader:
 
   @property
   def face_budget(self) -> int | None:
-    """Faces that the pipeline, which need not be loaded for it, wants."""
+    """Faces that the pipeline wants; known without loading it."""
     return json.loads(self.settings[BUDGET])
 
   @property
   def unit(self) -> str:
-    """That is assumed of files that do not state theirs."""
+    """Unit of length that is assumed for files that state none."""
     return self.settings.get(UNIT, "mm")
 
   def refresh(self) -> None:
-    """Lets the next query see what other processes have written since."""
+    """Makes the next query see what other processes have written."""
     before = self.fingerprint
     self._read_settings()
     self.__dict__.pop("snapshot", None)
@@ -185,12 +170,12 @@ class DatabaseReader:
     """What the database holds, ready for JSON.
 
     Returns:
-      The number of models in each state; `labels`, different ones of the
-      indexed models; `vectors` that are searched; `index`, how; `recall` of
-      the first ten neighbours, None where nothing is indexed; `vote`, of its
-      own models asked for among the others the share whose label is told
-      rightly, and `accepted`, the share whose answer is called so by votes
-      alone, None where no two models share a label, or all; `pipeline`, its
+      The number of models in each state; `labels`, the number of labels of
+      indexed models; `vectors` that are searched; `index`, its engine; `recall`
+      of the first ten neighbours, None if nothing is indexed; `vote`, the share
+      of its own models that get the right label when asked for among the
+      others, and `accepted`, the share of these that are accepted by votes
+      alone, None if no two models share a label, or all; `pipeline`, its
       fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
       and reason.
 
@@ -199,22 +184,10 @@ class DatabaseReader:
     """
     models = self.models()
     indexed = [model for model in models if model.state == catalogue.INDEXED]
-    index = self.gallery.index if indexed else None
-    vote = accepted = None
-    if indexed:
-      calibration = self.gallery.fit_calibration()
-      if len(calibration.in_database.right):
-        passes = calibration.accept(calibration.in_database, TARGET_PRECISION)
-        vote = round(float(calibration.in_database.right.mean()), 3)
-        accepted = round(float(passes.mean()), 3)
     return {
       **_count_states(models),
       "labels": len({model.label for model in indexed} - {""}),
-      "vectors": 0 if index is None else len(index.vectors),
-      "index": "none" if index is None else index.backend,
-      "recall": None if index is None else index_lib.measure_recall(index),
-      "vote": vote,
-      "accepted": accepted,
+      **self._inspect_index(bool(indexed)),
       "pipeline": self.fingerprint,
       "format": catalogue.FORMAT,
       "bytes": sum(
@@ -229,121 +202,188 @@ class DatabaseReader:
       ],
     }
 
+  def _inspect_index(self, is_searchable: bool) -> dict[str, Any]:
+    """What `inspect` says of the index and of the calibration."""
+    vote = accepted = recall = None
+    vectors, engine = 0, "none"
+    if is_searchable:
+      gallery = self.gallery
+      stored = gallery.features.reshape(-1, gallery.features.shape[2])
+      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
+      vectors, engine = gallery.index.count, gallery.index.engine
+      calibration = gallery.calibrate()
+      queries = calibration.in_database
+      if len(queries.right):
+        vote = round(float(queries.right.mean()), 3)
+        passes = calibration.accept(queries, TARGET_PRECISION)
+        accepted = round(float(passes.mean()), 3)
+    return {
+      "vectors": vectors,
+      "index": engine,
+      "recall": recall,
+      "vote": vote,
+      "accepted": accepted,
+    }
+
   def describe_index(self) -> str:
-    """How the vectors are searched: "exact", "scann", or "none"."""
+    """Name of the index's engine, or "none"."""
     if not self.count_states()[catalogue.INDEXED]:
       return "none"
-    return self.gallery.index.backend
+    return self.gallery.index.engine
 
-  def answer(
-    self,
-    features: np.ndarray,
-    mesh: Any,
-    *,
-    k: int = 10,
-    threshold: float = TARGET_PRECISION,
-    exclude: Collection[str] = (),
-    condition: Condition | None = None,
-    min_score: float = -1.0,
-    refine: int = 0,
-    verify: int = VERIFIED_COUNT,
-    fit: "LayMeshes | None" = None,
-  ) -> match.Answer:
-    """Answers as `query` does, from vectors that are known already.
-
-    Args:
-      features: [N, D], what the pipeline made of the mesh.
-      mesh: see `query`; for what follows as well.
-      k: matches wanted.
-      threshold: share of the predictions called reliable that are to be right.
-      exclude: names of models.
-      condition: which models are searched.
-      min_score: of a match.
-      refine: matches that are put in the order of how well they fit.
-      verify: matches that are laid upon the query.
-      fit: how; `verification.register_meshes` where None.
+  def embed(self, mesh: "Mesh") -> Query:
+    """Makes a query of a mesh: its vectors at the learned views.
 
     Raises:
-      DatabaseError: see `query`.
+      DatabaseError: the stored pipeline is another one.
     """
-    snapshot = self.snapshot
-    only = None
-    if condition is not None:
-      rows = [snapshot.models[name] for name in snapshot.gallery.names]
-      only = condition.choose(rows, extent=mesh.extent)
-    answer = match.find_matches(
-      features,
-      snapshot.gallery,
-      k=max(k, refine),
-      threshold=threshold,
-      exclude=exclude,
-      only=only,
-      min_score=min_score,
-      lay=self._make_lay(mesh, fit) if verify else None,
-      verify=verify,
-    )
-    matches = tuple(
-      _give_size(match, snapshot.models[match.model], mesh)
-      for match in answer.matches
-    )
-    if refine and matches:
-      is_sized = condition is not None and condition.same_size is not None
-      first = self._refine(mesh, matches[:refine], same_size=is_sized)
-      matches = (*first, *matches[refine:])
-    return dataclasses.replace(answer, matches=matches[:k])
+    (vectors,) = np.asarray(self.pipeline.embed([mesh]))
+    return Query(vectors, mesh=mesh)
 
   def query(
     self,
-    mesh: Any,
+    query: "Mesh | Query | str | os.PathLike[str]",
     *,
     k: int = 10,
-    threshold: float = TARGET_PRECISION,
+    target_precision: float = TARGET_PRECISION,
     exclude: Collection[str] = (),
     condition: Condition | None = None,
     min_score: float = -1.0,
     refine: int = 0,
     verify: int = VERIFIED_COUNT,
-  ) -> match.Answer:
-    """Answers which models a mesh looks like.
+    unit: Unit | None = None,
+    register: "RegisterMeshes | None" = None,
+  ) -> Answer:
+    """Answers which models a query looks like.
 
     Args:
-      mesh: a Mesh, as `load_mesh` returns it; its unit is taken to be the
-        millimetre where sizes are compared.
+      query: a mesh file; a Mesh, as `load_mesh` returns it, whose unit is taken
+        to be the millimetre; or a Query, for vectors that are known already.
       k: matches wanted, at least 1.
-      threshold: share of the predictions called reliable that are to be right.
+      target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
       condition: which models are searched.
-      min_score: of a match.
-      refine: how many of the first matches the query is laid upon and put in
-        the order of how well it fits, the best of them by their pictures; see
-        `refinement`. Where the condition asks for the same size, size counts
-        there too. The prediction stays that of the votes.
-      verify: how many of the first matches, of the answer or beyond it, are
-        laid upon the query, so that `distance`, `mirrored` and `same` are
-        known of them; what comes close moves to the front, and speaks for its
-        label, see `closeness`.
+      min_score: matches of a lower score are left out.
+      refine: how many of the first matches are ordered by how well they fit the
+        query, the best of them by their images; see `refinement`. If the
+        condition asks for the same size, size counts there too. The prediction
+        does not change.
+      verify: how many of the most similar models are registered to the query,
+        so that their `distance`, `mirrored` and `same` are known. A near one
+        moves to the front and supports its label; see `geometric_score`. A
+        query without a mesh has none registered.
+      unit: of a file that states none; that of the database if None.
+      register: registers meshes; `verification.register_meshes` if None.
 
     Returns:
       The predicted label and at most k models, best first.
 
     Raises:
+      MeshError: the file cannot become a mesh.
       EmptyError: no model is indexed.
-      ConditionError: the condition names a label or a key that none has.
+      ConditionError: the condition names a label or a key that no model has.
       DatabaseError: the directory is damaged.
+      ValueError: the condition asks for a size, or refine for a mesh, that the
+        query does not have.
     """
-    self.gallery  # noqa: B018  what is wrong with it is told first
-    (features,) = np.asarray(self.pipeline.embed([mesh]))
-    return self.answer(
-      features,
-      mesh,
-      k=k,
-      threshold=threshold,
+    snapshot = self.snapshot  # damage is reported before work is done
+    if isinstance(query, str | os.PathLike):
+      query = self._load(query, unit)
+    if not isinstance(query, Query):
+      query = self.embed(query)
+    if refine and query.mesh is None:
+      raise ValueError("refine needs a query with a mesh")
+    mesh = query.mesh if verify else None
+    answer = find_matches(
+      query,
+      snapshot.gallery,
+      k=max(k, refine),
+      target_precision=target_precision,
       exclude=exclude,
-      condition=condition,
+      only=self._choose(condition, query),
       min_score=min_score,
-      refine=refine,
+      register=None if mesh is None else self._make_register(mesh, register),
       verify=verify,
     )
+    matches = tuple(
+      _add_size(match, snapshot.models[match.model], query)
+      for match in answer.matches
+    )
+    if refine and matches:
+      is_sized = condition is not None and condition.same_size is not None
+      first = self._refine(query, matches[:refine], same_size=is_sized)
+      matches = (*first, *matches[refine:])
+    return dataclasses.replace(answer, matches=matches[:k])
+
+  def _choose(
+    self, condition: Condition | None, query: Query
+  ) -> set[str] | None:
+    """Names of the models that meet a condition; None for all."""
+    if condition is None:
+      return None
+    if condition.same_size is not None and query.extent is None:
+      raise ValueError("same_size needs a query whose size is known")
+    rows = [self.snapshot.models[name] for name in self.gallery.names]
+    return condition.choose(rows, extent=query.extent or ())
+
+  def query_similar(
+    self,
+    name: str,
+    *,
+    k: int = 10,
+    condition: Condition | None = None,
+    min_score: float = -1.0,
+    verify: int = VERIFIED_COUNT,
+  ) -> Answer:
+    """Answers which other models a model of the database looks like.
+
+    Args:
+      name: of the model, which is left out of the answer.
+      k: see `query`, as for the following.
+      condition: which models are searched.
+      min_score: matches of a lower score are left out.
+      verify: how many of the most similar models are registered to the model.
+
+    Raises:
+      DatabaseError: there is no such model, or no mesh of it is stored.
+    """
+    self._find(name)
+    shape = self.load_shapes([name]).get(name)
+    if shape is None:
+      raise DatabaseError(f"no mesh of the model {name!r} is stored.")
+    mesh = unpack_mesh(shape.mesh)
+    features = self.find_features(name)
+    query = self.embed(mesh) if features is None else Query(features, mesh=mesh)
+    return self.query(
+      query,
+      k=k,
+      exclude=(name,),
+      condition=condition,
+      min_score=min_score,
+      verify=verify,
+    )
+
+  def find_features(self, name: str) -> np.ndarray | None:
+    """Vectors [N, D] of a model; None if it is not searched."""
+    try:
+      gallery = self.gallery
+    except EmptyError:
+      return None
+    row = gallery.rows.get(name)
+    return None if row is None else gallery.features[row]
+
+  def read_file(self, name: str) -> bytes:
+    """Returns the file of a model, as it was indexed.
+
+    Raises:
+      DatabaseError: there is no such model, or its file is gone or changed.
+    """
+    path = self.find_file(self._find(name))
+    if path is None:
+      raise DatabaseError(
+        f"the file of {name!r} is gone or has changed since it was read."
+      )
+    return path.read_bytes()
 
   def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
     """Meshes and pictures of models, by name, where they are stored."""
@@ -368,14 +408,14 @@ class DatabaseReader:
   def find_duplicates(
     self,
     *,
-    weakest: str = "similar",
+    weakest: Relation = "similar",
     progress: Callable[[int, int], None] | None = None,
   ) -> "list[duplicate.Group]":
     """Finds indexed models that are one shape; nothing is changed.
 
     Args:
       weakest: see `duplicate.find_groups`.
-      progress: likewise.
+      progress: see `duplicate.find_groups`.
 
     Raises:
       DatabaseError: no model is indexed, or the directory is damaged.
@@ -386,12 +426,11 @@ class DatabaseReader:
     names = snapshot.gallery.names
     proposals = {}
     if weakest != IDENTICAL:
-      proposals = dict(
-        zip(names, match.find_neighbours(snapshot.gallery), strict=True)
-      )
+      neighbours = find_neighbours(snapshot.gallery)
+      proposals = dict(zip(names, neighbours, strict=True))
     with catalogue.open_catalogue(self.directory) as connection:
 
-      def load_mesh(name: str) -> Any:
+      def load_mesh(name: str) -> "Mesh | None":
         shapes = catalogue.read_shapes(connection, [name])
         return unpack_mesh(shapes[name].mesh) if name in shapes else None
 
@@ -403,32 +442,51 @@ class DatabaseReader:
         progress=progress,
       )
 
-  def _make_lay(self, mesh: Any, fit: "LayMeshes | None") -> Lay:
-    """Lays models, as far as their meshes are stored, upon a mesh."""
+  def _find(self, name: str) -> catalogue.Model:
+    """The row of a model."""
+    for model in self.models():
+      if model.name == name:
+        return model
+    raise DatabaseError(f"{self.directory} has no model {name!r}.")
 
-    def lay(names: Sequence[str]) -> "Mapping[str, Fit]":
-      from dr3d.search import verification
+  def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> "Mesh":
+    """Reads a query file as model files are read."""
+    processed = read_processed_model(
+      pathlib.Path(path),
+      face_budget=self.face_budget,
+      unit=unit or self.unit,
+    )
+    return processed.mesh
+
+  def _make_register(
+    self, mesh: "Mesh", register: "RegisterMeshes | None"
+  ) -> Register:
+    """Registers models to a mesh, as far as their meshes are stored."""
+
+    def register_models(names: Sequence[str]) -> "Mapping[str, Fit]":
+      from dr3d.search.verification import register_meshes
 
       shapes = self.load_shapes(names)
       packed = {name: shape.mesh for name, shape in shapes.items()}
-      return (
-        (fit or verification.register_meshes)(mesh, packed) if packed else {}
-      )
+      return (register or register_meshes)(mesh, packed) if packed else {}
 
-    return lay
+    return register_models
 
   def _refine(
-    self, mesh: Any, matches: Sequence[Match], *, same_size: bool
+    self, query: Query, matches: Sequence[Match], *, same_size: bool
   ) -> tuple[Match, ...]:
     """Orders matches by how well they fit."""
+    from dr3d.retrieval.pipeline import Pipeline
     from dr3d.search.refinement import refine_matches
 
+    pipeline = self.pipeline
+    assert query.mesh is not None, "the caller has checked it"
     shapes = self.load_shapes([match.model for match in matches])
     return refine_matches(
-      mesh,
+      query.mesh,
       matches,
       {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()},
-      pipeline=self.pipeline,
+      pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       same_size=same_size,
     )
 
@@ -438,8 +496,10 @@ def _count_states(models: Sequence[catalogue.Model]) -> dict[str, int]:
   return {state: states.count(state) for state in catalogue.STATES}
 
 
-def _give_size(match: Match, model: catalogue.Model, mesh: Any) -> Match:
+def _add_size(match: Match, model: catalogue.Model, query: Query) -> Match:
   """Completes a match by the true size of the model."""
   assert model.radius is not None, "the tables let none be indexed without"
-  scale = round(model.radius / float(mesh.radius), 6)
+  scale = None
+  if query.mesh is not None:
+    scale = round(model.radius / float(query.mesh.radius), 6)
   return dataclasses.replace(match, extent=model.extent, scale=scale)

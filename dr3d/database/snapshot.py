@@ -8,12 +8,15 @@ import numpy as np
 from dr3d.database import calibration_file, catalogue, row, sqlite_file
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.index import scann_file
-from dr3d.index import vector_index as index_lib
-from dr3d.search import match
+from dr3d.index.engine import build_index, choose_engine
+from dr3d.index.exact import ExactIndex
+from dr3d.index.scann import ScannIndex
+from dr3d.index.vector_index import VectorIndex, measure_recall
+from dr3d.search.gallery import SIMILARITY, Gallery
 
-_CALIBRATION = "trust"  # names a setting
-_DRIFT = 0.1  # share of vectors that came and went, that an index bears
-_RECALL = 0.95  # of probes, below which an index that drifted is built anew
+_CALIBRATION = "calibration"  # name of a setting
+_MAX_DRIFT = 0.1  # of the vectors; a look-up compares the new ones exactly
+_MIN_RECALL = 0.95  # of probes; below, a drifted index is built again
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,13 +24,14 @@ class Snapshot:
   """A state of the database.
 
   Attributes:
-    gallery: what is searched.
-    models: all rows, by name.
+    gallery: the indexed models.
+    models: all rows of the catalogue, by name.
     keys: uint64 [B · N], of the vectors; see `scann_file.load_index`.
-    sketch: of what trust depends on; see `calibration_file.draw_sketch`.
+    sketch: of what the calibration depends on; see
+      `calibration_file.draw_sketch`.
   """
 
-  gallery: match.Gallery
+  gallery: Gallery
   models: dict[str, catalogue.Model]
   keys: np.ndarray
   sketch: np.ndarray
@@ -46,7 +50,7 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
   """
   try:
     found, models, settings = _read_state(directory)
-  except DatabaseError:  # a rebuild that came between has moved the vectors
+  except DatabaseError:  # a rebuild in between has moved the vectors
     found, models, settings = _read_state(directory)
   names, features = found.names, found.features
   if not names:
@@ -54,7 +58,7 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
       f"{directory} holds no indexed model: index a folder of models."
     )
   keys = scann_file.spread_keys(found.keys, features.shape[1])
-  vectors = features.reshape(-1, features.shape[2])
+  vectors = _list_vectors(features)
   try:
     index = _find_index(directory, vectors, keys, exact_below)
   except ValueError as error:
@@ -63,15 +67,15 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     ) from error
   sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
   calibration = calibration_file.load(settings.get(_CALIBRATION), sketch)
-  known = {} if calibration is None else {match.KIND: calibration}
-  gallery = match.Gallery(names, found.labels, features, index, known)
+  known = {} if calibration is None else {SIMILARITY: calibration}
+  gallery = Gallery(names, found.labels, features, index, known)
   return Snapshot(
     gallery, {model.name: model for model in models}, keys, sketch
   )
 
 
 def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
-  """Measures and stores trust where none will do, so that no query has to.
+  """Fits and stores the calibration if it is missing, so that no query has to.
 
   Args:
     snapshot: the state that is to be searched.
@@ -80,9 +84,9 @@ def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
   Raises:
     DatabaseError: it cannot be written.
   """
-  if match.KIND in snapshot.gallery.calibration:
+  if SIMILARITY in snapshot.gallery.calibrations:
     return
-  calibration = snapshot.gallery.fit_calibration()
+  calibration = snapshot.gallery.calibrate()
   with catalogue.open_catalogue(directory) as connection:
     catalogue.write_setting(
       connection,
@@ -94,10 +98,10 @@ def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
 def keep_index(
   snapshot: Snapshot, directory: pathlib.Path, *, exact_below: int
 ) -> Snapshot:
-  """Builds and stores ScaNN's index where there is none that will do.
+  """Builds and stores ScaNN's index if none is good enough.
 
-  One that was built from other vectors will do as long as few have come and
-  gone since and it still finds the neighbours of probes.
+  An index of other vectors is good enough while few have come and gone since,
+  and while it still finds the neighbours of probes.
 
   Args:
     snapshot: the state that is to be searched.
@@ -110,24 +114,33 @@ def keep_index(
   Raises:
     DatabaseError: the index cannot be written.
   """
-  index = snapshot.gallery.index
-  if _backend(index.vectors, exact_below) == "exact":
+  vectors = _list_vectors(snapshot.gallery.features)
+  if choose_engine(len(vectors), exact_below=exact_below) == "exact":
     return snapshot
-  if index.backend == "scann" and (
-    not index.drift
-    or (index.drift <= _DRIFT and index_lib.measure_recall(index) >= _RECALL)
-  ):
+  if _is_good(snapshot.gallery.index, vectors):
     return snapshot
-  index = index_lib.build_index(index.vectors, backend="scann")
-  try:
-    scann_file.save_index(index, directory, keys=snapshot.keys)
-  except OSError as error:
-    raise DatabaseError(
-      f"The index of {directory} cannot be written ({error.strerror}): "
-      "all models are stored and will be searched, more slowly."
-    ) from error
+  index = build_index(vectors, engine="scann")
+  if isinstance(index, ScannIndex):
+    try:
+      scann_file.save_index(index, directory, keys=snapshot.keys)
+    except OSError as error:
+      raise DatabaseError(
+        f"The index of {directory} cannot be written ({error.strerror}): "
+        "all models are stored and will be searched, more slowly."
+      ) from error
   gallery = dataclasses.replace(snapshot.gallery, index=index)
   return dataclasses.replace(snapshot, gallery=gallery)
+
+
+def _is_good(index: VectorIndex, vectors: np.ndarray) -> bool:
+  """Whether an index need not be built again."""
+  if not isinstance(index, ScannIndex):
+    return False
+  if not index.drift:
+    return True
+  if index.drift > _MAX_DRIFT:
+    return False
+  return measure_recall(index, ExactIndex(vectors), vectors) >= _MIN_RECALL
 
 
 def _read_state(
@@ -149,16 +162,17 @@ def _find_index(
   vectors: np.ndarray,
   keys: np.ndarray,
   exact_below: int,
-) -> index_lib.Index:
-  """The stored index where it fits; else exact search, which is never wrong.
+) -> VectorIndex:
+  """The stored index if it fits; otherwise exact search.
 
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
   index = None
-  if _backend(vectors, exact_below) == "scann":
+  if choose_engine(len(vectors), exact_below=exact_below) == "scann":
     index = scann_file.load_index(directory, vectors, keys=keys)
-  return index or index_lib.build_index(vectors, backend="exact")
+  return index or build_index(vectors, engine="exact")
 
 
-def _backend(vectors: np.ndarray, exact_below: int) -> str:
-  return index_lib.choose_backend(len(vectors), exact_below=exact_below)
+def _list_vectors(features: np.ndarray) -> np.ndarray:
+  """[B, N, D] to [B · N, D], without a copy."""
+  return features.reshape(-1, features.shape[2])

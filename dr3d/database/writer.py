@@ -5,12 +5,13 @@
     DIR/pipeline/          what made the vectors and embeds the queries
     DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
     DIR/writer.lock        one writer at a time
-    DIR/files/, DIR/inbox/ files that it keeps a copy of; see `deposit`
+    DIR/files/, DIR/inbox/ files that it keeps a copy of; see `journal`
 
 The directory needs nothing outside of it, so it can be moved or copied.
 Whatever moment a writer is killed at, the same command completes the work.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -23,15 +24,16 @@ import numpy as np
 from dr3d.data import folder
 from dr3d.database import catalogue, ingest, journal, sqlite_file
 from dr3d.database import reader as reader_lib
+from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import ASSUMED, ProcessedModel
-from dr3d.database.reader import DatabaseReader, EmbeddingPipeline, LoadPipeline
+from dr3d.database.reader import DatabaseReader
 from dr3d.database.snapshot import keep_calibration, keep_index
-from dr3d.error import DatabaseError
+from dr3d.error import ConflictError, DatabaseError
 from dr3d.index import scann_file
-from dr3d.index import vector_index as index_lib
+from dr3d.index.engine import EXACT_BELOW
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.mesh.unit import UNITS
+from dr3d.mesh.unit import UNITS, Unit
 
 _BATCH = 16  # models embedded anew at a time
 
@@ -50,7 +52,7 @@ class Database(DatabaseReader):
     pipeline: EmbeddingPipeline | None = None,
     *,
     load_pipeline: LoadPipeline | None = None,
-    exact_below: int = index_lib.EXACT_BELOW,
+    exact_below: int = EXACT_BELOW,
   ) -> "Database":
     """Makes a database, completes a half-made one, or opens one that exists.
 
@@ -136,7 +138,7 @@ class Database(DatabaseReader):
     *,
     label: str | None = None,
     metadata: Mapping[str, str] | None = None,
-    unit: str | None = None,
+    unit: Unit | None = None,
     reader: FileReader | None = None,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
@@ -190,52 +192,78 @@ class Database(DatabaseReader):
     name: str,
     label: str = "",
     metadata: Mapping[str, str] | None = None,
-    unit: str | None = None,
-    processed: ProcessedModel | None = None,
-    reader: FileReader | None = None,
+    unit: Unit | None = None,
   ) -> ingest.Report:
-    """Adds a model whose file the database keeps a copy of.
+    """Adds a model whose file the database copies.
 
     Once file and name are on the disk the model is accepted: if the process
-    ends before it is indexed, `settle` completes the work.
+    ends before it is indexed, `recover` completes the work. A file that cannot
+    be indexed leaves nothing behind.
 
     Args:
       path: the file; its ending tells the format.
-      name: what the model is called.
+      name: of the model.
       label: of the model.
       metadata: of the model, text by name.
       unit: see `update`.
-      processed: what the file holds, where it was read before.
-      reader: see `update`.
 
     Returns:
-      What has been done.
+      What has been done; a file that the database has under this name already
+      counts as unchanged.
 
     Raises:
-      DatabaseError: another process writes, or the disk does not take it.
+      ConflictError: another file has this name.
+      DatabaseError: another process writes, the file cannot be read, or the
+        disk does not take it.
     """
-    unit = self._check_unit(unit)
+    return self.store_file(
+      folder.ModelFile(
+        pathlib.Path(path), name, label, dict(metadata or {}), unit=unit
+      )
+    )
+
+  def store_file(
+    self, file: folder.ModelFile, *, processed: ProcessedModel | None = None
+  ) -> ingest.Report:
+    """As `store`, for a file that may have been hashed and read already.
+
+    Args:
+      file: the model.
+      processed: what the file holds, if it was read already.
+    """
+    unit = self._check_unit(file.unit)
     with sqlite_file.writer_lock(self.directory):
       try:
-        note = journal.accept(
-          self.directory,
-          pathlib.Path(path),
-          name=name,
-          label=label,
-          metadata=metadata or {},
-          unit=unit,
+        digest = file.digest or folder.hash_file(file.path)
+        for model in self.models():
+          if model.name != file.name:
+            continue
+          if model.hash != digest:
+            raise ConflictError(
+              f"the database has another model {file.name!r}: choose another "
+              "name, or remove that one."
+            )
+          if model.state == catalogue.INDEXED:
+            return ingest.Report(0, 0, 1, 0, ())
+        kept = journal.accept(
+          self.directory, dataclasses.replace(file, digest=digest, unit=unit)
         )
       except OSError as error:
         raise DatabaseError(
-          f"{name} cannot be stored ({error.strerror}): it is not accepted."
+          f"{file.path} cannot be stored as {file.name} ({error.strerror}): "
+          "it is not accepted."
         ) from error
+      reader = FileReader(jobs=1)
       if processed is not None:
         known = processed  # what the type checker sees in the next line
         reader = FileReader(files=lambda paths: (known for _ in paths))
-      return self._ingest_pending(note, reader or FileReader(jobs=1))
+      report = self._ingest_pending(kept, reader)
+      if report.failures:
+        self._remove([file.name])
+      return report
 
-  def settle(self, *, reader: FileReader | None = None) -> int:
-    """Takes in what was accepted by a process that ended before it did.
+  def recover(self, *, reader: FileReader | None = None) -> int:
+    """Indexes models that a process accepted before it was killed.
 
     Returns:
       How many models there were.
@@ -246,11 +274,11 @@ class Database(DatabaseReader):
     if not journal.read_pending(self.directory):
       return 0
     with sqlite_file.writer_lock(self.directory):
-      notes = journal.read_pending(self.directory)
-      for note in notes:
-        self._ingest_pending(note, reader or FileReader(jobs=1))
+      pending = journal.read_pending(self.directory)
+      for file in pending:
+        self._ingest_pending(file, reader or FileReader(jobs=1))
       self._collect_garbage()
-    return len(notes)
+    return len(pending)
 
   def label(self, name: str, label: str) -> None:
     """Gives a model another label.
@@ -283,11 +311,7 @@ class Database(DatabaseReader):
       for name in names:
         if name not in known:
           raise DatabaseError(f"{self.directory} has no model {name!r}.")
-      with catalogue.open_catalogue(self.directory) as connection:
-        catalogue.delete_models(connection, names)
-      self._collect_garbage()
-      self.refresh()
-      self._keep_derived()
+      self._remove(names)
 
   def rebuild(
     self,
@@ -344,18 +368,23 @@ class Database(DatabaseReader):
       )
 
   def _ingest_pending(
-    self, note: journal.PendingModel, reader: FileReader
+    self, file: folder.ModelFile, reader: FileReader
   ) -> ingest.Report:
-    """Takes in what was accepted; the caller holds the writer's lock."""
+    """Indexes what was accepted; the caller holds the writer's lock."""
+    assert file.unit is not None, "the journal writes it"
     report = self._write(
-      [note.to_model_file(self.directory)],
-      {},
-      unit=note.unit,
-      reader=reader,
-      source=catalogue.ADDED,
+      [file], {}, unit=file.unit, reader=reader, source=catalogue.ADDED
     )
-    journal.settle(self.directory, note)
+    journal.forget(self.directory, file.name)
     return report
+
+  def _remove(self, names: Collection[str]) -> None:
+    """Deletes rows; the caller holds the writer's lock."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      catalogue.delete_models(connection, names)
+    self._collect_garbage()
+    self.refresh()
+    self._keep_derived()
 
   def _write(
     self,
@@ -455,7 +484,9 @@ class Database(DatabaseReader):
     for model in self.models():
       path = journal.find_file(self.directory, model.hash)
       if model.state == catalogue.OUTDATED and path is not None:
-        file = folder.ModelFile(path, model.name, model.label, model.metadata)
+        file = folder.ModelFile(
+          path, model.name, model.label, model.metadata, model.hash
+        )
         unit = model.unit.removesuffix(ASSUMED)
         units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
     for unit, files in units.items():

@@ -1,1 +1,1 @@
-"""Descriptors that learn nothing: what a trained pipeline has to beat."""
+"""Hand-crafted descriptors: baselines for a trained pipeline."""

@@ -1,23 +1,23 @@
-"""Fourier descriptors of silhouettes: what a shape's outline looks like.
+"""Fourier descriptors of the outlines of silhouettes.
 
 Notation: I images, H rows and columns.
 
 Source: D. Zhang, G. Lu, A comparative study of Fourier descriptors for shape
 representation and retrieval (ACCV 2002): the distance of the outline from its
-centroid, as a function of the length of the way along it.
+centroid, as a function of arc length.
 """
 
 import numpy as np
 import scipy.ndimage
 
-COUNT = 10
-SAMPLES = 128  # points along an outline
+COUNT = 10  # Fourier coefficients, as many as the light field descriptor takes
+SAMPLES = 128  # points on an outline, equally spaced in arc length
 
-_AHEAD = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])  # right, down, left, up
+_HEADINGS = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])  # right down left up
 
 
 def fourier_descriptors(images: np.ndarray) -> np.ndarray:
-  """The lowest frequencies of the outlines, whatever way they are turned.
+  """Returns the lowest frequencies of the outlines, invariant to rotation.
 
   Args:
     images: bool [I, H, H].
@@ -32,9 +32,9 @@ def fourier_descriptors(images: np.ndarray) -> np.ndarray:
       continue
     closed = np.concatenate([points, points[:1]])
     steps = np.linalg.norm(np.diff(closed, axis=0), axis=1)
-    way = np.concatenate([[0], np.cumsum(steps)])
-    at = np.arange(SAMPLES) / SAMPLES * way[-1]
-    y, x = (np.interp(at, way, closed[:, k]) for k in (0, 1))
+    arc_length = np.concatenate([[0], np.cumsum(steps)])
+    at = np.arange(SAMPLES) / SAMPLES * arc_length[-1]
+    y, x = (np.interp(at, arc_length, closed[:, k]) for k in (0, 1))
     distance = np.hypot(y - y.mean(), x - x.mean())
     spectrum = np.abs(np.fft.rfft(distance))
     result[i] = spectrum[1 : COUNT + 1] / spectrum[0]
@@ -42,11 +42,11 @@ def fourier_descriptors(images: np.ndarray) -> np.ndarray:
 
 
 def trace_outlines(images: np.ndarray) -> list[np.ndarray]:
-  """Walks around the largest connected shape of each image.
+  """Traces the outer boundary of the largest connected shape in each image.
 
-  All images at once, a step at a time, along the cracks between pixels with
-  the shape on the right hand. A point is the middle of a crack, so a diagonal
-  staircase becomes a straight line.
+  All images advance together, one step at a time, along the edges between
+  pixels, with the shape on the right. A point is the middle of a pixel edge, so
+  a diagonal staircase becomes a straight line.
 
   Args:
     images: bool [I, H, H].
@@ -59,26 +59,27 @@ def trace_outlines(images: np.ndarray) -> list[np.ndarray]:
   shapes = np.pad(_keep_largest(images), ((0, 0), (1, 1), (1, 1)))
   flat = shapes.reshape(len(images), -1)
   lane = np.flatnonzero(flat.any(axis=1))
-  # The first pixel of a shape has nothing above: start along its upper side.
+  # Background is above the first pixel in row order: start at its upper edge.
   start = np.stack(np.divmod(flat[lane].argmax(axis=1), size + 2), axis=1)
-  place, heading = start.copy(), np.zeros(len(lane), np.int64)
+  position, heading = start.copy(), np.zeros(len(lane), np.int64)
   trail, lanes = [], []
   while len(lane):
-    ahead = _AHEAD[heading]
-    trail.append(place + ahead / 2 - 1)
+    ahead = _HEADINGS[heading]
+    trail.append(position + ahead / 2 - 1)
     lanes.append(lane)
-    place = place + ahead
-    side = _AHEAD[(heading + 1) % 4]
+    position = position + ahead
+    side = _HEADINGS[(heading + 1) % 4]
     in_left, in_right = (
-      shapes[(lane, *_pixel(place, ahead, sign * side).T)] for sign in (-1, 1)
+      shapes[(lane, *_pixel(position, ahead, sign * side).T)]
+      for sign in (-1, 1)
     )
     heading = (
       np.where(in_left, heading + 3, np.where(in_right, heading, heading + 1))
       % 4
     )
-    open_ = (heading != 0) | (place != start).any(axis=1)
-    lane, place, heading, start = (
-      x[open_] for x in (lane, place, heading, start)
+    open_ = (heading != 0) | (position != start).any(axis=1)
+    lane, position, heading, start = (
+      x[open_] for x in (lane, position, heading, start)
     )
   return _sort_trail(trail, lanes, count=len(images))
 
@@ -86,12 +87,12 @@ def trace_outlines(images: np.ndarray) -> list[np.ndarray]:
 def _pixel(
   corner: np.ndarray, ahead: np.ndarray, side: np.ndarray
 ) -> np.ndarray:
-  """The pixel at a corner that lies in front and to the given side."""
+  """Returns the pixel ahead of a corner, on the given side."""
   return corner + (ahead + side - 1) // 2
 
 
 def _keep_largest(images: np.ndarray) -> np.ndarray:
-  """The largest shape of each image; pixels connect at corners as well."""
+  """Keeps the largest 8-connected shape of each image."""
   within = np.zeros((3, 3, 3), bool)
   within[1] = True
   labels, count = scipy.ndimage.label(images, within)
@@ -106,7 +107,7 @@ def _keep_largest(images: np.ndarray) -> np.ndarray:
 def _sort_trail(
   trail: list[np.ndarray], lanes: list[np.ndarray], *, count: int
 ) -> list[np.ndarray]:
-  """Points by image from points by step."""
+  """Converts points by step to points by image."""
   if not trail:
     return [np.zeros((0, 2))] * count
   lane = np.concatenate(lanes)

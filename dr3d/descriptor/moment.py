@@ -1,4 +1,4 @@
-"""Zernike moments of silhouettes: what a shape's inside looks like.
+"""Zernike moments of silhouettes, which describe the region inside.
 
 Notation: I images, H rows and columns.
 
@@ -11,24 +11,24 @@ import math
 
 import numpy as np
 
-ORDER = 10
-COUNT = 35  # moments up to that order but the first, which is the area
+ORDER = 10  # as in Chen et al. (2003), see `lightfield`
+COUNT = 35  # moments up to that order without the first, which is the area
 
 
 def zernike_moments(images: np.ndarray) -> np.ndarray:
-  """Magnitudes of the Zernike moments of shapes, which no rotation changes.
+  """Returns the magnitudes of Zernike moments, invariant to rotation.
 
-  The disc is that of the image: place and size of a shape count. They are
-  those of the model in its enclosing sphere, the same for all its images, and
-  tell long models from round ones: with a disc about each shape instead, the
-  light field descriptor finds fewer nearest neighbours.
+  The unit disc is that of the image, so position and size of a shape count.
+  Both come from the model's enclosing sphere and separate long models from
+  round ones. With the disc fitted to each shape, the light field descriptor
+  finds fewer nearest neighbours.
 
   Args:
     images: bool [I, H, H].
 
   Returns:
-    float32 [I, 35]: orders n = 1 to 10 and repetitions m = n, n - 2, ... ≥ 0,
-    relative to the area of the disc.
+    float32 [I, 35], for orders n = 1 to 10 and repetitions m = n, n - 2, ... ≥
+    0, relative to the area of the disc.
   """
   size = images.shape[1]
   flat = images.reshape(len(images), -1).astype(np.float32)
@@ -38,7 +38,7 @@ def zernike_moments(images: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _basis(size: int) -> np.ndarray:
-  """Float32 [H·H, 70]: real parts of the 35 polynomials, then imaginary."""
+  """Returns the 35 polynomials, real then imaginary, float32 [H·H, 70]."""
   grid = (np.arange(size) + 0.5) / size * 2 - 1
   y, x = np.meshgrid(grid, grid, indexing="ij")
   radius, angle = np.hypot(x, y), np.arctan2(y, x)
@@ -55,7 +55,7 @@ def _basis(size: int) -> np.ndarray:
 
 
 def _radial(radius: np.ndarray, *, n: int, m: int) -> np.ndarray:
-  """Zernike's radial polynomial R_nm."""
+  """Returns Zernike's radial polynomial R_nm."""
   total = np.zeros_like(radius)
   for s in range((n - m) // 2 + 1):
     weight = (-1) ** s * math.factorial(n - s)

@@ -1,4 +1,4 @@
-"""Silhouettes of a mesh along many axes, drawn in parallel projection.
+"""Silhouettes of a mesh along many axes, in parallel projection.
 
 Notation: I images, H rows and columns, F faces.
 """
@@ -11,10 +11,10 @@ from dr3d.mesh.surface import cross, normalize
 def draw_silhouettes(
   vertices: np.ndarray, faces: np.ndarray, axes: np.ndarray, *, size: int
 ) -> np.ndarray:
-  """Draws what a mesh hides of the light along each axis.
+  """Draws the silhouette of a mesh along each axis.
 
-  A pixel is inside where its middle is; the picture shows the square from -1
-  to 1. How a picture is turned about its axis is left open.
+  A pixel is set if its centre is inside. The image shows the square from -1 to
+  1. Its rotation about the axis is arbitrary.
 
   Args:
     vertices: float [V, 3].
@@ -27,7 +27,7 @@ def draw_silhouettes(
   """
   right, up = _find_screen(axes)
   points = np.stack([vertices @ right.T, vertices @ up.T], axis=-1)
-  points = (points + 1) * (size / 2) - 0.5  # the middle of pixel k is at k
+  points = (points + 1) * (size / 2) - 0.5  # the centre of pixel k is at k
   corners = points.transpose(1, 0, 2)[:, faces].reshape(-1, 3, 2)
   order = np.argsort(corners[..., 1], axis=1)[..., None]
   low, middle, high = np.moveaxis(
@@ -36,7 +36,7 @@ def draw_silhouettes(
   first = np.ceil(low[:, 1]).clip(0).astype(np.int64)
   last = np.floor(high[:, 1]).clip(max=size - 1).astype(np.int64)
   rows = (last - first + 1).clip(0)
-  # A span is a row of a triangle.
+  # A span is one pixel row of one triangle.
   triangle = np.repeat(np.arange(len(rows)), rows)
   row = np.arange(len(triangle)) - np.repeat(np.cumsum(rows) - rows, rows)
   row += first[triangle]
@@ -59,7 +59,7 @@ def draw_silhouettes(
 
 
 def _find_screen(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Unit vectors [I, 3] to the right and up, across each axis."""
+  """Returns unit vectors [I, 3] right and up, perpendicular to each axis."""
   away = np.eye(3)[np.abs(axes).argmin(axis=1)]
   right = normalize(cross(away, axes))
   return right, cross(axes, right)
@@ -68,7 +68,7 @@ def _find_screen(axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _cross(
   start: np.ndarray, end: np.ndarray, triangle: np.ndarray, row: np.ndarray
 ) -> np.ndarray:
-  """Where the edges of triangles cross rows: x of each span."""
+  """Returns the x at which an edge of each span's triangle crosses its row."""
   rise = end[:, 1] - start[:, 1]
   slope = (end[:, 0] - start[:, 0]) / np.where(rise > 0, rise, 1)
   return start[triangle, 0] + slope[triangle] * (row - start[triangle, 1])

@@ -1,4 +1,4 @@
-"""Which answers are relied on, as `dr3d query` does."""
+"""Which predictions are accepted, as `dr3d query` accepts them."""
 
 import numpy as np
 
@@ -7,29 +7,30 @@ from dr3d.evaluation.task import MethodResult, RetrievalTask
 
 
 def accept(
-  result: MethodResult, task: RetrievalTask, *, threshold: float
+  result: MethodResult, task: RetrievalTask, *, target_precision: float
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Which answers are relied on, with models of their label and without.
+  """Which predictions are accepted, with models of their label and without.
 
-  In a leave-one-out, what a query itself found does not decide over it.
+  In a leave-one-out, a query's own observation does not decide about it.
 
   Args:
     result: of Q queries.
-    task: whose outcome it is.
-    threshold: share of the accepted answers that are to be right.
+    task: whose result it is.
+    target_precision: share of the accepted predictions that are to be right.
 
   Returns:
-    Two of bool [Q].
+    Two of bool [Q]; the second are the false accepts.
   """
   own = np.zeros(0, int) if task.own is None else task.own
-  among = np.flatnonzero(np.isin(own, result.calibration.models))
-  others = [result.calibration.without(own[i]) for i in among]
+  asked = np.flatnonzero(np.isin(own, result.calibration.models))
+  others = [result.calibration.without(own[i]) for i in asked]
 
-  def decide(replies: Predictions) -> np.ndarray:
-    accepted = result.calibration.accept(replies.findings, threshold)
-    for i, calibration in zip(among, others, strict=True):
-      one = replies.findings.pick(np.array([i]))
-      accepted[[i]] = calibration.accept(one, threshold)
-    return accepted & (np.array(replies.predictions) != "")
+  def decide(predictions: Predictions) -> np.ndarray:
+    observations = predictions.observations
+    accepted = result.calibration.accept(observations, target_precision)
+    for i, calibration in zip(asked, others, strict=True):
+      one = observations.pick(np.array([i]))
+      accepted[[i]] = calibration.accept(one, target_precision)
+    return accepted & (np.array(predictions.labels) != "")
 
-  return decide(result.known), decide(result.strange)
+  return decide(result.known), decide(result.unknown)

@@ -1,4 +1,4 @@
-"""The models most alike to each query are laid upon it, as `dr3d query` does.
+"""Registers the most similar models to each query, as `dr3d query` does.
 
 Notation: q of all queries, B models of the gallery.
 """
@@ -16,19 +16,22 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.runtime import pool
 from dr3d.search import geometric_score, verification
 
-_FEW = 8  # queries for which no processes are started
+_MIN_QUERIES = 8  # for fewer, starting processes costs more than it saves
 
 
 class Aligner:
-  """Lays models upon queries, in processes of its own where these are many.
+  """Registers models to queries, in processes of its own if these are many.
 
-  A context: the processes end with it.
+  A context manager: the processes end with it.
   """
 
   def __init__(self, queries: ModelSet, gallery: ModelSet, *, count: int):
-    """Takes both sides, and how many models are laid upon each query.
+    """Prepares registrations; none is made for a model without a mesh.
 
-    Models of either side whose mesh is not known are not laid.
+    Args:
+      queries: the queries.
+      gallery: the models.
+      count: models that are registered to each query.
     """
     self._queries = queries
     self._gallery = gallery
@@ -36,7 +39,7 @@ class Aligner:
     self._packed: dict[int, bytes] = {}
     self._distance: dict[tuple[int, int], float] = {}
     self._pool = None
-    if len(queries.files) >= _FEW:
+    if len(queries.files) >= _MIN_QUERIES:
       self._jobs = os.cpu_count() or 1
       self._pool = pool.Pool(
         f"{verification.__name__}:{verification.measure_distances.__name__}",
@@ -46,7 +49,7 @@ class Aligner:
 
   @property
   def can_align(self) -> bool:
-    """Whether models are wanted, and meshes of both sides are known."""
+    """Whether models are wanted and meshes of both sets are known."""
     return self._count > 0 and all(
       any(map(side.has_shape, range(len(side.files))))
       for side in (self._queries, self._gallery)
@@ -62,16 +65,16 @@ class Aligner:
       self._pool.close()
 
   def rate(self, first: int, whole: np.ndarray) -> np.ndarray:
-    """How close the models most alike to some queries come to them.
+    """Geometric scores of the models most similar to some queries.
 
     Args:
-      first: place of the first of the queries.
-      whole: [q, B], likeness of the models, by which they are chosen; `-inf`
+      first: index of the first of the queries.
+      whole: [q, B], similarity of the models, by which they are chosen; `-inf`
         for those that are not found.
 
     Returns:
-      [q, B], see `geometric_score.score_distance`; 0 for those that were not
-      laid.
+      [q, B], see `geometric_score.score_distance`; 0 for models that were not
+      registered.
 
     Raises:
       Dr3dError: a process cannot be started, or fails.
@@ -87,7 +90,7 @@ class Aligner:
     return rated
 
   def _choose(self, query: int, whole: np.ndarray) -> list[int]:
-    """The models that are laid upon a query."""
+    """The models that are registered to a query."""
     if not self._queries.has_shape(query):
       return []
     order = np.argsort(-whole, kind="stable")[: self._count].tolist()
@@ -98,7 +101,7 @@ class Aligner:
     ]
 
   def _measure(self, chosen: list[tuple[int, list[int]]]) -> None:
-    """Sees to it that the distances are known."""
+    """Measures the distances that are not known yet."""
     calls = []
     for query, models in chosen:
       new = [model for model in models if (query, model) not in self._distance]
@@ -106,20 +109,22 @@ class Aligner:
         calls.append((query, new))
     found: Iterable[list[float] | Dr3dError]
     if self._pool is None:
-      found = map(self._lay, calls)
+      found = map(self._measure_call, calls)
     else:
       with concurrent.futures.ThreadPoolExecutor(self._jobs) as threads:
-        found = threads.map(self._lay, calls)
+        found = threads.map(self._measure_call, calls)
     for (query, models), distances in zip(calls, found, strict=True):
       if isinstance(distances, Dr3dError):
         name = self._queries.names[query]
         raise Dr3dError(
-          f"laying models upon {name} {distances}; --verify=0 does without."
+          f"registering models to {name} {distances}; --verify=0 does without."
         )
       pairs = ((query, model) for model in models)
       self._distance.update(zip(pairs, distances, strict=True))
 
-  def _lay(self, call: tuple[int, list[int]]) -> list[float] | Dr3dError:
+  def _measure_call(
+    self, call: tuple[int, list[int]]
+  ) -> list[float] | Dr3dError:
     query, models = call
     mesh = unpack_mesh(self._queries.pack(query))
     packed = [self._pack(model) for model in models]
@@ -128,7 +133,7 @@ class Aligner:
     return self._pool.call({"mesh": mesh, "packed": packed})
 
   def _pack(self, model: int) -> bytes:
-    """Each model is packed once."""
+    """Packs each model once."""
     if model not in self._packed:
       self._packed[model] = self._gallery.pack(model)
     return self._packed[model]

@@ -1,4 +1,4 @@
-"""Answers that are relied on and wrong, by name."""
+"""Accepted predictions that are wrong, by name."""
 
 import dataclasses
 
@@ -11,16 +11,15 @@ from dr3d.search.geometric_score import find_distance
 
 @dataclasses.dataclass(frozen=True)
 class FalseAccept:
-  """A query whose answer is relied on and wrong.
+  """A query whose prediction is accepted and wrong.
 
   Attributes:
     query: its name.
     label: its label.
-    prediction: the label that it was given.
-    model: of those with that label the one that comes first.
-    distance: of its surface from that of the query, both at one size, mean, in
-      radii of the smallest enclosing sphere; None where it was not laid upon
-      the query.
+    prediction: the label that was predicted.
+    model: the best match with that label.
+    distance: mean distance of its surface from that of the query at one size,
+      in radii of the smallest enclosing sphere; None if it was not registered.
   """
 
   query: str
@@ -31,25 +30,27 @@ class FalseAccept:
 
 
 def find_false_accepts(
-  result: MethodResult, task: RetrievalTask, *, threshold: float
+  result: MethodResult, task: RetrievalTask, *, target_precision: float
 ) -> list[FalseAccept]:
-  """Lists what is relied on and wrong, in the order of the queries.
+  """Lists the false accepts, in the order of the queries.
 
   Args:
     result: of Q queries.
-    task: whose outcome it is.
-    threshold: share of the accepted answers that are to be right.
+    task: whose result it is.
+    target_precision: share of the accepted predictions that are to be right.
   """
-  known = result.known
-  accepted, _ = accept(result, task, threshold=threshold)
-  distance = find_distance(known.closeness)
-  return [
-    FalseAccept(
-      task.queries[i],
-      task.query_labels[i],
-      known.predictions[i],
-      task.models[known.models[i]],
-      float(distance[i]) if np.isfinite(distance[i]) else None,
+  accepted, _ = accept(result, task, target_precision=target_precision)
+  found = []
+  for i in np.flatnonzero(accepted & ~result.known.right):
+    evidence = result.known.evidence[i]
+    distance = float(find_distance(evidence.geometric))
+    found.append(
+      FalseAccept(
+        task.queries[i],
+        task.query_labels[i],
+        evidence.label,
+        task.models[evidence.model],
+        distance if np.isfinite(distance) else None,
+      )
     )
-    for i in np.flatnonzero(accepted & ~known.findings.right)
-  ]
+  return found

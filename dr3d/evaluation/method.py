@@ -8,16 +8,21 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dr3d.error import Dr3dError
-from dr3d.evaluation.similarity import Similarity, compare_vectors
+from dr3d.evaluation.similarity import (
+  Similarity,
+  SimilarityKind,
+  compare_vectors,
+)
 from dr3d.mesh import Mesh
 
 if TYPE_CHECKING:
   from dr3d.camera.view import Views
+  from dr3d.database.embedding import EmbeddingPipeline
   from dr3d.retrieval.pipeline import Pipeline
 
 PIPELINE = "pipeline"  # that of the database
@@ -61,18 +66,11 @@ class Method:
       yield slice(start, start + step)
 
 
-class EmbeddingPipeline(Protocol):
-  """What is asked of a pipeline."""
-
-  def embed(self, meshes: list[Mesh], /) -> np.ndarray:
-    """Float32 [B, N, D] unit vectors of B meshes."""
-
-
 def make_methods(
   pipeline: "Pipeline",
   names: Sequence[str],
   *,
-  kind: str,
+  kind: SimilarityKind,
   views: int | None = None,
 ) -> list[Method]:
   """Makes the methods of these names.
@@ -122,10 +120,10 @@ def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
 
 
 def make_pipeline_method(
-  pipeline: EmbeddingPipeline,
+  pipeline: "EmbeddingPipeline",
   *,
   name: str = PIPELINE,
-  kind: str,
+  kind: SimilarityKind,
   chosen: np.ndarray | None = None,
 ) -> Method:
   """Compares by the vectors of a pipeline.

@@ -1,4 +1,4 @@
-"""Votes of a gallery's models by any method, and how sure they are.
+"""Predictions of any method, by the search that answers queries.
 
 Notation: q queries, B models of the gallery.
 """
@@ -12,51 +12,54 @@ from dr3d.evaluation.method import Method
 from dr3d.evaluation.similarity import Similarity, hide
 from dr3d.search.calibration import (
   Calibration,
-  Findings,
-  choose_models,
-  share_labels,
+  Observations,
+  fit_calibration,
 )
-from dr3d.search.geometric_score import add_geometric_score, measure_support
-from dr3d.search.vote import (
-  find_best,
-  find_same_class,
-  majority_vote,
-  normalise_by_density,
-  vote_margin,
-)
+from dr3d.search.candidate import DECIMALS, Candidates, select_candidates
+from dr3d.search.evidence import NO_EVIDENCE, Evidence, weigh
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-  """What some queries were told.
+  """What was predicted for some queries.
 
   Attributes:
-    predictions: q labels by vote; empty where none was voted for.
-    models: int [q], of those with that label the one that comes first; -1
-      where there is none.
-    closeness: [q], how close that model comes; 0 where it was not laid upon
-      the query.
-    findings: how sure these are.
+    evidence: of each query.
+    right: bool [q], whether the predicted label is the query's.
   """
 
-  predictions: tuple[str, ...]
-  models: np.ndarray
-  closeness: np.ndarray
-  findings: Findings
+  evidence: tuple[Evidence, ...]
+  right: np.ndarray
+
+  @property
+  def labels(self) -> tuple[str, ...]:
+    """The predicted labels, empty if none was voted for."""
+    return tuple(each.label for each in self.evidence)
+
+  @property
+  def observations(self) -> Observations:
+    """How sure the predictions are."""
+    return Observations(
+      np.array([each.margin for each in self.evidence], np.float64),
+      np.array([each.rejection_score for each in self.evidence], np.float64),
+      self.right,
+    )
 
   @classmethod
   def join(cls, several: Sequence["Predictions"]) -> "Predictions":
     """All of them, one after the other."""
     return cls(
-      sum((some.predictions for some in several), ()),
-      np.concatenate([some.models for some in several]),
-      np.concatenate([some.closeness for some in several]),
-      Findings.join([some.findings for some in several]),
+      tuple(each for some in several for each in some.evidence),
+      np.concatenate([some.right for some in several]),
     )
 
 
 class Predictor:
-  """What search does with a query, for any method."""
+  """Hands a method's similarities to the search.
+
+  It only makes candidates; votes, margins, rejection and calibration are those
+  of `dr3d.search`.
+  """
 
   def __init__(
     self,
@@ -70,92 +73,76 @@ class Predictor:
     self._gallery = gallery
     self._names = names
     self._labels = np.array(labels)
-    self._scores: dict[int, np.ndarray] = {}  # of models by the gallery [B]
+    self._rows: dict[int, np.ndarray] = {}  # scores of models [B], computed
+    self._asked: tuple[int, Similarity] | None = None  # the last one
 
-  def vote(
+  def predict(
     self,
     similarity: Similarity,
-    exact: Similarity,
     labels: Sequence[str],
     *,
-    closeness: np.ndarray | None = None,
+    geometric: np.ndarray | None = None,
   ) -> Predictions:
-    """Labels of some queries by vote, and how sure they are.
+    """Predicts the labels of some queries.
 
     Args:
       similarity: of the q queries to the models that are found; `-inf` to
-      others.
-      exact: to all that are searched.
+        others.
       labels: of the queries.
-      closeness: [q, B], how close the models come, where they were laid upon
-        the queries.
+      geometric: [q, B], geometric scores of the models that were registered.
     """
-    predictions, nearest = [], []
-    margin, rejection_score, support, close = np.zeros((4, len(labels)))
-    models = np.full(len(labels), -1)
-    searched = exact.whole > -np.inf
-    for i, parts in enumerate(similarity.parts):
-      found = np.flatnonzero(similarity.whole[i] > -np.inf)
-      label, _ = majority_vote(parts[:, found].T, self._labels[found])
-      all_parts = exact.parts[i][:, searched[i]].T
-      margin[i] = vote_margin(all_parts, self._labels[searched[i]], label)
-      predictions.append(label)
-      if closeness is not None:
-        support[i] = measure_support(closeness[i], self._labels, label)
-      if label:
-        score = similarity.whole[i, found]
-        place = find_best(score, self._labels[found], label)
-        nearest.append((i, int(found[place])))
-        if closeness is not None:
-          score = add_geometric_score(score, closeness[i, found])
-          place = find_best(score, self._labels[found], label)
-          close[i] = closeness[i, found[place]]
-        models[i] = found[place]
-    self._rate([model for _, model in nearest])
-    for i, model in nearest:
-      kin = find_same_class(self._labels, model, np.flatnonzero(searched[i]))
-      rejection_score[i] = normalise_by_density(
-        similarity.whole[i, model], self._scores[model][kin]
+    evidence = tuple(
+      self._weigh(parts, whole, None if geometric is None else geometric[i])
+      for i, (parts, whole) in enumerate(
+        zip(similarity.parts, similarity.whole, strict=True)
       )
-    right = np.array(predictions) == np.array(labels)
-    return Predictions(
-      tuple(predictions),
+    )
+    predicted = [each.label for each in evidence]
+    return Predictions(evidence, np.array(predicted) == np.array(labels))
+
+  def calibrate(self) -> Calibration:
+    """The calibration of the gallery by this method."""
+    return fit_calibration(self._names, self._labels.tolist(), self._ask)
+
+  def _ask(self, model: int, allowed: np.ndarray) -> Evidence:
+    """Asks for a model of the gallery among some of the models."""
+    if self._asked is None or self._asked[0] != model:
+      self._asked = (model, self._compare(model))
+    seen = hide(self._asked[1], ~allowed[None])
+    return self._weigh(seen.parts[0], seen.whole[0], None)
+
+  def _weigh(
+    self, parts: np.ndarray, whole: np.ndarray, geometric: np.ndarray | None
+  ) -> Evidence:
+    """The evidence of one query: [P, B] parts, [B] whole, [B] geometric."""
+    models = np.flatnonzero(whole > -np.inf)
+    if not len(models):
+      return NO_EVIDENCE
+    similarity = parts[:, models].T
+    chosen = select_candidates(models, similarity, whole[models], k=1)
+    models = models[chosen]
+    candidates = Candidates(
       models,
-      close,
-      Findings(margin + support, rejection_score + support, right),
+      similarity[chosen],
+      np.round(whole[models], DECIMALS),
+      bool(chosen.all()),
+    )
+    return weigh(
+      candidates,
+      self._labels[models],
+      self._score_pairs,
+      geometric=None if geometric is None else geometric[models],
     )
 
-  def fit_calibration(self) -> Calibration:
-    """As `calibration.fit_calibration`."""
-    labels = self._labels
-    models = choose_models(self._names, labels.tolist())
-    unknown_class: list[Findings] = []
-    in_database: list[Findings] = []
-    for rows in self._method.split(self._gallery[models], self._gallery):
-      asked = models[rows]
-      similarity = self._compare(asked)
-      for found, hidden in (
-        (unknown_class, labels[asked, None] == labels),
-        (in_database, asked[:, None] == np.arange(len(labels))),
-      ):
-        seen = hide(similarity, hidden)
-        found.append(self.vote(seen, seen, labels[asked]).findings)
-    sharing = share_labels(models, labels.tolist())
-    return Calibration(
-      models,
-      Findings.join(unknown_class),
-      Findings.join(in_database).pick(sharing),
-      sharing,
+  def _score_pairs(self, model: int, others: np.ndarray) -> np.ndarray:
+    if model not in self._rows:
+      self._compare(model)
+    return self._rows[model][others]
+
+  def _compare(self, model: int) -> Similarity:
+    """Compares a model with the gallery, and keeps its scores."""
+    similarity = self._method.compare(
+      self._gallery[model : model + 1], self._gallery
     )
-
-  def _rate(self, models: Sequence[int]) -> None:
-    """Has the scores of some models by the gallery, each found out once."""
-    new = np.array(sorted(set(models) - set(self._scores)), int)
-    for rows in self._method.split(self._gallery[new], self._gallery):
-      self._compare(new[rows])
-
-  def _compare(self, models: np.ndarray) -> Similarity:
-    """Compares some models with the gallery, and keeps their scores."""
-    similarity = self._method.compare(self._gallery[models], self._gallery)
-    self._scores.update(zip(models.tolist(), similarity.whole, strict=True))
+    self._rows[model] = similarity.whole[0]
     return similarity

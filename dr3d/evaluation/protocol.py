@@ -39,11 +39,11 @@ class Protocol:
 
   def __str__(self) -> str:
     turned = {
-      "none": "as filed",
-      "z": "turned at random about z",
-      "so3": "turned at random (SO(3))",
+      "none": "in their original pose",
+      "z": "rotated at random about z",
+      "so3": "rotated at random (SO(3))",
     }[self.rotation]
-    scanned = "imitated scans, " if self.scan else ""
+    scanned = "as simulated scans, " if self.scan else ""
     return scanned + turned
 
 

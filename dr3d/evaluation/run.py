@@ -1,4 +1,4 @@
-"""Runs an evaluation: sides and methods to outcomes."""
+"""Runs an evaluation: model sets and methods to results."""
 
 import dataclasses
 import pathlib
@@ -16,15 +16,17 @@ from dr3d.evaluation.leak import Leak, find_leaks
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.model_set import ModelSet
 from dr3d.evaluation.protocol import Protocol
+from dr3d.evaluation.similarity import SimilarityKind
 from dr3d.evaluation.task import (
   SEARCHES,
   MethodResult,
   RetrievalTask,
+  SearchKind,
   Sink,
   run_task,
 )
 from dr3d.registration.relation import VERIFIED_COUNT
-from dr3d.search.vote import TARGET_PRECISION
+from dr3d.search.answer import TARGET_PRECISION
 
 if TYPE_CHECKING:
   from dr3d.database.ingest import Failure
@@ -43,21 +45,21 @@ class EvaluateConfig:
     protocol: what is done to the queries.
     methods: of `method.NAMES`, or folders of other trained pipelines.
     similarity: how sets of vectors are compared; see `similarity.KINDS`.
-    verify: models that are laid upon each query, those that the pipeline
-      finds most alike; see `search.closeness`.
-    views: views of a pipeline that count, spread best; all where None.
-    threshold: share of the accepted answers that are to be right; see
-      `search.calibration`.
+    verify: models that are registered to each query: those that the pipeline
+      finds most similar; see `search.geometric_score`.
+    views: views of a pipeline that count, spread best; all if None.
+    target_precision: share of the accepted predictions that are to be right;
+      see `search.calibration`.
     searches: some of `task.SEARCHES`.
   """
 
   protocol: Protocol = dataclasses.field(default_factory=Protocol)
   methods: tuple[str, ...] = (method_lib.PIPELINE,)
-  similarity: str = "view_aligned"
+  similarity: SimilarityKind = "view_aligned"
   verify: int = VERIFIED_COUNT
   views: int | None = None
-  threshold: float = TARGET_PRECISION
-  searches: tuple[str, ...] = SEARCHES
+  target_precision: float = TARGET_PRECISION
+  searches: tuple[SearchKind, ...] = SEARCHES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,16 +68,16 @@ class Evaluation:
 
   Attributes:
     config: how it was run.
-    task: who was asked among whom.
-    results: of each method by exact search, by approximate search where there
-      is one, and, of pipelines, with models laid upon the queries.
-    leaks: models on both sides.
+    task: who asked among whom.
+    results: of each method by exact search, by approximate search if there is
+      one, and, of pipelines, with models registered to the queries.
+    leaks: models that are both queries and in the gallery.
     failures: files that could not be read and were left out.
-    unlabelled: queries that were left out since they have no label.
-    single: queries that were left out since no model of the gallery, but
-      themselves, has their label.
-    queries: the files of the trial's queries.
-    gallery: the files of the trial's models.
+    unlabelled: queries that were left out because they have no label.
+    single: queries that were left out because no other model of the gallery has
+      their label.
+    queries: the files of the task's queries.
+    gallery: the files of the task's models.
   """
 
   config: EvaluateConfig
@@ -102,26 +104,25 @@ def evaluate_database(
   """Asks a database for files, or for each of its own models in turn.
 
   Without queries this is a leave-one-out: each model is asked among all
-  others. Files are read only where that is needed: queries that are changed
-  are drawn anew from their files, and so is all that a method other than the
-  database's own pipeline is to describe. Every method has the same queries
-  and the same models, simplified to the same number of faces.
+  others. Files are read only if needed: for queries that the protocol changes,
+  and for methods other than the database's own pipeline. Every method has the
+  same queries and the same models, simplified to the same number of faces.
 
   Args:
     database: holds at least one indexed model.
     config: how it is done.
-    queries: files to ask for; a leave-one-out where None.
-    labels: of the models by name, instead of those of the database.
+    queries: files to ask for; a leave-one-out if None.
+    labels: of the models by name, in place of those of the database.
     models: folder of the database's files; where they were indexed if None.
-    sink: is given all ranked lists.
-    progress: tells how far it is.
+    sink: is given all rankings.
+    progress: is told how far it is.
 
   Raises:
     Dr3dError: the database or its files cannot be used, or no query has both
       a label and a model to be found.
   """
   config = config or EvaluateConfig()
-  progress = progress or _be_quiet
+  progress = progress or _show_nothing
   methods = method_lib.make_methods(
     cast("Pipeline", database.pipeline),
     config.methods,
@@ -180,30 +181,30 @@ def evaluate(
   sink: Sink | None = None,
   progress: Progress | None = None,
 ) -> Evaluation:
-  """Asks for the models of one side among those of the other.
+  """Asks for the models of one set among those of another.
 
-  Queries without a label are left out, and so are those of which no model of
-  the gallery, but the query itself, has the label: there is nothing to be
-  found. Models without a label, or of labels that no query has, stay in the
-  gallery as what is wrong.
+  Queries without a label are left out. So are queries whose label no other
+  model of the gallery has: there is nothing to be found. Models without a
+  label, or with a label that no query has, stay in the gallery as wrong
+  matches.
 
   Args:
-    queries: as they are asked, with meshes or, in a leave-one-out as filed,
-      without.
+    queries: as they are asked, with meshes; without, in a leave-one-out in
+      their original pose.
     gallery: with meshes or, for the database's pipeline, with its vectors.
     methods: at least one.
     own: whether the queries are models of the gallery, by name, each of which
       is left out of its own list.
     config: how it is done; its methods are not read.
-    sink: is given all ranked lists.
-    progress: tells how far it is.
+    sink: is given all rankings.
+    progress: is told how far it is.
 
   Raises:
     Dr3dError: no query has both a label and a model to be found, or models
-      cannot be laid upon queries.
+      cannot be registered to queries.
   """
-  progress = progress or _be_quiet
-  places = {name: place for place, name in enumerate(gallery.names)}
+  progress = progress or _show_nothing
+  rows = {name: row for row, name in enumerate(gallery.names)}
   counts: dict[str, int] = {}
   for label in gallery.labels:
     counts[label] = counts.get(label, 0) + 1
@@ -220,7 +221,7 @@ def evaluate(
     asked.labels,
     gallery.names,
     gallery.labels,
-    np.array([places[name] for name in asked.names]) if own else None,
+    np.array([rows[name] for name in asked.names]) if own else None,
   )
   results = []
   with Aligner(asked, gallery, count=config.verify) as aligner:
@@ -232,14 +233,16 @@ def evaluate(
         described = _describe(
           method, asked, progress, f"{method.name}: queries"
         )
-      is_laid = aligner.can_align and method.name not in method_lib.BASELINES
+      is_verified = (
+        aligner.can_align and method.name not in method_lib.BASELINES
+      )
       results += run_task(
         task,
         method,
         described,
         known,
         kind=config.similarity,
-        aligner=aligner if is_laid else None,
+        aligner=aligner if is_verified else None,
         searches=config.searches,
         sink=sink,
         progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
@@ -260,7 +263,7 @@ def evaluate(
 def _describe(
   method: Method, side: ModelSet, progress: Progress, what: str
 ) -> np.ndarray:
-  """Descriptors of a side; those that the database has are not made again."""
+  """Descriptors of a model set; those of the database are not made again."""
   if method.name == method_lib.PIPELINE and side.features is not None:
     features = side.features
     return features if method.chosen is None else features[:, method.chosen]
@@ -269,5 +272,5 @@ def _describe(
   return method.describe(side.meshes, lambda *done: progress(what, *done))
 
 
-def _be_quiet(what: str, done: int, total: int) -> None:
+def _show_nothing(what: str, done: int, total: int) -> None:
   del what, done, total

@@ -1,25 +1,30 @@
-"""How alike two models are, from the vectors of their views.
+"""How similar models are, from the vectors of their views.
 
-Notation: Q queries, B models of the gallery, N unit vectors of each.
+Notation: Q queries, B models of the gallery, N unit vectors of each, P parts of
+a query (its views).
 """
 
 import dataclasses
+from typing import Literal, get_args
 
 import numpy as np
 
-from dr3d.search.candidate import rate_models
+from dr3d.search.similarity import view_aligned
 
-KINDS = ("max", "symmetric", "pooled", "aligned", "view_aligned", "vote")
+SimilarityKind = Literal[
+  "max", "symmetric", "pooled", "aligned", "view_aligned", "vote"
+]
+KINDS: tuple[SimilarityKind, ...] = get_args(SimilarityKind)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Similarity:
-  """Numbers that are larger the more two models are alike.
+  """Numbers that are larger the more similar two models are.
 
   Attributes:
-    parts: [Q, P, B]: of each of the P parts of a query (its views) to the
-      models; each part votes for the most alike.
-    whole: [Q, B]: of the models; what ranks them.
+    parts: [Q, P, B]: of each part of a query to the models. Each part votes for
+      the most similar model.
+    whole: [Q, B]: of the models; they are ranked by it.
   """
 
   parts: np.ndarray
@@ -27,25 +32,24 @@ class Similarity:
 
 
 def compare_vectors(
-  queries: np.ndarray, gallery: np.ndarray, *, kind: str
+  queries: np.ndarray, gallery: np.ndarray, *, kind: SimilarityKind
 ) -> Similarity:
   """Compares sets of vectors.
 
   Args:
     queries: float32 [Q, N, D] unit vectors.
     gallery: float32 [B, N, D] unit vectors.
-    kind: `"max"`: mean over the query's vectors of the best cosine to any
+    kind: `"max"`: mean over the query's vectors of the highest cosine to any
       vector of the model; `"symmetric"`: mean of that and of the same with
-      query and model exchanged; `"pooled"`: cosine of the sums of the
-      vectors; `"aligned"`: mean cosine of the vectors of the same view;
-      `"view_aligned"`: mean of `"max"` and `"aligned"`, which trusts the pose
-      by half, as `query.find_matches` does; `"vote"`: as `"max"`, to which
-      `add_votes` adds the votes.
+      query and model exchanged; `"pooled"`: cosine of the sums of the vectors;
+      `"aligned"`: mean cosine of the vectors of the same view;
+      `"view_aligned"`: the mean of `"max"` and `"aligned"`, as a query of a
+      database has it; `"vote"`: as `"max"`, and `add_votes` adds the votes.
 
   Returns:
-    The likeness; a part is a vector of the query, and its likeness to a model
-    the best cosine to any of the model's vectors, or, where posed, what
-    `candidate.rate_models` has it vote by.
+    The similarity. A part is a vector of the query, and its similarity to a
+    model is the highest cosine to any of the model's vectors, or, if
+    view-aligned, that of `search.similarity.view_aligned`.
 
   Raises:
     ValueError: the kind is unknown.
@@ -57,7 +61,7 @@ def compare_vectors(
   cosine = queries.reshape(-1, D) @ gallery.reshape(-1, D).T
   cosine = cosine.reshape(Q, N, B, -1)
   if kind == "view_aligned":
-    rated = [rate_models(c.transpose(1, 2, 0), kind=kind) for c in cosine]
+    rated = [view_aligned(each.transpose(1, 2, 0)) for each in cosine]
     return Similarity(
       np.stack([similarity.T for similarity, _ in rated]),
       np.stack([score for _, score in rated]),
@@ -75,7 +79,15 @@ def compare_vectors(
 
 
 def hide(similarity: Similarity, hidden: np.ndarray) -> Similarity:
-  """Models that are not to be found, bool [q, B], are alike to nothing."""
+  """Makes models impossible to find.
+
+  Args:
+    similarity: of q queries to B models.
+    hidden: bool [q, B].
+
+  Returns:
+    The similarity, `-inf` for the hidden models.
+  """
   return Similarity(
     np.where(hidden[:, None], -np.inf, similarity.parts),
     np.where(hidden, -np.inf, similarity.whole),
@@ -85,14 +97,14 @@ def hide(similarity: Similarity, hidden: np.ndarray) -> Similarity:
 def find_nearest(parts: np.ndarray) -> np.ndarray:
   """The model that each part votes for: int [Q, P].
 
-  Of equally near models the first, as in `dr3d query`; in single precision as
-  there, or rounding would decide otherwise here.
+  The first of equally near models, in single precision, as in a query of a
+  database; otherwise rounding would decide differently.
   """
   return parts.astype(np.float32).argmax(axis=2)
 
 
 def add_votes(similarity: Similarity) -> np.ndarray:
-  """Ranks by votes, equal ones by the whole likeness: [Q, B].
+  """Ranks by votes, ties by the whole similarity: [Q, B].
 
   Args:
     similarity: of which `whole` is between -1 and 1, or `-inf`.
@@ -100,7 +112,7 @@ def add_votes(similarity: Similarity) -> np.ndarray:
   nearest = find_nearest(similarity.parts)
   votes = np.zeros(similarity.whole.shape)
   np.add.at(votes, (np.arange(len(votes))[:, None], nearest), 1)
-  return votes + similarity.whole / 4  # less than a vote
+  return votes + similarity.whole / 4  # less than one vote
 
 
 def _pool(vectors: np.ndarray) -> np.ndarray:

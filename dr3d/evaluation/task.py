@@ -1,12 +1,13 @@
-"""A method put to the test: who is asked, what is found.
+"""A method put to a retrieval task: who asks among whom, what is found.
 
 Notation: Q queries, B models of the gallery, P parts of a query (its views), M
-models in a ranked list.
+models in a ranking.
 """
 
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,19 +15,28 @@ from dr3d.evaluation import metric
 from dr3d.evaluation.aligner import Aligner
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.predictions import Predictions, Predictor
-from dr3d.evaluation.similarity import Similarity, add_votes, find_nearest, hide
-from dr3d.index import vector_index as index_lib
+from dr3d.evaluation.similarity import (
+  Similarity,
+  SimilarityKind,
+  add_votes,
+  find_nearest,
+  hide,
+)
+from dr3d.index.engine import build_index
+from dr3d.index.vector_index import VectorIndex
 from dr3d.search.calibration import Calibration
 from dr3d.search.geometric_score import add_geometric_score
 
-EXACT = "exact"
-APPROXIMATE = "approximate"
-VERIFIED = "verified"
-SEARCHES = (EXACT, APPROXIMATE, VERIFIED)
-"""By the likeness to all models; to those that ScaNN finds; and to all, those
-most alike laid upon the query, which is what `dr3d query` does."""
-DEPTH = 160  # vectors looked up for each of a query, as dr3d query does first
-BEST = 8  # models of each list that are kept for pictures
+SearchKind = Literal["exact", "approximate", "verified"]
+EXACT: SearchKind = "exact"
+APPROXIMATE: SearchKind = "approximate"
+VERIFIED: SearchKind = "verified"
+SEARCHES: tuple[SearchKind, ...] = get_args(SearchKind)
+"""By the similarity to all models; to those that own the vectors that ScaNN
+finds; and to all, with the most similar ones registered to the query, as
+`dr3d query` does."""
+DEPTH = 160  # vectors looked up for each of a query, as dr3d query does
+BEST = 8  # models of each ranking that are kept for images
 
 Sink = Callable[["Rankings"], None]
 
@@ -40,8 +50,8 @@ class RetrievalTask:
     query_labels: their labels.
     models: names of the B models of the gallery.
     model_labels: their labels, empty for none.
-    own: int [Q], in a leave-one-out the place of each query in the gallery;
-      that model is left out with all its vectors. None otherwise.
+    own: int [Q], in a leave-one-out the index of each query in the gallery.
+      That model is left out with all its vectors. None otherwise.
   """
 
   queries: tuple[str, ...]
@@ -56,7 +66,7 @@ class RetrievalTask:
     return asked[:, None] == np.array(self.model_labels)
 
   def relevant(self, rows: slice) -> np.ndarray:
-    """The same without the query itself: bool [q, B]."""
+    """The same, without the query itself: bool [q, B]."""
     relevant = self.same_class(rows)
     if self.own is not None:
       relevant[np.arange(len(relevant)), self.own[rows]] = False
@@ -93,21 +103,21 @@ class MethodResult:
     search: one of `SEARCHES`.
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
-    known: what the Q queries were told.
-    strange: the same where all models of the query's label are left out.
-    calibration: in the gallery, by exact search.
+    known: the predictions of the Q queries.
+    unknown: the same with all models of the query's label left out.
+    calibration: of the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
-    score: of these, their likeness.
+    score: of these, their similarity.
     votes: int, of these: how many parts of the query are nearest to them.
-    seconds: to compare a query with the gallery, its descriptor at hand.
+    seconds: to compare a query with the gallery, once it is described.
   """
 
   method: str
-  search: str
+  search: SearchKind
   measures: dict[str, np.ndarray]
   precision: np.ndarray
   known: Predictions
-  strange: Predictions
+  unknown: Predictions
   calibration: Calibration
   best: np.ndarray
   score: np.ndarray
@@ -121,9 +131,9 @@ def run_task(
   queries: np.ndarray,
   gallery: np.ndarray,
   *,
-  kind: str = "view_aligned",
+  kind: SimilarityKind = "view_aligned",
   aligner: Aligner | None = None,
-  searches: Sequence[str] = SEARCHES,
+  searches: Sequence[SearchKind] = SEARCHES,
   sink: Sink | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> list[MethodResult]:
@@ -135,30 +145,29 @@ def run_task(
     queries: descriptors of the Q queries.
     gallery: descriptors of the B models.
     kind: `"vote"` ranks by votes first.
-    aligner: lays models upon the queries.
+    aligner: registers models to the queries.
     searches: some of `SEARCHES`.
-    sink: is given all ranked lists, some queries at a time.
+    sink: is given all rankings, some queries at a time.
     progress: called after some queries with those done and all.
 
   Returns:
-    An outcome for each search; of approximate search only where the
-    descriptors are vectors and ScaNN is installed. There a model that none
-    of the `DEPTH` nearest vectors of the query's vectors belongs to is not
-    found and stands at the end of the list. None of what is laid without a
-    layer.
+    A result for each search. Approximate search is left out if the descriptors
+    are not vectors or ScaNN is not installed. In it, a model that owns none of
+    the `DEPTH` nearest vectors of the query's vectors is not found and stands
+    at the end of the ranking. Verified search is left out without an aligner.
 
   Raises:
-    Dr3dError: models cannot be laid upon queries.
+    Dr3dError: models cannot be registered to queries.
   """
   index = None
   if APPROXIMATE in searches and method.has_vectors:
     index = build_approximate(gallery)
   lacking = {APPROXIMATE: index is None, VERIFIED: aligner is None}
   chosen = [search for search in searches if not lacking.get(search)]
-  voter = Predictor(method, gallery, task.models, task.model_labels)
-  calibration = voter.fit_calibration()
+  predictor = Predictor(method, gallery, task.models, task.model_labels)
+  calibration = predictor.calibrate()
   seconds = 0.0
-  parts: dict[str, list[MethodResult]] = {search: [] for search in chosen}
+  parts: dict[SearchKind, list[MethodResult]] = {s: [] for s in chosen}
   for rows in method.split(queries, gallery):
     begin = time.perf_counter()
     similarity = method.compare(queries[rows], gallery)
@@ -172,19 +181,18 @@ def run_task(
       if search == APPROXIMATE:
         assert index is not None
         seen = hide(similarity, ~look_up(index, queries[rows], len(gallery)))
-      result, lists = _rank(
+      result, rankings = _rank(
         task,
         rows,
         seen,
-        exact=similarity,
         kind=kind,
         aligner=aligner if search == VERIFIED else None,
-        voter=voter,
+        predictor=predictor,
         calibration=calibration,
       )
       parts[search].append(result)
       if sink is not None:
-        sink(dataclasses.replace(lists, method=method.name, search=search))
+        sink(dataclasses.replace(rankings, method=method.name, search=search))
     if progress is not None:
       progress(min(rows.stop, len(queries)), len(queries))
   return [
@@ -198,19 +206,17 @@ def run_task(
   ]
 
 
-def build_approximate(gallery: np.ndarray) -> index_lib.Index | None:
-  """ScaNN's index of the vectors [B, N, D]; None where there can be none."""
+def build_approximate(gallery: np.ndarray) -> VectorIndex | None:
+  """ScaNN's index of the vectors [B, N, D]; None if there cannot be one."""
   vectors = gallery.reshape(-1, gallery.shape[2])
   try:
-    index = index_lib.build_index(vectors, backend="scann")
+    index = build_index(vectors, engine="scann")
   except ImportError:
     return None
-  return None if index.searcher is None else index
+  return None if index.is_exhaustive else index
 
 
-def look_up(
-  index: index_lib.Index, queries: np.ndarray, count: int
-) -> np.ndarray:
+def look_up(index: VectorIndex, queries: np.ndarray, count: int) -> np.ndarray:
   """Which models the nearest vectors belong to.
 
   Args:
@@ -225,7 +231,7 @@ def look_up(
   # In a leave-one-out the query's own vectors are among the nearest.
   hits = index.search(queries.reshape(-1, queries.shape[2]), DEPTH + size)
   found = np.zeros((len(queries), count), bool)
-  owner = hits.ids.reshape(len(queries), -1) // (len(index.vectors) // count)
+  owner = hits.ids.reshape(len(queries), -1) // (index.count // count)
   np.put_along_axis(found, owner, True, axis=1)
   return found
 
@@ -235,25 +241,20 @@ def _rank(
   rows: slice,
   similarity: Similarity,
   *,
-  exact: Similarity,
-  kind: str,
+  kind: SimilarityKind,
   aligner: Aligner | None,
-  voter: Predictor,
+  predictor: Predictor,
   calibration: Calibration,
 ) -> tuple[MethodResult, Rankings]:
-  """Ranks by what is known of the likeness, and tells how sure that is.
+  """Ranks the models that are found for some queries, and predicts labels."""
 
-  As `find_matches` does: what a look-up missed is not found, but ahead of what
-  a label is all models tell.
-  """
-
-  def lay(seen: Similarity) -> np.ndarray | None:
+  def align(seen: Similarity) -> np.ndarray | None:
     return None if aligner is None else aligner.rate(rows.start, seen.whole)
 
   whole = add_votes(similarity) if kind == "vote" else similarity.whole
-  closeness = lay(similarity)
-  if closeness is not None:
-    whole = add_geometric_score(whole, closeness)
+  geometric = align(similarity)
+  if geometric is not None:
+    whole = add_geometric_score(whole, geometric)
   relevant = task.relevant(rows)
   own = None if task.own is None else task.own[rows]
   order = metric.rank_models(whole, relevant, excluded=own)
@@ -262,30 +263,25 @@ def _rank(
   nearest = find_nearest(similarity.parts)
   votes = (nearest[..., None] == np.arange(len(task.models))).sum(axis=1)
   labels = task.query_labels[rows]
-  same_class = task.same_class(rows)
-  known = voter.vote(similarity, exact, labels, closeness=closeness)
-  hidden = hide(similarity, same_class)
-  strange = voter.vote(
-    hidden, hide(exact, same_class), labels, closeness=lay(hidden)
-  )
+  hidden = hide(similarity, task.same_class(rows))
   result = MethodResult(
     method="",
-    search="",
+    search=EXACT,
     measures=metric.measure(hits),
     precision=metric.recall_precision(hits),
-    known=known,
-    strange=strange,
+    known=predictor.predict(similarity, labels, geometric=geometric),
+    unknown=predictor.predict(hidden, labels, geometric=align(hidden)),
     calibration=calibration,
     best=order[:, :BEST],
     score=score[:, :BEST],
     votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
     seconds=0.0,
   )
-  return result, Rankings(task, "", "", rows.start, order, score)
+  return result, Rankings(task, "", EXACT, rows.start, order, score)
 
 
 def _join(parts: list[MethodResult]) -> MethodResult:
-  """The outcome of all queries from those of some at a time."""
+  """The result of all queries from those of some at a time."""
 
   def stack(name):
     return np.concatenate([getattr(part, name) for part in parts])
@@ -297,6 +293,6 @@ def _join(parts: list[MethodResult]) -> MethodResult:
       for name in parts[0].measures
     },
     known=Predictions.join([part.known for part in parts]),
-    strange=Predictions.join([part.strange for part in parts]),
+    unknown=Predictions.join([part.unknown for part in parts]),
     **{name: stack(name) for name in ("precision", "best", "score", "votes")},
   )

@@ -1,11 +1,10 @@
 """ScaNN's index on disk: derived from vectors, checked against them.
 
-The vectors are kept elsewhere; whoever loads an index has them. Beside ScaNN's
-files stands a key of each vector, so that an index can be used on when a few
-vectors have come or gone or all stand in another order. A key is a hash: of the
-vector's bits, or of what its owner knows about them. An index that shares too
-little with the vectors, or is not byte for byte what was written, is as good as
-none.
+The vectors are stored elsewhere. Beside ScaNN's files is a key of each vector,
+so that an index stays useful when a few vectors have come or gone or when their
+order has changed. A key is a hash of the vector's bits, or of what its owner
+knows about them. An index is ignored if it shares too few vectors with those to
+be searched, or if a byte differs from what was written.
 """
 
 import hashlib
@@ -18,9 +17,10 @@ import shutil
 
 import numpy as np
 
-from dr3d.index.vector_index import Index, check_vectors
-from dr3d.mesh.surface import MIX
+from dr3d.index.scann import ScannIndex
+from dr3d.index.vector_index import check_vectors
 from dr3d.runtime import atomic
+from dr3d.runtime.hashing import MIX
 from dr3d.runtime.output import suppress_output
 
 _FORMAT = 3
@@ -28,7 +28,7 @@ _PREFIX = "index-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
 _MANIFEST = "manifest.json"
 _KEYS = "keys.npy"
-_SHARED = 0.5  # of the vectors an index must know to be of use
+_MIN_SHARED = 0.5  # of the vectors; below, most answers would be missed
 _PICKLED_IDS = "scann_docids.pkl"  # ScaNN would unpickle it: run its code
 
 
@@ -40,25 +40,21 @@ def fingerprint(vectors: np.ndarray) -> str:
 
 
 def save_index(
-  index: Index, parent: pathlib.Path, *, keys: np.ndarray | None = None
+  index: ScannIndex, parent: pathlib.Path, *, keys: np.ndarray | None = None
 ) -> None:
   """Writes ScaNN's part of an index to `parent`, whole or not at all.
 
-  It becomes a directory named by the fingerprint of the vectors; those of
-  other vectors are removed. The vectors themselves are not written: whoever
-  loads the index has them.
+  It becomes a directory named by the fingerprint of the vectors; indices of
+  other vectors are removed. The vectors themselves are not written.
 
   Args:
-    index: an index with backend "scann", as it was built.
+    index: an index as it was built.
     parent: a directory that exists.
     keys: uint64 [M], see `load_index`.
 
   Raises:
-    ValueError: the index is exact, so there is nothing to write, or its
-      vectors are no longer those that ScaNN was built from.
+    ValueError: its vectors are no longer those that ScaNN was built from.
   """
-  if index.searcher is None:
-    raise ValueError("an exact index has nothing to save")
   if index.rows is not None:
     raise ValueError("an index must be saved as it was built")
   name = fingerprint(index.vectors)
@@ -77,7 +73,7 @@ def save_index(
 
 
 def remove_indices(parent: pathlib.Path) -> None:
-  """Removes all that `save_index` wrote here, for whatever vectors."""
+  """Removes all that `save_index` wrote here, for any vectors."""
   for path in parent.glob(f"{_PREFIX}*"):
     if _NAME.fullmatch(path.name):
       shutil.rmtree(path)
@@ -85,22 +81,22 @@ def remove_indices(parent: pathlib.Path) -> None:
 
 def load_index(
   parent: pathlib.Path, vectors: np.ndarray, *, keys: np.ndarray | None = None
-) -> Index | None:
-  """Reads what `save_index` wrote for these vectors, or for nearly these.
+) -> ScannIndex | None:
+  """Reads what `save_index` wrote for these vectors, or for most of them.
 
-  Nothing is handed to ScaNN before its checksum has been compared.
+  ScaNN reads no file before its checksum has been compared.
 
   Args:
     parent: where the index was saved.
-    vectors: [M, D] what is to be searched.
+    vectors: [M, D] the vectors to search.
     keys: uint64 [M], equal for equal vectors and different for others, the
-      same as when the index was saved; made of the vectors where None, which
-      for a million takes seconds.
+      same as when the index was saved. If None they are computed from the
+      vectors, which takes seconds for a million.
 
   Returns:
-    The index over these vectors, or None where there is none, or it is
-    damaged, knows less than half of them, or was made by another version of
-    ScaNN or on another kind of machine.
+    The index over these vectors. None if there is none, or if it is damaged,
+    knows less than half of them, or was made by another version of ScaNN or on
+    another kind of machine.
   """
   vectors = check_vectors(vectors, "vectors")
   names = _number(_hash_rows(vectors) if keys is None else keys)
@@ -116,7 +112,7 @@ def load_index(
 
 def _load(
   directory: pathlib.Path, vectors: np.ndarray, names: np.ndarray
-) -> Index | None:
+) -> ScannIndex | None:
   manifest = json.loads((directory / _MANIFEST).read_text())
   files = {
     path.name: _digest(path)
@@ -130,7 +126,7 @@ def _load(
     return None
   keys = np.load(directory / _KEYS, allow_pickle=False)
   rows = _match(keys, names)
-  if (rows >= 0).sum() < _SHARED * max(len(rows), len(vectors)):
+  if (rows >= 0).sum() < _MIN_SHARED * max(len(rows), len(vectors)):
     return None
   import scann
 
@@ -139,19 +135,19 @@ def _load(
   if searcher.size() != len(rows):
     return None
   same = np.array_equal(rows, np.arange(len(vectors)))
-  return Index(vectors, searcher, None if same else rows)
+  return ScannIndex(vectors, searcher, None if same else rows)
 
 
 def spread_keys(keys: np.ndarray, count: int) -> np.ndarray:
-  """Keys of `count` views each, uint64 [B · count], of keys of models [B]."""
+  """Keys [B · count] of the views of models, from keys of the models [B]."""
   return (keys[:, None] * MIX + np.arange(count, dtype=np.uint64)).reshape(-1)
 
 
 def _hash_rows(vectors: np.ndarray) -> np.ndarray:
   """Returns uint64 [M]: hashes of the bits of each vector.
 
-  Two rows of one key would cost recall, nothing else: similarities are those
-  of the vectors themselves.
+  Two rows of one key would only cost recall: similarities are computed from
+  the vectors themselves.
   """
   bits = np.ascontiguousarray(vectors, "<f4").view("<u4").astype(np.uint64)
   rng = np.random.default_rng(0)
@@ -160,7 +156,7 @@ def _hash_rows(vectors: np.ndarray) -> np.ndarray:
 
 
 def _number(keys: np.ndarray) -> np.ndarray:
-  """Tells equal keys apart by their number, in the order they stand in."""
+  """Makes equal keys different by numbering them in their order."""
   order = np.argsort(keys, kind="stable")
   ranked = keys[order]
   begins = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
@@ -172,10 +168,10 @@ def _number(keys: np.ndarray) -> np.ndarray:
 
 
 def _match(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-  """Returns int64: where in `now` each key of `before` stands, -1 for none."""
+  """Returns int64: the row in `now` of each key of `before`, -1 for none."""
   order = np.argsort(now)
-  place = np.searchsorted(now[order], before).clip(max=len(now) - 1)
-  rows = order[place]
+  slot = np.searchsorted(now[order], before).clip(max=len(now) - 1)
+  rows = order[slot]
   return np.where(now[rows] == before, rows, -1)
 
 

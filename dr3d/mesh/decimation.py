@@ -1,15 +1,20 @@
-"""Simplification by edge collapse, many at once, down to a number of faces.
+"""Simplification to a face budget by parallel edge collapses.
 
 Source: M. Garland and P. Heckbert, Surface simplification using quadric error
-metrics (SIGGRAPH 1997). Each vertex carries the weighted planes of its faces
-as one quadric, and an edge costs what its best point errs from the planes of
-both ends. Two departures. Rims of open surfaces carry planes across their
-edges with the weight of the edge squared, as the paper proposes and common
-libraries leave out: the lid of an open box would cost nothing and vanish.
-And instead of a queue, each round collapses all edges that are the cheapest
-at both of their ends, so that a round is a few array operations.
+metrics (SIGGRAPH 1997). Each vertex has one quadric, the sum of the weighted
+squared distances from the planes of its faces. An edge costs the error of its
+best point under the quadrics of both ends.
 
-A quadric is kept as the 10 numbers of the upper triangle of its symmetric
+Boundary edges add a plane perpendicular to their face, as section 6 of the
+paper proposes; its weight is the squared edge length instead of a large
+constant. Common libraries leave these planes out; a flat open sheet then costs
+nothing and vanishes.
+
+One departure from the paper: instead of a priority queue, each round collapses
+every edge that is the cheapest at both of its ends. A round is a few array
+operations.
+
+A quadric is stored as the 10 entries of the upper triangle of its symmetric
 4×4 matrix, over homogeneous points (x, y, z, 1).
 """
 
@@ -17,9 +22,8 @@ import threading
 
 import numpy as np
 
-from dr3d.mesh.repair import drop_rubble
+from dr3d.mesh.repair import drop_degenerate_faces
 from dr3d.mesh.surface import (
-  MIX,
   compact,
   cross,
   cross_products,
@@ -29,17 +33,38 @@ from dr3d.mesh.surface import (
   open_half_edges,
   unique_rows,
 )
+from dr3d.runtime.hashing import MIX
 
 _ROW, _COLUMN = np.triu_indices(4)
-_SHARE = 0.2  # of the edges, the cheapest, may collapse in one round
-_FOLD = 0.2  # cosine by which a face may turn in one round
-_SLIVER = 1e-8  # squared sine of an angle; flatter, and rounding turns normals
-_FREE = 0.5  # share of the edges; with fewer left, the blocked get a chance
-_STUCK = 0.02  # share of the edges; when fewer collapsed, folds are allowed
-_SPREAD = 0.5  # by how much costs are blurred: equal ones would form chains
-_SHORT = 1e-9  # of an edge squared: of edges that cost nothing, short ones
-_LARGE = 40_000  # faces, from which the compiled collapse does the coarse part
-_COMPILED = threading.Lock()  # its state is global
+# Share of the edges, the cheapest ones, that one round may collapse.
+_MAX_ROUND_SHARE = 0.2
+# Smallest cosine between the normals of a face before and after a round.
+_MIN_NORMAL_COSINE = 0.2
+# Smallest squared sine of a face's corner angle. On flatter faces the rounding
+# error of the cross product can flip the normal.
+_MIN_SQUARED_SINE = 1e-8
+# Share of the edges. With fewer unblocked ones, blocked edges are tried again.
+_MIN_UNBLOCKED_SHARE = 0.5
+# Share of the edges. If fewer collapsed since the last retry, the next round
+# may fold faces; otherwise the loop would not reach the budget.
+_MIN_PROGRESS_SHARE = 0.02
+# Largest relative change of a cost by its hash. On a regular grid all costs are
+# equal, and ties in order of the edge numbers would leave long chains of which
+# only one edge is the cheapest at both ends.
+_TIE_BREAK = 0.5
+# Cost of an edge for its squared length, so that edges of a flat area, which
+# have no error, collapse from the shortest to the longest.
+_LENGTH_COST = 1e-9
+# Smallest determinant of a quadric's 3×3 part over its cubed mean diagonal. For
+# smaller ones (planes nearly parallel) the optimum is not a stable point.
+_MIN_DETERMINANT = 1e-4
+# Largest distance of the optimum from the middle of the edge, edge lengths.
+_MAX_OPTIMUM_DISTANCE = 2.0
+# Faces. A larger surface is first reduced to half of this, or to four times the
+# budget, by the compiled collapse, which is faster but less accurate.
+_COMPILED_FACES = 40_000
+# fast_simplification keeps its state in global variables.
+_COMPILED_LOCK = threading.Lock()
 
 
 def decimate(
@@ -47,27 +72,27 @@ def decimate(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Simplifies a surface to at most a number of faces.
 
-  Collapses that would fold the surface are avoided as long as there are
-  others.
+  Collapses that fold the surface are used only if no others are left.
 
   Args:
-    vertices: float64 [V, 3] in the unit ball, where they stay.
-    faces: int64 [F, 3], welded, none without area.
-    face_budget: number of faces to reach, at least 4.
+    vertices: float64 [V, 3] in the unit ball. The result stays in it.
+    faces: int64 [F, 3], welded, each with an area.
+    face_budget: largest number of faces, at least 4.
 
   Returns:
-    vertices float64 [V', 3], faces int64 [F', 3], 0 < F' <= face_budget
-    unless the last step would leave nothing.
+    vertices float64 [V', 3], faces int64 [F', 3]. F' is at most face_budget,
+    unless the last collapse would leave no face.
   """
   if len(faces) <= face_budget:
     return vertices, faces
-  coarse = max(_LARGE // 2, 4 * face_budget)
+  coarse = max(_COMPILED_FACES // 2, 4 * face_budget)
   if len(faces) > 2 * coarse:
     vertices, faces = _collapse_compiled(vertices, faces, coarse)
   vertices, faces = _collapse(vertices, faces, face_budget)
+  # The optimum at a convex corner can lie outside the ball.
   length = np.linalg.norm(vertices, axis=1, keepdims=True)
   vertices = vertices / length.clip(1.0)
-  kept = drop_rubble(vertices, faces)
+  kept = drop_degenerate_faces(vertices, faces)
   return compact(vertices, kept if len(kept) else faces)
 
 
@@ -77,21 +102,21 @@ def _collapse(
   """Runs rounds of collapses until the budget is met."""
   count = len(vertices)
   quadrics = _quadrics(vertices, faces)
-  blocked = np.zeros(0, np.int64)  # edges whose collapse would fold a face
-  collapsed = 0  # since the list of blocked edges was begun
+  blocked = np.zeros(0, np.int64)  # edges whose collapse folds a face
+  collapsed = 0  # since the blocked edges were last retried
   while len(faces) > face_budget:
     keys = np.sort(edge_keys(faces, count))
     keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
     free = keys[~np.isin(keys, blocked)] if len(blocked) else keys
     may_fold = False
-    if len(free) < _FREE * len(keys):
-      may_fold = collapsed < _STUCK * len(keys)
+    if len(free) < _MIN_UNBLOCKED_SHARE * len(keys):
+      may_fold = collapsed < _MIN_PROGRESS_SHARE * len(keys)
       free, blocked, collapsed = keys, blocked[:0], 0
     first, second = free // count, free % count
     cost, points = _costs(vertices, quadrics, first, second)
     chosen = _cheapest_apart(cost, first, second, count)
     chosen = chosen[: (len(faces) - face_budget + 1) // 2]
-    while True:  # without the bad ones, others may turn out bad
+    while True:  # removing a fold can make the collapse beside it fold
       keep, gone, target = first[chosen], second[chosen], points[chosen]
       result = _merge(vertices, faces, keep, gone, target)
       if may_fold:
@@ -102,7 +127,7 @@ def _collapse(
       blocked = np.concatenate([blocked, free[chosen[bad]]])
       chosen = chosen[~bad]
     left = _intact(result[1])
-    if not len(left):  # the last bodies would vanish
+    if not len(left):  # the round would remove the last face
       break
     vertices, faces = result[0], left
     quadrics[:, keep] += quadrics[:, gone]
@@ -117,7 +142,7 @@ def _merge(
   gone: np.ndarray,
   target: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Moves vertices keep to target and lets faces use them for gone."""
+  """Moves the vertices `keep` to `target` and replaces `gone` by them."""
   vertices = vertices.copy()
   vertices[keep] = target
   renamed = np.arange(len(vertices))
@@ -126,12 +151,12 @@ def _merge(
 
 
 def _intact(faces: np.ndarray) -> np.ndarray:
-  """Returns the faces with three different vertices, doubles dropped."""
+  """Returns the faces with three different vertices, without duplicates."""
   a, b, c = faces.T
   faces = faces[(a != b) & (b != c) & (c != a)]
   a, b, c = np.sort(faces, axis=1).astype(np.uint64).T
-  codes = np.sort((a * MIX + b) * MIX + c)  # wraps, as a hash should
-  if (codes[1:] != codes[:-1]).all():  # nearly always, and a sort tells
+  codes = np.sort((a * MIX + b) * MIX + c)  # the overflow wraps, as in a hash
+  if (codes[1:] != codes[:-1]).all():  # nearly always; the sort is cheap
     return faces
   first, _ = unique_rows(np.sort(faces, axis=1))
   return faces[first]
@@ -145,7 +170,7 @@ def _folds(
   keep: np.ndarray,
   gone: np.ndarray,
 ) -> np.ndarray:
-  """Returns for each collapse whether a face at it turns over or flattens."""
+  """Returns bool for each collapse: a face beside it flips or degenerates."""
   moved = np.zeros(len(vertices), bool)
   moved[keep] = moved[gone] = True
   near = np.flatnonzero(moved[faces].any(axis=1))
@@ -156,8 +181,10 @@ def _folds(
   one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
   new = cross(one, two)
   square = _dot(new, new)
-  turned = _dot(old, new) <= _FOLD * np.sqrt(_dot(old, old) * square)
-  turned |= square <= _SLIVER * _dot(one, one) * _dot(two, two)
+  turned = _dot(old, new) <= _MIN_NORMAL_COSINE * np.sqrt(
+    _dot(old, old) * square
+  )
+  turned |= square <= _MIN_SQUARED_SINE * _dot(one, one) * _dot(two, two)
   hit = np.zeros(len(vertices), bool)
   hit[faces[alive][turned]] = True
   return hit[keep] | hit[gone]
@@ -166,17 +193,18 @@ def _folds(
 def _cheapest_apart(
   cost: np.ndarray, first: np.ndarray, second: np.ndarray, count: int
 ) -> np.ndarray:
-  """Returns edges that are the cheapest at both ends, in order of cost."""
+  """Returns the edges that are cheapest at both ends, by ascending cost."""
+  # Linear hash modulo a prime: the same for every run and platform.
   blur = (first * 40503 + second * 30011) % 65521 / 65521
-  cost = cost * (1 + _SPREAD * blur)
-  wanted = min(len(cost), max(16, int(_SHARE * len(cost))))
+  cost = cost * (1 + _TIE_BREAK * blur)
+  wanted = min(len(cost), max(16, int(_MAX_ROUND_SHARE * len(cost))))
   limit = np.partition(cost, wanted - 1)[wanted - 1]
   cheap = np.flatnonzero(cost <= limit)
   order = cheap[np.argsort(cost[cheap], kind="stable")[:wanted]]
   one, two = first[order], second[order]
   rank = np.arange(len(order))
   best = np.full(count, len(order))
-  best[one[::-1]] = rank[::-1]  # the last assignment holds: the lowest rank
+  best[one[::-1]] = rank[::-1]  # the last assignment wins: the lowest rank
   other = np.full(count, len(order))
   other[two[::-1]] = rank[::-1]
   best = np.minimum(best, other)
@@ -189,7 +217,7 @@ def _costs(
   first: np.ndarray,
   second: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the cost of each edge and the point it would collapse to."""
+  """Returns the cost [E] of each edge and its target point [E, 3]."""
   total = quadrics[:, first] + quadrics[:, second]
   one, two = vertices[first].T, vertices[second].T
   square = ((one - two) ** 2).sum(axis=0)
@@ -198,7 +226,8 @@ def _costs(
   errors = np.stack([_errors(total, point) for point in candidates])
   best = errors.argmin(axis=0)
   index = np.arange(len(best))
-  cost = np.abs(errors[best, index]) + _SHORT * square
+  # Rounding can make an error of zero slightly negative.
+  cost = np.abs(errors[best, index]) + _LENGTH_COST * square
   return cost, candidates[best, :, index]
 
 
@@ -215,18 +244,23 @@ def _errors(quadrics: np.ndarray, point: np.ndarray) -> np.ndarray:
 def _optimum(
   quadrics: np.ndarray, middle: np.ndarray, square: np.ndarray
 ) -> np.ndarray:
-  """Returns where quadrics are least; the middle where that is far or vague."""
+  """Returns the minimum of quadrics, [3, n].
+
+  The middle of the edge replaces a minimum that is far away or ill-conditioned.
+  """
   a, b, c, x, d, e, y, f, z, _ = quadrics
   A, B, C = d * f - e * e, c * e - b * f, b * e - c * d
   D, E, F = a * f - c * c, b * c - a * e, a * d - b * b
   determinant = a * A + b * B + c * C
-  clear = determinant > 1e-4 * ((a + d + f) / 3) ** 3
+  clear = determinant > _MIN_DETERMINANT * ((a + d + f) / 3) ** 3
   scale = -1 / np.where(clear, determinant, 1.0)
   point = np.stack(
     [A * x + B * y + C * z, B * x + D * y + E * z, C * x + E * y + F * z]
   )
   point *= scale
-  clear &= ((point - middle) ** 2).sum(axis=0) < 4 * square
+  clear &= ((point - middle) ** 2).sum(axis=0) < (
+    _MAX_OPTIMUM_DISTANCE**2 * square
+  )
   return np.where(clear, point, middle)
 
 
@@ -266,10 +300,10 @@ def _quadrics(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _collapse_compiled(
   vertices: np.ndarray, faces: np.ndarray, face_count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Takes a large surface down to about a number of faces, quickly.
+  """Reduces a large surface to about `face_count` faces by a C++ library.
 
-  fast_simplification knows no planes across rims, so a fin is put on each
-  open edge and taken off again.
+  fast_simplification does not protect boundary edges. A temporary triangle,
+  perpendicular to the surface on each boundary edge, keeps them in place.
   """
   import fast_simplification
 
@@ -277,13 +311,14 @@ def _collapse_compiled(
   tail, head = half_edges(faces)
   tail, head = tail[rim], head[rim]
   normal = normalize(cross_products(vertices, faces[rim // 3]))
+  # The apex of each temporary triangle, half a radius above the boundary.
   tips = (vertices[tail] + vertices[head]) / 2 + 0.5 * normal
   number = len(vertices) + np.arange(len(tips))
-  with_fins = np.concatenate([faces, np.stack([head, tail, number], axis=1)])
+  with_guards = np.concatenate([faces, np.stack([head, tail, number], axis=1)])
   points = np.concatenate([vertices, tips])
-  with _COMPILED:
+  with _COMPILED_LOCK:
     points, triangles = fast_simplification.simplify(
-      points, with_fins.astype(np.int32), target_count=face_count
+      points, with_guards.astype(np.int32), target_count=face_count
     )
   is_tip = np.isin(_codes(points), _codes(tips))
   triangles = triangles[~is_tip[triangles].any(axis=1)].astype(np.int64)
@@ -294,6 +329,6 @@ def _collapse_compiled(
 
 
 def _codes(points: np.ndarray) -> np.ndarray:
-  """Returns one opaque value for each row, equal for equal rows."""
+  """Returns one opaque value for each row [n, 3], equal for equal rows."""
   points = np.ascontiguousarray(points, np.float64)
   return points.view(np.dtype((np.void, 24))).reshape(-1)

@@ -1,10 +1,10 @@
-"""Corner normals: smooth where the surface is, sharp across creases.
+"""Corner normals: smooth on smooth surfaces, sharp across creases.
 
-A corner is a pair (face, vertex). Two corners at one vertex belong together
-where their faces share an edge at that vertex, wind the same way and bend by
-less than the crease angle. The fan of such corners shares one normal. Only the
-faces around one vertex are ever linked, so a chain of fillets elsewhere cannot
-blur a sharp edge here.
+A corner is a pair (face, vertex). Two corners at a vertex are linked if their
+faces share an edge at that vertex, have the same winding and bend by less than
+the crease angle. A connected set of corners, a fan, has one normal. Links exist
+only around one vertex, so a chain of fillets elsewhere cannot smooth a sharp
+edge here.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from dr3d.mesh.surface import (
 )
 
 CREASE = 40.0
-"""Angle in degrees between two faces from which their edge is sharp."""
+"""Degrees between the normals of two faces, from which their edge is sharp."""
 
 
 def corner_normals(
@@ -28,14 +28,14 @@ def corner_normals(
 ) -> np.ndarray:
   """Returns the unit normal of every corner.
 
-  It is the mean of the face normals of the corner's fan, weighted with the
-  angles at the vertex, so it does not depend on how the surface around it was
-  cut into triangles.
+  The normal is the mean of the face normals in the corner's fan. The angles at
+  the vertex are the weights, so the result does not depend on the
+  triangulation.
 
   Args:
     vertices: float [V, 3].
-    faces: int [F, 3], none without area.
-    crease: degrees; edges that bend by this or more stay sharp.
+    faces: int [F, 3], each with an area.
+    crease: degrees; edges that bend by this or more are sharp.
 
   Returns:
     float64 [F, 3, 3], each within 90° of the normal of its face.
@@ -54,7 +54,8 @@ def corner_normals(
   weighted = corner_angles(vertices, faces)[:, :, None] * flat[:, None, :]
   total = [np.bincount(fan, weighted[:, :, k].reshape(-1)) for k in range(3)]
   smooth = normalize(np.stack(total, axis=1))[fan].reshape(-1, 3, 3)
-  turned = np.einsum("fki,fi->fk", smooth, flat) <= 0  # a fan that folds over
+  # A fan that folds over can average to a normal that points inwards.
+  turned = np.einsum("fki,fi->fk", smooth, flat) <= 0
   return np.where(turned[:, :, None], flat[:, None, :], smooth)
 
 

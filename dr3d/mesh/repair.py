@@ -1,4 +1,4 @@
-"""Raw triangles become a welded surface without rubble, or one clear error."""
+"""Raw triangles to a welded surface without degenerate faces."""
 
 import numpy as np
 import scipy.sparse
@@ -14,32 +14,35 @@ from dr3d.mesh.surface import (
   unique_rows,
 )
 
-# Both in units of half the widest side of the bounding box, and above the
-# resolution of float32 in the unit sphere, so that they hold after rounding.
-_WELD = 1e-6  # rims closer than this are welded
-_FLAT = 1e-6  # triangles lower than this have no area
+# In units of half the widest side of the bounding box. Above the resolution of
+# float32 in the unit sphere (6e-8), so that rounding does not undo the result.
+_WELD_DISTANCE = 1e-6  # boundary vertices closer than this become one
+_MIN_FACE_HEIGHT = 1e-6  # lower triangles count as faces without area
+# Half the widest side, file units. A smaller one makes products of lengths
+# underflow in float64.
+_MIN_HALF_SIZE = 1e-100
 
 
 def clean_geometry(
   vertices: np.ndarray, faces: np.ndarray, *, name: str = "the mesh"
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Checks and welds; drops faces that are flat or doubled.
+  """Checks the arrays, welds vertices and drops degenerate faces.
 
-  Vertices at one position become one, and so do those along open edges that
-  lie within a millionth of the size of each other. Faces without area, all
-  but the first of faces with the same three vertices, and vertices without a
-  face are dropped. What is left keeps its order, position and winding.
+  Merges vertices at equal positions, and vertices of boundary edges that lie
+  within a millionth of the size of each other. Drops faces without area, all
+  but the first of faces with the same three vertices, and unused vertices. The
+  rest keeps its order, positions and winding.
 
   Args:
     vertices: float [V, 3].
     faces: int [F, 3].
-    name: what the messages call the mesh.
+    name: of the mesh in error messages.
 
   Returns:
     vertices float64 [V', 3] and faces int64 [F', 3], F' > 0.
 
   Raises:
-    MeshError: naming the mesh and the reason.
+    MeshError: the arrays are not a mesh; the message says why.
   """
   vertices, faces = compact(*_check_arrays(vertices, faces, name))
   wrong = int((~np.isfinite(vertices)).any(axis=1).sum())
@@ -49,22 +52,24 @@ def clean_geometry(
       "export it again."
     )
   low, high = vertices.min(axis=0), vertices.max(axis=0)
-  half = (high / 2 - low / 2).max()
-  if not half > 1e-100:
+  half = (high / 2 - low / 2).max()  # high - low could overflow
+  if not half > _MIN_HALF_SIZE:
     raise MeshError(f"{name} has no size: all its points are in one place.")
   scaled = vertices / half - (low / 2 + high / 2) / half
   faces = _weld(scaled, faces)
-  faces = drop_rubble(scaled, faces)
+  faces = drop_degenerate_faces(scaled, faces)
   if not len(faces):
     raise MeshError(f"{name} has no face with an area.")
   return compact(vertices, faces)
 
 
-def drop_rubble(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-  """Returns the faces that have an area and come first of their like.
+def drop_degenerate_faces(
+  vertices: np.ndarray, faces: np.ndarray
+) -> np.ndarray:
+  """Returns the faces with an area, without duplicates.
 
   Args:
-    vertices: float [V, 3], about as wide as the unit sphere.
+    vertices: float [V, 3], scaled to about the unit sphere.
     faces: int64 [F, 3].
   """
   corners = vertices[faces]
@@ -73,7 +78,7 @@ def drop_rubble(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     side = corners[:, k] - corners[:, k - 1]
     longest = np.maximum(longest, np.sqrt((side * side).sum(axis=1)))
   double_area = np.linalg.norm(cross_products(vertices, faces), axis=1)
-  faces = faces[double_area > _FLAT * longest]
+  faces = faces[double_area > _MIN_FACE_HEIGHT * longest]
   first, _ = unique_rows(np.sort(faces, axis=1))
   return faces[first]
 
@@ -100,18 +105,23 @@ def _check_arrays(
 
 
 def _weld(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-  """Returns the faces with equal and close vertices replaced by the first."""
-  first, label = unique_rows(vertices + 0.0)  # -0 and 0 are one position
+  """Returns the faces with each group of close vertices replaced by one."""
+  first, label = unique_rows(
+    vertices + 0.0
+  )  # rows are compared by bits: -0 becomes 0
   faces = first[label][faces]
   tail, head = half_edges(faces)
   rim = open_half_edges(faces, len(vertices))
   rim = np.unique(np.concatenate([tail[rim], head[rim]]))
   if not len(rim):
     return faces
-  # Cells of the tolerance first: they bound the number of close pairs.
-  first, cell = unique_rows(np.floor(vertices[rim] / _WELD).astype(np.int64))
+  # One vertex for each cell of the tolerance. Thousands of vertices at nearly
+  # one position would otherwise give millions of close pairs.
+  first, cell = unique_rows(
+    np.floor(vertices[rim] / _WELD_DISTANCE).astype(np.int64)
+  )
   tree = scipy.spatial.cKDTree(vertices[rim[first]])
-  pairs = tree.query_pairs(_WELD, output_type="ndarray")
+  pairs = tree.query_pairs(_WELD_DISTANCE, output_type="ndarray")
   graph = scipy.sparse.coo_array(
     (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])),
     shape=(len(first), len(first)),

@@ -1,6 +1,10 @@
-"""Units of length, as mesh files name them."""
+"""Units of length under the names that mesh files use."""
+
+from typing import Literal
 
 from dr3d.error import MeshError
+
+Unit = Literal["mm", "cm", "m", "inch", "foot", "micron"]
 
 UNITS = {
   "mm": 1.0,
@@ -38,7 +42,8 @@ def parse_unit(text: str | None) -> float | None:
       before it, "0.01 * meters".
 
   Raises:
-    MeshError: the unit is not known; the message is a predicate.
+    MeshError: the unit is not known; the message is a predicate, to follow
+      the file's name.
   """
   if not text or not text.strip():
     return None
@@ -69,6 +74,6 @@ def parse_factor(number: str, text: str) -> float:
 
 
 def name_unit(length: float) -> str:
-  """Returns the name of a unit of so many millimetres, or "2 mm"."""
+  """Name of a unit from its millimetres; such as "2 mm" if it has none."""
   names = (name for name, value in UNITS.items() if value == length)
   return next(names, f"{length:g} mm")

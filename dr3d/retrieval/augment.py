@@ -1,7 +1,8 @@
-"""What training does to a model before G draws it.
+"""Random changes of a model before G renders it.
 
-A scan is noisy, has holes, and its principal axes are not quite those of the
-drawing; T has to see through all of it. `B` models, `F` faces.
+A scan is noisy, has holes, and its principal axes differ a little from those of
+the CAD model. T must learn to give both the same vector. Lengths are in radii
+of the model. `B` models, `F` faces.
 """
 
 import dataclasses
@@ -15,22 +16,30 @@ from dr3d.render.triangle import Triangles
 
 Array = jax.Array
 
-WAVES = 24  # of the random field
+# Plane waves that `random_field` sums: enough that the variance at every point
+# is near 1.
+FIELD_WAVES = 24
+
+# Spatial frequencies in radians for each radius of the model. Waves are about
+# 0.2 radii long for the displacement of corners and 0.1 for that of normals.
+NOISE_FREQUENCY = 20.0
+ROUGHNESS_FREQUENCY = 40.0
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-  """How much, and how often.
+  """Strength and probability of each change.
 
   Attributes:
-    flip: probability that the signs of the principal axes are drawn anew.
-    swap: probability that two axes of nearly equal moments change places.
-    alike: relative difference of two moments below which they are so.
-    tilt: standard deviation of a small turn about each axis, radians.
-    noise: standard deviation of the surface's displacement, radii.
-    roughness: standard deviation of the normals' displacement.
-    hole_radius: of the largest hole, radii.
-    hole_count: holes cut into every model; half of the models are spared.
+    flip: probability that the signs of the principal axes are drawn again.
+    swap: probability that two axes of nearly equal moments are exchanged.
+    alike: relative difference of two moments, below which they count as nearly
+      equal.
+    tilt: standard deviation of a small rotation about each axis, radians.
+    noise: standard deviation of the displacement of corners, radii.
+    roughness: standard deviation of the displacement of unit normals.
+    hole_radius: largest radius of a hole, radii of the model.
+    hole_count: holes in a model; half of the models get none.
   """
 
   flip: float = 0.1
@@ -46,23 +55,27 @@ class AugmentConfig:
 def augment(
   triangles: Triangles, moments: Array, key: Array, *, config: AugmentConfig
 ) -> Triangles:
-  """Turns, roughens and pierces each model, each in its own way.
+  """Rotates, displaces and perforates each model with its own random key.
 
   Args:
     triangles: B models in their principal axes.
-    moments: `[B, 3]` second moments along those axes.
+    moments: `[B, 3]` second moments along those axes, descending.
     key: random key.
-    config: how much.
+    config: strength of the changes.
 
   Returns:
-    As many triangles; those in a hole have lost their area.
+    The same number of triangles; a face in a hole has area 0.
   """
   keys = jax.random.split(key, (len(moments), 4))
 
   def one(corners, normals, moments, keys):
     turn = residual_rotation(moments, keys[0], config=config)
-    corners = corners + config.noise * random_field(corners, keys[1], 20.0)
-    rough = config.roughness * random_field(corners, keys[2], 40.0)
+    corners = corners + config.noise * random_field(
+      corners, keys[1], NOISE_FREQUENCY
+    )
+    rough = config.roughness * random_field(
+      corners, keys[2], ROUGHNESS_FREQUENCY
+    )
     normals = to_unit(normals + rough)
     kept = ~in_hole(corners, keys[3], config=config)
     corners = jnp.where(kept[:, None, None], corners @ turn.T, 0)
@@ -77,15 +90,15 @@ def augment(
 def residual_rotation(
   moments: Array, key: Array, *, config: AugmentConfig
 ) -> Array:
-  """The turn that principal axes leave open.
+  """Draws a rotation that principal axes leave undetermined.
 
-  Axes of nearly equal moments may change places, the signs of axes may be
-  mistaken, and all axes are a little off.
+  It exchanges axes of nearly equal moments, flips the signs of axes and tilts
+  all of them a little.
 
   Args:
-    moments: `[3]`, descending.
+    moments: `[3]` second moments, descending.
     key: random key.
-    config: how much.
+    config: probabilities and the tilt.
 
   Returns:
     `[3, 3]` rotation matrix.
@@ -108,14 +121,16 @@ def residual_rotation(
 
 
 def random_field(points: Array, key: Array, frequency: float) -> Array:
-  """A smooth random vector at each point, of standard deviation about 1.
+  """Evaluates a smooth random vector field of standard deviation about 1.
 
-  Being a function of the place, it moves corners that touch together.
+  A sum of `FIELD_WAVES` sines with random wave vectors. The value depends on
+  the position only, so corners that coincide move together and the surface
+  stays closed.
 
   Args:
-    points: `[..., 3]`.
+    points: `[..., 3]`, radii.
     key: random key.
-    frequency: of the waves, radians a radius.
+    frequency: standard deviation of the wave vectors, radians for each radius.
 
   Returns:
     `[..., 3]`.
@@ -124,17 +139,28 @@ def random_field(points: Array, key: Array, frequency: float) -> Array:
     Rahimi and Recht, Random features for large-scale kernel machines, 2007.
   """
   k_wave, k_phase, k_height = jax.random.split(key, 3)
-  wave = frequency * jax.random.normal(k_wave, (3, WAVES))
-  phase = jax.random.uniform(k_phase, (WAVES,)) * 2 * jnp.pi
-  height = jax.random.normal(k_height, (WAVES, 3)) * (2 / WAVES) ** 0.5
+  wave = frequency * jax.random.normal(k_wave, (3, FIELD_WAVES))
+  phase = jax.random.uniform(k_phase, (FIELD_WAVES,)) * 2 * jnp.pi
+  height = jax.random.normal(k_height, (FIELD_WAVES, 3))
+  height = height * (2 / FIELD_WAVES) ** 0.5  # a sine has variance 1/2
   return jnp.sin(points @ wave + phase) @ height
 
 
 def in_hole(corners: Array, key: Array, *, config: AugmentConfig) -> Array:
-  """Whether a face lies wholly in a random hole, `[F, 3, 3]` to `[F]` bool."""
+  """Returns which faces lie completely in a random hole.
+
+  Args:
+    corners: `[F, 3, 3]`, radii.
+    key: random key.
+    config: number and size of the holes.
+
+  Returns:
+    bool `[F]`; all False for one half of the keys.
+  """
   k_face, k_radius, k_spare = jax.random.split(key, 3)
   shape = (config.hole_count,)
-  # Not around the faces that pad, of which there may be many.
+  # A hole around a padding face would remove nothing, and there may be more
+  # padding faces than real ones.
   sides = jnp.max(jnp.abs(corners - corners[:, :1]), axis=(1, 2))
   is_real = sides > 1e-5
   chance = is_real / jnp.maximum(jnp.sum(is_real), 1)

@@ -1,4 +1,7 @@
-"""Which models make the batch of a step of training."""
+"""Which models and views a training step looks at.
+
+`M` models in all, `B` models in a batch, `N` views, `V` of them in a step.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,13 +13,13 @@ from dr3d.error import TrainingError
 
 
 def number_classes(labels: Sequence[str]) -> np.ndarray:
-  """Classes as integers from 0; a model without a label is its own class.
+  """Numbers the classes from 0; a model without a label is its own class.
 
   Args:
-    labels: class of each model, or `""`.
+    labels: class of each model; `""` if it has none.
 
   Returns:
-    int32 `[M]` for M models.
+    int32 `[M]`.
   """
   numbers: dict[tuple[str, int], int] = {}
   return np.array(
@@ -30,18 +33,18 @@ def number_classes(labels: Sequence[str]) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class BatchConfig:
-  """What a step of training looks at.
+  """What a training step looks at.
 
   Attributes:
-    sampling: `"batch"` draws classes and models of each; `"pair"` is the
-      patent's two models of different objects.
-    balance: 0 draws classes evenly, 1 in proportion to their models, so that
-      models come evenly; between, to that power of their number.
-    model_count: B, models in a batch.
-    models_per_class: models drawn of a class at a time.
-    view_count: viewpoints of a step, the same for all its models; more models
-      under fewer of the N views teach more than fewer under all. All N where
-      None.
+    sampling: `"batch"` draws classes, then models of each class. `"pair"` draws
+      two models of different classes, as the patent does [0024].
+    balance: a class is drawn with a probability proportional to its number of
+      models to this power. 0 draws all classes equally often, 1 all models.
+    model_count: B, models in a batch. `"pair"` ignores it.
+    models_per_class: models drawn of a class at a time. `"pair"` ignores it.
+    view_count: V, views of a step, the same for all its models. If None, all N.
+      At the same cost, many models under few views train better than few
+      models under all views.
   """
 
   sampling: Literal["batch", "pair"] = "batch"
@@ -52,18 +55,24 @@ class BatchConfig:
 
 
 class Sampler:
-  """Draws models and views of a step: functions of seed and step alone.
+  """Draws models and views as functions of the seed and the step only.
 
   Attributes:
     size: B, models in a batch.
   """
 
   def __init__(self, classes: np.ndarray, *, config: BatchConfig, seed: int):
-    """Takes `[M]` classes as `number_classes` gives them.
+    """Prepares the draws.
+
+    Args:
+      classes: int `[M]`, from `number_classes`.
+      config: what a step looks at.
+      seed: seed of all draws.
 
     Raises:
-      ValueError: `sampling` is unknown, or a number is below 1.
-      TrainingError: the models are all of one class.
+      ValueError: `sampling` is unknown, or `models_per_class` is not between 1
+        and `model_count`.
+      TrainingError: there are fewer than two classes.
     """
     if config.sampling not in ("batch", "pair"):
       raise ValueError(
@@ -77,9 +86,8 @@ class Sampler:
     count = len(np.unique(classes))
     if count < 2:
       raise TrainingError(
-        f"training needs models of at least two classes to tell apart, got"
-        f" {count}: give the models' folders the names of their classes, or a"
-        " table with --labels."
+        f"training needs models of at least two classes, got {count}: name"
+        " each model's folder after its class, or pass a table with --labels."
       )
     self._members = [np.flatnonzero(classes == c) for c in np.unique(classes)]
     sizes = np.array([len(members) for members in self._members])
@@ -92,11 +100,20 @@ class Sampler:
     self.size = self._rounds * self._each
 
   def __call__(self, step: int) -> np.ndarray:
-    """Returns int `[B]`, the models of a step.
+    """Returns the models of a step.
 
-    No class comes again before all have come; a model comes again only when
-    all of its class have, and then it is augmented in another way. The greatest
-    of log weight + Gumbel noise is a draw without replacement.
+    A class is repeated only after all classes were drawn, a model only after
+    all of its class. Augmentation makes the repeated models differ.
+
+    Args:
+      step: number of the step, from 0.
+
+    Returns:
+      int `[B]`, indices of models.
+
+    References:
+      Kool et al., Stochastic beams and where to find them, ICML 2019: sorting
+      by log weight + Gumbel noise draws without replacement.
     """
     rng = np.random.default_rng((self._seed, step))
     classes = np.concatenate(
@@ -114,11 +131,14 @@ class Sampler:
     )
 
   def draw_views(self, step: int, view_count: int) -> np.ndarray:
-    """Returns int `[V]`, the views of a step, ascending.
+    """Returns the views of a step.
 
     Args:
-      step: number of the step.
-      view_count: N, how many there are to choose from.
+      step: number of the step, from 0.
+      view_count: N, views to choose from.
+
+    Returns:
+      int `[V]`, indices of views, ascending.
     """
     count = min(self._view_count or view_count, view_count)
     rng = np.random.default_rng((self._seed, step, 1))

@@ -1,11 +1,14 @@
-"""Where G begins: of many viewpoints those that tell the models apart.
+"""The viewpoints that G starts from: those of many that separate the models.
 
-The gradient of L_G leads no farther than to the next hollow. Where T has seen
-models from everywhere, L_G can be read off at as many viewpoints as one likes.
+The gradient of L_G leads only to the nearest local minimum. A run can therefore
+explore first: T sees models from random viewpoints, then L_G is evaluated at
+many candidates and the best of them are kept. This is not in the patent.
+
+`B` models, `C` candidate viewpoints, `N` views to find, `D` feature size.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +17,69 @@ import numpy as np
 from dr3d.camera.view import random_views, take_views
 from dr3d.mesh import Mesh
 from dr3d.retrieval.pipeline import Pipeline
+from dr3d.retrieval.product import draw_models, mean_pipeline
+from dr3d.retrieval.recipe import TrainConfig
 from dr3d.retrieval.separation import Objective, batch_separation_loss
+from dr3d.retrieval.state import State
 
 Array = jax.Array
 
-CANDIDATES = 64  # viewpoints drawn at least, and twice as many as are found
+# Candidates drawn if the caller names no number: at least 64, and at least two
+# for each view to find.
+CANDIDATES_MIN = 64
+CANDIDATES_PER_VIEW_MIN = 2
+
+# Bounds the time for the candidates' images: 64 or more of each model.
+EXPLORATION_MODELS_MAX = 256
+
+
+def make_explorer(
+  meshes: Sequence[Mesh], classes: np.ndarray, config: TrainConfig
+) -> Callable[[State, int], State]:
+  """Returns the loop's hook that chooses viewpoints when exploration ends.
+
+  Args:
+    meshes: the models that the run learns from. At most
+      `EXPLORATION_MODELS_MAX` of them, drawn at random, choose.
+    classes: int `[M]`, class of each model.
+    config: the run; exploration lasts `config.optimizer.explore` steps.
+
+  Returns:
+    A function of the state and the number of the step, from 1.
+  """
+
+  def explore(state: State, step: int) -> State:
+    if step != config.optimizer.explore:
+      return state
+    some = draw_models(
+      len(meshes), largest=EXPLORATION_MODELS_MAX, seed=config.seed
+    )
+    quaternion = find_viewpoints(
+      mean_pipeline(state, config),
+      [meshes[i] for i in some],
+      classes[some],
+      count=state.views.count,
+      objective=config.loss.separation,
+      seed=config.seed,
+    )
+    return set_viewpoints(state, quaternion)
+
+  return explore
+
+
+def set_viewpoints(state: State, quaternion: Array | np.ndarray) -> State:
+  """Returns the state with other viewpoints, also as their running mean.
+
+  Args:
+    state: of a run.
+    quaternion: `[N, 4]` unit quaternions w, x, y, z.
+  """
+  # On the same devices as before, or the next step would be compiled again.
+  sharding = state.views.quaternion.sharding
+  placed = jax.device_put(jnp.asarray(quaternion), sharding)
+  views = dataclasses.replace(state.views, quaternion=placed)
+  mean = dataclasses.replace(state.mean_views, quaternion=placed)
+  return dataclasses.replace(state, views=views, mean_views=mean)
 
 
 def find_viewpoints(
@@ -31,35 +92,35 @@ def find_viewpoints(
   objective: Objective = "models",
   seed: int = 0,
 ) -> np.ndarray:
-  """Draws viewpoints at random and takes the best of them by L_G.
+  """Draws viewpoints at random and keeps those with the least L_G.
 
-  One after the other: each is the one that, beside those already taken, leaves
-  the least L_G, whose δ follows the mean distance under the very views.
+  The choice is greedy: each viewpoint is the one that, together with those
+  already chosen, has the least L_G. The scale δ of L_G follows the mean
+  distance under these same views.
 
   Args:
-    pipeline: its T, which should have seen models from everywhere, sees each
-      candidate by the camera and lights of its first view.
-    meshes: models to tell apart.
+    pipeline: its T should have been trained on random viewpoints. Every
+      candidate uses the camera and the lights of the pipeline's first view.
+    meshes: B models to separate.
     classes: int `[B]`, class of each model.
     count: N, viewpoints to find; at most `candidates`.
-    candidates: viewpoints drawn, uniform over all rotations; 64, or twice
-      `count` if that is more, where None.
+    candidates: C, viewpoints drawn, uniform over all rotations. If None, 64 or
+      2·N, whichever is larger.
     objective: as in `separation.batch_separation_loss`.
-    seed: of the viewpoints drawn.
+    seed: seed of the viewpoints drawn.
 
   Returns:
-    float32 `[N, 4]` unit quaternions; the first of them are those that a
-    smaller `count` finds.
+    float32 `[N, 4]` unit quaternions w, x, y, z. The same call with a smaller
+    `count` and the same `candidates` returns the first of them.
 
   Raises:
-    ValueError: more viewpoints are asked for than there are candidates.
+    ValueError: `count` is above `candidates`, or below 1.
 
   References:
-    WO 2021/178001, Eq. 3 [0027–0029] for the loss; the choice is not in the
-    patent.
+    WO 2021/178001, Eq. 3 [0027–0029], for the loss.
   """
   if candidates is None:
-    candidates = max(CANDIDATES, 2 * count)
+    candidates = max(CANDIDATES_MIN, CANDIDATES_PER_VIEW_MIN * count)
   if not 1 <= count <= candidates:
     raise ValueError(
       f"count must be between 1 and candidates = {candidates}, got {count}."
@@ -81,20 +142,20 @@ def find_viewpoints(
 def choose_views(
   features: Array, classes: Array, *, count: int, objective: Objective
 ) -> list[int]:
-  """Of C views those N that leave the least L_G, one after the other.
+  """Chooses N of C views greedily by the least L_G.
 
   Args:
-    features: `[B, C, D]`.
+    features: `[B, C, D]` unit vectors.
     classes: int `[B]`, as `labels` of `separation.batch_separation_loss`.
     count: N, at most C.
-    objective: the same.
+    objective: as in `separation.batch_separation_loss`.
 
   Returns:
-    N different views, the best one first.
+    N different indices of views, in the order of the choice.
   """
 
   @jax.jit
-  def rate(features, taken):
+  def evaluate(features, taken):
     def loss(view):
       some = jnp.concatenate([taken, features[:, view][:, None]], axis=1)
       terms = batch_separation_loss(
@@ -106,7 +167,7 @@ def choose_views(
 
   chosen: list[int] = []
   for _ in range(count):
-    losses = np.array(rate(features, features[:, np.array(chosen, int)]))
-    losses[chosen] = np.inf
+    losses = np.array(evaluate(features, features[:, np.array(chosen, int)]))
+    losses[chosen] = np.inf  # no view twice
     chosen.append(int(np.argmin(losses)))
   return chosen

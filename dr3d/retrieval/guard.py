@@ -1,8 +1,8 @@
-"""Penalties and measurements against the ways in which T and G can cheat.
+"""Penalties and measurements against degenerate solutions of T and G.
 
-T can send every image to one vector; G can let two cameras coincide, or move
-the object out of the frame. `N` views, `D` feature size, `H W` pixels.
-Quaternions are w, x, y, z. None of this is in the patent.
+T can collapse: it maps every image to the same vector. G can let two cameras
+coincide, or move the object out of the frame. `N` views, `D` feature size,
+`H W` pixels. Quaternions are w, x, y, z. None of this is in the patent.
 """
 
 import math
@@ -15,14 +15,14 @@ from dr3d.geometry.norm import safe_norm
 
 
 def measure_spread(features: jax.Array) -> jax.Array:
-  """Mean squared distance between two different images: 0 is collapse.
+  """Mean squared distance between two different images; 0 means collapse.
 
   Args:
     features: [..., D]: all leading dimensions count images.
 
   Returns:
-    scalar: 2 for unit vectors that have nothing in common; 0 where all are
-    equal or there is only one.
+    scalar: 2 for independent random unit vectors; 0 if all vectors are equal
+    or there is only one.
 
   Example:
     >>> print(measure_spread(jnp.array([[1.0, 0], [0, 1.0]])))
@@ -38,20 +38,19 @@ def measure_spread(features: jax.Array) -> jax.Array:
 def variance_floor(
   features: jax.Array, *, floor: float | None = None
 ) -> jax.Array:
-  """Penalty on feature dimensions that hardly vary between images.
+  """Penalty on feature dimensions that vary too little between images.
 
-  The mean over dimensions of max(0, 1 − std / floor). Near collapse, where
-  Eq. 1 has a gradient close to 0, this one pushes the images apart with a
-  force that does not fade until the standard deviation is below a thousandth
-  of the floor. When all features are equal to the last bit the gradient is
-  0, as for every loss that treats images alike: nothing says which should go
-  where. Rounding and different images end that state in practice;
-  `measure_spread` detects it.
+  The mean over dimensions of max(0, 1 − std / floor). Near collapse the
+  gradient of Eq. 1 is close to 0. The gradient of this penalty keeps its size
+  until the standard deviation is below a thousandth of the floor. If all
+  features are equal to the last bit its gradient is 0 too, as that of every
+  loss that is symmetric in the images. Rounding and the differences between
+  images end this state in practice; `measure_spread` detects it.
 
   Args:
     features: [..., D]: unit vectors; all leading dimensions count images.
-    floor: standard deviation asked of each dimension, above 0. Directions
-      drawn evenly have 1/√D; half of that where this is None.
+    floor: standard deviation required of each dimension, above 0. If None,
+      0.5/√D: half of what uniformly distributed directions have.
 
   Returns:
     scalar in [0, 1].
@@ -60,7 +59,7 @@ def variance_floor(
     ValueError: `floor` is not above 0, or there is no feature dimension.
 
   References:
-    Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eq. 1; divided by the floor.
+    Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eq. 1; here divided by the floor.
 
   Example:
     >>> print(variance_floor(jnp.array([[1.0, 0], [0, 1.0]])))
@@ -72,12 +71,13 @@ def variance_floor(
   if not floor > 0:
     raise ValueError(f"floor must be above 0, got {floor}")
   variance = jnp.var(images, axis=0)
+  # The square root has an infinite slope at 0.
   deviation = jnp.sqrt(variance + (1e-3 * floor) ** 2)
   return jnp.mean(jnp.maximum(0, 1 - deviation / floor))
 
 
 def smallest_view_angle(quaternions: jax.Array) -> jax.Array:
-  """Angle between the two view directions that are closest to each other.
+  """Smallest angle between the directions of two different views.
 
   Args:
     quaternions: [N, 4].
@@ -99,15 +99,16 @@ def smallest_view_angle(quaternions: jax.Array) -> jax.Array:
 def view_repulsion(quaternions: jax.Array, *, angle: float = 0.25) -> jax.Array:
   """Penalty on views whose directions are closer than an angle.
 
-  A pair costs max(0, 1 − c/c₀)², c being the distance between the two
-  directions as unit vectors and c₀ that of directions at `angle`: nothing
-  beyond it, 1 at equality, and steepest just before it. Views that differ
-  only by a turn about their direction count as equal. At exact equality the
-  gradient is 0: no side to go to.
+  A pair of views costs max(0, 1 − c/c₀)². c is the distance between the two
+  directions as unit vectors, c₀ the distance of two directions at `angle`. The
+  cost is 0 beyond `angle`, and 1 at equality. Views that differ only by a
+  rotation about their direction count as equal. At exact equality the gradient
+  is 0, since no direction of movement is preferred.
 
   Args:
     quaternions: [N, 4]: viewpoints.
-    angle: radians in (0, π). 100 directions can all keep 0.25 apart.
+    angle: radians in (0, π). At the default, 100 directions fit on the sphere
+      without cost.
 
   Returns:
     scalar in [0, N − 1]: sum over ordered pairs, divided by N.
@@ -130,22 +131,23 @@ def view_repulsion(quaternions: jax.Array, *, angle: float = 0.25) -> jax.Array:
 def coverage_guard(
   alpha: jax.Array, *, low: float = 0.02, high: float = 0.9
 ) -> jax.Array:
-  """Penalty on images that the object leaves empty or fills.
+  """Penalty on images in which the object is too small or fills the frame.
 
-  max(0, 1 − m/low)² + max(0, (m − high)/(1 − high))² of the mean alpha m.
-  Where an object has left the frame so far that no pixel sees it, alpha has
-  no gradient and neither has this.
+  max(0, 1 − m/low)² + max(0, (m − high)/(1 − high))² of the mean alpha m. If
+  the object is so far outside the frame that no pixel sees it, alpha and this
+  penalty have no gradient.
 
   Args:
-    alpha: [..., H, W]: coverage in [0, 1].
-    low: smallest mean that costs nothing.
-    high: largest mean that costs nothing; 0 < low < high < 1.
+    alpha: [..., H, W]: coverage of each pixel, in [0, 1].
+    low: smallest mean without cost.
+    high: largest mean without cost; 0 < low < high < 1.
 
   Returns:
     [...]: penalty of each image, in [0, 1].
 
   Raises:
-    ValueError: `alpha` is no image, or the range is not as above.
+    ValueError: `alpha` has fewer than two dimensions, or `low` and `high` are
+      out of range.
 
   Example:
     >>> print(coverage_guard(jnp.zeros((8, 8))))
@@ -170,7 +172,10 @@ def _flatten(features: jax.Array) -> jax.Array:
 
 
 def _direction_distance(quaternions: jax.Array) -> jax.Array:
-  """Distance of each view direction to each other, [N, N]; itself: 2."""
+  """Distances between view directions, [N, N]; 2 on the diagonal.
+
+  2 is the largest distance of unit vectors, so a view is never its own nearest.
+  """
   if quaternions.ndim != 2 or quaternions.shape[1] != 4:
     raise ValueError(
       f"quaternions must have shape [N, 4], got {quaternions.shape}"

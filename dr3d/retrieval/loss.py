@@ -1,13 +1,13 @@
-"""What T learns from: Eq. 1 and 2 of WO 2021/178001, and beside them.
+"""Task losses that T minimises: Eq. 1 of WO 2021/178001 and two others.
 
-`B` models, `N` views of a model, `D` feature size, `M = B·N` images in a
-batch, `K` classes. T minimises a task loss: the triplet ratio (Eq. 1 and 2),
-the supervised contrastive loss, or that of class prototypes. In the formulas
+The triplet ratio (Eq. 1 with the margin of Eq. 2), the supervised contrastive
+loss, and the cross-entropy over class prototypes. `B` models, `N` views of a
+model, `D` feature size, `M = B·N` images in a batch, `K` classes. In formulas
 a, p, n are the features of anchor, positive and negative, d² is a squared
-distance, ε a margin.
+distance, ε a margin, τ a temperature.
 
-Which images are positives and negatives of each other: `dr3d.retrieval.pair`.
-What G learns from: `dr3d.retrieval.separation`.
+`dr3d.retrieval.pair` says which images are positives and negatives of each
+other, `dr3d.retrieval.separation` holds the loss of G.
 """
 
 import dataclasses
@@ -23,18 +23,21 @@ from dr3d.geometry.norm import squared_distance, to_unit
 from dr3d.retrieval.margin import Margin, expand_margin
 from dr3d.retrieval.pair import relate_images, stack_pair
 
-_SMALLEST = 1e-6  # of a denominator
+Mining = Literal["all", "hard", "semihard"]
+
+_DENOMINATOR_MIN = 1e-6  # of Eq. 1; the patent's Eq. 3a has the same constant
 _ANCHORS_AT_ONCE = 8  # bounds the triplets in memory to 8·M²
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TaskLoss:
-  """What T minimises, with two measurements.
+  """A loss of T, with two measurements.
 
   Attributes:
     loss: scalar: mean over the terms; `loss * count` is their sum.
-    active: scalar in [0, 1]: share of the terms with work left.
+    active: scalar in [0, 1]: share of the terms that are not yet satisfied, as
+      each loss defines it.
     count: scalar: number of terms.
   """
 
@@ -48,8 +51,8 @@ def triplet_ratio(
 ) -> jax.Array:
   """Terms of Eq. 1: max(0, 1 − ‖a − n‖² / (‖a − p‖² + ε)).
 
-  A term is 0 once the negative is further away than the positive by ε
-  (in squared distance), and below 1 unless the negative equals the anchor.
+  A term is 0 if the squared distance of the negative exceeds that of the
+  positive by ε or more. It is below 1 unless the negative equals the anchor.
 
   Args:
     positive: [...]: ‖a − p‖².
@@ -60,40 +63,40 @@ def triplet_ratio(
     [...]: terms in [0, 1].
 
   References:
-    WO 2021/178001, Eq. 1 [0020]. The denominator is held at 1e-6 or above:
-    with the patent's ε two equal viewpoints would give 0/0.
+    WO 2021/178001, Eq. 1 [0020]. Here the denominator is at least 1e-6: two
+    equal viewpoints have the margin 0 in the patent, which would give 0/0.
 
   Example:
     >>> print(triplet_ratio(jnp.array(0.5), jnp.array(0.25), 0.5))
     0.75
   """
-  denominator = jnp.maximum(positive + epsilon, _SMALLEST)
+  denominator = jnp.maximum(positive + epsilon, _DENOMINATOR_MIN)
   return jnp.maximum(0, 1 - negative / denominator)
 
 
 def pair_triplet_loss(
   features_a: jax.Array, features_b: jax.Array, margin: Margin
 ) -> TaskLoss:
-  """Eq. 1 for the images of two different models, with every triplet.
+  """Eq. 1 over all triplets of two models of different classes.
 
-  Every image is an anchor once: its positives are the other images of its
-  model, its negatives all images of the other model. ε compares the views of
-  anchor and positive, so `margin.between` plays no part.
+  Every image is an anchor. Its positives are the other images of its model,
+  its negatives all images of the other model. ε depends on the views of anchor
+  and positive, so `margin.between` is not used.
 
   Args:
     features_a: [N, D]: T's features of model A.
-    features_b: [N, D]: of model B, under the same views.
+    features_b: [N, D]: T's features of model B under the same views.
     margin: from `make_margin`.
 
   Returns:
-    The mean over all 2·N·(N − 1)·N triplets; 0 where N is 1.
+    The mean over all 2·N·(N − 1)·N triplets; 0 if N is 1.
 
   Raises:
-    ValueError: shapes do not fit.
+    ValueError: the shapes do not match.
 
   References:
-    WO 2021/178001, Eq. 1 [0020], with the roles of A and B swapped and every
-    image as anchor [0025]. The patent prints the sum: `loss * count`.
+    WO 2021/178001, Eq. 1 [0020], with the roles of A and B swapped as well and
+    every image as anchor [0025]. The patent prints the sum: `loss * count`.
   """
   features = stack_pair(features_a, features_b)
   return batch_triplet_loss(features, margin, mining="all")
@@ -104,38 +107,39 @@ def batch_triplet_loss(
   margin: Margin,
   *,
   labels: jax.Array | None = None,
-  mining: Literal["all", "hard", "semihard"] = "hard",
+  mining: Mining = "hard",
 ) -> TaskLoss:
   """Eq. 1 over a batch of many models, with a choice of negatives.
 
   Every image is an anchor, with all its positives. For each of these pairs
-  "all" takes every negative; "hard" the one nearest to the anchor;
-  "semihard" the nearest one that is further away than the positive, or the
-  furthest where none is. ε is that of anchor and positive: `margin.within` at
-  their views on one model, `margin.between` on two models of one class,
-  whose poses nothing ties together, so that the angle of their views says
-  nothing of how alike the images can be.
+  "all" takes every negative. "hard" takes the negative nearest to the anchor.
+  "semihard" takes the nearest one that is further away than the positive, or
+  the furthest one if none is. ε belongs to anchor and positive. It is
+  `margin.within` at their views if they show one model. It is `margin.between`
+  if they show two models of one class: their poses are unrelated, so the angle
+  between the views does not predict the similarity of the images.
 
-  When all features are equal, each term is 1 and each gradient 0: a loss that
-  stays at 1 is collapse (`dr3d.retrieval.guard`).
+  If all features are equal, each term is 1 and each gradient 0. A loss that
+  stays at 1 therefore means collapse (`dr3d.retrieval.guard`).
 
   Args:
     features: [B, N, D].
     margin: from `make_margin`.
-    labels: int [B]: class of each model, below 0 where it has none; no model
-      has one where this is None.
-    mining: "all" and "semihard" cost time in M³, memory in M².
+    labels: int [B]: class of each model, below 0 if it has none. If None, no
+      model has a label.
+    mining: choice of negatives. "all" and "semihard" take time in M³ and memory
+      in M².
 
   Returns:
-    The mean over the triplets chosen; 0 where there are none.
+    The mean over the chosen triplets; 0 if there are none.
 
   Raises:
-    ValueError: shapes do not fit, or `mining` is none of the above.
+    ValueError: the shapes do not match, or `mining` is unknown.
 
   References:
     WO 2021/178001, Eq. 1 and "similar in terms of label" [0020]. Departs from
-    it in the negatives: random pairs of models are soon too easy. "semihard"
-    after Schroff et al., FaceNet, CVPR 2015, section 3.2.
+    it in the choice of negatives: random pairs of models soon give no active
+    term. "semihard" after Schroff et al., FaceNet, CVPR 2015, section 3.2.
 
   Example:
     >>> features = jnp.eye(4).reshape(2, 2, 4)
@@ -171,9 +175,9 @@ def contrastive_loss(
 ) -> TaskLoss:
   """Supervised contrastive loss over a batch, an alternative to Eq. 1.
 
-  For an anchor a, −1/|P| Σ_p log(exp(a·p/τ) / Σ_x exp(a·x/τ)) over its
-  positives P; x runs over all images but a. `active` is the share of
-  anchors with a negative at least as near as their nearest positive.
+  For an anchor a with positives P: −1/|P| Σ_p log(exp(a·p/τ) / Σ_x exp(a·x/τ)),
+  where x runs over all images except a. `active` is the share of anchors with a
+  negative at least as near as their nearest positive.
 
   Args:
     features: [B, N, D]: unit vectors.
@@ -181,10 +185,10 @@ def contrastive_loss(
     temperature: τ, above 0.
 
   Returns:
-    The mean over the anchors that have a positive; 0 where none has.
+    The mean over the anchors that have a positive; 0 if none has one.
 
   Raises:
-    ValueError: shapes do not fit, or `temperature` is not above 0.
+    ValueError: the shapes do not match, or `temperature` is not above 0.
 
   References:
     Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, Eq. 2 (the
@@ -201,7 +205,7 @@ def contrastive_loss(
   positive, negative = pairs.positive, pairs.negative
   images = features.reshape(-1, features.shape[-1])
   logits = jnp.matmul(images, images.T, precision="highest") / temperature
-  # Finite, so that an image that is alone in its batch gives no NaN.
+  # Not −inf: a batch of one image has no other image, and −inf − (−inf) is NaN.
   least = jnp.finfo(logits.dtype).min
   total = jax.nn.logsumexp(
     jnp.where(positive | negative, logits, least), axis=1, keepdims=True
@@ -217,10 +221,10 @@ def contrastive_loss(
 
 
 def join_views(features: jax.Array) -> jax.Array:
-  """The features of a model's views as a single one, for losses of models.
+  """Joins the features of a model's views to one vector, for losses of models.
 
-  The product of two such features is the mean cosine of the same views of two
-  models, which is half of what ranks models in a search.
+  The inner product of two such vectors is the mean cosine between equal views
+  of two models.
 
   Args:
     features: [B, N, D]: unit vectors.
@@ -245,22 +249,22 @@ def prototype_loss(
   temperature: float | jax.Array = 0.1,
   smoothing: float = 0.1,
 ) -> TaskLoss:
-  """Cross-entropy of each image against one learned vector a class.
+  """Cross-entropy of each image over one learned vector for each class.
 
-  A batch shows few classes; the prototypes stand for all of them, so that each
-  image is told from every class at every step. `active` is the share of
-  images to which the prototype of another class is nearest.
+  A batch contains few classes. The prototypes represent all of them, so each
+  image is compared with every class in every step. `active` is the share of
+  images whose nearest prototype belongs to another class.
 
   Args:
     features: [B, N, D]: unit vectors.
-    prototypes: [K, D]; of any length, only their directions count.
-    labels: int [B]: class of each model, below K; a model whose label is below
-      0 is left out.
-    temperature: τ, above 0: the logits are cosines over τ.
-    smoothing: share of the target spread over all K classes.
+    prototypes: [K, D]; only their directions are used.
+    labels: int [B]: class of each model, below K. Models with a label below 0
+      are left out.
+    temperature: τ, above 0: the logits are cosines divided by τ.
+    smoothing: share of the target that is spread over all K classes.
 
   Returns:
-    The mean over the images; 0 where none has a label.
+    The mean over the images; 0 if no model has a label.
 
   Raises:
     ValueError: `temperature` is not above 0.
@@ -303,11 +307,19 @@ def _mine_anchor(
   positive: jax.Array,
   negative: jax.Array,
   *,
-  mining: str,
+  mining: Mining,
 ) -> jax.Array:
-  """Sum of Eq. 1's terms of one anchor, how many are active, how many exist.
+  """Eq. 1 for one anchor.
 
-  All arrays are [M]: squared distances from the anchor, margins, masks.
+  Args:
+    square: [M]: squared distances from the anchor.
+    epsilon: [M]: margins with the anchor.
+    positive: bool [M].
+    negative: bool [M].
+    mining: choice of negatives.
+
+  Returns:
+    [3]: sum of the terms, number of active terms, number of terms.
   """
   if mining == "all":
     chosen = jnp.broadcast_to(square, (square.size, square.size))
@@ -321,7 +333,8 @@ def _mine_anchor(
       chosen = jnp.min(jnp.where(further, square, jnp.inf), axis=1)
       furthest = jnp.max(jnp.where(negative, square, -jnp.inf))
       chosen = jnp.where(jnp.any(further, axis=1), chosen, furthest)
-    # An infinity that is masked only later would give 0·inf in the gradient.
+    # Masked before the division: an infinity that is masked after it gives
+    # 0·inf = NaN in the gradient.
     valid = (positive & jnp.any(negative))[:, None]
     chosen = jnp.where(valid, chosen[:, None], 0)
   terms = triplet_ratio(square[:, None], chosen, epsilon[:, None])

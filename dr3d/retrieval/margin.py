@@ -1,7 +1,7 @@
-"""Eq. 2 of WO 2021/178001: the margin ε, and the angle between two views.
+"""The margin ε of Eq. 2 of WO 2021/178001, and the angle between two views.
 
-`B` models, `N` views of a model, `M = B·N` images. Quaternions are w, x, y,
-z; q and −q are one rotation.
+`B` models, `N` views of a model, `M = B·N` images. Quaternions are w, x, y, z;
+q and −q are the same rotation.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ class Margin:
   """ε of Eq. 2.
 
   Attributes:
-    within: [N, N], or [B, N, N] where every model has its own views: between
-      views i and j of one model.
-    between: scalar: between images of two models.
+    within: [N, N]: margin between views i and j of one model; [B, N, N] if each
+      model has its own views.
+    between: scalar: margin between images of two models.
   """
 
   within: jax.Array
@@ -30,17 +30,17 @@ class Margin:
 
 
 def view_angle(first: jax.Array, second: jax.Array) -> jax.Array:
-  """Angle of the rotation that leads from one view to another.
+  """Angle of the rotation from one view to another.
 
   With unit quaternions q, q' and s = sign(q·q') it is
   4·atan2(‖q − s·q'‖, ‖q + s·q'‖), which equals 2·arccos|q·q'|. Quaternions
-  are normalised inside. The gradient is finite everywhere and 0 at its two
-  kinks, equal and opposite quaternions. A zero quaternion has no direction:
-  it is π away from every rotation and 0 from another zero.
+  are normalised inside. The gradient is finite everywhere; it is 0 at the two
+  kinks, equal and opposite quaternions. A zero quaternion is π away from every
+  rotation and 0 from another zero quaternion.
 
   Args:
     first: [..., 4]: quaternions w, x, y, z.
-    second: [..., 4]: the same; the leading dimensions broadcast.
+    second: [..., 4]: quaternions; the leading dimensions broadcast.
 
   Returns:
     [...]: radians, in [0, π].
@@ -49,13 +49,13 @@ def view_angle(first: jax.Array, second: jax.Array) -> jax.Array:
     ValueError: the last dimension is not 4.
 
   References:
-    WO 2021/178001, Eq. 2 [0025]. The printed arc cosine is NaN where
-    rounding lifts |q·q'| above 1, has an infinite slope at 1 and, in float32,
-    an error of 5e-4 there; this form has none of the three.
+    WO 2021/178001, Eq. 2 [0025]. The printed arc cosine is NaN if rounding
+    makes |q·q'| exceed 1. At 1 its slope is infinite and its error in float32
+    is 5e-4. This form has none of these faults.
 
   Example:
-    >>> unturned, half_turn = jnp.array([[1.0, 0, 0, 0], [0, 0, 0, 1.0]])
-    >>> print(view_angle(unturned, half_turn))
+    >>> identity, half_turn = jnp.array([[1.0, 0, 0, 0], [0, 0, 0, 1.0]])
+    >>> print(view_angle(identity, half_turn))
     3.1415927
   """
   if first.shape[-1:] != (4,) or second.shape[-1:] != (4,):
@@ -78,29 +78,31 @@ def make_margin(
   kind: Literal["unit", "patent"] = "unit",
   between: float | None = None,
 ) -> Margin:
-  """Dynamic margin ε: wide between views that lie far apart.
+  """Dynamic margin ε: the larger, the larger the angle between two views.
 
-  θ is the angle between two views. "patent" is θ within a model and a
-  constant n > π, here 4, between models. "unit" is 0.05 + 0.9·θ/π within a
-  model and 1.5 between.
+  θ is the angle between two views. "patent" is θ within a model and a constant
+  n > π, here 4, between models. "unit" is 0.05 + 0.9·θ/π within a model and
+  1.5 between models.
 
   Args:
     quaternions: [N, 4], or [B, N, 4]: viewpoints w, x, y, z.
     kind: "unit" for unit vectors, "patent" for features of any length.
-    between: the constant between models, above π for "patent".
+    between: the constant between models, above π for "patent". If None, the
+      number above.
 
   Returns:
     The margin, without gradient.
 
   Raises:
-    ValueError: a shape, `kind` or `between` is none of the above.
+    ValueError: the shape, `kind` or `between` is not as above.
 
   References:
     WO 2021/178001, Eq. 2 [0025]. Departs from it in two ways. No gradient
-    passes to the viewpoints: through ε they would learn to huddle. And since
-    unit vectors have d² ≤ 4, where a gap of n > π is never met, "unit" keeps
-    the order of the margins within reach; its floor keeps Eq. 1's denominator
-    off 0 where two viewpoints are equal.
+    flows to the viewpoints: G could lower ε, and so T's loss, by moving the
+    viewpoints together. And unit vectors have d² ≤ 4, so that a margin n > π is
+    almost never met; "unit" keeps the order of the margins and makes them
+    reachable. Its minimum of 0.05 keeps the denominator of Eq. 1 above 0 for
+    equal viewpoints.
 
   Example:
     >>> print(make_margin(jnp.eye(4)[:2]).within)
@@ -127,19 +129,19 @@ def make_margin(
 
 
 def expand_margin(margin: Margin, *, models: int, views: int) -> jax.Array:
-  """ε of every pair of images of a batch.
+  """Returns ε for every pair of images of a batch.
 
   Args:
-    margin: of the batch.
+    margin: from `make_margin`.
     models: B.
     views: N.
 
   Returns:
-    [M, M]: `margin.within` at the views of two images of one model,
-    `margin.between` for two models. Images stand model by model.
+    [M, M]: `margin.within` for two images of one model, `margin.between` for
+    images of two models. Images are ordered model by model.
 
   Raises:
-    ValueError: `margin.within` does not fit B and N.
+    ValueError: the shape of `margin.within` does not match B and N.
 
   Example:
     >>> margin = Margin(jnp.zeros((1, 1)), 1.5)

@@ -1,9 +1,9 @@
-"""Which images of a batch belong together.
+"""Which images of a batch are positives and negatives of each other.
 
-`B` models, `N` views of a model, `D` feature size, `M = B·N` images, counted
-model by model. Two models are alike when both have labels and the labels are
-equal. A label below 0 says that a model has none: it is alike to no other, as
-A and B are in the patent's two-model step [0024].
+`B` models, `N` views of a model, `D` feature size, `M = B·N` images, ordered
+model by model. Two models are similar if both have labels and the labels are
+equal. A label below 0 means that a model has none; it is then similar to no
+other model, as A and B in the patent's step with two models [0024].
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """Symmetric masks over pairs of images; an image and itself are in none.
+  """Symmetric masks over pairs of images; the diagonal is False in all.
 
   Attributes:
-    positive: bool [M, M]: of one model, or of two that are alike.
-    negative: bool [M, M]: of two models that are not alike.
-    within: bool [M, M]: of one model.
+    positive: bool [M, M]: two images of one model or of two similar models.
+    negative: bool [M, M]: two images of models that are not similar.
+    within: bool [M, M]: two images of one model.
   """
 
   positive: jax.Array
@@ -31,18 +31,18 @@ class Pairs:
 def relate_images(
   features: jax.Array, labels: jax.Array | None = None
 ) -> Pairs:
-  """Masks of the pairs that a loss attracts, repels or separates.
+  """Returns the masks of the pairs that a loss attracts or separates.
 
   Args:
-    features: [B, N, D]; only the shape counts.
-    labels: int [B]: class of each model, below 0 where it has none; no model
-      has one where this is None.
+    features: [B, N, D]; only the shape is used.
+    labels: int [B]: class of each model, below 0 if it has none. If None, no
+      model has a label.
 
   Returns:
     The masks.
 
   Raises:
-    ValueError: shapes do not fit, or labels are not integers.
+    ValueError: the shapes do not match, or labels are not integers.
 
   Example:
     >>> print(relate_images(jnp.zeros((2, 1, 3))).negative)
@@ -64,12 +64,12 @@ def relate_images(
   label = jnp.repeat(labels, N)
   other = ~jnp.eye(B * N, dtype=bool)
   same = model[:, None] == model
-  alike = same | ((label[:, None] == label) & (label >= 0))
-  return Pairs(alike & other, ~alike, same & other)
+  similar = same | ((label[:, None] == label) & (label >= 0))
+  return Pairs(similar & other, ~similar, same & other)
 
 
 def stack_pair(features_a: jax.Array, features_b: jax.Array) -> jax.Array:
-  """The features of models A and B as a batch of two.
+  """Stacks the features of models A and B to a batch of two.
 
   Args:
     features_a: [N, D].

@@ -1,4 +1,4 @@
-"""What a training run is made of, and what contradicts itself."""
+"""The configuration of a training run, and its contradictions."""
 
 import dataclasses
 
@@ -15,15 +15,15 @@ class TrainConfig:
 
   Attributes:
     batch: what a step looks at.
-    seed: of everything random.
-    checkpoint_every: steps between checkpoints.
+    seed: seed of everything random.
+    checkpoint_every: steps from one checkpoint to the next.
     pipeline: G and T.
-    loss: what they minimise.
-    optimizer: how they move, and how many steps.
-    augmentation: what is done to the models; None for nothing.
-    whitening: power of the whitening of T's vectors at the end, see
-      `whitening.fit_whitening`; 0 for none. It tells apart models of classes
-      that T has not seen.
+    loss: what G and T minimise.
+    optimizer: how G and T move, and the number of steps.
+    augmentation: random changes of the models; None for none.
+    whitening: power of the whitening of T's vectors at the end, in [0, 1], see
+      `nn.whitening.fit_whitening`; 0 for none. It helps to separate models of
+      classes that T was not trained on.
   """
 
   batch: BatchConfig = dataclasses.field(default_factory=BatchConfig)
@@ -41,19 +41,19 @@ class TrainConfig:
 
 
 def check_config(config: TrainConfig, init: Pipeline | None) -> None:
-  """Refuses a run that could not end, before its first step.
+  """Rejects a run that contradicts itself, before its first step.
 
   Args:
     config: the run.
-    init: what it starts from, if anything.
+    init: the pipeline that it starts from, if any.
 
   Raises:
     ValueError: the configuration contradicts itself.
   """
   if config.pipeline.embed.attention and config.batch.view_count is not None:
     raise ValueError(
-      "attention goes over all views: batch.view_count must be None, got"
-      f" {config.batch.view_count}."
+      "pipeline.embed.attention needs all views of a model in each step:"
+      f" batch.view_count must be None, got {config.batch.view_count}."
     )
   if not 0 <= config.whitening <= 1:
     raise ValueError(
@@ -66,11 +66,11 @@ def check_config(config: TrainConfig, init: Pipeline | None) -> None:
     )
   if init is not None and init.config != config.pipeline:
     raise ValueError(
-      "a training that starts from a pipeline keeps its configuration:"
+      "a run that starts from a pipeline keeps its configuration:"
       " config.pipeline must be init.config."
     )
   if config.optimizer.explore and config.loss.objective == "task":
     raise ValueError(
-      "optimizer.explore chooses viewpoints by L_G, and loss.objective is"
-      ' "task".'
+      "optimizer.explore chooses viewpoints by L_G, which"
+      ' loss.objective = "task" does not use: set one of the two otherwise.'
     )

@@ -1,8 +1,9 @@
-"""What G learns from: Eq. 3 of WO 2021/178001, as printed and as meant.
+"""The separation loss that G minimises: Eq. 3 of WO 2021/178001.
 
-`B` models, `N` views of a model, `D` feature size, `M = B·N` images. G
-minimises the separation loss on the features of a frozen T: images, or whole
-models, that T cannot tell apart.
+G minimises it on the features of a frozen T. It is large if T gives similar
+features to different images, or to different models. The printed equation and
+the stated intent contradict each other, so both are here. `B` models, `N` views
+of a model, `D` feature size, `M = B·N` images.
 """
 
 import dataclasses
@@ -18,22 +19,28 @@ Objective = Literal["intent", "models", "literal"]
 
 OBJECTIVES: tuple[Objective, ...] = ("intent", "models", "literal")
 
-_SMALLEST = 1e-6  # the constant in Eq. 3a and 3b
+_EPSILON = 1e-6  # the constant in Eq. 3a and 3b
+
+# δ as a share of the mean squared distance: pairs nearer than about a quarter
+# of the mean distance (√0.05 ≈ 0.22) get most of the gradient.
+_DELTA_SHARE = 0.05
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SeparationLoss:
-  """What G minimises, with its two terms and a measurement.
+  """The loss of G, with its two terms and a measurement.
+
+  Two models are dissimilar unless they have the same label.
 
   Attributes:
     loss: scalar: `between + within` (Eq. 3).
-    between: scalar: over pairs of images of unlike models (Eq. 3a), or over
-      models.
+    between: scalar: over pairs of images of dissimilar models (Eq. 3a), or over
+      pairs of dissimilar models if the objective is "models".
     within: scalar: over pairs of images of one model (Eq. 3b).
-    distance: scalar without gradient: mean squared distance of all those
-      pairs, or of unlike models where `between` is over models; its running
-      mean is the `scale` of the next steps.
+    distance: scalar without gradient: mean squared distance over the pairs of
+      both terms; over those of `between` alone if the objective is "models".
+      Its running mean is the `scale` of the next steps.
   """
 
   loss: jax.Array
@@ -49,20 +56,21 @@ def pair_separation_loss(
   objective: Objective = "intent",
   scale: float | jax.Array | None = 2.0,
 ) -> SeparationLoss:
-  """Eq. 3 for two models: images that look alike to a frozen T.
+  """Eq. 3 for two models.
 
   Args:
     features_a: [N, D]: features of model A's images.
-    features_b: [N, D]: of model B's.
+    features_b: [N, D]: features of model B's images.
     objective: as in `batch_separation_loss`.
-    scale: the same.
+    scale: as in `batch_separation_loss`.
 
   Returns:
-    The loss and its terms: `between` over the N² pairs of an image of A and
-    one of B, `within` over the pairs inside A and inside B.
+    The loss and its terms. `between` is over the N² pairs of an image of A and
+    an image of B, `within` over the N·(N − 1) unordered pairs inside A and
+    inside B.
 
   Raises:
-    ValueError: shapes do not fit, or `objective` is unknown.
+    ValueError: the shapes do not match, or `objective` is unknown.
 
   References:
     WO 2021/178001, Eq. 3, 3a, 3b [0027–0029].
@@ -78,40 +86,44 @@ def batch_separation_loss(
   objective: Objective = "intent",
   scale: float | jax.Array | None = 2.0,
 ) -> SeparationLoss:
-  """Eq. 3 over a batch: what looks alike to a frozen T.
+  """Eq. 3 over a batch.
 
-  "intent" is the mean of δ/(d² + δ), δ = 0.05·`scale`, for each term: in
-  [0, 1], 1 where images are alike, and no slope steeper than 0.65/√δ. "literal"
-  is the sum of 1 − 1/(d² + 1e-6). Every pair of images counts once. A pair
-  of unlike models enters `between`, one of a single model `within`, one of
-  two models of one class neither.
+  A pair of images of dissimilar models belongs to `between`, a pair of one
+  model to `within`, a pair of two models of one class to neither. Each
+  unordered pair counts once.
 
-  "models" is "intent" with `between` over pairs of unlike models, whose d² is
-  the mean over the N views of ‖A_i − B_i‖². Two images may be alike where
-  another view tells their models apart. So views are of use that see what the
-  others do not, while by the images one by one the best view is best N times.
+  "intent": the mean of δ/(d² + δ) in each term, with δ = 0.05·`scale`. It is
+  in [0, 1], 1 for equal images, and its slope is at most 0.65/√δ.
+
+  "models": as "intent", but `between` is over pairs of dissimilar models, whose
+  d² is the mean of ‖A_i − B_i‖² over the N views. Two images may be similar if
+  another view separates their models, so each view is rewarded for what the
+  others do not show. With "intent" N copies of one view can be the minimum.
+
+  "literal": the sum of 1 − 1/(d² + 1e-6) in each term, as printed.
 
   Args:
-    features: [B, N, D]: features of rendered images; the gradient goes to the
-      renderer, T's parameters are the caller's to freeze.
-    labels: int [B], or None, as in `batch_triplet_loss`.
+    features: [B, N, D]: features of rendered images. The gradient flows to the
+      renderer; the caller freezes the parameters of T.
+    labels: int [B], or None, as in `loss.batch_triplet_loss`.
     objective: one of `OBJECTIVES`.
-    scale: scalar: running mean of `distance`, without gradient. 2 is the
-      expectation for unit vectors that have nothing in common. That of these
-      features where None.
+    scale: scalar without gradient: running mean of `distance`. 2 is the
+      expectation for independent unit vectors. If None, `distance` of these
+      features.
 
   Returns:
-    The loss and its terms; a term without a pair is 0.
+    The loss and its terms; a term without pairs is 0.
 
   Raises:
-    ValueError: shapes do not fit, or `objective` is unknown.
+    ValueError: the shapes do not match, or `objective` is unknown.
 
   References:
-    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029]. Printed is "literal", whose
-    minimum is d = 0, images alike, and where one near-equal pair outweighs
-    all others by 1e6. "intent" does what the text says; for δ = 1e-6 it is
-    the mean of 1e-6·(1 − printed term). Counting a pair twice, or one term
-    more than the other, would be a weight: the caller's, on the two terms.
+    WO 2021/178001, Eq. 3, 3a, 3b [0027–0029]. The minimum of the printed terms
+    is d = 0, equal images, against the stated intent, and one nearly equal pair
+    outweighs all others by 1e6. "intent" does what the text says; for δ = 1e-6
+    it is the mean of 1e-6·(1 − printed term). A double sum over the ordered
+    pairs of a model would be twice `within`, as `within` counts each pair
+    once. The caller weights the two terms.
 
   Example:
     >>> features = jnp.eye(2)[:, None, :]  # two models, one view: d² = 2
@@ -130,24 +142,24 @@ def batch_separation_loss(
     count = features.shape[1]
     models = features.reshape(len(features), -1)
     apart = squared_distance(models, models) / count
-    unlike = pairs.negative[::count, ::count]
-    distance = _average(apart, unlike)
+    dissimilar = pairs.negative[::count, ::count]
+    distance = _average(apart, dissimilar)
   else:
-    apart, unlike = square, pairs.negative
-    distance = _average(square, unlike | pairs.within)
+    apart, dissimilar = square, pairs.negative
+    distance = _average(square, dissimilar | pairs.within)
   distance = jax.lax.stop_gradient(distance)
   if objective == "literal":
-    kernel = 1 - 1 / (square + _SMALLEST)
-    between = jnp.sum(kernel, where=unlike) / 2  # a pair stands twice
+    kernel = 1 - 1 / (square + _EPSILON)
+    between = jnp.sum(kernel, where=dissimilar) / 2  # the masks are symmetric
     within = jnp.sum(kernel, where=pairs.within) / 2
   else:
     scale = distance if scale is None else jax.lax.stop_gradient(scale)
-    delta = jnp.maximum(0.05 * scale, _SMALLEST)
-    between = _average(delta / (apart + delta), unlike)
+    delta = jnp.maximum(_DELTA_SHARE * scale, _EPSILON)
+    between = _average(delta / (apart + delta), dissimilar)
     within = _average(delta / (square + delta), pairs.within)
   return SeparationLoss(between + within, between, within, distance)
 
 
 def _average(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Mean of the values under the mask, 0 where it is empty."""
+  """Returns the mean of the values under the mask; 0 if the mask is empty."""
   return jnp.sum(values, where=mask) / jnp.maximum(jnp.sum(mask), 1)

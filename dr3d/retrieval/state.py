@@ -1,17 +1,26 @@
-"""What training changes, and how the two optimizers move it."""
+"""The state of a run, and the two optimizers that change it.
+
+θ_G are the parameters of the renderer G (`Views`), θ_T those of the encoder T.
+`N` views, `K` classes, `D` feature size.
+"""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from dr3d.camera.view import Views, project
+from dr3d.training.optimizer import clip_gradient, schedule_rate, update_mean
 
 Array = jax.Array
 
-PARTS = ("viewpoint", "camera", "light", "material")
+Part = Literal["viewpoint", "camera", "light", "material"]
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+DISTANCE_SHARE = 0.05  # of a step in the running mean: it spans some 20 steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,23 +28,23 @@ class OptimizerConfig:
   """How T and G move.
 
   Attributes:
-    embed_rate: peak learning rate of T (AdamW, warm-up and cosine).
+    embed_rate: peak learning rate of T (AdamW), see `optimizer.schedule_rate`.
     embed_decay: weight decay of T.
     render_rate: peak learning rate of G (Adam, the same schedule).
-    trainable: the parts of θ_G that move, of `PARTS`; the others are frozen.
-    render_every: G moves in one of so many steps; 1 is the patent's way. G has
-      few parameters, and its gradient costs as much as the rest of a step.
-    explore: steps at the start under viewpoints drawn at random, after which G
-      goes on from those that L_G chooses, see `exploration.find_viewpoints`;
-      with 0 it begins where the pipeline has them.
-    average: decay of the running means of θ_T and θ_G that are kept.
-    steps: length of the schedule.
+    trainable: the parts of θ_G that move; the others are frozen.
+    render_every: G moves in every n-th step; 1 is the patent's way. G has few
+      parameters, and its gradient costs as much as the rest of a step.
+    explore: steps at the start under random viewpoints. Then G starts from the
+      viewpoints with the least L_G, see `exploration.find_viewpoints`. With 0
+      it starts from those of the pipeline.
+    average: decay of the running means of θ_T and θ_G, which a run ends with.
+    steps: length of the run.
   """
 
   embed_rate: float = 2e-3
   embed_decay: float = 1e-4
   render_rate: float = 1e-3
-  trainable: tuple[str, ...] = PARTS
+  trainable: tuple[Part, ...] = PARTS
   render_every: int = 4
   explore: int = 0
   average: float = 0.99
@@ -49,14 +58,14 @@ class State:
 
   Attributes:
     step: int32 `[]`, steps made.
-    views: θ_G.
-    weights: θ_T.
+    views: θ_G, N views.
+    weights: θ_T, Flax variables.
     prototypes: `[K, D]`, one learned vector for each class.
     mean_views: running mean of θ_G.
     mean_weights: running mean of θ_T.
     render_moments: state of G's optimizer.
     embed_moments: state of T's optimizer.
-    distance: running mean of the squared distance between images.
+    distance: `[]` running mean of the squared distance between images.
   """
 
   step: Array
@@ -73,39 +82,28 @@ class State:
 def make_optimizers(
   config: OptimizerConfig,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-  """The optimizers of T and of G."""
-  warm_up = max(1, min(50, config.steps // 10))
-
-  def schedule(rate):
-    return optax.warmup_cosine_decay_schedule(
-      0.1 * rate, rate, warm_up, max(config.steps, warm_up + 1), 0.01 * rate
-    )
-
-  embed = optax.chain(
-    optax.clip_by_global_norm(1.0),
-    optax.adamw(
-      schedule(config.embed_rate), weight_decay=config.embed_decay, b2=0.99
-    ),
-  )
-  render_ = optax.chain(
-    optax.clip_by_global_norm(1.0), optax.adam(schedule(config.render_rate))
-  )
-  return embed, render_
+  """Returns the optimizers of T and of G."""
+  embed_rate = schedule_rate(config.embed_rate, steps=config.steps)
+  render_rate = schedule_rate(config.render_rate, steps=config.steps)
+  # With the usual b2 of 0.999 the second moments would average over about 1 000
+  # steps, more than many runs have.
+  embed = optax.adamw(embed_rate, weight_decay=config.embed_decay, b2=0.99)
+  return clip_gradient(embed), clip_gradient(optax.adam(render_rate))
 
 
 def make_state(
   views: Views, weights: Any, prototypes: Array, *, config: OptimizerConfig
 ) -> State:
-  """The state before the first step.
+  """Returns the state before the first step.
 
   Args:
     views: θ_G.
     weights: θ_T.
-    prototypes: `[K, D]`, not zero; see `prototype_loss`.
+    prototypes: `[K, D]`, not zero; see `loss.prototype_loss`.
     config: which parts of θ_G move, and how.
 
   Raises:
-    ValueError: a name in `config.trainable` is none of `PARTS`.
+    ValueError: `config.trainable` holds a name that is not in `PARTS`.
   """
   select_parts(views, config.trainable)
   embed, render_ = make_optimizers(config)
@@ -118,19 +116,24 @@ def make_state(
     mean_weights=weights,
     render_moments=render_.init(views),
     embed_moments=embed.init((weights, prototypes)),
+    # The expectation for independent unit vectors.
     distance=jnp.asarray(2.0, jnp.float32),
   )
 
 
-def select_parts(views: Views, parts: tuple[str, ...]) -> Views:
-  """A tree like θ_G: 1 where a part is trainable, 0 where it is frozen.
+def select_parts(views: Views, parts: tuple[Part, ...]) -> Views:
+  """Returns a mask of θ_G: 1 for trainable parts, 0 for frozen ones.
+
+  Args:
+    views: θ_G.
+    parts: the trainable parts.
 
   Raises:
-    ValueError: a name is none of `PARTS`.
+    ValueError: `parts` holds a name that is not in `PARTS`.
   """
   unknown = sorted(set(parts) - set(PARTS))
   if unknown:
-    raise ValueError(f"parts of G are {PARTS}, not {unknown}.")
+    raise ValueError(f"trainable parts of G are {PARTS}, not {unknown}.")
 
   def fill(tree, part):
     return jax.tree.map(lambda _: jnp.float32(part in parts), tree)
@@ -157,8 +160,8 @@ def move(
 
   Args:
     state: before the step.
-    g_views: G's gradient; where None, G stays.
-    g_embed: T's, of the weights and the prototypes.
+    g_views: gradient of θ_G; if None, G does not move.
+    g_embed: gradients of the weights and of the prototypes.
     distance: `[]` mean squared distance between the images of this step.
     config: the optimizers.
 
@@ -173,7 +176,7 @@ def move(
   mask = select_parts(views, config.trainable)
 
   def thaw(new, old):
-    """What is frozen keeps its bits, whatever `project` would do to it."""
+    """Keeps frozen parts bit for bit, since `project` may round them."""
     return jax.tree.map(lambda n, o, m: jnp.where(m > 0, n, o), new, old, mask)
 
   if g_views is not None:
@@ -181,11 +184,9 @@ def move(
     views = thaw(project(optax.apply_updates(views, steps)), views)
 
   step = state.step + 1
-  # Early on the mean forgets faster, or it would remember the random start.
-  decay = jnp.minimum(config.average, (1.0 + step) / (10.0 + step))
 
   def average(mean, new):
-    return jax.tree.map(lambda m, x: decay * m + (1 - decay) * x, mean, new)
+    return update_mean(mean, new, step=step, decay=config.average)
 
   return State(
     step=step,
@@ -196,5 +197,5 @@ def move(
     mean_weights=average(state.mean_weights, weights),
     render_moments=render_moments,
     embed_moments=embed_moments,
-    distance=0.95 * state.distance + 0.05 * distance,
+    distance=(1 - DISTANCE_SHARE) * state.distance + DISTANCE_SHARE * distance,
   )

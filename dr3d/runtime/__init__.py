@@ -1,1 +1,1 @@
-"""Configuration, atomic files, process pool and devices; knows no model."""
+"""Configuration, atomic files, process pool, devices; independent of models."""

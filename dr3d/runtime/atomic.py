@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all."""
+"""Files and directories that are replaced atomically."""
 
 import contextlib
 import os
@@ -9,27 +9,27 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def atomic_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields an empty directory that becomes `directory` when the block ends.
+  """Yields an empty directory that replaces `directory` when the block ends.
 
-  The files are written to the disk before the new name is given, and what
-  stood there before is set aside until then, so after a kill or a power cut
-  the old directory or the new one is whole: where `find_whole` says. What a
-  killed run leaves behind is put back or removed by the next one; two writers
-  at once must be kept apart by a lock.
+  Files reach the disk before the rename, and the former directory is kept until
+  then. So after a kill or a power cut either the old or the new directory is
+  complete; `find_whole` tells which. The next call restores or removes what a
+  killed one left. Two writers at the same time need a lock.
 
   Args:
-    directory: the directory to make; its parent must exist.
+    directory: the directory to replace; its parent must exist.
 
   Yields:
     The path of the directory to write into.
   """
-  _settle(directory)
+  _recover(directory)
   partial = directory.with_name(directory.name + ".partial")
-  former = _set_aside(directory)
+  former = _former_path(directory)
   shutil.rmtree(partial, ignore_errors=True)
   partial.mkdir()
   try:
     yield partial
+    # Without this a power cut can leave the new name with empty files.
     for path in [*partial.rglob("*"), partial]:
       sync(path)
     if directory.exists():
@@ -38,22 +38,22 @@ def atomic_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     sync(directory.parent)
     shutil.rmtree(former, ignore_errors=True)
   except BaseException:
-    _settle(directory)
+    _recover(directory)
     shutil.rmtree(partial, ignore_errors=True)
     raise
 
 
 @contextlib.contextmanager
 def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields a path whose file takes the place of `path` when the block ends.
+  """Yields a path whose file replaces `path` when the block ends.
 
-  Its folder is made if need be. If the block fails, `path` stays as it was.
+  Creates the folder if it is missing. If the block raises, `path` is unchanged.
 
   Args:
-    path: the file to make.
+    path: the file to replace.
 
   Yields:
-    The path to write to, in the same folder, with the same ending.
+    The path to write to, in the same folder, with the same extension.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -65,35 +65,37 @@ def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def find_whole(directory: pathlib.Path) -> pathlib.Path:
-  """Returns where to read what `atomic_directory` wrote.
+  """Returns the path at which to read what `atomic_directory` wrote.
 
-  That is `directory`, or what stood there before, where a run was killed
-  after it had set this aside.
+  That is `directory`, or the former directory if a run was killed between the
+  two renames.
   """
-  former = _set_aside(directory)
+  former = _former_path(directory)
   return former if former.exists() and not directory.exists() else directory
 
 
-def _settle(directory: pathlib.Path) -> None:
-  """Puts back what a killed run set aside, or removes it if replaced."""
-  former = _set_aside(directory)
+def _recover(directory: pathlib.Path) -> None:
+  """Restores the former directory after a kill, or removes it if replaced."""
+  former = _former_path(directory)
   if find_whole(directory) == former:
     former.rename(directory)
   elif former.exists():
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _set_aside(directory: pathlib.Path) -> pathlib.Path:
+def _former_path(directory: pathlib.Path) -> pathlib.Path:
   return directory.with_name(directory.name + ".former")
 
 
 def sync(path: pathlib.Path) -> None:
-  """Waits until a file or a directory is on the disk."""
+  """Flushes a file or a directory to the disk."""
   if path.is_dir() and os.name == "nt":  # Windows cannot open directories
     return
   descriptor = os.open(path, os.O_RDONLY)
   try:
-    with contextlib.suppress(OSError):  # some network file systems refuse
+    with contextlib.suppress(
+      OSError
+    ):  # not supported by some network file systems
       os.fsync(descriptor)
   finally:
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Configurations as plain values: for `--config` files and for JSON."""
+"""Configuration dataclasses to plain values and back, for JSON files."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ Config = TypeVar("Config")
 
 
 def to_values(config: Any) -> dict[str, Any]:
-  """A configuration dataclass as nested dicts, as `from_values` reads it."""
+  """Converts a configuration dataclass to nested dicts."""
   return dataclasses.asdict(config)
 
 
 def from_values(kind: type[Config], values: Mapping[str, Any]) -> Config:
-  """Nested dicts to a configuration dataclass.
+  """Converts nested dicts to a configuration dataclass.
 
   Args:
     kind: the dataclass.
-    values: of its fields; those left out keep their defaults.
+    values: values of its fields; missing ones have their defaults.
 
   Raises:
-    ValueError: a field is unknown or its value is of the wrong type.
+    ValueError: a field is unknown, or its value has the wrong type.
   """
   try:
-    return dacite.from_dict(
-      kind, values, dacite.Config(cast=[tuple], strict=True)
-    )
+    # A cast, because JSON returns tuples as lists.
+    options = dacite.Config(cast=[tuple], strict=True)
+    return dacite.from_dict(kind, values, options)
   except (dacite.DaciteError, TypeError) as error:
-    raise ValueError(f"no {kind.__name__}: {error}.") from error
+    raise ValueError(f"not a {kind.__name__}: {error}.") from error

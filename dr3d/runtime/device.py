@@ -1,12 +1,12 @@
-"""Sharing work out over the devices of a host.
+"""Distributes views over the devices of a host.
 
-A processor counts as one device unless JAX is told otherwise before it is used
-first, and then draws all views one after the other. With as many devices as it
-has cores, a view set is drawn on all of them:
+JAX treats a CPU as one device, which renders the views one after the other.
+With one device for each core, all cores render. Set the number before JAX is
+first used:
 
     jax.config.update("jax_num_cpu_devices", 8)
 
-The commands do so by themselves.
+The command `dr3d` sets it itself.
 """
 
 import dataclasses
@@ -20,17 +20,17 @@ from jax.sharding import PartitionSpec
 if TYPE_CHECKING:
   from dr3d.camera.view import Views
 
-AXIS = "share"  # of the device mesh
+AXIS = "share"  # name of the axis of the device mesh
 
 
 def share_devices(count: int) -> DeviceMesh:
-  """As many devices of this host as `count` things can be shared out over.
+  """Returns the largest number of devices that divides `count` evenly.
 
   Args:
-    count: of models or views.
+    count: number of models or views.
 
   Returns:
-    A mesh of one axis, `AXIS`; its size divides `count`.
+    A device mesh with one axis, `AXIS`, whose size divides `count`.
   """
   devices = jax.devices()
   size = max(n for n in range(1, len(devices) + 1) if count % n == 0)
@@ -42,33 +42,33 @@ def share_devices(count: int) -> DeviceMesh:
 def spread_views(
   call: Callable[[Any, "Views"], tuple[Any, Any]], devices: DeviceMesh | None
 ) -> Callable[[Any, "Views"], tuple[Any, Any]]:
-  """Makes each device do its share of the views.
+  """Distributes the views of a function over devices.
 
   Args:
-    call: models and N views to arrays `[B, N, ...]` and a usage; what it makes
-      of a view may depend on that view alone.
-    devices: from `share_devices`; None for no sharing.
+    call: maps models and N views to arrays `[B, N, ...]` and a usage. The
+      result for a view must not depend on other views.
+    devices: from `share_devices`; None runs on one device.
 
   Returns:
-    The same function, differentiable as it was; its usage is the largest of
-    any device, and a budget is room for one device's share.
+    A function with the same results and gradients. Its usage is the largest of
+    any device, so a budget has room for the views of one device.
 
   Raises:
-    ValueError: when called, if the views cannot be shared out evenly.
+    ValueError: when called, if the devices do not divide the views evenly.
   """
   if devices is None or devices.size == 1:
     return call
 
   def share(models, views):
     result, usage = call(models, views)
-    # What was needed is a count, of which there is no gradient.
+    # The usage is a count, and pmax has no derivative.
     return result, jax.lax.pmax(jax.lax.stop_gradient(usage), AXIS)
 
   def spread(models, views):
     if views.count % devices.size:
       raise ValueError(
-        f"{views.count} views cannot be shared out evenly over {devices.size}"
-        " devices; share_devices tells how many can."
+        f"{views.count} views cannot be divided evenly over {devices.size}"
+        " devices; share_devices returns a number that can."
       )
     each = jax.tree.map(lambda _: PartitionSpec(AXIS), views)
     common = jax.tree.map(lambda _: PartitionSpec(), views.material)

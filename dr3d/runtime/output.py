@@ -1,4 +1,4 @@
-"""Keeps from the terminal what C++ libraries print and no setting turns off."""
+"""Suppresses what C++ libraries print and no setting turns off."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def suppress_output(descriptor: int = 2) -> Iterator[None]:
-  """Throws away what is written to a descriptor: standard error, or another."""
+  """Discards what is written to a file descriptor, by default stderr."""
   try:
     saved = os.dup(descriptor)
-  except OSError:  # it is closed, so there is nothing to protect
+  except OSError:  # the descriptor is closed: nothing can be printed
     yield
     return
   sink = os.open(os.devnull, os.O_WRONLY)

@@ -1,52 +1,50 @@
-"""A function called in child processes, bounded in time and memory.
+"""Calls a function in child processes, with limits of time and memory.
 
-What a child does, hang, eat memory or crash, ends that one call: the others
-and the caller go on. The children are started as programs of their own, not
-forked, because a process in which jax runs must not be forked, and not by
-`multiprocessing`, which would run the caller's main module again.
+A call that hangs, allocates too much or crashes its process fails alone: the
+other calls and the caller continue. Children are started by `subprocess`. A
+fork would not be safe, because JAX runs threads, and `multiprocessing` would
+import the caller's main module again.
 """
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
-import importlib
 import itertools
 import json
 import os
-import pathlib
 import pickle
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any
 
 from dr3d.error import Dr3dError
+from dr3d.runtime.worker import read_message, write_message
 
-_AHEAD = 4  # calls for each child that are begun before they are asked for
-_GRACE = 5.0  # seconds, after which a child whose parent is gone ends itself
-_HEAD = struct.Struct("<Q")
-_CHILD = (
+_QUEUED_CALLS = 4  # for each child, submitted before their results are read
+_CHILD_CODE = (
   "import json, sys; job = json.loads(sys.argv[1]); sys.path[:] = job['path'];"
-  " from dr3d.runtime.pool import serve; serve(job)"
+  " from dr3d.runtime.worker import serve; serve(job)"
 )
 
 
 class WorkerError(Dr3dError):
-  """A call in a child came to nothing; the message is a predicate."""
+  """A call in a child process failed.
+
+  The message is a predicate, to follow the name of the file.
+  """
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What one call may take.
+  """Limits of one call.
 
   Attributes:
-    seconds: of the clock.
-    memory: bytes, where the system keeps to it (Linux).
+    seconds: wall-clock time.
+    memory: bytes; only Linux enforces it.
   """
 
   seconds: float = 120.0
@@ -60,27 +58,27 @@ def call_each(
   limits: Limits,
   count: int,
 ) -> Iterator[Any]:
-  """Calls a function in child processes for each of many arguments.
+  """Calls a function in child processes, once for each set of arguments.
 
-  The first calls are begun at once, and at most a few for each child are
-  ahead of what has been asked for, so memory does not grow with the number of
-  arguments.
+  The first calls start at once. At most a few calls for each child are ahead of
+  the results that were read, so memory does not grow with the number of calls.
 
   Args:
-    function: "package.module:name"; what it takes and returns is pickled.
+    function: "package.module:name"; its arguments and results are pickled.
     arguments: keyword arguments of each call.
     limits: of each call.
-    count: children, at least 1.
+    count: number of children, at least 1.
 
   Returns:
-    An iterator: in the order of the arguments what the function returned, or a
-    Dr3dError: the one that it raised, or a WorkerError.
+    An iterator over the results, in the order of the arguments. The result of a
+    call that failed is a Dr3dError: the one that the function raised, or a
+    WorkerError.
 
   Raises:
     Dr3dError: the children cannot be started.
   """
   results = _call_each(function, arguments, limits, count)
-  next(results)
+  next(results)  # a generator runs nothing before its first value is read
   return results
 
 
@@ -90,13 +88,13 @@ def _call_each(
   limits: Limits,
   count: int,
 ) -> Iterator[Any]:
-  """Begins the first calls and yields None, then the results."""
+  """Starts the first calls and yields None, then yields the results."""
   children = Pool(function, limits=limits, count=count)
   threads = concurrent.futures.ThreadPoolExecutor(count)
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
   todo = iter(arguments)
   try:
-    for keywords in itertools.islice(todo, _AHEAD * count):
+    for keywords in itertools.islice(todo, _QUEUED_CALLS * count):
       waiting.append(threads.submit(children.call, keywords))
     yield None
     while waiting:
@@ -111,15 +109,15 @@ def _call_each(
 
 
 class Pool:
-  """Child processes that answer calls of many threads until it is closed."""
+  """Child processes that answer the calls of many threads until closed."""
 
   def __init__(self, function: str, *, limits: Limits, count: int):
-    """Makes a pool; a child is started by the first call that needs it.
+    """Makes a pool; the first call that needs a child starts it.
 
     Args:
       function: see `call_each`.
       limits: of each call.
-      count: children, at least 1.
+      count: number of children, at least 1.
     """
     self._children = [_Child(function, limits) for _ in range(count)]
     self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
@@ -127,16 +125,16 @@ class Pool:
       self._free.put(child)
 
   def call(
-    self, keywords: dict[str, Any], *, patience: float | None = None
+    self, keywords: dict[str, Any], *, timeout: float | None = None
   ) -> Any:
-    """Calls the function in a child, when one is free.
+    """Calls the function in the next free child.
 
     Args:
-      keywords: its arguments.
-      patience: seconds to wait for a child; without end where None.
+      keywords: arguments of the function.
+      timeout: seconds to wait for a free child; None waits without limit.
 
     Returns:
-      What it returned, or a Dr3dError: the one that it raised, or a
+      The function's result, or a Dr3dError: the one that it raised, or a
       WorkerError.
 
     Raises:
@@ -144,7 +142,7 @@ class Pool:
       Dr3dError: a child cannot be started.
     """
     try:
-      child = self._free.get(timeout=patience)
+      child = self._free.get(timeout=timeout)
     except queue.Empty:
       raise TimeoutError("no child process is free") from None
     try:
@@ -153,13 +151,13 @@ class Pool:
       self._free.put(child)
 
   def close(self) -> None:
-    """Ends all children, whatever they are at."""
+    """Ends all children, also those that are busy."""
     for child in self._children:
       child.stop()
 
 
 class _Child:
-  """A process that answers one call after the other; begun when first used."""
+  """A process that answers calls one after the other; started when needed."""
 
   def __init__(self, function: str, limits: Limits):
     self._job = {
@@ -169,18 +167,20 @@ class _Child:
     }
     self._limits = limits
     self._process: subprocess.Popen | None = None
-    self._late = False
+    self._timed_out = False
     self._stopped = False
 
   def call(self, keywords: dict[str, Any]) -> Any:
-    """Returns what the function returned, or the Dr3dError it ended in."""
+    """Returns the function's result, or the Dr3dError that it failed with."""
     process = self._process or self._start()
-    self._late = False
-    timer = threading.Timer(self._limits.seconds, self._end_late, [process])
+    self._timed_out = False
+    timer = threading.Timer(
+      self._limits.seconds, self._end_on_timeout, [process]
+    )
     timer.start()
     try:
-      _write(process.stdin, keywords)
-      kind, value = _read(process.stdout)
+      write_message(process.stdin, keywords)
+      kind, value = read_message(process.stdout)
     except (OSError, EOFError, pickle.UnpicklingError):
       process.kill()
       self._process = None
@@ -200,111 +200,40 @@ class _Child:
 
   def _start(self) -> subprocess.Popen:
     process = subprocess.Popen(
-      [sys.executable, "-c", _CHILD, json.dumps(self._job)],
+      [sys.executable, "-c", _CHILD_CODE, json.dumps(self._job)],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=subprocess.DEVNULL,
-      # one child, one core: the children share the machine with the caller
+      # One thread for each child: the children share the cores.
       env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
     self._process = process
     if self._stopped:
       process.kill()
     try:
-      if _read(process.stdout) != ("ready", None):
+      if read_message(process.stdout) != ("ready", None):
         raise EOFError
     except (OSError, EOFError, pickle.UnpicklingError) as error:
       process.kill()
       raise Dr3dError(
-        f"a process to read files in cannot be started ({sys.executable} "
-        f"ended with status {process.wait()}); --jobs=0 does without."
+        f"a child process cannot be started ({sys.executable} ended with"
+        f" status {process.wait()}); use --jobs=0 to read files without one."
       ) from error
     return process
 
-  def _end_late(self, process: subprocess.Popen) -> None:
-    self._late = True
+  def _end_on_timeout(self, process: subprocess.Popen) -> None:
+    self._timed_out = True
     process.kill()
 
   def _explain(self, status: int) -> str:
-    if self._late:
+    if self._timed_out:
       return (
-        f"is not done after {self._limits.seconds:g} seconds; allow more, or "
-        "simplify it"
+        f"is not done after {self._limits.seconds:g} seconds; allow more time"
+        " or simplify it"
       )
-    if status < 0:  # never so on Windows
+    if status < 0:  # a signal; never on Windows
       name = signal.Signals(-status).name
       if name == "SIGKILL":
-        return "was ended by the system, most likely for want of memory"
-      return f"crashes its reader ({name})"
-    return f"ends its reader with status {status}"
-
-
-def serve(job: dict[str, Any]) -> None:
-  """What a child does: answers calls on its standard input until it ends."""
-  calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints
-  module, name = job["function"].split(":")
-  function = getattr(importlib.import_module(module), name)
-  _limit_memory(job["memory"])
-  with contextlib.suppress(ValueError):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-  _write(answers, ("ready", None))
-  while True:
-    try:
-      keywords = _read(calls)
-    except EOFError:
-      return
-    _set_alarm(job["seconds"] + _GRACE)
-    try:
-      answer = ("done", function(**keywords))
-    except Dr3dError as error:
-      answer = ("error", error)
-    except MemoryError:
-      answer = (
-        "error",
-        (
-          f"needs more memory than {job['memory'] >> 20} MiB; allow more, or "
-          "simplify it"
-        ),
-      )
-    except Exception as error:
-      answer = ("error", f"fails ({type(error).__name__}: {error})")
-    _write(answers, answer)
-    _set_alarm(0)
-
-
-def _limit_memory(size: int) -> None:
-  """Bounds what this process may ask for on top of what it has now."""
-  try:
-    import resource
-  except ImportError:  # Windows
-    return
-  with contextlib.suppress(OSError, ValueError):
-    before = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    size += before * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
-
-
-def _set_alarm(seconds: float) -> None:
-  """Ends this process by the system after some time, whatever it does."""
-  if hasattr(signal, "setitimer"):
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _write(stream: IO[bytes] | None, value: Any) -> None:
-  assert stream is not None
-  data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-  stream.write(_HEAD.pack(len(data)) + data)
-  stream.flush()
-
-
-def _read(stream: IO[bytes] | None) -> Any:
-  assert stream is not None
-  head = stream.read(_HEAD.size)
-  if len(head) < _HEAD.size:
-    raise EOFError
-  (length,) = _HEAD.unpack(head)
-  data = stream.read(length)
-  if len(data) < length:
-    raise EOFError
-  return pickle.loads(data)
+        return "was ended by the system, most likely because memory ran out"
+      return f"crashes its reader process ({name})"
+    return f"ends its reader process with status {status}"

@@ -1,26 +1,38 @@
-"""The first matches, put in the order of how well they fit the query.
+"""Refinement: the first matches, ordered by how well they fit the query.
 
-Vectors tell which models look like the query. Which of several near-alike
-models it is, is told by laying it upon each by points of the surfaces; the few
-that fit best are drawn beside it, aligned along the gradient of the pictures,
-and put in the order of the product of both: of the distance of the surfaces
-and of the difference of the pictures.
+Vectors tell which models look like the query. Registration tells which of
+several similar models it is. Each match is registered by surface points. The
+few that fit best are also aligned by rendering. They are ordered by the product
+of the surfaces' distance and the images' difference.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dr3d.camera.view import rotation_matrix
 from dr3d.mesh import Mesh
 from dr3d.registration.image import AlignConfig, align
-from dr3d.registration.surface import find_pose, make_cloud
-from dr3d.search.match import Match
+from dr3d.registration.surface import Pose, find_pose, make_cloud
+from dr3d.search.answer import Match
 
-DRAWN = 3  # matches that are drawn
-_EXACT = 1e-6  # difference or distance that is as good as none
+if TYPE_CHECKING:
+  from dr3d.retrieval.pipeline import Pipeline
+
+RENDERED = 3  # matches that are aligned by rendering: .5 s of CPU time each
+_EXACT = 1e-6  # difference or distance below which a fit is perfect
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Registered:
+  """A match whose model was registered to the query by surface points."""
+
+  match: Match
+  distance: float
+  pose: Pose
+  scale: float
 
 
 def refine_matches(
@@ -28,68 +40,40 @@ def refine_matches(
   matches: Sequence[Match],
   meshes: Mapping[str, Mesh],
   *,
-  pipeline: Any = None,
+  pipeline: "Pipeline | None" = None,
   same_size: bool = False,
-  drawn: int = DRAWN,
+  rendered: int = RENDERED,
   config: AlignConfig | None = None,
 ) -> tuple[Match, ...]:
-  """Orders matches by how well the query fits upon them.
+  """Orders matches by how well the query fits them.
 
   Args:
     mesh: the query.
     matches: some matches.
     meshes: of models by name; matches without one follow the others.
-    pipeline: whose views the matches' views are; where given, the pair of
-      views that matched is one of the poses tried.
+    pipeline: whose views the matches name. If given, the pair of views that
+      matched is one of the poses tried.
     same_size: whether the true size counts; `scale` of the matches is known
       then. Otherwise both are compared at one size.
-    drawn: how many of those whose surfaces are nearest are drawn.
-    config: how these are aligned.
+    rendered: how many of the nearest surfaces are aligned by rendering.
+    config: of that alignment.
 
   Returns:
-    The matches ranked from 1 on, with `distance` of the surfaces, where it was
-    not known yet, and, of those that were drawn, `difference` of the pictures.
+    The matches ranked from 1 on, with `distance` of the surfaces, if it was not
+    known yet, and with `difference` of the images for those aligned by
+    rendering.
   """
-  known = [match for match in matches if match.model in meshes]
-  rest = [match for match in matches if match.model not in meshes]
-  laid = []
-  for match in known:
-    other = meshes[match.model]
-    scale = 1 / (match.scale or 1.0) if same_size else 1.0
-    sized = dataclasses.replace(mesh, vertices=mesh.vertices * scale)
-    turns = _turns(pipeline, match, mesh, other)
-    pose = find_pose(make_cloud(sized), make_cloud(other), turns=turns)
-    distance = round(pose.fit.mean, 6)
-    if match.distance is None:
-      match = dataclasses.replace(match, distance=distance, mirrored=False)
-    laid.append((distance, match, pose, scale))
-  laid.sort(key=lambda entry: (entry[0], entry[1].rank))
-  first = laid[:drawn]
-  if first:
-    first += first[-1:] * (drawn - len(first))  # always one program
-    found = align(
-      mesh,
-      [meshes[match.model] for _, match, _, _ in first],
-      [pose for *_, pose, _ in first],
-      scales=[scale for *_, scale in first] if same_size else None,
-      config=config,
-    )
-    seen = [
-      (
-        distance,
-        dataclasses.replace(match, difference=round(float(difference), 6)),
-      )
-      for (distance, match, _, _), difference in zip(
-        laid[:drawn], found.difference, strict=False
-      )
-    ]
-    seen.sort(key=lambda entry: (_rate(*entry), entry[1].rank))
-  else:
-    seen = []
+  known = [
+    _register(mesh, match, meshes[match.model], pipeline, same_size)
+    for match in matches
+    if match.model in meshes
+  ]
+  known.sort(key=lambda each: (each.distance, each.match.rank))
+  first, others = known[:rendered], known[rendered:]
   ordered = [
-    *(match for _, match in seen),
-    *(match for _, match, _, _ in laid[drawn:]),
-    *rest,
+    *_align(mesh, first, meshes, rendered, same_size, config),
+    *(each.match for each in others),
+    *(match for match in matches if match.model not in meshes),
   ]
   return tuple(
     dataclasses.replace(match, rank=rank)
@@ -97,23 +81,64 @@ def refine_matches(
   )
 
 
-def _rate(distance: float, match: Match) -> float:
-  assert match.difference is not None
-  return max(distance, _EXACT) * max(match.difference, _EXACT)
+def _register(
+  mesh: Mesh,
+  match: Match,
+  other: Mesh,
+  pipeline: "Pipeline | None",
+  same_size: bool,
+) -> _Registered:
+  """Registers the query to the model of a match by surface points."""
+  scale = 1 / (match.scale or 1.0) if same_size else 1.0
+  sized = dataclasses.replace(mesh, vertices=mesh.vertices * scale)
+  turns = _turns(pipeline, match, mesh, other)
+  pose = find_pose(make_cloud(sized), make_cloud(other), turns=turns)
+  distance = round(pose.fit.mean, 6)
+  if match.distance is None:
+    match = dataclasses.replace(match, distance=distance, mirrored=False)
+  return _Registered(match, distance, pose, scale)
+
+
+def _align(
+  mesh: Mesh,
+  first: list[_Registered],
+  meshes: Mapping[str, Mesh],
+  count: int,
+  same_size: bool,
+  config: AlignConfig | None,
+) -> list[Match]:
+  """Aligns the nearest by rendering and orders them by both measures."""
+  if not first:
+    return []
+  # Padded to one number, so that one program is compiled.
+  padded = first + first[-1:] * (count - len(first))
+  found = align(
+    mesh,
+    [meshes[each.match.model] for each in padded],
+    [each.pose for each in padded],
+    scales=[each.scale for each in padded] if same_size else None,
+    config=config,
+  )
+  rated = []
+  for each, difference in zip(first, found.difference, strict=False):
+    rounded = round(float(difference), 6)
+    score = max(each.distance, _EXACT) * max(rounded, _EXACT)
+    match = dataclasses.replace(each.match, difference=rounded)
+    rated.append((score, match.rank, match))
+  return [match for *_, match in sorted(rated, key=lambda entry: entry[:2])]
 
 
 def _turns(
-  pipeline: Any, match: Match, mesh: Mesh, other: Mesh
+  pipeline: "Pipeline | None", match: Match, mesh: Mesh, other: Mesh
 ) -> list[np.ndarray]:
-  """The turn that brings the query's view to that of the model it matched.
+  """The rotation that takes the query's view to the matched view of the model.
 
-  View i of the query shows `R_i p`, view j of the model `R_j p'`, so that
-  `p' = R_jᵀ R_i p` where the two show the same, in the pose that is drawn.
+  View i of the query shows `R_i p`, view j of the model `R_j p'`. If both show
+  the same, `p' = R_jᵀ R_i p`, in the pose that is rendered.
   """
-  views = getattr(pipeline, "views", None)
-  if views is None or not match.query_view:
+  if pipeline is None or not match.query_view:
     return []
-  axes = np.asarray(rotation_matrix(views.quaternion), np.float64)
+  axes = np.asarray(rotation_matrix(pipeline.views.quaternion), np.float64)
   turn = axes[match.view - 1].T @ axes[match.query_view - 1]
   if pipeline.config.pose == "file":
     turn = other.frame @ turn @ mesh.frame.T

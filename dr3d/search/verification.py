@@ -1,4 +1,4 @@
-"""Models are laid upon a query: how far apart their surfaces are."""
+"""Verification: candidates are registered to the query by surface points."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from dr3d.registration.surface import Fit, compare, find_pose, make_cloud
 
 
 def register_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
-  """Lays models upon a mesh, as they are and mirrored.
+  """Registers models to a mesh, as they are and mirrored.
 
   Args:
     mesh: of the query.
@@ -25,15 +25,15 @@ def register_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
 
 
 def measure_distances(mesh: Mesh, packed: Sequence[bytes]) -> list[float]:
-  """How far models, as they are, lie apart from a mesh.
+  """Distances of models, as they are, from a mesh.
 
   Args:
     mesh: of the query.
     packed: meshes of models; see `packing.pack_mesh`.
 
   Returns:
-    The mean distance of each, in radii of the smallest enclosing sphere; that
-    is `Fit.plain` of `register_meshes`.
+    The mean distance of each, in radii of the smallest enclosing sphere. It is
+    `Fit.plain` of `register_meshes`, without the cost of the mirrored fit.
   """
   cloud = make_cloud(mesh)
   return [

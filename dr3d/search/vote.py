@@ -1,65 +1,38 @@
-"""Votes → a label, and whether it may be relied on."""
+"""Votes → a label, and how far it leads.
 
-import dataclasses
+Notation: C candidates, Q vectors of the query.
+"""
 
 import numpy as np
 
-from dr3d.search.candidate import DECIMALS
+from dr3d.search.candidate import DECIMALS, Candidates
 
-TARGET_PRECISION = 0.99
-"""Share of the predictions called reliable that are to be right."""
+MAX_MARGIN = 2.0  # the most that two cosines can differ
 
-AMBIGUOUS = "ambiguous"
-UNKNOWN = "unknown"
-
-_APART = 2.0  # the most that two cosines can differ
-_KIN = 3  # models that tell how near those of a label lie to each other
-_KIN_WEIGHT = 0.3  # of what they tell, in the nearness of a query
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-  """What the query is, by vote.
-
-  Attributes:
-    label: the label with most votes; empty where no vote went to a labelled
-      model.
-    confidence: its share of the votes of all Q vectors, 0 to 1.
-    probability: with which it is right, 0 to 1, if the gallery holds models of
-      the query's label at all; see `calibration`.
-    accepted: True if there is no reason to reject.
-    reject_reason: `"ambiguous"` if the probability is below the target: models
-      of another label are nearly as similar; `"unknown"` if models of unknown
-      classes come as near; empty otherwise.
-  """
-
-  label: str
-  confidence: float
-  probability: float
-  reject_reason: str = ""
-  accepted: bool = dataclasses.field(init=False)
-
-  def __post_init__(self):
-    """Accepts what nothing rejects."""
-    object.__setattr__(self, "accepted", not self.reject_reason)
+_NEIGHBOURS = 3  # of the found model's class, that tell how dense the class is
+# Share of that density in the rejection score. With all of it, a part would
+# count as unknown if the models of its class come from one maker and it from
+# another.
+_DENSITY_WEIGHT = 0.3
 
 
 def majority_vote(
   similarity: np.ndarray, labels: np.ndarray
 ) -> tuple[str, float]:
-  """Names the label with most of the votes of a query's vectors.
+  """The label with most votes of a query's vectors.
 
-  Each votes for the model most alike to it, of equal ones the first. Of equal
-  labels that with the highest summed likeness wins, then the first by name.
+  Each vector votes for the model most similar to it, the first of equal ones.
+  Of labels with equal votes the highest summed similarity wins, then the first
+  by name.
 
   Args:
-    similarity: [B, Q], what each of the query's vectors votes by.
-    labels: str [B] of the models; a vote for an empty one is one for none.
+    similarity: [C, Q], what each of the query's vectors votes by.
+    labels: str [C] of the models; a vote for an empty one counts for no label.
 
   Returns:
-    The label, empty where no vote went to one, and its share of the votes.
+    The label, empty if no vote went to one, and its share of the votes.
   """
-  ballots: dict[str, list[float]] = {}
+  votes: dict[str, list[float]] = {}
   if len(labels):
     # In single precision, or rounding would decide between equal ones.
     nearest = similarity.astype(np.float32, copy=False).argmax(axis=0)
@@ -68,98 +41,98 @@ def majority_vote(
       labels[nearest].tolist(), values.tolist(), strict=True
     ):
       if label:
-        ballots.setdefault(label, []).append(value)
-  if not ballots:
+        votes.setdefault(label, []).append(value)
+  if not votes:
     return "", 0.0
   label = min(
-    ballots,
+    votes,
     key=lambda name: (
-      -len(ballots[name]),
-      -round(sum(ballots[name]), DECIMALS),
+      -len(votes[name]),
+      -round(sum(votes[name]), DECIMALS),
       name,
     ),
   )
-  return label, len(ballots[label]) / similarity.shape[1]
+  return label, len(votes[label]) / similarity.shape[1]
 
 
 def vote_margin(
-  similarity: np.ndarray, labels: np.ndarray, label: str
+  candidates: Candidates, labels: np.ndarray, label: str
 ) -> float:
-  """By how much a label is ahead of all others.
+  """How far a label leads the others.
 
-  The mean over the query's vectors of how much more alike the most alike model
-  with the label is than the most alike one without; below 0 where they would
-  rather vote otherwise.
+  The mean over the query's vectors of the difference between the most similar
+  candidate with the label and the most similar one without. It is below 0 if
+  the vectors would rather vote for another label.
 
   Args:
-    similarity: [B, Q], what each of the query's vectors votes by.
-    labels: str [B] of the models, empty where one has none.
-    label: one of these; no model has an empty one.
+    candidates: of the query. If all of them have the label but other models may
+      exist, their rivals are at most as similar as the least similar candidate.
+    labels: str [C] of the candidates, empty if one has none.
+    label: one of these; an empty label belongs to no model.
 
   Returns:
-    A difference of cosines; 2, the largest there is, where all models have the
-    label, and -2 where none has.
+    A difference of cosines; 2, the largest there is, if all models have the
+    label, and -2 if none has.
   """
   own = (labels == label) & (label != "")
   if not own.any():
-    return -_APART
-  if own.all():
-    return _APART
-  ahead = similarity[own].max(axis=0) - similarity[~own].max(axis=0)
-  return round(float(ahead.mean(dtype=np.float64)), DECIMALS)
+    return -MAX_MARGIN
+  if not own.all():
+    rival = candidates.similarity[~own].max(axis=0)
+  elif candidates.is_complete:
+    return MAX_MARGIN
+  else:
+    rival = candidates.similarity.min(axis=0)
+  margin = candidates.similarity[own].max(axis=0) - rival
+  return round(float(margin.mean(dtype=np.float64)), DECIMALS)
 
 
 def find_best(score: np.ndarray, labels: np.ndarray, label: str) -> int:
-  """The place of the model with a label that scores highest, the first of some.
+  """Index of the model with a label that scores highest, the first of equals.
 
   Args:
-    score: [B].
-    labels: str [B] of the models.
+    score: [C].
+    labels: str [C] of the models.
     label: one of these.
   """
   own = np.flatnonzero(labels == label)
   return int(own[score[own].argmax()])
 
 
-def find_same_class(
-  labels: np.ndarray, model: int, searched: np.ndarray
-) -> np.ndarray:
-  """The models that tell how near a model's like should come to it.
+def find_same_class(labels: np.ndarray, index: int) -> np.ndarray:
+  """Candidates that tell how dense the class of one of them is.
 
   Args:
-    labels: str [B] of the models.
-    model: one of them.
-    searched: int, ascending, the models that are searched.
+    labels: str [C] of the candidates.
+    index: of one of them.
 
   Returns:
-    int, ascending: those searched, but for the model, that have its label; all
-    of them where there is none.
+    int, ascending: the others with its label; all others if there is none.
   """
-  others = searched[searched != model]
-  kin = others[labels[others] == labels[model]]
-  return kin if len(kin) else others
+  others = np.arange(len(labels)) != index
+  same = others & (labels == labels[index])
+  return np.flatnonzero(same if same.any() else others)
 
 
-def normalise_by_density(score: float, kin: np.ndarray) -> float:
-  """How near a query comes to a model, by the measure of the model's kin.
+def normalise_by_density(score: float, neighbours: np.ndarray) -> float:
+  """How near a query comes to a model, measured by the model's neighbours.
 
-  Where kindred labels lie as near to each other as the models of one label do
-  elsewhere, a score alone does not tell a query whose label is missing.
+  Where related classes lie as near to each other as the models of one class do
+  elsewhere, a score alone does not reveal a query of an unknown class.
 
   Args:
-    score: of the model, the most alike to the query of its label.
-    kin: what the model itself scores by its kin; see `find_same_class`.
+    score: of the model, the most similar to the query of its label.
+    neighbours: scores of the model against those of `find_same_class`.
 
   Returns:
-    The score less 0.3 of the mean of the kin's three highest ones; less nothing
-    where there is no kin. Less all of it, a part would count as a stranger
-    where the models of its label come from one hand and it from another.
+    The score minus 0.3 of the mean of the three highest neighbours; the score
+    itself if there are none.
 
-  Source:
+  References:
     After Breunig, Kriegel, Ng, Sander, LOF: Identifying Density-Based Local
-    Outliers, 2000, Definition 7, with a difference in the place of the ratio.
-    Not in the patent.
+    Outliers, 2000, Definition 7, with a difference instead of the ratio. Not in
+    the patent.
   """
-  near = np.sort(np.asarray(kin, np.float64))[-_KIN:]
-  typical = near.mean() if len(near) else 0.0
-  return round(float(score) - _KIN_WEIGHT * float(typical), DECIMALS)
+  near = np.sort(np.asarray(neighbours, np.float64))[-_NEIGHBOURS:]
+  density = near.mean() if len(near) else 0.0
+  return round(float(score) - _DENSITY_WEIGHT * float(density), DECIMALS)

@@ -1,19 +1,19 @@
-"""The database over HTTP: a service, its page, its limits.
+"""A database over HTTP: the service, its page and its limits.
 
-Data flows one way, and the modules are best read in that order:
+Data flows one way; read the modules in that order:
 
-    config     what a service may take, and who may write
-    refusal    a request that is not answered: status and sentence
-    upload     the body of a request becomes a file of bounded size
-    reading    a file becomes what is searched and shown, in a child process
-    batch      one thread owns the pipeline; queries that wait go together
-    state      the database as it was at one moment
-    picture    views as PNG, for people
-    warmth     what is compiled before the first query
-    twin       groups of duplicates, found in a process of its own
-    writer     one change after the other; nothing that was accepted is lost
-    service    all of it at work, without HTTP
-    schema     what is answered, as JSON
-    limit, security, metric, desk     what guards and watches each request
-    parameter, route/, app            HTTP
+    settings         limits of a service, and its token
+    http_error       a request that is rejected: HTTP status and sentence
+    upload           the body of a request becomes a file of bounded size
+    upload_reader    that file becomes a mesh and a preview, in a child process
+    batch            one thread owns the pipeline and batches waiting queries
+    state            the database at one moment
+    preview          views as PNG
+    warmup           what is compiled before the first query
+    duplicate_job    groups of duplicates, found in a process of their own
+    writer           one change at a time
+    service          all of the above, without HTTP
+    schema           responses as JSON
+    limiter, security, metric, context    guards and measures each request
+    parameter, route/, app                HTTP
 """

@@ -1,4 +1,4 @@
-"""The service over HTTP: routes, guards and the page, put together."""
+"""The service over HTTP: routes, guards and the page."""
 
 import asyncio
 import contextlib
@@ -26,17 +26,17 @@ def make_app(service: Service) -> FastAPI:
   """Makes the application (ASGI) of a service.
 
   Args:
-    service: is started and closed with the application.
+    service: started and closed with the application.
   """
-  desk = RequestContext(service)
+  context = RequestContext(service)
 
   @contextlib.asynccontextmanager
-  async def live(app: FastAPI):
+  async def run(app: FastAPI):
     del app
-    metric.count_compiling()
+    metric.count_compilations()
     service.start()
     yield
-    await asyncio.to_thread(desk.close)
+    await asyncio.to_thread(context.close)
     await asyncio.to_thread(service.close)
 
   app = FastAPI(
@@ -44,17 +44,17 @@ def make_app(service: Service) -> FastAPI:
     version=dr3d.__version__,
     summary="Find a 3D model in a database from whatever you have of it.",
     openapi_url="/api/openapi.json",
-    docs_url=None,  # its page would load scripts from elsewhere
+    docs_url=None,  # that page loads scripts from another host
     redoc_url=None,
-    lifespan=live,
+    lifespan=run,
   )
-  app.add_exception_handler(Dr3dError, _answer_refusal)
-  app.add_exception_handler(RequestValidationError, _answer_invalid)
-  app.add_exception_handler(HTTPException, _answer_unknown)
-  app.add_exception_handler(Exception, _answer_defect)
-  # More is said in the path of a model's pictures than of the model: first.
+  app.add_exception_handler(Dr3dError, _respond_error)
+  app.add_exception_handler(RequestValidationError, _respond_invalid)
+  app.add_exception_handler(HTTPException, _respond_http)
+  app.add_exception_handler(Exception, _respond_defect)
+  # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
   for module in (status, query, model, change):
-    app.include_router(module.make_router(desk))
+    app.include_router(module.make_router(context))
 
   @app.get("/", include_in_schema=False)
   def page() -> FileResponse:
@@ -64,32 +64,34 @@ def make_app(service: Service) -> FastAPI:
   app.add_middleware(
     Guard, hosts=service.config.hosts, page=PAGE / "index.html"
   )
-  app.add_middleware(metric.Watch, metrics=service.metrics)
+  app.add_middleware(metric.RequestLogger, metrics=service.metrics)
   return app
 
 
-async def _answer_refusal(request: Request, error: Exception) -> JSONResponse:
+async def _respond_error(request: Request, error: Exception) -> JSONResponse:
   assert isinstance(error, Dr3dError)
-  refusal = to_http_error(error)
-  headers = {} if refusal.wait is None else {"Retry-After": f"{refusal.wait}"}
-  if refusal.status == 401:
+  rejection = to_http_error(error)
+  headers = {}
+  if rejection.retry_after is not None:
+    headers["Retry-After"] = str(rejection.retry_after)
+  if rejection.status == 401:
     headers["WWW-Authenticate"] = "Bearer"
-  return _fail(str(refusal), refusal.status, headers)
+  return _fail(str(rejection), rejection.status, headers)
 
 
-async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+async def _respond_invalid(request: Request, error: Exception) -> JSONResponse:
   assert isinstance(error, RequestValidationError)
   first = error.errors()[0]
   where = ".".join(map(str, first["loc"][1:])) or "the request"
   return _fail(f"{where}: {first['msg']}.", 422)
 
 
-async def _answer_unknown(request: Request, error: Exception) -> JSONResponse:
+async def _respond_http(request: Request, error: Exception) -> JSONResponse:
   assert isinstance(error, HTTPException)
   return _fail(f"{error.detail}.", error.status_code, dict(error.headers or {}))
 
 
-async def _answer_defect(request: Request, error: Exception) -> JSONResponse:
+async def _respond_defect(request: Request, error: Exception) -> JSONResponse:
   return _fail(f"this is a defect of dr3d ({type(error).__name__}).", 500)
 
 

@@ -13,106 +13,105 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from dr3d.data.folder import ModelFile
 from dr3d.server.limiter import ConcurrencyLimiter, RateLimiter
 from dr3d.server.security import check_token
 from dr3d.server.service import Service
-from dr3d.server.upload import Received, receive
+from dr3d.server.upload import receive
 
 T = TypeVar("T")
 
-_UPLOADS = "dr3d-uploads-"  # and the number of the process
-_DRAWING = 64  # requests for pictures that may wait
-_DRAWERS = 2  # threads that wait for pictures
+_UPLOAD_PREFIX = "dr3d-uploads-"  # followed by the process id
+_MAX_PREVIEWS = 64  # requests for previews at once
+_PREVIEW_THREADS = 2  # more would only wait for the pipeline's thread
 
 
 class RequestContext:
-  """Where requests are received.
+  """Threads and limits of an application.
 
   Attributes:
-    service: answers them.
-    gate: of queries and changes.
-    side: of pictures, which must not keep queries out, nor wait for them.
+    service: answers the requests.
+    previews: limits requests for previews. They have threads of their own, so
+      that neither they nor queries hold up the other.
   """
 
   def __init__(self, service: Service):
-    """Makes a desk."""
+    """Makes a context."""
     config = service.config
     self.service = service
-    self.gate = ConcurrencyLimiter(config.queue, service.metrics.inside.set)
-    self.side = ConcurrencyLimiter(_DRAWING, lambda count: None)
+    self.previews = ConcurrencyLimiter(_MAX_PREVIEWS, lambda count: None)
+    self._queries = ConcurrencyLimiter(config.queue, service.metrics.inside.set)
     self._rate = RateLimiter(config.rate, config.burst)
-    self._threads = concurrent.futures.ThreadPoolExecutor(
+    self._query_threads = concurrent.futures.ThreadPoolExecutor(
       config.queue, thread_name_prefix="query"
     )
-    self._drawers = concurrent.futures.ThreadPoolExecutor(
-      _DRAWERS, thread_name_prefix="draw"
+    self._preview_threads = concurrent.futures.ThreadPoolExecutor(
+      _PREVIEW_THREADS, thread_name_prefix="preview"
     )
     remove_leftovers(pathlib.Path(tempfile.gettempdir()))
     self._directory = tempfile.TemporaryDirectory(
-      prefix=f"{_UPLOADS}{os.getpid()}-"
+      prefix=f"{_UPLOAD_PREFIX}{os.getpid()}-"
     )
 
   def close(self) -> None:
-    """Ends the threads and removes what is left of uploads."""
-    self._threads.shutdown()
-    self._drawers.shutdown()
+    """Ends the threads and removes remaining uploads."""
+    self._query_threads.shutdown()
+    self._preview_threads.shutdown()
     self._directory.cleanup()
 
   @contextlib.asynccontextmanager
   async def admit(
     self, request: Request, *, changes: bool = False
   ) -> AsyncIterator[None]:
-    """A request that costs work is let in, for as long as the block.
+    """Admits a request that costs work, for the duration of the block.
 
     Args:
       request: the request.
       changes: whether it changes the database.
 
     Raises:
-      HttpError: it may not change anything, its address asks too often, too
-        many are inside, or the service is not ready.
+      HttpError: it may not change anything, its address sends too many, too
+        many are active, or the service is not ready.
     """
     if changes:
       check_token(
         request.headers.get("authorization"), self.service.config.token
       )
-    self.service.ready()
+    self.service.check_ready()
     self._rate.take(request.client.host if request.client else "")
-    with self.gate.enter():
+    with self._queries.enter():
       yield
 
   @contextlib.asynccontextmanager
-  async def take_file(self, request: Request) -> AsyncIterator[Received]:
-    """The file that a request brings; see `upload.receive`."""
+  async def receive(self, request: Request) -> AsyncIterator[ModelFile]:
+    """Receives the file of a request; see `upload.receive`."""
     async with receive(
       request,
       pathlib.Path(self._directory.name),
       byte_limit=self.service.config.byte_limit,
-      patience=self.service.config.patience,
-    ) as received:
-      yield received
+      timeout=self.service.config.timeout,
+    ) as file:
+      yield file
 
-  async def work(
-    self, function: Callable[..., T], *values: Any, **options: Any
-  ) -> T:
-    """Calls a function in a thread of queries."""
-    return await _call(self._threads, function, *values, **options)
+  async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function in a thread for queries."""
+    return await _call(self._query_threads, function, *arguments)
 
-  async def draw(self, function: Callable[..., T], *values: Any) -> T:
-    """Calls a function in a thread of pictures."""
-    return await _call(self._drawers, function, *values)
+  async def run_preview(self, function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function in a thread for previews."""
+    return await _call(self._preview_threads, function, *arguments)
 
 
 def remove_leftovers(directory: pathlib.Path) -> None:
-  """Removes uploads that services which were killed could not remove."""
-  for path in directory.glob(f"{_UPLOADS}*-*"):
-    number = path.name.removeprefix(_UPLOADS).split("-")[0]
+  """Removes uploads of services that were killed."""
+  for path in directory.glob(f"{_UPLOAD_PREFIX}*-*"):
+    number = path.name.removeprefix(_UPLOAD_PREFIX).split("-")[0]
     if number.isdigit() and not _is_running(int(number)):
-      shutil.rmtree(path, ignore_errors=True)  # others' are left alone
+      shutil.rmtree(path, ignore_errors=True)  # another user's remains
 
 
 def _is_running(number: int) -> bool:
-  if os.name == "nt":  # there, to ask in this way would end it
+  if os.name == "nt":  # os.kill would end the process there
     return True
   try:
     os.kill(number, 0)
@@ -126,10 +125,9 @@ def _is_running(number: int) -> bool:
 async def _call(
   threads: concurrent.futures.Executor,
   function: Callable[..., T],
-  *values: Any,
-  **options: Any,
+  *arguments: Any,
 ) -> T:
   loop = asyncio.get_running_loop()
   return await loop.run_in_executor(
-    threads, functools.partial(function, *values, **options)
+    threads, functools.partial(function, *arguments)
   )

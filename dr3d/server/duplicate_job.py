@@ -1,7 +1,7 @@
-"""Models that are one shape, found in a process of its own, once a state.
+"""Groups of duplicates, found once for each state in a process of its own.
 
-It takes minutes where there are thousands of models, and must not slow down
-the thread that answers queries meanwhile.
+The search takes minutes for thousands of models, and must not slow down the
+thread that answers queries.
 """
 
 import dataclasses
@@ -12,23 +12,24 @@ import threading
 from dr3d.database.duplicate import Group
 from dr3d.database.reader import DatabaseReader
 from dr3d.error import DatabaseError, Dr3dError
+from dr3d.registration.relation import Relation
 from dr3d.runtime.pool import Limits, Pool, WorkerError
 from dr3d.server.state import State
 
-_FIND = "dr3d.server.duplicate_job:find_groups"
-_SECONDS = 24 * 3600.0  # that a search may take
+_FUNCTION = "dr3d.server.duplicate_job:find_groups"
+_MAX_SECONDS = 24 * 3600.0  # of a search
 
 
 @dataclasses.dataclass(eq=False)
 class DuplicateJob:
-  """A search that may still be going on.
+  """A search that may still be running.
 
   Attributes:
     total: models of the database.
-    progress: file that tells how many were looked at.
-    groups: what was found; None until the end.
-    error: why nothing was found.
-    ended: is set at the end.
+    progress: file that holds how many models were compared.
+    groups: the result; None until the end.
+    error: why there is no result.
+    ended: set at the end.
   """
 
   total: int
@@ -38,7 +39,7 @@ class DuplicateJob:
   ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
   def count_done(self) -> int:
-    """Models that were looked at."""
+    """Number of models that were compared."""
     try:
       return int(self.progress.read_text())
     except (OSError, ValueError):
@@ -46,25 +47,25 @@ class DuplicateJob:
 
 
 class DuplicateJobs:
-  """Searches of the present state; those of a former one are given up."""
+  """Searches of the present state; a new state cancels the former ones."""
 
   def __init__(self, directory: pathlib.Path, *, memory: int):
-    """Makes it; nothing is searched yet.
+    """Starts no search yet.
 
     Args:
       directory: of the database.
-      memory: bytes that a search may take.
+      memory: bytes that a search may use.
     """
     self._directory = directory
-    self._limits = Limits(seconds=_SECONDS, memory=memory)
+    self._limits = Limits(seconds=_MAX_SECONDS, memory=memory)
     self._scratch = tempfile.TemporaryDirectory(prefix="dr3d-")
     self._lock = threading.Lock()
     self._state: State | None = None
-    self._searches: dict[str, DuplicateJob] = {}
+    self._jobs: dict[str, DuplicateJob] = {}
     self._pool: Pool | None = None
 
-  def find(self, state: State, weakest: str) -> DuplicateJob:
-    """Begins a search, or returns the one that was begun.
+  def find(self, state: State, weakest: Relation) -> DuplicateJob:
+    """Starts a search, or returns the one that was started.
 
     Args:
       state: of the database.
@@ -72,66 +73,66 @@ class DuplicateJobs:
     """
     with self._lock:
       if self._state is not state:
-        self._give_up()
+        self._cancel()
         self._state = state
-        self._pool = Pool(_FIND, limits=self._limits, count=1)
-      search = self._searches.get(weakest)
-      if search is None:
-        place = pathlib.Path(self._scratch.name) / weakest
-        place.unlink(missing_ok=True)
-        search = DuplicateJob(len(state.models), place)
-        self._searches[weakest] = search
+        self._pool = Pool(_FUNCTION, limits=self._limits, count=1)
+      job = self._jobs.get(weakest)
+      if job is None:
+        progress = pathlib.Path(self._scratch.name) / weakest
+        progress.unlink(missing_ok=True)
+        job = DuplicateJob(len(state.models), progress)
+        self._jobs[weakest] = job
         threading.Thread(
-          target=self._search, args=(search, weakest, self._pool), daemon=True
+          target=self._run, args=(job, weakest, self._pool), daemon=True
         ).start()
-    return search
+    return job
 
   def close(self) -> None:
-    """Gives up what is going on."""
+    """Cancels the running searches."""
     with self._lock:
-      self._give_up()
+      self._cancel()
     self._scratch.cleanup()
 
-  def _give_up(self) -> None:
-    self._searches = {}
+  def _cancel(self) -> None:
+    self._jobs = {}
     if self._pool is not None:
       self._pool.close()
       self._pool = None
 
-  def _search(self, search: DuplicateJob, weakest: str, pool: Pool) -> None:
+  def _run(self, job: DuplicateJob, weakest: Relation, pool: Pool) -> None:
     try:
       found = pool.call(
         {
           "directory": self._directory,
           "weakest": weakest,
-          "progress": search.progress,
+          "progress": job.progress,
         }
       )
     except Dr3dError as error:
       found = error
     if isinstance(found, WorkerError):
-      search.error = DatabaseError(f"the search for duplicates {found}.")
+      job.error = DatabaseError(f"the search for duplicates {found}.")
     elif isinstance(found, Dr3dError):
-      search.error = found
+      job.error = found
     else:
-      search.groups = found
-    search.ended.set()
+      job.groups = found
+    job.ended.set()
 
 
 def find_groups(
-  directory: pathlib.Path, *, weakest: str, progress: pathlib.Path
+  directory: pathlib.Path, *, weakest: Relation, progress: pathlib.Path
 ) -> list[Group]:
-  """Finds the groups, in the child.
+  """Finds the groups, in the child process.
 
   Args:
     directory: of the database.
     weakest: see `duplicate.find_groups`.
-    progress: file that is told how many models were looked at.
+    progress: file to write the number of compared models to.
   """
 
-  def tell(done: int, total: int) -> None:
+  def report(done: int, total: int) -> None:
     del total
     progress.write_text(str(done))
 
-  archive = DatabaseReader.open(directory)
-  return archive.find_duplicates(weakest=weakest, progress=tell)
+  reader = DatabaseReader.open(directory)
+  return reader.find_duplicates(weakest=weakest, progress=report)

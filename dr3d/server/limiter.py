@@ -1,6 +1,6 @@
-"""How much of a service one address, and all together, may ask for.
+"""How many requests one address, and all addresses together, may make.
 
-Used in the event loop alone, so nothing here is locked.
+Only the event loop uses these objects, so nothing here is locked.
 """
 
 import collections
@@ -11,47 +11,47 @@ from collections.abc import Callable, Iterator
 
 from dr3d.server.http_error import HttpError
 
-_ADDRESSES = 10_000  # that are remembered
+_MAX_ADDRESSES = 10_000  # remembered; about 1 MB
 
 
 class ConcurrencyLimiter:
-  """Lets so many requests in at once and refuses the others at the door."""
+  """Admits a number of requests at once and rejects the others."""
 
-  def __init__(self, bound: int, watch: Callable[[int], None]):
-    """Makes a gate.
+  def __init__(self, limit: int, observe: Callable[[int], None]):
+    """Makes a limiter.
 
     Args:
-      bound: requests inside.
-      watch: is told how many are inside.
+      limit: requests at once.
+      observe: called with the number of active requests when it changes.
     """
-    self.bound = bound
-    self.inside = 0
-    self._watch = watch
+    self.limit = limit
+    self.active = 0
+    self._observe = observe
 
   @contextlib.contextmanager
   def enter(self) -> Iterator[None]:
-    """A request is inside for as long as the block.
+    """Counts a request as active within the block.
 
     Raises:
-      HttpError: there are as many as may be.
+      HttpError: the limit is reached.
     """
-    if self.inside >= self.bound:
+    if self.active >= self.limit:
       raise HttpError(
-        503, "the service is busy: try again in a moment.", wait=2
+        503, "the service is busy: try again in a moment.", retry_after=2
       )
-    self._count(1)
+    self._add(1)
     try:
       yield
     finally:
-      self._count(-1)
+      self._add(-1)
 
-  def _count(self, step: int) -> None:
-    self.inside += step
-    self._watch(self.inside)
+  def _add(self, count: int) -> None:
+    self.active += count
+    self._observe(self.active)
 
 
 class RateLimiter:
-  """Lets each address ask at a rate, with bursts: a bucket of tokens each."""
+  """Limits the rate of each address, with bursts, by a token bucket each."""
 
   def __init__(
     self,
@@ -60,12 +60,12 @@ class RateLimiter:
     *,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Makes it.
+    """Makes a limiter.
 
     Args:
-      rate: requests a second; 0 for any number.
+      rate: requests a second; 0 for no limit.
       burst: requests at once.
-      clock: tells seconds.
+      clock: returns seconds.
     """
     self.rate, self.burst = rate, burst
     self._clock = clock
@@ -77,7 +77,7 @@ class RateLimiter:
     """Counts a request.
 
     Raises:
-      HttpError: the address asks too often.
+      HttpError: the address sends too many.
     """
     if not self.rate:
       return
@@ -86,11 +86,11 @@ class RateLimiter:
     tokens = min(float(self.burst), tokens + (now - then) * self.rate)
     allowed = tokens >= 1
     self._buckets[address] = (tokens - allowed, now)
-    while len(self._buckets) > _ADDRESSES:
+    while len(self._buckets) > _MAX_ADDRESSES:
       self._buckets.popitem(last=False)
     if not allowed:
       raise HttpError(
         429,
         "too many requests from this address: try again in a moment.",
-        wait=math.ceil((1 - tokens) / self.rate),
+        retry_after=math.ceil((1 - tokens) / self.rate),
       )

@@ -1,4 +1,4 @@
-"""Measurements of the service, in the text format of Prometheus."""
+"""Metrics of the service, in the text format of Prometheus."""
 
 import logging
 import threading
@@ -10,75 +10,75 @@ from prometheus_client import Counter, Gauge, Histogram
 
 MEDIA_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
-_SECONDS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
-_BATCHES = (1, 2, 3, 4, 6, 8)
-_COMPILED = "/jax/core/compile/backend_compile_duration"  # an event of jax
+_SECOND_BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_BATCH_BUCKETS = (1, 2, 3, 4, 6, 8)
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"  # of jax
 _LOG = logging.getLogger("dr3d.server")
 
 
 class Metrics:
-  """What is measured; each service has its own."""
+  """The metrics of one service."""
 
   def __init__(self):
     self.registry = registry = prometheus_client.CollectorRegistry()
     self.requests = Counter(
       "dr3d_requests",
-      "Requests that were answered.",
+      "Requests answered.",
       ("method", "route", "status"),
       registry=registry,
     )
     self.seconds = Histogram(
       "dr3d_request_seconds",
-      "Seconds from a request to the end of its answer.",
+      "Seconds from a request to the end of its response.",
       ("route",),
-      buckets=_SECONDS,
+      buckets=_SECOND_BUCKETS,
       registry=registry,
     )
     self.reading = Histogram(
       "dr3d_reading_seconds",
-      "Seconds to read an upload, with the wait for a process.",
-      buckets=_SECONDS,
+      "Seconds to read an upload, including the wait for a process.",
+      buckets=_SECOND_BUCKETS,
       registry=registry,
     )
     self.batch = Histogram(
       "dr3d_batch_meshes",
       "Meshes in one call of the pipeline.",
-      buckets=_BATCHES,
+      buckets=_BATCH_BUCKETS,
       registry=registry,
     )
     self.compiled = Counter(
       "dr3d_compiled_programs",
-      "Programs that were compiled or loaded; none after the start.",
+      "Programs compiled or loaded; none once the service is ready.",
       registry=registry,
     )
     self.refreshes_failed = Counter(
       "dr3d_refreshes_failed",
-      "Times that changes of the database could not be read.",
+      "Failed attempts to read changes of the database.",
       registry=registry,
     )
     self.inside = Gauge(
-      "dr3d_queries_inside", "Queries at work or waiting.", registry=registry
+      "dr3d_queries_inside", "Queries running or waiting.", registry=registry
     )
     self.waiting = Gauge(
-      "dr3d_pipeline_waiting", "Calls of the pipeline that wait.",
+      "dr3d_pipeline_waiting", "Waiting calls of the pipeline.",
       registry=registry,
     )  # fmt: skip
     self.models = Gauge(
       "dr3d_models", "Models of the database.", ("state",), registry=registry
     )
     self.ready = Gauge(
-      "dr3d_ready", "1 when queries are answered.", registry=registry
+      "dr3d_ready", "1 if queries are answered.", registry=registry
     )
     prometheus_client.ProcessCollector(registry=registry)
     _listeners.append(self)
 
   def write(self) -> bytes:
-    """All measurements as text."""
+    """Returns all metrics as text."""
     return prometheus_client.generate_latest(self.registry)
 
 
-class Watch:
-  """Counts, times and logs requests, without what they contain."""
+class RequestLogger:
+  """Counts, times and logs requests, without their contents (ASGI)."""
 
   def __init__(self, app: Any, metrics: Metrics):
     self._app = app
@@ -92,14 +92,14 @@ class Watch:
     start = time.perf_counter()
     status = 500
 
-    async def watch(message: Any) -> None:
+    async def observe(message: Any) -> None:
       nonlocal status
       if message["type"] == "http.response.start":
         status = message["status"]
       await send(message)
 
     try:
-      await self._app(scope, receive, watch)
+      await self._app(scope, receive, observe)
     finally:
       seconds = time.perf_counter() - start
       route = getattr(scope.get("route"), "path", "other")
@@ -111,19 +111,19 @@ class Watch:
 
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
 _listeners: list[Metrics] = []
-_started = threading.Event()
+_listening = threading.Event()
 
 
-def count_compiling() -> None:
+def count_compilations() -> None:
   """Counts programs that jax compiles from now on, in all metrics."""
-  if _started.is_set():
+  if _listening.is_set():
     return
-  _started.set()
+  _listening.set()
   import jax
 
   def listen(event: str, duration_secs: float, **details: Any) -> None:
     del duration_secs, details
-    if event == _COMPILED:
+    if event == _COMPILE_EVENT:
       for metrics in _listeners:
         metrics.compiled.inc()
 

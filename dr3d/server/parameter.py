@@ -1,4 +1,4 @@
-"""Parameters in the address of a request."""
+"""Parameters in the URL of a request."""
 
 import re
 from typing import Annotated, Literal
@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 
 from dr3d.database.condition import Condition, split_pairs
+from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.server.http_error import HttpError
 from dr3d.server.service import QueryOptions
 from dr3d.server.upload import FIELD
 
-Unit = Literal["mm", "cm", "m", "inch", "foot", "micron"]
 State = Literal["indexed", "failed", "missing", "outdated"]
-Relation = Literal["identical", "same", "scaled", "mirrored", "similar"]
 
 Labels = Annotated[
   list[str] | None, Query(description="only models of one of these labels")
@@ -21,8 +20,8 @@ Labels = Annotated[
 Where = Annotated[
   list[str] | None,
   Query(
-    description="only models with this metadata, key=value; of a key that "
-    "comes twice either value will do"
+    description="only models with this metadata, key=value; if a key is "
+    "given twice, either value matches"
   ),
 ]
 UnitQuery = Annotated[
@@ -46,13 +45,13 @@ UPLOAD = {
     },
   }
 }
-"""What OpenAPI says of a body that is read as it arrives."""
+"""OpenAPI description of an upload, which FastAPI does not parse."""
 
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_LONGEST = 200  # characters of a name
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NAME_LENGTH = 200  # characters
 
 
-def read_ask(
+def read_options(
   k: Annotated[int, Query(ge=1, le=1000, description="matches")] = 10,
   label: Labels = None,
   where: Where = None,
@@ -64,19 +63,19 @@ def read_ask(
     Query(
       gt=0,
       lt=1,
-      description="only models whose true sizes are those of the query, "
-      "within this share of its longest side",
+      description="only models of the size of the query along each principal "
+      "axis, within this share of its longest side",
     ),
   ] = None,
   verify: Annotated[
-    int, Query(ge=0, le=20, description="matches laid upon the query")
+    int, Query(ge=0, le=20, description="matches registered to the query")
   ] = VERIFIED_COUNT,
   evidence: Annotated[
-    bool, Query(description="pictures and a GLB of the query, too")
+    bool, Query(description="also return views and a GLB of the query")
   ] = False,
   unit: UnitQuery = None,
 ) -> QueryOptions:
-  """What the parameters of a query ask for."""
+  """Returns the options of a query."""
   condition = Condition(
     labels=label or (), where=read_pairs("where", where), same_size=same_size
   )
@@ -89,7 +88,7 @@ def read_pairs(
   """Reads `key=value` pairs; see `condition.split_pairs`.
 
   Raises:
-    HttpError: a pair is none, or cannot be stored.
+    HttpError: a pair is malformed, or cannot be stored.
   """
   for pair in pairs or ():
     check_text(parameter, pair)
@@ -100,30 +99,30 @@ def read_pairs(
 
 
 def check_name(name: str, suffix: str) -> str:
-  """Returns the name that a new model gets: it ends as its format does.
+  """Returns the name of a new model, which ends as its format does.
 
   Raises:
-    HttpError: it cannot be one.
+    HttpError: the name is not allowed.
   """
   parts = name.split("/")
-  if len(name) > _LONGEST or not all(
+  if len(name) > _NAME_LENGTH or not all(
     part.strip() == part and part not in ("", ".", "..") for part in parts
   ):
     raise HttpError(
       422,
-      f"a name has at most {_LONGEST} characters, and no empty part between "
-      f"its slashes, not {name[:60]!r}.",
+      f"a name must have at most {_NAME_LENGTH} characters and no empty part "
+      f"between slashes, got {name[:60]!r}.",
     )
   check_text("name", name)
   return name if name.lower().endswith(suffix) else f"{name}{suffix}"
 
 
 def check_text(parameter: str, text: str) -> str:
-  """Returns text that can be stored and shown.
+  """Returns a text, if it can be stored and shown.
 
   Raises:
-    HttpError: it has control characters or half ones.
+    HttpError: it has control characters or surrogates.
   """
-  if _UNFIT.search(text):
+  if _CONTROL.search(text):
     raise HttpError(422, f"{parameter} must not have control characters.")
   return text

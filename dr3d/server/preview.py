@@ -1,4 +1,4 @@
-"""Views of models as PNG, for people."""
+"""Views of models as PNG."""
 
 import collections
 import functools
@@ -9,38 +9,39 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.server.batch import Batcher
 from dr3d.server.state import State
 
 SIZE = 128  # pixels
 
-_KEPT = 256  # models whose views are kept ready
+_CACHED_MODELS = 256  # about 10 MB with six views each
 
 
 class PreviewCache:
-  """Draws views, in the thread that owns the pipeline, and keeps the last."""
+  """Renders views in the thread that owns the pipeline; caches the latest."""
 
-  def __init__(self, batcher: Batcher, *, patience: float):
-    """Makes an empty album.
+  def __init__(self, batcher: Batcher, *, timeout: float):
+    """Makes an empty cache.
 
     Args:
       batcher: the thread.
-      patience: seconds that a picture may take.
+      timeout: seconds of a rendering.
     """
     self._batcher = batcher
-    self._patience = patience
+    self._timeout = timeout
     self._lock = threading.Lock()
-    self._kept: collections.OrderedDict[tuple, tuple[bytes, ...]] = (
+    self._cached: collections.OrderedDict[tuple, tuple[bytes, ...]] = (
       collections.OrderedDict()
     )
 
-  def draw(self, state: State, mesh: Any) -> tuple[bytes, ...]:
+  def render(self, state: State, mesh: Mesh) -> tuple[bytes, ...]:
     """Returns the N views of a mesh as PNG."""
-    pipeline: Any = state.archive.pipeline
+    pipeline: Any = state.reader.pipeline
     return self._batcher.call(
-      functools.partial(draw_views, with_white_light(pipeline), mesh),
-      patience=self._patience,
+      functools.partial(render_views, with_white_light(pipeline), mesh),
+      timeout=self._timeout,
     )
 
   def find(self, state: State, name: str) -> tuple[bytes, ...]:
@@ -50,16 +51,16 @@ class PreviewCache:
       HttpError: there is no such model, or it has no mesh.
     """
     model = state.find(name)
-    key = (state.archive.fingerprint, name, model.hash, model.unit)
+    key = (state.reader.fingerprint, name, model.hash, model.unit)
     with self._lock:
-      if key in self._kept:
-        self._kept.move_to_end(key)
-        return self._kept[key]
-    views = self.draw(state, unpack_mesh(state.find_shape(name).mesh))
+      if key in self._cached:
+        self._cached.move_to_end(key)
+        return self._cached[key]
+    views = self.render(state, unpack_mesh(state.find_shape(name).mesh))
     with self._lock:
-      self._kept[key] = views
-      while len(self._kept) > _KEPT:
-        self._kept.popitem(last=False)
+      self._cached[key] = views
+      while len(self._cached) > _CACHED_MODELS:
+        self._cached.popitem(last=False)
     return views
 
 
@@ -67,15 +68,15 @@ class PreviewCache:
 def with_white_light(pipeline: Any) -> Any:
   """The pipeline's viewpoints in white light; see `sheet.with_white_light`.
 
-  Made once for each pipeline, because the result remembers its room.
+  Cached, because the result holds the sizes that `reserve` has found.
   """
   from dr3d.evaluation.report import sheet  # brings jax
 
   return sheet.with_white_light(pipeline)
 
 
-def draw_views(pipeline: Any, mesh: Any) -> tuple[bytes, ...]:
-  """Draws the N views of a mesh.
+def render_views(pipeline: Any, mesh: Mesh) -> tuple[bytes, ...]:
+  """Renders the N views of a mesh.
 
   Args:
     pipeline: a Pipeline.
@@ -92,7 +93,7 @@ def draw_views(pipeline: Any, mesh: Any) -> tuple[bytes, ...]:
 
 
 def _to_png(image: np.ndarray) -> bytes:
-  """Encodes `[H, W, 4]`, colours multiplied by alpha."""
+  """Encodes `[H, W, 4]`, whose colours are multiplied by alpha."""
   alpha = image[..., 3:]
   color = image[..., :3] / np.maximum(alpha, 1e-6)
   pixels = np.concatenate([color, alpha], axis=-1)

@@ -1,122 +1,111 @@
-"""What the service answers, as JSON; names are those of `dr3d query --json`."""
+"""Responses as JSON; names and values are those of `dr3d query --json`.
+
+FastAPI writes the dataclasses of the library as they are; those here add the
+URL of each model.
+"""
 
 import base64
 import dataclasses
 import urllib.parse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from dr3d.database import catalogue, duplicate
-from dr3d.search import match
+from dr3d.database.ingest import Failure
+from dr3d.search import answer as answer_lib
+from dr3d.search.answer import Prediction
 
 Extent = tuple[float, float, float]
 
 
 class Failed(BaseModel):
-  """Why a request was not answered."""
+  """Why a request was rejected."""
 
   error: str = Field(description="one sentence that says what to do")
 
 
 _FAILED = {
-  "description": "Refused",
+  "description": "Rejected",
   "content": {
     "application/json": {"schema": {"$ref": "#/components/schemas/Failed"}}
   },
 }
 FAILURES: dict[int | str, dict[str, Any]] = {"4XX": _FAILED, 503: _FAILED}
-"""How every call may fail, whatever it answers otherwise."""
+"""OpenAPI description of the errors of every route."""
 
 
 class Status(BaseModel):
   """Whether the service answers."""
 
-  status: str = Field(description="ok, ready, warming or failed")
+  status: Literal["ok", "ready", "warming", "failed"]
   error: str = Field(default="", description="why it failed")
 
 
 class Model(BaseModel):
-  """A model of the database."""
+  """A model of the database; see `catalogue.Model`."""
 
-  model: str = Field(description="its name, which identifies it")
+  model: str = Field(description="its name, which is unique")
   label: str = Field(description="empty for none")
-  state: str = Field(description="one of indexed, failed, missing, outdated")
-  reason: str = Field(description="why it failed, otherwise empty")
+  state: Literal["indexed", "failed", "missing", "outdated"]
+  reason: str = Field(description="why it failed; empty otherwise")
   extent: Extent | None = Field(
     description="true size along the principal axes, mm"
   )
-  unit: str = Field(description="of the file; assumed where it does not say")
+  radius: float | None = Field(description="of the enclosing sphere, mm")
+  unit: str = Field(description="of the file; assumed if it states none")
   face_count: int | None = Field(description="faces that are rendered")
-  body_count: int | None = Field(description="bodies that the file lists")
+  body_count: int | None = Field(description="bodies in the file")
   area: float | None = Field(description="of the surface, square mm")
   volume: float | None = Field(description="within the surface, cubic mm")
-  metadata: dict[str, str] = Field(description="what else is known of it")
-  source: str = Field(description="folder: of the models; added: by itself")
-  url: str = Field(description="of this model; its pictures are below it")
+  metadata: dict[str, str]
+  source: Literal["folder", "added"] = Field(
+    description="folder: found in the folder of models; added: one by one"
+  )
+  hash: str = Field(description="SHA-256 of the file")
+  geometry: str = Field(description="hash of the triangles at true size")
+  fingerprint: str = Field(description="of the pipeline that embedded it")
+  url: str = Field(description="of this model; its previews are below it")
 
 
 class Models(BaseModel):
-  """A part of a list of models."""
+  """One page of a list of models."""
 
-  total: int = Field(description="models that meet the conditions")
+  total: int = Field(
+    description="models that meet the conditions, on all pages"
+  )
   models: list[Model]
 
 
 class Shape(BaseModel):
-  """What was asked for, as it was read."""
+  """The query, as it was read."""
 
   extent: Extent = Field(description="true size along the principal axes, mm")
   unit: str
   face_count: int = Field(description="faces that were rendered")
   views: list[str] | None = Field(
-    default=None, description="N pictures as data URIs, with evidence"
+    default=None, description="N images as data URIs, if evidence was wanted"
   )
   glb: str | None = Field(
-    default=None, description="for a viewer, as a data URI, with evidence"
+    default=None, description="for a viewer, likewise a data URI"
   )
 
   def show(self, views: Sequence[bytes], glb: bytes) -> None:
-    """Gives pictures, PNG, and a GLB."""
+    """Sets the views, as PNG, and the GLB."""
     self.views = [to_data_uri(view, "image/png") for view in views]
     self.glb = to_data_uri(glb, "model/gltf-binary")
 
 
-class Prediction(BaseModel):
-  """What the query is, by vote."""
+@dataclasses.dataclass(frozen=True)
+class Match(answer_lib.Match):
+  """One model of an answer, with its URL; see `search.answer_lib.Match`."""
 
-  label: str = Field(description="with most votes; empty for none")
-  confidence: float = Field(description="its share of the votes, 0 to 1")
-  probability: float = Field(
-    description="with which it is right, if the label of the query is known"
-  )
-  accepted: bool
-  reject_reason: str = Field(
-    description="rivals: models of another label are nearly as near;"
-    " strangers: models whose label is missing come as near; empty where"
-    " reliable"
-  )
+  url: str = ""
 
 
-class Match(BaseModel):
-  """A model of the answer."""
-
-  rank: int = Field(description="1 for the best")
-  model: str
-  label: str
-  score: float = Field(description="mean likeness of the views, at most 1")
-  votes: int = Field(description="views of the query that vote for it")
-  query_view: int = Field(description="view of the most alike pair, from 1")
-  view: int = Field(description="view of the model of that pair, from 1")
-  extent: Extent | None
-  scale: float | None = Field(description="its size over that of the query")
-  distance: float | None = Field(
-    description="of the surfaces, radii of the sphere; null: not compared"
-  )
-  mirrored: bool | None
-  same: bool | None = Field(description="whether it has the query's shape")
-  url: str = Field(description="of the model; its pictures are below it")
+# OpenAPI shows docstrings, and these describe the fields.
+Match.__doc__ = answer_lib.Match.__doc__
 
 
 class Answer(BaseModel):
@@ -128,50 +117,40 @@ class Answer(BaseModel):
   matches: list[Match] = Field(description="best first")
 
 
-class Member(BaseModel):
-  """A model of a group of duplicates."""
+@dataclasses.dataclass(frozen=True)
+class Member(duplicate.Member):
+  """A model of a group, with its URL; see `database.duplicate.Member`."""
 
-  model: str
-  label: str
-  relation: str = Field(description="to another one; empty for the first")
-  to: str = Field(description="name of that one")
-  scale: float = Field(description="size of this model over that of the other")
-  distance: float
-  mirrored: bool
-  url: str
+  url: str = ""
+
+
+Member.__doc__ = duplicate.Member.__doc__
 
 
 class Group(BaseModel):
   """Models that are one shape."""
 
-  relation: str = Field(description="the weakest in it")
+  relation: str = Field(description="the weakest between its members")
   members: list[Member]
 
 
 class Duplicates(BaseModel):
-  """Groups, or how far the search for them is."""
+  """Groups of duplicates, or the progress of the search."""
 
   ready: bool
-  done: int = Field(description="models that were looked at")
+  done: int = Field(description="models that were compared")
   total: int
   groups: list[Group]
 
 
-class Failure(BaseModel):
-  """A file that is not searched."""
-
-  model: str
-  reason: str
-
-
 class Failures(BaseModel):
-  """The files that are not searched."""
+  """The files that could not be indexed."""
 
   failures: list[Failure]
 
 
 class Label(BaseModel):
-  """What a model is."""
+  """The new label of a model."""
 
   label: str = Field(max_length=200, description="empty for none")
 
@@ -184,7 +163,7 @@ class LabelCount(BaseModel):
 
 
 class Limits(BaseModel):
-  """What an upload may take."""
+  """Limits of an upload."""
 
   bytes: int
   faces: int
@@ -192,84 +171,66 @@ class Limits(BaseModel):
 
 
 class Info(BaseModel):
-  """What the database holds and the service takes."""
+  """What the database holds and what the service accepts."""
 
   name: str = Field(description="of the database")
   counts: dict[str, int] = Field(description="models in each state")
   labels: list[LabelCount]
   metadata: dict[str, list[str]] = Field(
-    description="values of each key, the first hundred"
+    description="values of each key, at most 100"
   )
   views: int | None = Field(description="of a model; null while warming")
   viewpoints: list[tuple[float, float, float, float]] | None = Field(
-    description="of the views: quaternions w, x, y, z, in the axes of a GLB; "
-    "null while warming, and where views do not turn models to those axes"
+    description="of the views: quaternions w, x, y, z in the axes of a GLB; "
+    "null while warming, or if the pipeline does not use the principal pose"
   )
-  image_size: int | None = Field(description="pixels that the network sees")
-  unit: str = Field(description="that is assumed of files that state none")
+  image_size: int | None = Field(
+    description="pixels of a side, as the network gets them"
+  )
+  unit: str = Field(description="assumed for files that state none")
   units: list[str]
   formats: list[str]
   limits: Limits
-  writable: bool = Field(description="whether a token allows to write")
+  writable: bool = Field(
+    description="whether changes are possible, with the token"
+  )
   version: str
   pipeline: str = Field(description="fingerprint")
 
 
 def make_url(name: str) -> str:
-  """Where a model is."""
+  """The URL of a model."""
   return f"/api/models/{urllib.parse.quote(name, safe='')}"
 
 
 def to_data_uri(data: bytes, media_type: str) -> str:
-  """A file as a URI (RFC 2397)."""
+  """Encodes a file as a URI (RFC 2397)."""
   return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def make_model(row: catalogue.Model) -> Model:
-  """A row of the catalogue."""
+  """Describes a row of the catalogue."""
+  same = Model.model_fields.keys() - {"model", "url"}
   return Model(
     model=row.name,
-    label=row.label,
-    state=row.state,
-    reason=row.reason,
-    extent=row.extent,
-    unit=row.unit,
-    face_count=row.face_count,
-    body_count=row.body_count,
-    area=row.area,
-    volume=row.volume,
-    metadata=dict(row.metadata),
-    source=row.source,
     url=make_url(row.name),
+    **{name: getattr(row, name) for name in same},
   )
 
 
-def make_answer(name: str, shape: Shape, answer: match.Answer) -> Answer:
-  """The answer to a query."""
-  matches = [
-    Match(**_fields(match), url=make_url(match.model))
-    for match in answer.matches
-  ]
+def make_answer(name: str, shape: Shape, answer: answer_lib.Answer) -> Answer:
+  """Describes the answer to a query."""
   return Answer(
     query=name,
     shape=shape,
-    prediction=Prediction(**_fields(answer.prediction)),
-    matches=matches,
+    prediction=answer.prediction,
+    matches=[Match(**vars(m), url=make_url(m.model)) for m in answer.matches],
   )
 
 
 def make_group(group: duplicate.Group) -> Group:
-  """A group of duplicates."""
-  members = [
-    Member(**_fields(member), url=make_url(member.model))
-    for member in group.members
-  ]
-  return Group(relation=group.relation, members=members)
-
-
-def _fields(record: Any) -> dict[str, Any]:
-  """The fields of a dataclass, which are those of the schema as well."""
-  return {
-    field.name: getattr(record, field.name)
-    for field in dataclasses.fields(record)
-  }
+  """Describes a group of duplicates."""
+  return Group(
+    relation=group.relation,
+    members=[Member(**vars(m), url=make_url(m.model)) for m in group.members],
+  )

@@ -1,4 +1,4 @@
-"""Who may call the service, and what a browser may do with its answers."""
+"""Who may call the service, and what a browser may do with its responses."""
 
 import base64
 import hashlib
@@ -19,17 +19,17 @@ from dr3d.server.http_error import HttpError
 _SCRIPT = re.compile(
   rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 )
-_BODY = 64 << 10  # bytes, but for forms
-_SAFE = ("GET", "HEAD", "OPTIONS")
+_MAX_BODY = 64 << 10  # bytes of a body that is not a form
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-  """Refuses foreign names and origins, and sends security headers.
+  """Rejects foreign host names and origins; adds security headers (ASGI).
 
-  A request must call the service by an address, by "localhost", by this
-  machine's name or by a name that was allowed: a page of another site that
-  points its own name here (DNS rebinding) is refused. Nothing but a page of
-  the service itself may send a request that changes or costs something.
+  A request must name the service by an IP address, "localhost", the name of
+  this machine, or an allowed name. That stops DNS rebinding: a page of another
+  site whose host name resolves to this machine. Only a page of the service
+  itself may send requests that are not safe (RFC 9110, 9.2.1).
   """
 
   def __init__(self, app: Any, hosts: Collection[str], page: pathlib.Path):
@@ -37,8 +37,8 @@ class Guard:
 
     Args:
       app: the application (ASGI).
-      hosts: names that are allowed besides.
-      page: a page of HTML, whose scripts within it may run.
+      hosts: further names that are allowed.
+      page: an HTML file, whose inline scripts may run.
     """
     self._app = app
     self._hosts = {
@@ -54,7 +54,7 @@ class Guard:
       await self._app(scope, receive, send)
       return
 
-    async def guard(message: Any) -> None:
+    async def add_headers(message: Any) -> None:
       if message["type"] == "http.response.start":
         names = {name.lower() for name, _ in message["headers"]}
         message["headers"] = [
@@ -66,19 +66,25 @@ class Guard:
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1").lower()
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
-    if not self._knows(host):
-      await _refuse(
-        guard, 421, "the service is not known by this name: --allow-host."
+    if not self._is_allowed(host):
+      await _reject(
+        add_headers,
+        421,
+        "this host name is not allowed: start dr3d serve with --allow-host.",
       )
-    elif scope["method"] not in _SAFE and not _is_own(origin, host):
-      await _refuse(guard, 403, "pages of other sites may not ask.")
+    elif scope["method"] not in _SAFE_METHODS and not _is_same_origin(
+      origin, host
+    ):
+      await _reject(
+        add_headers, 403, "pages of other sites may not call this service."
+      )
     else:
-      bounded = receive
+      limited = receive
       if not headers.get(b"content-type", b"").startswith(b"multipart/"):
-        bounded = _bound(receive)
-      await self._app(scope, bounded, guard)
+        limited = _limit_body(receive)
+      await self._app(scope, limited, add_headers)
 
-  def _knows(self, host: str) -> bool:
+  def _is_allowed(self, host: str) -> bool:
     try:
       name = urllib.parse.urlsplit(f"//{host}").hostname or ""
       if name in self._hosts:
@@ -90,11 +96,11 @@ class Guard:
 
 
 def check_token(authorization: str | None, token: str | None) -> None:
-  """Lets a request change the database, or not.
+  """Checks that a request may change the database.
 
   Args:
     authorization: that header of the request.
-    token: that allows it; None: nobody may.
+    token: allows changes; None if nobody may change anything.
 
   Raises:
     HttpError: it may not.
@@ -102,7 +108,7 @@ def check_token(authorization: str | None, token: str | None) -> None:
   if token is None:
     raise HttpError(
       403,
-      "this service changes nothing: it was started without a token "
+      "this service allows no changes: it was started without a token "
       "(DR3D_TOKEN or --token-file).",
     )
   kind, _, given = (authorization or "").partition(" ")
@@ -113,30 +119,30 @@ def check_token(authorization: str | None, token: str | None) -> None:
     )
 
 
-def _bound(receive: Any) -> Any:
-  """Receives a body that is kept in memory, and so must be small.
+def _limit_body(receive: Any) -> Any:
+  """Limits a body, because it is kept in memory.
 
-  What a form brings goes to the disk and is bounded there.
+  Forms are written to the disk, and `upload` limits their size.
   """
   total = 0
 
-  async def bounded() -> Any:
+  async def limited() -> Any:
     nonlocal total
     message = await receive()
     total += len(message.get("body", b""))
-    if total > _BODY:
-      raise HTTPException(413, f"a body here has at most {_BODY} bytes")
+    if total > _MAX_BODY:
+      raise HTTPException(413, f"a body here has at most {_MAX_BODY} bytes")
     return message
 
-  return bounded
+  return limited
 
 
-def _is_own(origin: str, host: str) -> bool:
-  """Whether a request comes from no page at all, or from one of ours."""
+def _is_same_origin(origin: str, host: str) -> bool:
+  """Whether a request comes from a page of the service, or from no page."""
   return not origin or urllib.parse.urlsplit(origin).netloc == host
 
 
-async def _refuse(send: Any, status: int, message: str) -> None:
+async def _reject(send: Any, status: int, message: str) -> None:
   body = json.dumps({"error": message}).encode()
   headers = [
     (b"content-type", b"application/json"),

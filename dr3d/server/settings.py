@@ -1,4 +1,4 @@
-"""What a service may take, and who may write."""
+"""Limits of a service, and the token that allows changes."""
 
 import dataclasses
 import os
@@ -11,18 +11,18 @@ class ServerConfig:
   """Limits of a service.
 
   Attributes:
-    token: that allows to write; None: nobody may.
-    hosts: names that requests may call the service by, besides its addresses
-      and this machine's own name.
-    byte_limit: of an upload.
-    face_limit: of an upload.
+    token: allows changes; None if nobody may change anything.
+    hosts: names that requests may use for the service, besides IP addresses,
+      "localhost" and the name of this machine.
+    byte_limit: size of an upload.
+    face_limit: faces of an upload.
     reading: time and memory of a process that reads an upload.
-    readers: processes that read.
-    queue: queries that are read, embedded or wait, at most.
-    rate: requests a second of one address that cost work, over some time; 0
-      for any number.
-    burst: such requests of one address that may come at once.
-    patience: seconds that a request may wait for its turn, or send its body.
+    readers: number of those processes.
+    queue: queries that may be read, embedded or waiting at once.
+    rate: requests a second from one address, averaged; 0 for no limit. Only
+      requests that cost work count.
+    burst: requests from one address at once.
+    timeout: seconds that a request may wait for its turn or send its body.
   """
 
   token: str | None = None
@@ -36,4 +36,4 @@ class ServerConfig:
   queue: int = 32
   rate: float = 20.0
   burst: int = 60
-  patience: float = 60.0
+  timeout: float = 60.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import dataclasses
+import hashlib
 import pathlib
 import posixpath
 import tempfile
@@ -14,28 +14,16 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from dr3d.data.folder import ModelFile
 from dr3d.mesh.io.reader import FORMATS
 from dr3d.server.http_error import HttpError
 
 FIELD = "file"
 
-_HEAD = 4096  # bytes by which a format is recognised
-_SLACK = 64 << 10  # bytes of a body besides the file
-_NAME = 200  # characters of a name
+_MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
+_FORM_BYTES = 64 << 10  # of a body besides the file
+_NAME_LENGTH = 200  # characters
 _OFF = (b"OFF", b"COFF", b"NOFF", b"CNOFF", b"STOFF", b"4OFF", b"NCOFF")
-
-
-@dataclasses.dataclass(frozen=True)
-class Received:
-  """An upload.
-
-  Attributes:
-    path: of the file; its ending is that of its content.
-    name: what the user calls it, without folders.
-  """
-
-  path: pathlib.Path
-  name: str
 
 
 @contextlib.asynccontextmanager
@@ -44,24 +32,28 @@ async def receive(
   directory: pathlib.Path,
   *,
   byte_limit: int,
-  patience: float,
-) -> AsyncIterator[Received]:
-  """Writes the field `file` of a multipart body to a file of its own.
+  timeout: float,
+) -> AsyncIterator[ModelFile]:
+  """Writes the field `file` of a multipart body to a temporary file.
 
-  The file is in a folder of its own, and gone when the block ends.
+  The file is in a folder of its own and is deleted when the block ends.
 
   Args:
-    request: the body must not have been read yet.
-    directory: in which the folder is made.
-    byte_limit: of the file.
-    patience: seconds that the body may take.
+    request: its body must not have been read yet.
+    directory: for the folder.
+    byte_limit: size of the file.
+    timeout: seconds that the body may take.
+
+  Yields:
+    Path, name without folders, and digest. The content decides the ending of
+    the path.
 
   Raises:
-    HttpError: the body is too large, too slow, no multipart form, or
-      without a file; or nobody could read the file.
+    HttpError: the body is too large, too slow, not a multipart form, or
+      without a file; or the file has an unknown format.
   """
   length = request.headers.get("content-length", "")
-  if length.isdigit() and int(length) > byte_limit + _SLACK:
+  if length.isdigit() and int(length) > byte_limit + _FORM_BYTES:
     raise _too_large(byte_limit)
   kind, options = parse_options_header(request.headers.get("content-type"))
   if kind != b"multipart/form-data" or not options.get(b"boundary"):
@@ -72,7 +64,7 @@ async def receive(
     path = pathlib.Path(folder) / "upload"
     with path.open("wb") as file:
       form = _Form(file, byte_limit)
-      await _parse(request, options[b"boundary"], form, patience)
+      await _parse(request, options[b"boundary"], form, timeout)
     if not form.found:
       raise HttpError(400, f"the form has no field {FIELD!r} with a file.")
     if not form.size:
@@ -82,24 +74,25 @@ async def receive(
       known = ", ".join(f".{name}" for name in FORMATS)
       raise HttpError(
         415,
-        f"{form.name} is of no format that can be read ({known}): export it "
-        "as STL or 3MF.",
+        f"{form.name} has none of the formats that can be read ({known}): "
+        "export it as STL or 3MF.",
       )
-    yield Received(path.rename(path.with_name(f"upload.{suffix}")), form.name)
+    path = path.rename(path.with_name(f"upload.{suffix}"))
+    yield ModelFile(path, form.name, "", digest=form.digest.hexdigest())
 
 
 def recognize(path: pathlib.Path, name: str) -> str | None:
-  """Tells the format of a file by its content.
+  """Recognises the format of a file by its content.
 
   Args:
     path: of the file.
-    name: that decides where formats have no mark, such as OBJ.
+    name: its ending decides for formats without a signature, such as OBJ.
 
   Returns:
-    One of `reader.FORMATS`; None where it is none of them.
+    One of `reader.FORMATS`, or None.
   """
   with path.open("rb") as file:
-    head = file.read(_HEAD)
+    head = file.read(_MAGIC_BYTES)
   size = path.stat().st_size
   text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
   if head.startswith(b"glTF"):
@@ -125,18 +118,19 @@ def recognize(path: pathlib.Path, name: str) -> str | None:
 
 
 def clean_name(name: str) -> str:
-  """The last part of a path, of any system, without control characters."""
+  """The last part of a path of any system, without control characters."""
   name = name.replace("\\", "/").rsplit("/", 1)[-1]
   name = "".join(c for c in name if c.isprintable()).strip()
-  return name[-_NAME:] or "upload"
+  return name[-_NAME_LENGTH:] or "upload"
 
 
 class _Form:
-  """Callbacks of the parser; writes the one file and drops all else."""
+  """Callbacks of the parser: writes and hashes the file, drops all else."""
 
   def __init__(self, file: IO[bytes], byte_limit: int):
     self.name = "upload"
     self.size = 0
+    self.digest = hashlib.sha256()
     self.found = False
     self._file = file
     self.byte_limit = byte_limit
@@ -171,15 +165,16 @@ class _Form:
       self.size += end - start
       if self.size > self.byte_limit:
         raise _too_large(self.byte_limit)
+      self.digest.update(data[start:end])
       self._file.write(data[start:end])
 
 
 async def _parse(
-  request: Request, boundary: bytes, form: _Form, patience: float
+  request: Request, boundary: bytes, form: _Form, timeout: float
 ) -> None:
-  """Feeds a form with the body of a request."""
+  """Parses the body of a request into a form."""
   try:
-    async with asyncio.timeout(patience):
+    async with asyncio.timeout(timeout):
       await _feed(request, boundary, form)
   except TimeoutError:
     raise HttpError(408, "the upload took too long: try again.") from None
@@ -206,7 +201,7 @@ async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
   total = 0
   async for chunk in request.stream():
     total += len(chunk)
-    if total > form.byte_limit + _SLACK:
+    if total > form.byte_limit + _FORM_BYTES:
       raise _too_large(form.byte_limit)
     parser.write(chunk)
   if not ended:

@@ -1,12 +1,12 @@
-"""An uploaded file becomes what is searched and shown, in a child process.
+"""An uploaded file becomes a mesh and a preview, in a child process.
 
-Runs in the processes that read files, so it imports no jax.
+The child processes run this module, so it does not import jax.
 """
 
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 from dr3d.database.processed_model import ProcessedModel, process_mesh
 from dr3d.error import MeshError
@@ -16,40 +16,23 @@ from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.unit import UNITS
 from dr3d.search import verification
 
-VIEWER_FACES = 30_000  # that a viewer is sent at most
+PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 
 class FaceLimitError(MeshError):
-  """A file has more faces than the service takes."""
+  """A file has more faces than the service accepts."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Upload:
-  """What an uploaded file holds.
-
-  Attributes:
-    processed: what a database keeps of it.
-    glb: for a viewer; empty where it was not asked for.
-  """
-
-  processed: ProcessedModel
-  glb: bytes = b""
-
-
-def run(task: str, **arguments: Any) -> Any:
-  """What a child is asked to do: to read a file, or to compare meshes.
+def run(task: Literal["read", "register"], **arguments: Any) -> Any:
+  """Runs a task in the child: reads a file, or registers meshes.
 
   Args:
-    task: "read" or "fit".
+    task: which one.
     arguments: of `read_upload` or `verification.register_meshes`.
   """
-  match task:
-    case "read":
-      return read_upload(**arguments)
-    case "fit":
-      return verification.register_meshes(**arguments)
-    case _:
-      raise ValueError(f"task must be read or fit, got {task!r}")
+  if task == "read":
+    return read_upload(**arguments)
+  return verification.register_meshes(**arguments)
 
 
 def read_upload(
@@ -58,8 +41,8 @@ def read_upload(
   face_budget: int | None,
   unit: str,
   face_limit: int,
-  viewer: bool,
-) -> Upload:
+  preview: bool,
+) -> ProcessedModel:
   """Reads a file that anyone may have sent.
 
   Args:
@@ -67,29 +50,29 @@ def read_upload(
     face_budget: see `processed_model.read_processed_model`.
     unit: likewise.
     face_limit: faces that the file may have.
-    viewer: whether a GLB is wanted.
+    preview: whether to make a GLB for a viewer.
 
   Raises:
     FaceLimitError: the file has more faces.
     MeshError: the file cannot become a mesh.
   """
-  _check_alone(path)
+  _check_self_contained(path)
   raw = read_raw(path)
   if len(raw.faces) > face_limit:
     raise FaceLimitError(
       f"{path} has {len(raw.faces)} faces, more than the {face_limit} that "
-      "this service takes; simplify it first."
+      "this service accepts; simplify it first."
     )
   processed = process_mesh(raw, path, face_budget=face_budget, unit=unit)
-  glb = b""
-  if viewer:
-    vertices = raw.vertices * (raw.unit or UNITS[unit])
-    glb = write_glb(build_mesh(vertices, raw.faces, VIEWER_FACES, str(path)))
-  return Upload(processed, glb)
+  if not preview:
+    return processed
+  vertices = raw.vertices * (raw.unit or UNITS[unit])
+  mesh = build_mesh(vertices, raw.faces, PREVIEW_FACES, str(path))
+  return dataclasses.replace(processed, preview=write_glb(mesh))
 
 
-def _check_alone(path: pathlib.Path) -> None:
-  """Refuses what would open other files of this machine."""
+def _check_self_contained(path: pathlib.Path) -> None:
+  """Rejects a file whose reader would open other files of this machine."""
   if path.suffix.lower() not in (".gltf", ".glb"):
     return
   data = path.read_bytes()
@@ -98,15 +81,14 @@ def _check_alone(path: pathlib.Path) -> None:
   try:
     tree = json.loads(data)
     parts = [*tree.get("buffers", []), *tree.get("images", [])]
-    beside = [
+    external = [
       part["uri"]
       for part in parts
       if "uri" in part and not part["uri"].startswith("data:")
     ]
   except (ValueError, LookupError, TypeError, AttributeError):
-    return  # damaged: what reads it says why
-  if beside:
+    return  # damaged: `read_raw` says why
+  if external:
     raise MeshError(
-      f"{path} keeps parts of itself in other files: export it as GLB, which "
-      "is one file."
+      f"{path} refers to other files: export it as GLB, which is one file."
     )

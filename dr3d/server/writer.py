@@ -1,17 +1,18 @@
-"""One change after the other; requests go on, with the state before."""
+"""Makes one change at a time; meanwhile requests use the former state."""
 
 import contextlib
 import dataclasses
 import pathlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from dr3d.database.catalogue import FILE
-from dr3d.database.reader import EmbeddingPipeline
+from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.writer import Database
+from dr3d.mesh import Mesh
 from dr3d.server.batch import Batcher
 from dr3d.server.http_error import HttpError
 
@@ -20,17 +21,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class SharedPipeline:
-  """A pipeline whose work is done by the thread that owns it.
+  """A pipeline whose calls run in the thread that owns it.
 
   Attributes:
     pipeline: the pipeline.
     batcher: the thread.
-    patience: seconds that a call may take.
+    timeout: seconds of a call.
   """
 
   pipeline: EmbeddingPipeline
   batcher: Batcher
-  patience: float
+  timeout: float
 
   @property
   def face_budget(self) -> int | None:
@@ -42,10 +43,10 @@ class SharedPipeline:
     """See `EmbeddingPipeline`."""
     return self.pipeline.fingerprint
 
-  def embed(self, meshes: list[Any]) -> np.ndarray:
+  def embed(self, meshes: list[Mesh]) -> np.ndarray:
     """See `EmbeddingPipeline`."""
     return self.batcher.call(
-      lambda: self.pipeline.embed(meshes), patience=self.patience
+      lambda: self.pipeline.embed(meshes), timeout=self.timeout
     )
 
   def save(self, directory: pathlib.Path) -> None:
@@ -56,18 +57,18 @@ class SharedPipeline:
 class Writer:
   """Changes a database, one change at a time.
 
-  Changes that other processes make are seen by `stamp`.
+  `stamp` tells whether another process has changed it.
   """
 
-  def __init__(self, directory: pathlib.Path, *, patience: float):
+  def __init__(self, directory: pathlib.Path, *, timeout: float):
     """Makes a writer.
 
     Args:
       directory: of the database.
-      patience: seconds that a change waits for the one before.
+      timeout: seconds that a change waits for the one before.
     """
     self._directory = directory
-    self._patience = patience
+    self._timeout = timeout
     self._lock = threading.Lock()
 
   def change(
@@ -80,9 +81,9 @@ class Writer:
     """Changes the database.
 
     Args:
-      function: is given the database.
+      function: makes the change.
       pipeline: of the database.
-      then: is called when it is done, before the next change.
+      then: called after the change and before the next one.
 
     Raises:
       HttpError: the change before takes too long.
@@ -98,26 +99,26 @@ class Writer:
 
   @contextlib.contextmanager
   def hold(self) -> Iterator[None]:
-    """Keeps changes out.
+    """Makes other changes wait.
 
     Raises:
       HttpError: the change before takes too long.
     """
-    if not self._lock.acquire(timeout=self._patience):
+    if not self._lock.acquire(timeout=self._timeout):
       raise HttpError(
-        503, "other changes are still being made: try again.", wait=5
+        503, "other changes are still being made: try again.", retry_after=5
       )
     try:
       yield
     finally:
       self._lock.release()
 
-  def stamp(self) -> tuple:
-    """What differs after any process has changed the catalogue."""
+  def stamp(self) -> tuple[tuple[int, int], ...]:
+    """Times and sizes of the catalogue's files; any change alters them."""
     marks: list[tuple[int, int]] = []
     for name in (FILE, f"{FILE}-wal"):
       with contextlib.suppress(OSError):
         status = (self._directory / name).stat()
-        if status.st_size:  # an empty one comes and goes with readers
+        if status.st_size:  # readers make and remove an empty one
           marks.append((status.st_mtime_ns, status.st_size))
     return tuple(marks)

@@ -1,27 +1,69 @@
-"""What a training run keeps on disk beside its checkpoints."""
+"""The working directory of a run: which run it holds, and what it ends with."""
 
 import json
 import pathlib
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from dr3d.error import TrainingError
 from dr3d.runtime.atomic import atomic_file
 
+Product = TypeVar("Product")
 
-def lock_run(workdir: pathlib.Path, run: dict[str, Any]) -> None:
-  """Notes whose working directory it is, or checks that it is this run's.
+
+def run_once(
+  make: Callable[[], Product],
+  *,
+  workdir: pathlib.Path,
+  run: Mapping[str, Any],
+  name: str,
+  load: Callable[[pathlib.Path], Product],
+  save: Callable[[Product, pathlib.Path], None],
+) -> Product:
+  """Makes the product of a run, or reads it if the run is complete.
+
+  Args:
+    make: trains; calls `loop.run_steps` and turns the last state into the
+      product.
+    workdir: directory of the run; made if missing.
+    run: description of the run, see `lock_run`.
+    name: file or directory name of the product in `workdir`.
+    load: reads the product from its path.
+    save: writes the product to its path, whole or not at all.
+
+  Returns:
+    The product.
+
+  Raises:
+    TrainingError: `workdir` holds another run.
+  """
+  lock_run(workdir, run)
+  path = workdir / name
+  if path.exists():
+    return load(path)
+  product = make()
+  save(product, path)
+  return product
+
+
+def lock_run(workdir: pathlib.Path, run: Mapping[str, Any]) -> None:
+  """Reserves a working directory for one run.
+
+  The first call writes `config.json`; later calls compare with it. This keeps
+  a changed command from resuming the checkpoints of another run. It does not
+  keep two processes with the same command apart.
 
   Args:
     workdir: made if missing.
-    run: what the run is made from, in types that JSON keeps.
+    run: description of the run, in types that JSON can hold.
 
   Raises:
-    TrainingError: the directory holds another run; the message says in what
-      it differs.
+    TrainingError: the directory holds another run. The message names the
+      fields that differ.
   """
   workdir.mkdir(parents=True, exist_ok=True)
   path = workdir / "config.json"
-  run = json.loads(json.dumps(run))  # tuples become lists
+  run = json.loads(json.dumps(run))  # tuples become lists, as in the file
   if not path.exists():
     with atomic_file(path) as partial:
       partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
@@ -29,8 +71,11 @@ def lock_run(workdir: pathlib.Path, run: dict[str, Any]) -> None:
   try:
     old = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, ValueError) as error:
-    raise TrainingError(f"{path} cannot be read: {error}.") from error
-  differing = _differences(old, run)
+    raise TrainingError(
+      f"{path} cannot be read: {error}. Delete {workdir} or name another"
+      " working directory."
+    ) from error
+  differing = _find_differences(old, run)
   if differing:
     raise TrainingError(
       f"{workdir} holds another run, which differs in {', '.join(differing)};"
@@ -38,55 +83,14 @@ def lock_run(workdir: pathlib.Path, run: dict[str, Any]) -> None:
     )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-  """Names of the fields that differ, with dots between nested ones."""
+def _find_differences(old: Any, new: Any, name: str = "") -> list[str]:
+  """Returns the names of the fields that differ, `outer.inner` if nested."""
   if not (isinstance(old, dict) and isinstance(new, dict)):
     return [] if old == new else [name]
   return [
     difference
     for key in sorted(old.keys() | new.keys())
-    for difference in _differences(
+    for difference in _find_differences(
       old.get(key), new.get(key), f"{name}.{key}".lstrip(".")
     )
   ]
-
-
-class Log:
-  """A file of JSON lines, one a step, none doubled after a resume."""
-
-  def __init__(self, path: pathlib.Path, *, step: int):
-    """Opens the log of a run that goes on after `step`.
-
-    Rows after it, and one that a kill cut short, are dropped.
-    """
-    rows = [row for row in _read_rows(path) if row["step"] <= step]
-    with atomic_file(path) as partial:
-      partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
-    self.rows = rows
-    self._file = path.open("a", encoding="utf-8")
-
-  def __enter__(self) -> "Log":
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    self._file.close()
-
-  def write(self, row: dict[str, Any]) -> None:
-    """Appends a row; it is on its way to the disk when this returns."""
-    self._file.write(_to_line(row))
-    self._file.flush()
-
-
-def _to_line(row: dict[str, Any]) -> str:
-  return json.dumps(row) + "\n"
-
-
-def _read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
-  rows = []
-  if path.exists():
-    for line in path.read_text(encoding="utf-8").splitlines():
-      try:
-        rows.append(json.loads(line))
-      except ValueError:  # cut short
-        continue
-  return rows

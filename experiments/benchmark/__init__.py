@@ -1,1 +1,1 @@
-"""The renderer timed beside its controls and its peers."""
+"""Timings of the renderer beside its controls and other renderers."""

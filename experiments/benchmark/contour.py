@@ -1,6 +1,6 @@
-"""Where the contour of a drawn sphere lies, and where it should.
+"""Distance of a rendered sphere's contour from the true contour.
 
-`H W` pixels, `R` rays from the middle of a picture, in pixels.
+`H W` pixels, `R` rays from the centre of an image; distances in pixels.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ from dr3d.render.triangle import RenderConfig, fit_budget, render, stack_meshes
 
 RAYS = 720
 STEP = 0.02  # pixels along a ray
-INNER = 3  # pixels from the contour, where nothing of it is felt
+INNER = 3  # pixels from the contour, beyond the softness of its edge
 
 
 @dataclasses.dataclass(frozen=True)
 class Contour:
-  """How a sphere of F faces is drawn; distances are `[R]`, pixels.
+  """Contour of a sphere of F faces; distances are `[R]`, pixels.
 
   Attributes:
-    drawn: to the last place where alpha is a half.
+    drawn: to the outermost point where alpha is one half.
     outline: to the outline of the polyhedron.
-    circle: radius of the outline of the sphere on which the corners lie.
+    circle: radius of the outline of the sphere through the corners.
     equal: radius of the outline of a sphere of the polyhedron's volume.
     seam: least alpha farther than `INNER` pixels inside of the contour.
   """
@@ -49,15 +49,15 @@ def measure_contour(
   distance: float | None = None,
   fov: float | None = None,
 ) -> Contour:
-  """Draws a sphere with its corners at radius 1.
+  """Renders a sphere with its corners at radius 1.
 
   Args:
-    cuts: the faces of an icosahedron are cut in four so many times.
+    cuts: subdivisions of an icosahedron, each of a face into four.
     coverage: see `RenderConfig`.
-    size: height and width of the picture, pixels.
-    view: of twelve viewpoints around it.
-    distance: of the camera, radii; that of `make_views` where None.
-    fov: vertical field of view, radians; that of `make_views` where None.
+    size: height and width of the image, pixels.
+    view: index of one of twelve viewpoints around it.
+    distance: of the camera, radii; that of `make_views` if None.
+    fov: vertical field of view, radians; that of `make_views` if None.
   """
   ball = trimesh.creation.icosphere(subdivisions=cuts)
   config = RenderConfig(size=size, framing="sphere", coverage=coverage)
@@ -71,7 +71,7 @@ def measure_contour(
     face_count=len(ball.faces),
     coverage=coverage,
   )
-  # A mesh is moved and scaled to fill the unit sphere, but for rounding.
+  # The mesh already fills the unit sphere, so make_mesh changes only digits.
   budget = fit_budget(triangles, views, config=config)
   draw = jax.jit(
     lambda triangles, views: render(
@@ -98,7 +98,7 @@ def measure_contour(
 
 
 def _last_half(alpha: np.ndarray, rays: np.ndarray) -> np.ndarray:
-  """Distance along each ray to the last place where alpha is a half."""
+  """Distance along each ray to the outermost alpha of one half."""
   along = np.arange(0, len(alpha) / 2 - 1, STEP)
   middle = (len(alpha) - 1) / 2
   place = middle + rays[:, ::-1, None] * along
@@ -108,7 +108,7 @@ def _last_half(alpha: np.ndarray, rays: np.ndarray) -> np.ndarray:
 
 
 def _to_outline(points: np.ndarray, rays: np.ndarray) -> np.ndarray:
-  """Distance along each ray to the convex outline of points about 0."""
+  """Distance along each ray to the convex outline of points around 0."""
   corners = points[ConvexHull(points).vertices]
   side = np.roll(corners, -1, axis=0) - corners
   normal = np.stack([side[:, 1], -side[:, 0]], axis=-1)

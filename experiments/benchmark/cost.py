@@ -1,4 +1,4 @@
-"""What a program costs: time of the processor, time of the clock, memory."""
+"""Cost of a program: CPU time, wall time, memory."""
 
 import dataclasses
 import os
@@ -17,15 +17,15 @@ MIB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-  """Of one call; times are None where the program was not run.
+  """Cost of one call; times are None if the program was not run.
 
   Attributes:
-    cpu_ms: least time of all cores together, ms.
-    cpu_ms_median: median of it.
-    wall_ms: least time of the clock, ms.
-    wall_ms_median: median of it.
-    compile_s: to compile it, time of all cores together, s.
-    memory_mib: temporary memory that the compiled program sets aside, MiB.
+    cpu_ms: minimum time, summed over all cores, ms.
+    cpu_ms_median: median of these times.
+    wall_ms: minimum wall time, ms.
+    wall_ms_median: median of these times.
+    compile_s: time to compile, summed over all cores, s.
+    memory_mib: temporary memory of the compiled program, MiB.
   """
 
   cpu_ms: float | None = None
@@ -46,10 +46,10 @@ def measure(
   """Compiles a function and times its calls.
 
   Args:
-    function: of arrays, to be compiled.
+    function: of arrays; is compiled.
     *arguments: the arrays.
-    repeats: calls to time, after one that is not.
-    seconds: no further call once the calls have taken so long.
+    repeats: calls to time, after one that warms up.
+    seconds: stops after a call when the calls have taken this long.
     limit_mib: a program that needs more memory is compiled and not run.
   """
   begin = time.process_time()
@@ -70,7 +70,7 @@ def measure(
 def time_calls(
   call: Callable[[], Any], *, repeats: int, seconds: float
 ) -> Cost:
-  """Times a call that returns when its work is done; see `measure`."""
+  """Times a call that blocks until its work is done; see `measure`."""
   cpu: list[float] = []
   wall: list[float] = []
   while not cpu or (len(cpu) <= repeats and sum(wall) < 1e3 * seconds):
@@ -78,7 +78,7 @@ def time_calls(
     call()
     cpu.append(1e3 * (time.process_time() - begin[0]))
     wall.append(1e3 * (time.perf_counter() - begin[1]))
-  # The first call warms the caches, and counts only where it stands alone.
+  # The first call warms the caches; it counts only if it is the only one.
   cpu, wall = cpu[1:] or cpu, wall[1:] or wall
   return Cost(
     cpu_ms=min(cpu),
@@ -89,17 +89,17 @@ def time_calls(
 
 
 def measure_peak(*, side: int = 2048, repeats: int = 5) -> float:
-  """Float32 operations a second of one core, by a product of matrices."""
+  """Float32 operations per second of one core in a matrix product."""
   x = jnp.ones((side, side), jnp.float32)
   cost = measure(
     jnp.matmul, x, x, repeats=repeats, seconds=60, limit_mib=np.inf
   )
-  assert cost.cpu_ms is not None  # nothing is beyond that limit
+  assert cost.cpu_ms is not None  # no program exceeds an infinite limit
   return 2 * side**3 / (1e-3 * cost.cpu_ms)
 
 
 def processor_name() -> str:
-  """What the machine calls its processor."""
+  """Name of the processor as the system reports it."""
   try:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
   except OSError:

@@ -1,7 +1,7 @@
-"""The forms of the renderer that are timed beside each other.
+"""The forms of the renderer that are compared.
 
 A form is a function from its parameters to images `[I, H, W, C]`, with the
-number of pixel-face pairs that it works on. All are differentiated by all of
+number of pixel-face pairs that it evaluates. All are differentiated by all of
 their parameters.
 """
 
@@ -21,19 +21,19 @@ from experiments.benchmark.scene import Scene
 
 Array = jax.Array
 
-BATCH = 16  # tiles that the tiled form of autodiff takes at a time
+TILE_BATCH = 16  # tiles that the tiled control evaluates at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-  """Something to time.
+  """A renderer to time.
 
   Attributes:
     name: in the table.
     draw: from the parameters to images.
-    parameters: arguments of `draw`, by which it is differentiated.
-    pairs: pixel-face pairs that a call evaluates.
-    is_counted: whether the operations of a pair are known, see `row`.
+    parameters: arguments of `draw`; gradients are taken by them.
+    pairs: pixel-face pairs evaluated in a call.
+    is_counted: whether the operations of a pair are known; see `row`.
   """
 
   name: str
@@ -44,7 +44,7 @@ class Form:
 
 
 def rasterizer(scene: Scene, *, config: RenderConfig) -> Form:
-  """The rasterizer with its backward pass written by hand."""
+  """The rasterizer with its hand-written backward pass."""
   budget, usage = _fit(scene, config)
 
   def draw(corners, colors):
@@ -69,7 +69,7 @@ def rasterizer(scene: Scene, *, config: RenderConfig) -> Form:
 
 
 def renderer(scene: Scene, *, config: RenderConfig) -> Form:
-  """G: the rasterizer with camera and light before it.
+  """G: camera and light followed by the rasterizer.
 
   Its parameters are corners and normals in space, and all of the views.
   """
@@ -99,7 +99,7 @@ def renderer(scene: Scene, *, config: RenderConfig) -> Form:
 
 
 def shared(scene: Scene, *, config: RenderConfig) -> Form | None:
-  """G with its views shared out; None where there is one device or view."""
+  """G with its views split over devices; None for one device or one view."""
   devices = share_devices(scene.views.count)
   if devices.size == 1:
     return None
@@ -123,33 +123,33 @@ def shared(scene: Scene, *, config: RenderConfig) -> Form | None:
 
 
 def dense(scene: Scene, *, config: RenderConfig) -> Form:
-  """The formula as it reads, every pixel against every face, by autodiff."""
-  pictures, faces = scene.corners.shape[:2]
+  """The literal formula, every pixel against every face, by autodiff."""
+  image_count, faces = scene.corners.shape[:2]
   return Form(
     name="dense autodiff",
     draw=jax.vmap(_draw_dense(scene, config, side=scene.size)),
     parameters=(scene.corners, scene.colors),
-    pairs=pictures * faces * scene.size**2,
+    pairs=image_count * faces * scene.size**2,
   )
 
 
 def tiled(scene: Scene, *, config: RenderConfig) -> Form:
-  """The formula tile by tile, over the faces that may touch it, by autodiff.
+  """The formula tile by tile, over the faces near each tile, by autodiff.
 
-  What one would write without a backward pass: the faces are sorted into tiles
-  beforehand, which is not timed; a tile has room for as many faces as the
+  This is what one would write without a backward pass. The faces are sorted
+  into tiles beforehand, which is not timed. Each tile has as many slots as the
   fullest one needs.
   """
   tables = _faces_by_tile(scene, config)
   rows, columns = tile_grid((scene.size, scene.size))
-  picture, place = np.divmod(np.arange(len(tables)), rows * columns)
-  origin = TILE * np.stack([place % columns, place // columns], axis=-1)
+  image, tile = np.divmod(np.arange(len(tables)), rows * columns)
+  origin = TILE * np.stack([tile % columns, tile // columns], axis=-1)
   faces = jnp.asarray(tables)
   shifts = jnp.asarray(origin, scene.corners.dtype)
   draw_tile = _draw_dense(scene, config, side=TILE)
 
   def draw(corners, colors):
-    # The last face, without area, fills the room that a tile has left.
+    # The last face, without area, fills the unused slots of a tile.
     flat = [
       jnp.concatenate([x.reshape(-1, 3, 3), jnp.zeros((1, 3, 3), x.dtype)])
       for x in (corners, colors)
@@ -160,8 +160,8 @@ def tiled(scene: Scene, *, config: RenderConfig) -> Form:
       shift = jnp.stack([x, y, jnp.zeros_like(x)])
       return draw_tile(flat[0][face] - shift, flat[1][face])
 
-    tiles = jax.lax.map(draw_one, (faces, shifts), batch_size=BATCH)
-    images = tiles.reshape(picture[-1] + 1, rows, columns, TILE, TILE, -1)
+    tiles = jax.lax.map(draw_one, (faces, shifts), batch_size=TILE_BATCH)
+    images = tiles.reshape(image[-1] + 1, rows, columns, TILE, TILE, -1)
     images = jnp.swapaxes(images, 2, 3)
     images = images.reshape(-1, rows * TILE, columns * TILE, images.shape[-1])
     return images[:, : scene.size, : scene.size]
@@ -193,7 +193,7 @@ def _draw_dense(scene, config, *, side):
 
 
 def _fit(scene, config):
-  """A budget that just holds the scene, and what it needs."""
+  """Returns the least budget that holds the scene, and the usage."""
   budget = raster.Budget(pairs=8, blocks=8)
   while True:
     usage = raster.measure(
@@ -208,29 +208,29 @@ def _fit(scene, config):
 
 
 def _faces_by_tile(scene, config):
-  """Faces, `[I · tiles, M]`, whose box is within reach of a tile.
+  """Faces of each tile, `[I · tiles, M]`: those within the support radius.
 
-  Faces of all pictures are numbered through; I·F stands for none.
+  Faces of all images are numbered consecutively; I·F marks an empty slot.
   """
   rows, columns = tile_grid((scene.size, scene.size))
-  pictures, faces = scene.corners.shape[:2]
-  reach = config.sigma * (-raster.CUTOFF) ** 0.5
-  place = np.asarray(scene.corners)[..., :2].reshape(-1, 3, 2)
+  image_count, faces = scene.corners.shape[:2]
+  radius = config.sigma * (-raster.CUTOFF) ** 0.5
+  corner = np.asarray(scene.corners)[..., :2].reshape(-1, 3, 2)
   last = np.array([columns, rows]) - 1
-  low = np.floor((place.min(axis=1) - reach) / TILE).astype(int)
-  high = np.floor((place.max(axis=1) + reach) / TILE).astype(int)
+  low = np.floor((corner.min(axis=1) - radius) / TILE).astype(int)
+  high = np.floor((corner.max(axis=1) + radius) / TILE).astype(int)
   low, high = np.maximum(low, 0), np.minimum(high, last)
   span = np.maximum(high - low + 1, 0)
   count = span.prod(axis=1)
-  face = np.repeat(np.arange(pictures * faces), count)
+  face = np.repeat(np.arange(image_count * faces), count)
   within = np.arange(len(face)) - np.repeat(np.cumsum(count) - count, count)
   x = low[face, 0] + within % span[face, 0]
   y = low[face, 1] + within // span[face, 0]
   tile = (face // faces) * (rows * columns) + y * columns + x
   order = np.argsort(tile, kind="stable")
   face, tile = face[order], tile[order]
-  filled = np.bincount(tile, minlength=pictures * rows * columns)
+  filled = np.bincount(tile, minlength=image_count * rows * columns)
   slot = np.arange(len(face)) - (np.cumsum(filled) - filled)[tile]
-  tables = np.full((len(filled), max(filled.max(), 1)), pictures * faces)
+  tables = np.full((len(filled), max(filled.max(), 1)), image_count * faces)
   tables[tile, slot] = face
   return tables

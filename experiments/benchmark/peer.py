@@ -1,10 +1,10 @@
-"""Other renderers, timed where they can be imported.
+"""Times other renderers, if they can be imported.
 
-They draw the same sphere in pictures of the same size, by formulas of their
-own. The gradient is that of a weighted sum of the image by the vertices.
+They draw the same sphere at the same size by formulas of their own. The
+gradient is that of a weighted sum of the image by the vertices.
 
-jaxrenderer is not among them: its releases up to 0.3.2 ask for a JAX below 0.5,
-dr3d for one from 0.6 on, so that no process can hold both.
+jaxrenderer is missing: its releases up to 0.3.2 require a JAX below 0.5, dr3d
+requires 0.6, so one process cannot hold both.
 """
 
 import importlib
@@ -19,8 +19,8 @@ from experiments.benchmark.cost import time_calls
 from experiments.benchmark.row import Row
 from experiments.benchmark.scene import Scene
 
-FACES_A_PIXEL = 50  # K of PyTorch3D; it drops the faces beyond
-SAMPLES = 16  # of a pixel, Mitsuba
+FACES_PER_PIXEL = 50  # K of PyTorch3D, which drops all further faces
+SAMPLES = 16  # per pixel, Mitsuba
 
 Calls = tuple[Callable[[], Any], Callable[[], Any]]
 
@@ -28,19 +28,19 @@ Calls = tuple[Callable[[], Any], Callable[[], Any]]
 def measure_peers(
   scene: Scene, *, config: RenderConfig, repeats: int, seconds: float
 ) -> list[Row]:
-  """Times each of them that is there; of one view only.
+  """Times each installed renderer; only for scenes of one view.
 
   Args:
-    scene: what they draw.
-    config: softness, for those that have it.
-    repeats: see `measure`, and so is `seconds`.
+    scene: to draw.
+    config: softness, for renderers that have it.
+    repeats: see `measure`.
     seconds: for each of the two calls.
   """
   rows: list[Row] = []
   if len(scene.corners) > 1:
     return rows
   for name, package, prepare in (
-    (f"PyTorch3D, K = {FACES_A_PIXEL}", "pytorch3d", _pytorch3d),
+    (f"PyTorch3D, K = {FACES_PER_PIXEL}", "pytorch3d", _pytorch3d),
     (f"Mitsuba, {SAMPLES} samples", "mitsuba", _mitsuba),
   ):
     try:
@@ -65,7 +65,7 @@ def measure_peers(
 
 
 def _pytorch3d(scene: Scene, config: RenderConfig) -> Calls:
-  """SoftRas's formula, the K nearest faces of a pixel."""
+  """SoftRas's formula over the K nearest faces of a pixel."""
   torch = importlib.import_module("torch")
   blending = importlib.import_module("pytorch3d.renderer.blending")
   rasterizing = importlib.import_module(
@@ -74,10 +74,10 @@ def _pytorch3d(scene: Scene, config: RenderConfig) -> Calls:
   structures = importlib.import_module("pytorch3d.structures")
   shaders = importlib.import_module("pytorch3d.renderer.mesh.rasterizer")
   x, y, inverse = np.moveaxis(np.asarray(scene.corners[0]), -1, 0).copy()
-  # Its x points left and its y up, both from -1 to 1.
+  # PyTorch3D's x points left and y up, both from -1 to 1.
   half = scene.size / 2
-  place = np.stack([1 - x / half, 1 - y / half, 1 / inverse], axis=-1)
-  vertices = torch.tensor(place.reshape(-1, 3), requires_grad=True)
+  position = np.stack([1 - x / half, 1 - y / half, 1 / inverse], axis=-1)
+  vertices = torch.tensor(position.reshape(-1, 3), requires_grad=True)
   faces = torch.arange(len(vertices)).reshape(-1, 3)
   colors = torch.tensor(np.array(scene.colors[0]))
   sigma = (config.sigma / half) ** 2
@@ -90,7 +90,7 @@ def _pytorch3d(scene: Scene, config: RenderConfig) -> Calls:
         structures.Meshes(verts=[vertices], faces=[faces]),
         image_size=scene.size,
         blur_radius=-CUTOFF * sigma,
-        faces_per_pixel=FACES_A_PIXEL,
+        faces_per_pixel=FACES_PER_PIXEL,
       )
     )
     face = fragments.pix_to_face.clamp(min=0)
@@ -105,8 +105,8 @@ def _pytorch3d(scene: Scene, config: RenderConfig) -> Calls:
 
 
 def _mitsuba(scene: Scene, config: RenderConfig) -> Calls:
-  """Direct light, sampled, with the gradient of silhouettes."""
-  del config  # its edges are hard
+  """Direct light by sampling, with the gradient of silhouettes."""
+  del config  # Mitsuba has hard edges
   mi = importlib.import_module("mitsuba")
   dr = importlib.import_module("drjit")
   mi.set_variant("llvm_ad_rgb")

@@ -1,4 +1,4 @@
-"""A form's costs, and what they say of it."""
+"""The row of a form in the table: its costs, per pair and beside the limit."""
 
 import dataclasses
 import functools
@@ -11,8 +11,9 @@ from experiments.benchmark.cost import Cost, measure
 from experiments.benchmark.form import Form
 from experiments.benchmark.scene import Scene
 
-FORWARD_WORK = 242  # float32 operations of a pixel-face pair, forward
-BACKWARD_WORK = 449  # and backward
+# Float32 operations of a pixel-face pair.
+FORWARD_WORK = 242
+BACKWARD_WORK = 449
 
 HEADER = (
   "faces",
@@ -26,7 +27,7 @@ HEADER = (
   "compile s",
   "MiB",
   "Mpairs",
-  "ns a pair",
+  "ns per pair",
   "% of limit",
 )
 
@@ -38,15 +39,15 @@ class Row:
   Attributes:
     faces: F.
     size: height and width, pixels.
-    views: pictures.
+    views: images.
     form: name of the form.
     forward: cost of the images.
     both: cost of the images and the gradient of a weighted sum of them.
-    pairs: pixel-face pairs that the form evaluates; None where unknown.
+    pairs: pixel-face pairs that the form evaluates; None if unknown.
     forward_ns: CPU time of a pair, ns.
-    both_ns: the same, forward and backward.
-    forward_share: of the arithmetic limit that the form reaches, forward.
-    both_share: forward and backward.
+    both_ns: CPU time of a pair, forward and backward, ns.
+    forward_share: of the arithmetic limit reached, forward.
+    both_share: of the arithmetic limit reached, forward and backward.
   """
 
   faces: int
@@ -71,15 +72,15 @@ def measure_form(
   seconds: float,
   limit_mib: float,
 ) -> Row:
-  """Times a form, forward, and forward with backward.
+  """Times a form forward, and forward and backward.
 
   Args:
-    form: what to time.
-    scene: what it draws.
-    peak: operations a second of one core.
-    repeats: see `measure`, and so are `seconds` and `limit_mib`.
+    form: to time.
+    scene: to draw.
+    peak: operations per second of one core.
+    repeats: see `measure`.
     seconds: for each of the two programs.
-    limit_mib: memory.
+    limit_mib: memory limit, MiB.
   """
   shape = jax.eval_shape(form.draw, *form.parameters).shape
   rng = np.random.default_rng(0)
@@ -119,7 +120,7 @@ def _per_pair(cost, pairs):
 
 
 def to_cells(row: Row) -> list[str]:
-  """The cells under `HEADER`; of two numbers the first is forward."""
+  """Formats the cells of `HEADER`; of two numbers the first is forward."""
 
   def two(field, digits=1):
     return _two(getattr(row.forward, field), getattr(row.both, field), digits)

@@ -4,12 +4,12 @@ r"""The general pipeline that ships with dr3d: random solids and real parts.
     python -m experiments.train --config=experiments/configs/general.py \
       --data=work/general --workdir=work/general.run
 
-Hardware: two CPU cores, 76 minutes. `general_scans.py` goes on from here.
+Hardware: two CPU cores, 76 minutes. `general_scans.py` continues this run.
 
-Of 1 500 families a step shows sixteen, so that prototypes of classes are hardly
-ever right or wrong: within 300 steps T learns nothing by them here, and the
-contrastive loss, which compares the batch with itself, works: of images, and of
-whole models, whose views are compared with the same views of other models.
+A step sees 32 of 1 500 families, so a prototype is rarely the target of an
+image: within 300 steps T learns nothing from the prototype loss here. The
+contrastive loss compares the images of a batch with each other and works. A
+second contrastive loss compares whole models, view by view.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +19,7 @@ from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:
-  """Twelve views; two of them a step, of many models, two of a class."""
+  """Twelve views, two of them in a step; 64 models, two of each class."""
   config = ConfigDict(to_values(TrainConfig()))
   config.pipeline.view_count = 12
   config.pipeline.embed.stem = 24

@@ -1,4 +1,4 @@
-r"""The general pipeline's second part: T goes on with imitated scans.
+r"""The second part of the general pipeline: T continues with simulated scans.
 
     python -m experiments.train --config=experiments/configs/general_scans.py \
       --data=work/general --index_csv=work/general/scans.csv \
@@ -7,9 +7,9 @@ r"""The general pipeline's second part: T goes on with imitated scans.
 Hardware: two CPU cores, 30 minutes, 7 of them reading. Expect:
 `dr3d/pretrained/README.md`.
 
-Half of what it sees are scans, each of the class of the model that it imitates:
-simplified, with holes in one side and noise in the normals' directions, as the
-faults that are imitated on the way (`AugmentConfig`) are not. G stays.
+Half of the models are simulated scans, each with the class of its original.
+They are simplified, have holes in one side and noise along the normals, which
+the augmentation (`AugmentConfig`) does not simulate. G does not move.
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from experiments.configs import general
 
 
 def get_config() -> ConfigDict:
-  """As `general.py`, but T alone moves, at half the rate, for fewer steps."""
+  """As `general.py`, but only T moves, at half the rate, for fewer steps."""
   config = general.get_config()
   config.optimizer.steps = 2200
   config.optimizer.embed_rate = 1e-3

@@ -1,10 +1,13 @@
-r"""The patent's literal setting: two models a step, Eq. 1 over all triplets.
+r"""The step of the patent: two models, and Eq. 1 over all triplets.
 
     python -m experiments.train --config=experiments/configs/pair.py \
       --data=parts --workdir=work/pair
 
 Hardware: two CPU cores. Minutes: see the README. Expect: nearly all triplets
 inactive after some hundred steps, and a lower accuracy than part.py.
+
+`loss.within = 1` adds Eq. 3b over the unordered pairs of views. A double sum
+over ordered pairs would be twice that.
 
 References:
   WO 2021/178001 [0024, 0025].
@@ -20,7 +23,7 @@ from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:
-  """The defaults of `TrainConfig` with pairs of models and all negatives."""
+  """Returns the defaults with pairs of models and all negatives."""
   config = TrainConfig(
     batch=BatchConfig(sampling="pair", view_count=None),
     loss=LossConfig(task="triplet", mining="all", within=1.0),

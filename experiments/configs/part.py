@@ -4,7 +4,7 @@ r"""Learned viewpoints on 39 classes of mechanical and electronic parts.
       --data=parts --workdir=work/part
 
 Hardware: two CPU cores. Minutes: see the README. Expect: all losses fall, and
-no warning of a collapse.
+the run does not stop with a collapse.
 """
 
 from ml_collections import ConfigDict
@@ -14,5 +14,5 @@ from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:
-  """The defaults of `TrainConfig`."""
+  """Returns the defaults of `TrainConfig`."""
   return ConfigDict(to_values(TrainConfig()))

@@ -1,4 +1,4 @@
-r"""Fixed viewpoints beside `part.py`: the same run, but G does not learn.
+r"""Fixed views, to compare with `part.py`: the same run, but G does not move.
 
     python -m experiments.train --config=experiments/configs/part_fixed.py \
       --data=parts --workdir=work/part_fixed
@@ -15,6 +15,6 @@ from dr3d.runtime.config import to_values
 
 
 def get_config() -> ConfigDict:
-  """The defaults of `TrainConfig` with the whole of G frozen."""
+  """Returns the defaults with all parts of G frozen."""
   config = TrainConfig(optimizer=OptimizerConfig(trainable=()))
   return ConfigDict(to_values(config))

@@ -1,1 +1,1 @@
-"""Pose, light and shape from images, by descent through the renderer."""
+"""Recovers pose, light and shape from images, by descent through G."""

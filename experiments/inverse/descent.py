@@ -1,7 +1,7 @@
-"""Descent from several starts at once, with edges that become sharp.
+"""Gradient descent from several starts at once, while edges become sharper.
 
-`S` starts. Each has a loss of its own, so that none disturbs another; they
-share the calls of the renderer.
+`S` starts. Each has its own loss, so that none affects another. They share the
+calls of the renderer.
 """
 
 import dataclasses
@@ -19,19 +19,19 @@ from dr3d.render.raster import Budget, Usage
 Array = jax.Array
 Loss = Callable[[Any, Array | float, Budget], tuple[Array, Usage]]
 
-HEADROOM = 1.25  # of a budget that has grown
-FIRST = Budget(pairs=1 << 14, blocks=1 << 11)
+HEADROOM = 1.25  # factor on a grown budget, so that few steps are repeated
+FIRST_BUDGET = Budget(pairs=1 << 14, blocks=1 << 11)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Descent:
-  """Where the starts went.
+  """Result of a descent.
 
   Attributes:
     parameters: at the end; all leaves `[S, ...]`.
-    losses: `[S]` at the end, with the edges of the end.
-    kept: parameters on the way, from the first to the last.
-    budget: the one that held every step.
+    losses: `[S]` at the end, with the last σ.
+    kept: some parameters of the descent, from the first to the last.
+    budget: that held every step.
   """
 
   parameters: Any
@@ -52,18 +52,18 @@ def descend(
 ) -> Descent:
   """Minimises with Adam while σ falls geometrically from first to last.
 
-  No step is made on an incomplete picture: where one needs more room than the
-  budget has, it is made again with a larger one.
+  No step uses an incomplete image: a step that exceeds the budget is repeated
+  with a larger one.
 
   Args:
-    loss: from parameters, σ in pixels and a budget to losses `[S]` and what the
-      renderer needed.
+    loss: from parameters, σ in pixels and a budget to losses `[S]` and the
+      usage of the renderer.
     parameters: of the S starts, leaves `[S, ...]`.
     sigmas: σ at the beginning and at the end, pixels. It is traced: all steps
       run one program.
     steps: how many.
-    rate: of Adam at the beginning; it falls to a twentieth along a cosine.
-    restore: brings parameters back to where they must lie, after each step.
+    rate: initial learning rate of Adam; decays to a twentieth by a cosine.
+    restore: projects parameters to their valid range after each step.
     keep_every: steps between the parameters that are kept; 0 keeps the ends.
 
   Raises:
@@ -86,7 +86,7 @@ def descend(
 
   budget = _fit(loss, parameters, sigmas[0])
   kept = [parameters]
-  # The last turn only reads the losses of the parameters that are returned.
+  # The last iteration only computes the losses of the returned parameters.
   for i in range(steps + 1):
     sigma = jnp.float32(sigmas[0] * (sigmas[1] / sigmas[0]) ** (i / steps))
     while True:
@@ -113,8 +113,8 @@ def descend(
 def image_distance(images: Array, targets: Array, *, levels: int = 4) -> Array:
   """Mean squared difference at several resolutions.
 
-  Each level halves the one before. The coarse ones pull objects together that
-  do not overlap yet, where the fine ones have no gradient.
+  Each level halves the one before. Coarse levels attract objects that do not
+  overlap yet, for which fine levels have no gradient.
 
   Args:
     images: `[..., H, W, C]`.
@@ -141,10 +141,10 @@ def draw_whole(
   what: Any,
   sigma: float,
 ) -> Array:
-  """Calls a renderer under jit with as large a budget as it needs.
+  """Calls a renderer under jit with a sufficient budget.
 
   Args:
-    draw: from its first argument, σ and a budget to images and their need.
+    draw: from its first argument, σ and a budget to images and their usage.
     what: the first argument.
     sigma: pixels.
   """
@@ -153,9 +153,9 @@ def draw_whole(
 
 
 def _fit(function, what, sigma) -> Budget:
-  """The budget of a call, from its need alone: the rest is not compiled."""
-  need = jax.jit(lambda *call: function(*call)[1], static_argnums=2)
-  budget = FIRST
-  while not budget.holds(usage := need(what, sigma, budget)):
+  """Finds the budget of a call; compiles its usage only, not its images."""
+  measure = jax.jit(lambda *call: function(*call)[1], static_argnums=2)
+  budget = FIRST_BUDGET
+  while not budget.holds(usage := measure(what, sigma, budget)):
     budget = budget.grown_to(usage)
   return budget.widened(HEADROOM)

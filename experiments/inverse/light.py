@@ -1,6 +1,6 @@
-"""Recovers the light of an image of a known part in a known pose.
+"""Recovers the light in an image of a known part in a known pose.
 
-`T` targets, `S` starts for each; all pictures are views of one model.
+`T` targets, `S` starts for each; all images are views of one model.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ from experiments.inverse.descent import descend, draw_whole
 Array = jax.Array
 
 GAMMA = 3e-3
-SIGMA = 0.7  # pixels; the pose is known, so edges may be sharp from the start
-INTENSITY = (0.4, 1.2)  # of the true lights, per colour channel
-AMBIENT = (0.05, 0.3)
-FRONT = 0.25  # least z of a light: of one behind the part nothing is seen
+SIGMA = 0.7  # pixels; sharp from the start, since the pose is known
+INTENSITY = (0.4, 1.2)  # range of the true lights, per colour channel
+AMBIENT = (0.05, 0.3)  # range, per colour channel
+MIN_Z = 0.25  # of a light's direction: a light behind the part is not visible
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lights:
-  """What became of the starts.
+  """Results of all starts.
 
   Attributes:
     targets: `[T, H, W, 4]`.
@@ -35,7 +35,7 @@ class Lights:
     losses: `[T, S]` at the end.
     images: `[T, S, H, W, 4]` at the end.
     first_images: `[T, S, H, W, 4]` at the start.
-    way: `[K, H, W, 4]`, the first target's best start on its way.
+    path: `[K, H, W, 4]`, the descent of the first target's best start.
   """
 
   targets: np.ndarray
@@ -45,11 +45,11 @@ class Lights:
   losses: np.ndarray
   images: np.ndarray
   first_images: np.ndarray
-  way: np.ndarray
+  path: np.ndarray
 
   @property
   def best(self) -> np.ndarray:
-    """`[T]` the start of each target with the least loss, truth unseen."""
+    """`[T]` the start of each target with the least loss."""
     return self.losses.argmin(axis=1)
 
 
@@ -63,15 +63,15 @@ def recover_lights(
   steps: int,
   keep_every: int = 0,
 ) -> Lights:
-  """Draws a part under random lights, forgets the lights, and finds them again.
+  """Renders a part under random lights, then recovers the lights.
 
-  A light has a direction, an intensity and ambient light, both in three
-  channels: nine numbers. All lights, true ones and starts, come from the
+  A light has a direction, an intensity and an ambient light, the latter two in
+  three channels: nine numbers. All lights, true ones and starts, come from the
   camera's side.
 
   Args:
     triangles: one model.
-    key: of the poses, the lights and the starts.
+    key: for the poses, the lights and the starts.
     targets: T.
     starts: S.
     size: height and width of an image, pixels.
@@ -137,17 +137,17 @@ def recover_lights(
     return np.asarray(x).reshape(targets, starts, *x.shape[1:])
 
   best = int(descent.losses[:starts].argmin())
-  way = jax.tree.map(lambda *x: jnp.stack([y[best] for y in x]), *descent.kept)
-  # All pictures to show are drawn in one call, which compiles once.
+  path = jax.tree.map(lambda *x: jnp.stack([y[best] for y in x]), *descent.kept)
+  # One call draws all images to show, so that it compiles once.
   of_target = np.repeat(np.arange(targets), starts)
   first_again = np.zeros(len(descent.kept), int)
   shown = dataclasses.replace(
     take_views(true, np.concatenate([of_target, of_target, first_again])),
     light=jax.tree.map(
-      lambda *x: jnp.concatenate(x), descent.kept[0], found, way
+      lambda *x: jnp.concatenate(x), descent.kept[0], found, path
     ),
   )
-  before, after, on_the_way = np.split(
+  before, after, on_path = np.split(
     draw_whole(draw, shown, SIGMA), [targets * starts, 2 * targets * starts]
   )
 
@@ -163,20 +163,20 @@ def recover_lights(
     losses=grid(descent.losses),
     images=grid(after),
     first_images=grid(before),
-    way=on_the_way,
+    path=on_path,
   )
 
 
 def _from_front(key, count):
   """`[count, 1, 3]` unit vectors, uniform over a cap around the camera."""
-  of_height, of_turn = jax.random.split(key)
-  z = jax.random.uniform(of_height, (count, 1), minval=FRONT)
-  turn = jax.random.uniform(of_turn, (count, 1), maxval=2 * np.pi)
+  of_height, of_angle = jax.random.split(key)
+  z = jax.random.uniform(of_height, (count, 1), minval=MIN_Z)
+  angle = jax.random.uniform(of_angle, (count, 1), maxval=2 * np.pi)
   r = jnp.sqrt(1 - z**2)
-  return jnp.stack([r * jnp.cos(turn), r * jnp.sin(turn), z], axis=-1)
+  return jnp.stack([r * jnp.cos(angle), r * jnp.sin(angle), z], axis=-1)
 
 
 def _angle(first, second):
-  """`[..., 1, 3]` unit vectors to the angle between, degrees."""
+  """Angle between `[..., 1, 3]` unit vectors, degrees."""
   chord = jnp.linalg.norm(first - second, axis=-1)[..., 0] / 2
   return 2 * jnp.degrees(jnp.arcsin(jnp.minimum(chord, 1)))

@@ -1,6 +1,6 @@
 """Recovers the pose of a camera from one image, from many starts.
 
-`T` targets, `S` starts for each; all pictures are views of one model.
+`T` targets, `S` starts for each; all images are views of one model.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ from experiments.inverse.descent import (
 Array = jax.Array
 
 GAMMA = 3e-3
-WIDEST = 0.045  # σ at the beginning, as a share of the size
+FIRST_SIGMA = 0.045  # share of the image size
 SIGMA = 0.7  # at the end, and of the targets, pixels
-FARTHEST = 0.15  # share by which a camera's distance may differ from 3 radii
+DISTANCE_SPREAD = 0.15  # of the true distances, share of the default one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Poses:
-  """What became of the starts.
+  """Results of all starts.
 
   Attributes:
     targets: `[T, H, W, 4]`.
@@ -43,7 +43,7 @@ class Poses:
     losses: `[T, S]` at the end.
     images: `[T, S, H, W, 4]` at the end.
     first_images: `[T, S, H, W, 4]` at the start.
-    way: `[K, H, W, 4]`, the first target's best start on its way.
+    path: `[K, H, W, 4]`, the descent of the first target's best start.
   """
 
   targets: np.ndarray
@@ -53,11 +53,11 @@ class Poses:
   losses: np.ndarray
   images: np.ndarray
   first_images: np.ndarray
-  way: np.ndarray
+  path: np.ndarray
 
   @property
   def best(self) -> np.ndarray:
-    """`[T]` the start of each target with the least loss, truth unseen."""
+    """`[T]` the start of each target with the least loss."""
     return self.losses.argmin(axis=1)
 
 
@@ -72,28 +72,30 @@ def recover_poses(
   spread: float = np.pi,
   keep_every: int = 0,
 ) -> Poses:
-  """Draws targets in random poses, forgets the poses, and finds them again.
+  """Renders targets in random poses, then recovers the poses.
 
   Args:
     triangles: one model, without symmetry.
-    key: of the poses and the starts.
+    key: for the poses and the starts.
     targets: T.
     starts: S.
     size: height and width of an image, pixels.
     steps: of the descent.
-    spread: the starts are turned from the truth by at most so much, radians;
-      with π they are random.
+    spread: largest rotation of a start from the truth, radians; π gives
+      random starts.
     keep_every: see `descend`.
   """
-  of_target, of_start, of_distance, of_turn = jax.random.split(key, 4)
+  of_target, of_start, of_distance, of_rotation = jax.random.split(key, 4)
   true = make_views(random_views(of_target, count=targets))
   share = jax.random.uniform(of_distance, (targets,), minval=-1)
   true = dataclasses.replace(
-    true, distance=true.distance * (1 + FARTHEST * share)
+    true, distance=true.distance * (1 + DISTANCE_SPREAD * share)
   )
   if spread < np.pi:
-    turn = _small_turns(of_turn, count=targets * starts, largest=spread)
-    first = multiply(turn, jnp.repeat(true.quaternion, starts, axis=0))
+    rotation = _small_rotations(
+      of_rotation, count=targets * starts, largest=spread
+    )
+    first = multiply(rotation, jnp.repeat(true.quaternion, starts, axis=0))
   else:
     first = random_views(of_start, count=targets * starts)
 
@@ -124,7 +126,7 @@ def recover_poses(
   descent = descend(
     loss,
     (base.quaternion, jnp.zeros(targets * starts)),
-    sigmas=(max(WIDEST * size, SIGMA), SIGMA),
+    sigmas=(max(FIRST_SIGMA * size, SIGMA), SIGMA),
     steps=steps,
     rate=0.05,
     restore=restore,
@@ -132,10 +134,10 @@ def recover_poses(
   )
   found = _to_views(*descent.parameters)
   best = int(descent.losses[:starts].argmin())
-  way = (jnp.stack([x[i][best] for x in descent.kept]) for i in range(2))
-  shown = zip(descent.kept[0], descent.parameters, way, strict=True)
+  path = (jnp.stack([x[i][best] for x in descent.kept]) for i in range(2))
+  shown = zip(descent.kept[0], descent.parameters, path, strict=True)
   shown = _to_views(*(jnp.concatenate(x) for x in shown))
-  before, after, on_the_way = np.split(
+  before, after, on_path = np.split(
     draw_whole(draw, shown, SIGMA),
     [targets * starts, 2 * targets * starts],
   )
@@ -153,7 +155,7 @@ def recover_poses(
     losses=grid(descent.losses),
     images=grid(after),
     first_images=grid(before),
-    way=on_the_way,
+    path=on_path,
   )
 
 
@@ -165,14 +167,14 @@ def _to_views(quaternion, log_distance):
 
 
 def angle_between(first: Array, second: Array) -> Array:
-  """`[..., 4]` unit quaternions to the angle of the turn between, degrees."""
+  """Angle between rotations, `[..., 4]` unit quaternions, in degrees."""
   one, two = (rotation_matrix(q) for q in (first, second))
-  # The chord keeps the digits of small angles that the trace would lose.
+  # The chord is accurate for small angles; the trace is not.
   chord = jnp.sqrt(jnp.sum((one - two) ** 2, axis=(-2, -1)) / 8)
   return 2 * jnp.degrees(jnp.arcsin(jnp.minimum(chord, 1)))
 
 
-def _small_turns(key, *, count, largest):
+def _small_rotations(key, *, count, largest):
   of_axis, of_angle = jax.random.split(key)
   axis = to_unit(jax.random.normal(of_axis, (count, 3)))
   half = jax.random.uniform(of_angle, (count, 1), maxval=largest) / 2

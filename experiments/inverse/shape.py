@@ -1,4 +1,4 @@
-"""Deforms a sphere until its silhouettes are those of a part.
+"""Deforms a sphere until its silhouettes match those of a part.
 
 `S` starts, `N` views, `V` vertices, `F` faces, `E` edges of the sphere.
 """
@@ -28,28 +28,28 @@ from experiments.inverse.descent import (
 Array = jax.Array
 
 GAMMA = 3e-3
-WIDEST = 0.03  # σ at the beginning, as a share of the size
+FIRST_SIGMA = 0.03  # share of the image size
 SIGMA = 0.7  # at the end, and of the targets, pixels
-RADII = (0.4, 0.9)  # of the ellipsoids that the starts are
-SMOOTHNESS = 0.4  # weight of the Laplacian
-EVENNESS = 0.001  # weight of the edges' lengths
+RADII = (0.4, 0.9)  # range for the ellipsoids of the starts
+ROUGHNESS_WEIGHT = 0.4
+UNEVENNESS_WEIGHT = 0.001
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shapes:
-  """What became of the starts.
+  """Results of all starts.
 
   Attributes:
     targets: `[N, H, W]` alpha.
     images: `[S, N, H, W]` alpha at the end.
-    overlaps: `[S]` silhouette IoU in the N views that were fitted, their mean.
+    overlaps: `[S]` silhouette IoU, the mean over the N fitted views.
     unseen_overlaps: `[S]` the same in other views.
     first_overlaps: `[S]` at the start, in the fitted views.
     losses: `[S]` at the end.
     first_images: `[S, N, H, W]` alpha at the start.
-    shaded: `[S, N, H, W, 4]`, as a solid, at the end.
-    part: `[N, H, W, 4]`, the part as a solid.
-    way: `[K, H, W, 4]`, the best start on its way, as a solid, first view.
+    shaded: `[S, N, H, W, 4]`, shaded, at the end.
+    part: `[N, H, W, 4]`, the shaded part.
+    path: `[K, H, W, 4]`, the descent of the best start, shaded, first view.
   """
 
   targets: np.ndarray
@@ -61,7 +61,7 @@ class Shapes:
   first_images: np.ndarray
   shaded: np.ndarray
   part: np.ndarray
-  way: np.ndarray
+  path: np.ndarray
 
   @property
   def best(self) -> int:
@@ -84,12 +84,12 @@ def deform_spheres(
 
   Args:
     triangles: the part, one model.
-    key: of the starts: radii, turns.
+    key: for the radii and rotations of the starts.
     starts: S.
     views: N, spread over the sphere.
     size: height and width of an image, pixels.
     steps: of the descent.
-    cuts: how often the faces of an icosahedron are cut into four.
+    cuts: subdivisions of an icosahedron.
     keep_every: see `descend`.
   """
   sphere = trimesh.creation.icosphere(subdivisions=cuts)
@@ -122,22 +122,20 @@ def deform_spheres(
     images, usage = draw((vertices[:, faces], seen), sigma, budget)
     distance = image_distance(images[..., 3:], targets[..., None])
     losses = jnp.mean(distance, axis=1)
-    losses += SMOOTHNESS * roughness(vertices, edges)
-    return losses + EVENNESS * unevenness(vertices, edges), usage
+    losses += ROUGHNESS_WEIGHT * roughness(vertices, edges)
+    return losses + UNEVENNESS_WEIGHT * unevenness(vertices, edges), usage
 
   descent = descend(
     loss,
     first,
-    sigmas=(max(WIDEST * size, SIGMA), SIGMA),
+    sigmas=(max(FIRST_SIGMA * size, SIGMA), SIGMA),
     steps=steps,
     rate=0.03,
     keep_every=keep_every,
   )
-  way = jnp.stack([x[descent.losses.argmin()] for x in descent.kept])
-  shown = jnp.concatenate([first, descent.parameters, way])
-  before, after, on_the_way = np.split(
-    show(shown[:, faces]), [starts, 2 * starts]
-  )
+  path = jnp.stack([x[descent.losses.argmin()] for x in descent.kept])
+  shown = jnp.concatenate([first, descent.parameters, path])
+  before, after, on_path = np.split(show(shown[:, faces]), [starts, 2 * starts])
   alpha = after[..., 3]
   return Shapes(
     targets=solid[:views, ..., 3],
@@ -149,7 +147,7 @@ def deform_spheres(
     first_images=before[:, :views, ..., 3],
     shaded=after[:, :views],
     part=solid[:views],
-    way=on_the_way[:, 0],
+    path=on_path[:, 0],
   )
 
 
@@ -209,9 +207,11 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _ellipsoids(key, vertices, *, count):
-  of_radius, of_turn = jax.random.split(key)
+  of_radius, of_rotation = jax.random.split(key)
   radii = jax.random.uniform(
     of_radius, (count, 1, 3), minval=RADII[0], maxval=RADII[1]
   )
-  turn = rotation_matrix(random_views(of_turn, count=count))
-  return jnp.einsum("sij,svj->svi", turn, radii * vertices.astype(jnp.float32))
+  rotation = rotation_matrix(random_views(of_rotation, count=count))
+  return jnp.einsum(
+    "sij,svj->svi", rotation, radii * vertices.astype(jnp.float32)
+  )

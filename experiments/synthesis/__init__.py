@@ -1,6 +1,6 @@
-"""Random solids with families: what a general pipeline is trained on.
+"""Random solids in families: the training set of the general pipeline.
 
-`family.make_solid(family, member)` gives a triangle mesh. All members of a
-family are built by the same steps from dimensions that differ a little, as the
-sizes of a standard part do; two families differ in the steps.
+`family.make_solid(family, member)` makes a triangle mesh. All members of a
+family are built by the same steps from slightly different dimensions, as the
+sizes of a standard part are. Two families differ in the steps.
 """

@@ -1,4 +1,4 @@
-"""Families of solids: a plan that dimensions are put into."""
+"""Families of solids: construction plans with random dimensions."""
 
 import math
 
@@ -17,12 +17,12 @@ from experiments.synthesis.solid import (
 def make_solid(
   family: int, member: int, *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A closed solid.
+  """Builds a closed solid.
 
   Args:
-    family: which plan.
-    member: which of its dimensions.
-    seed: of all of them.
+    family: number of the plan.
+    member: number of a set of dimensions for it.
+    seed: of all families.
 
   Returns:
     Vertices float64 [V, 3] and faces int32 [F, 3].
@@ -48,7 +48,7 @@ def _single(dice):
 
 
 def _assembly(dice):
-  """Bodies put onto a body, alone or repeated."""
+  """Adds bodies to a body, single or repeated."""
   solid = draw_body(dice.split())
   solid = solid.scale((1, 1, dice.length(0.4, 1.6)))
   for _ in range(dice.count(1, 3)):
@@ -58,7 +58,7 @@ def _assembly(dice):
 
 
 def _machined(dice):
-  """A body that others are cut out of."""
+  """Cuts bodies out of a body."""
   solid = draw_body(dice.split())
   for _ in range(dice.count(1, 3)):
     tool = _place(draw_body(dice.split()), solid, dice)
@@ -71,7 +71,7 @@ def _machined(dice):
 
 
 def _limbs(dice):
-  """A trunk with limbs in mirrored pairs, as animals and aircraft have."""
+  """Adds mirrored pairs of limbs to a trunk, as of animals and aircraft."""
   length = dice.length(0.6, 2)
   width = dice.length(0.1, 0.4)
   trunk = Manifold.sphere(1, 32).scale(
@@ -114,7 +114,7 @@ def _limbs(dice):
 
 
 def _frame(dice):
-  """Tops and boards on legs, as furniture and brackets are."""
+  """Puts tops and boards on legs, as of furniture and brackets."""
   x, y, z = 1.0, dice.length(0.3, 1.2), dice.length(0.2, 1.5)
   thick = dice.share(0.03, 0.12)
   top = (
@@ -167,24 +167,24 @@ def _frame(dice):
 
 
 def _place(body, solid, dice):
-  """A body, scaled and set onto a side of another or into its middle."""
+  """Scales a body and moves it to a side or the middle of another."""
   box = np.array(solid.bounding_box())
   size, middle = box[3:] - box[:3], (box[3:] + box[:3]) / 2
   body = body.scale((dice.length(0.15, 0.9) * float(np.median(size)),) * 3)
   body = body.rotate(tuple(90.0 * dice.count(0, 3) for _ in range(3)))
   if dice.chance(0.15):
     body = body.rotate(tuple(40 * dice.points(1, 3)[0]))
-  place = middle.copy()
+  position = middle.copy()
   axis, side = dice.count(0, 2), dice.pick([-1, 1])
-  place[axis] += side * size[axis] * dice.share(0.3, 0.6)
+  position[axis] += side * size[axis] * dice.share(0.3, 0.6)
   for other in {0, 1, 2} - {axis}:
     if dice.chance(0.5):
-      place[other] += size[other] * dice.share(-0.4, 0.4)
-  return body.translate(tuple(place))
+      position[other] += size[other] * dice.share(-0.4, 0.4)
+  return body.translate(tuple(position))
 
 
 def _repeat(body, dice):
-  """A body alone, mirrored, in a circle or in a row."""
+  """Leaves a body alone, mirrors it, or repeats it in a circle or row."""
   match dice.pick(
     ["alone", "mirror", "both", "circle", "row"], [3, 3, 2, 2, 1]
   ):

@@ -1,4 +1,4 @@
-"""Plane figures that solids are made of."""
+"""Plane figures from which solids are made."""
 
 import math
 
@@ -7,11 +7,11 @@ from manifold3d import CrossSection, FillRule, JoinType, OpType
 
 from experiments.synthesis.dice import Dice
 
-ROUND = 40  # corners of a circle
+CIRCLE_CORNERS = 40
 
 
 def draw_profile(dice: Dice) -> CrossSection:
-  """A figure about the origin, of a size of about 1."""
+  """Draws a random figure around the origin, of size about 1."""
   kind = dice.pick(list(_KINDS), [weight for _, weight in _KINDS.values()])
   figure = _KINDS[kind][0](dice)
   if dice.chance(0.15):
@@ -24,22 +24,22 @@ def draw_profile(dice: Dice) -> CrossSection:
 
 
 def _keep(changed, figure):
-  """The changed figure, unless little is left of it."""
+  """Returns the changed figure, unless little is left of it."""
   return changed if changed.area() > 0.1 * figure.area() else figure
 
 
 def polygon(points: np.ndarray) -> CrossSection:
-  """The figure with these corners [P, 2]."""
+  """Makes the figure with these corners [P, 2]."""
   return CrossSection([np.asarray(points)], FillRule.NonZero)
 
 
 def circle(radius: float) -> CrossSection:
-  """A disc about the origin."""
-  return CrossSection.circle(radius, ROUND)
+  """Makes a disc around the origin."""
+  return CrossSection.circle(radius, CIRCLE_CORNERS)
 
 
 def box(x: float, y: float) -> CrossSection:
-  """A rectangle about the origin."""
+  """Makes a rectangle around the origin."""
   return CrossSection.square((x, y), True)
 
 
@@ -132,7 +132,7 @@ def _cam(dice):
 
 
 def _wave(dice):
-  """A closed curve of few Fourier terms."""
+  """Makes a closed curve of few Fourier terms."""
   turns = np.linspace(0, 2 * math.pi, 72, endpoint=False)
   order = np.arange(1, dice.count(2, 6) + 1)
   height = dice.points(len(order), 2) / (1 + order[:, None]) * 0.5
@@ -147,7 +147,7 @@ def _wave(dice):
 
 
 def _steps(dice):
-  """A stair-like outline, mirrored or not."""
+  """Makes an outline of steps, sometimes mirrored."""
   count = dice.count(2, 5)
   x = np.cumsum([dice.length(0.1, 0.5) for _ in range(count)])
   y = np.array([dice.length(0.1, 0.7) for _ in range(count)])
@@ -163,7 +163,7 @@ def _steps(dice):
 
 
 def _draw_holes(dice):
-  """A bore, or bores in a circle or a row."""
+  """Makes a hole, or holes in a circle or a row."""
   radius = dice.share(0.03, 0.15)
   match dice.pick(["bore", "circle", "row"]):
     case "bore":

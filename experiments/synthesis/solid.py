@@ -1,4 +1,4 @@
-"""Bodies, and what is done to them."""
+"""Single bodies and their deformations."""
 
 import itertools
 import math
@@ -7,11 +7,11 @@ import numpy as np
 from manifold3d import Manifold, OpType
 
 from experiments.synthesis.dice import Dice
-from experiments.synthesis.profile import ROUND, draw_profile, polygon
+from experiments.synthesis.profile import CIRCLE_CORNERS, draw_profile, polygon
 
 
 def draw_body(dice: Dice) -> Manifold:
-  """A single body about the origin, of a size of about 1."""
+  """Draws a random body around the origin, of size about 1."""
   kinds = {
     extrude: 5,
     revolve: 4,
@@ -25,20 +25,20 @@ def draw_body(dice: Dice) -> Manifold:
 
 
 def center(body: Manifold) -> Manifold:
-  """The middle of the bounding box to the origin, the largest side to 1.
+  """Moves the bounding box to the origin and scales its longest side to 1.
 
   Raises:
-    ValueError: nothing is left of the body.
+    ValueError: the body is empty.
   """
   if body.is_empty():
-    raise ValueError("nothing is left of the body.")
+    raise ValueError("the body is empty: its cuts removed all of it.")
   box = np.array(body.bounding_box())
   body = body.translate(tuple(-(box[:3] + box[3:]) / 2))
   return body.scale((1 / max(1e-9, float(np.max(box[3:] - box[:3]))),) * 3)
 
 
 def extrude(dice: Dice) -> Manifold:
-  """A figure drawn out, perhaps twisted or tapered."""
+  """Extrudes a figure, sometimes twisted or tapered."""
   figure = draw_profile(dice)
   height = dice.length(0.05, 3)
   twist = dice.share(-180, 180) if dice.chance(0.12) else 0.0
@@ -48,7 +48,7 @@ def extrude(dice: Dice) -> Manifold:
 
 
 def revolve(dice: Dice) -> Manifold:
-  """An outline turned about an axis, mostly all the way."""
+  """Revolves an outline around an axis, mostly by a full turn."""
   count = dice.count(1, 6)
   heights = np.array([dice.length(0.1, 1) for _ in range(count)])
   radii = np.array([dice.length(0.12, 1) for _ in range(count + 1)])
@@ -69,7 +69,7 @@ def revolve(dice: Dice) -> Manifold:
     inner = figure.offset(-0.15 * radii.min())
     figure = figure - inner.translate((0, dice.share(0.1, 0.3)))
   angle = 360.0 if dice.chance(0.85) else dice.share(60, 300)
-  return figure.revolve(ROUND, angle)
+  return figure.revolve(CIRCLE_CORNERS, angle)
 
 
 def _primitive(dice):
@@ -81,7 +81,7 @@ def _primitive(dice):
       return Manifold.sphere(0.5, 32).scale(sides)
     case "cone":
       return Manifold.cylinder(
-        dice.length(0.3, 2), 0.5, 0.5 * dice.share(0, 0.9), ROUND
+        dice.length(0.3, 2), 0.5, 0.5 * dice.share(0, 0.9), CIRCLE_CORNERS
       )
     case _:
       wall = dice.share(0.04, 0.12)
@@ -95,7 +95,7 @@ def _convex(dice):
 
 
 def _loft(dice):
-  """The hull of two figures, one above the other."""
+  """Makes the hull of two figures, one above the other."""
   bottom = draw_profile(dice.split()).hull().extrude(0.01)
   top = draw_profile(dice.split()).hull().extrude(0.01)
   top = top.scale((dice.length(0.3, 1.2),) * 3)
@@ -105,7 +105,7 @@ def _loft(dice):
 
 
 def _tube(dice):
-  """A bar along a bent line: hook, spring, ring, elbow, frame."""
+  """Makes a bar along a bent line: hook, spring, ring, elbow, frame."""
   match dice.pick(["spring", "arc", "elbow", "wander"]):
     case "spring":
       turns = np.linspace(0, dice.share(1.5, 6) * 2 * math.pi, 90)
@@ -127,11 +127,11 @@ def _tube(dice):
   ball = Manifold.sphere(thick, 12)
   if dice.chance(0.25):
     ball = Manifold.cube((2 * thick,) * 3, True)
-  return collect_garbage(ball, line)
+  return sweep(ball, line)
 
 
-def collect_garbage(ball: Manifold, line: np.ndarray) -> Manifold:
-  """The union of the hulls of a body at neighbouring points of a line."""
+def sweep(ball: Manifold, line: np.ndarray) -> Manifold:
+  """Sweeps a body along a line: the union of hulls at neighbouring points."""
   balls = [ball.translate(tuple(point)) for point in line]
   return Manifold.batch_boolean(
     [Manifold.batch_hull([a, b]) for a, b in itertools.pairwise(balls)],
@@ -140,7 +140,7 @@ def collect_garbage(ball: Manifold, line: np.ndarray) -> Manifold:
 
 
 def limb(start, end, thick: float, thin: float) -> Manifold:
-  """A round bar that narrows from one point to another."""
+  """Makes a round bar that narrows from one point to another."""
   return Manifold.batch_hull(
     [
       Manifold.sphere(thick, 16).translate(tuple(start)),
@@ -150,7 +150,7 @@ def limb(start, end, thick: float, thin: float) -> Manifold:
 
 
 def bend(body: Manifold, dice: Dice) -> Manifold:
-  """Bends, tapers or shears a body of size 1 about the origin."""
+  """Bends, tapers or shears a body of size 1 around the origin."""
   kind = dice.pick(["bend", "taper", "shear"])
   amount = dice.share(-1, 1)
   body = body.refine_to_length(0.12)

@@ -6,6 +6,8 @@ import pytest
 from dr3d.data.folder import ModelFile, find_models, hash_file, read_labels
 from dr3d.error import Dr3dError, LabelError
 
+pytestmark = pytest.mark.fast
+
 
 def put(root, *names):
   for name in names:
@@ -23,7 +25,7 @@ def table(path, *lines, encoding="utf-8"):
   return path
 
 
-def test_the_label_is_the_folder_that_the_file_is_in(tmp_path):
+def test_label_is_the_name_of_the_folder(tmp_path):
   put(tmp_path, "loose.stl", "nut/m3.obj", "bolt/iso 4762/m3.ply")
   assert find_models(str(tmp_path)) == [
     ModelFile(
@@ -34,7 +36,7 @@ def test_the_label_is_the_folder_that_the_file_is_in(tmp_path):
   ]
 
 
-def test_all_mesh_files_are_found_in_capitals_too_and_nothing_else(tmp_path):
+def test_only_mesh_extensions_are_found_in_any_case(tmp_path):
   good = ["A.STL", "b.Obj", "c.ply", "d.off", "e.glb", "f.gltf", "g.3mf"]
   put(tmp_path, *good, "h.fbx", "stl", "i.stl.bak", "readme.txt")
   assert list(found(tmp_path)) == good
@@ -45,13 +47,13 @@ def test_hidden_files_and_folders_are_skipped(tmp_path):
   assert list(found(tmp_path)) == ["a.stl"]
 
 
-def test_a_relative_folder_gives_the_same_names(tmp_path, monkeypatch):
+def test_relative_folder_gives_the_same_names(tmp_path, monkeypatch):
   put(tmp_path, "x/a.stl", "b.stl")
   monkeypatch.chdir(tmp_path)
   assert found(".") == found(tmp_path) == {"b.stl": "", "x/a.stl": "x"}
 
 
-def test_names_may_hold_anything_a_file_system_takes(tmp_path):
+def test_unusual_file_names_are_found_and_can_be_stored(tmp_path):
   put(tmp_path, "螺丝 ø/line\nbreak.stl", "a,b;'\"%s?#.stl")
   put(tmp_path, os.fsdecode(b"caf\xe9/\xff.stl"))
   files = find_models(tmp_path)
@@ -64,7 +66,7 @@ def test_names_may_hold_anything_a_file_system_takes(tmp_path):
     assert file.path.is_file()
 
 
-def test_links_are_followed_once_and_never_round_in_a_circle(tmp_path):
+def test_links_are_followed_once_without_cycles(tmp_path):
   put(tmp_path, "root/z/a.stl", "elsewhere/b.stl")
   root = tmp_path / "root"
   (root / "z" / "up").symlink_to(root)
@@ -76,20 +78,20 @@ def test_links_are_followed_once_and_never_round_in_a_circle(tmp_path):
   assert list(found(root)) == ["c.stl", "first/b.stl", "z/a.stl"]
 
 
-def test_a_broken_link_is_listed_for_the_reader_to_complain(tmp_path):
+def test_broken_link_is_listed(tmp_path):
   put(tmp_path, "a.stl")
   (tmp_path / "b.stl").symlink_to(tmp_path / "gone")
   assert list(found(tmp_path)) == ["a.stl", "b.stl"]
 
 
-def test_pipes_and_folders_are_no_models(tmp_path):
+def test_pipes_and_folders_are_not_listed(tmp_path):
   put(tmp_path, "a.stl", "folder.stl/b.stl")
   os.mkfifo(tmp_path / "pipe.stl")
   assert list(found(tmp_path)) == ["a.stl", "folder.stl/b.stl"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_table_gives_the_labels_and_the_rest_have_none(tmp_path, encoding):
+def test_table_gives_labels_and_unlisted_files_have_none(tmp_path, encoding):
   put(tmp_path, "x/a.stl", "x/b.stl", "c.stl", "d.stl")
   labels = table(
     tmp_path / "labels.csv",
@@ -138,10 +140,10 @@ def test_a_table_gives_the_labels_and_the_rest_have_none(tmp_path, encoding):
       ["file,class", "notes.txt,nut"],
       "line 2: 'notes.txt' is not among the mesh files of ",
     ),
-    (["file,class", 'a.stl,"nut'], "is no CSV file in UTF-8"),
+    (["file,class", 'a.stl,"nut'], "is not a CSV file in UTF-8"),
   ],
 )
-def test_a_wrong_table_names_itself_the_line_and_the_reason(
+def test_invalid_table_raises_with_path_line_and_reason(
   tmp_path, lines, message
 ):
   put(tmp_path, "a.stl", "b.stl", "notes.txt")
@@ -154,51 +156,49 @@ def test_a_wrong_table_names_itself_the_line_and_the_reason(
   assert "\n" not in str(error.value)
 
 
-def test_a_table_that_cannot_be_read_is_named(tmp_path):
+def test_unreadable_table_raises_with_its_path(tmp_path):
   put(tmp_path, "a.stl")
   with pytest.raises(LabelError, match=r"none.csv cannot be read \(No such"):
     find_models(tmp_path, labels=tmp_path / "none.csv")
   labels = table(
     tmp_path / "l.csv", "file,class", "a.stl,Mütze", encoding="latin-1"
   )
-  with pytest.raises(LabelError, match="no CSV file in UTF-8"):
+  with pytest.raises(LabelError, match="not a CSV file in UTF-8"):
     find_models(tmp_path, labels=labels)
 
 
-def test_a_folder_without_models_is_refused(tmp_path):
+def test_folder_without_models_raises(tmp_path):
   put(tmp_path, "notes.txt")
-  with pytest.raises(Dr3dError, match=r"holds no mesh file \(.stl, "):
+  with pytest.raises(Dr3dError, match=r"contains no mesh file \(.stl, "):
     find_models(tmp_path)
-  with pytest.raises(Dr3dError, match="nowhere does not exist: name a folder"):
+  with pytest.raises(Dr3dError, match="nowhere does not exist; give a folder"):
     find_models(tmp_path / "nowhere")
-  with pytest.raises(Dr3dError, match=r"notes.txt is not a folder: name"):
+  with pytest.raises(Dr3dError, match=r"notes.txt is not a folder; give"):
     find_models(tmp_path / "notes.txt")
 
 
-def test_a_subfolder_that_cannot_be_read_is_not_passed_over(
-  tmp_path, monkeypatch
-):
+def test_unreadable_subfolder_raises(tmp_path, monkeypatch):
   put(tmp_path, "a.stl", "closed/b.stl")
   scan = os.scandir
 
-  def refuse(path):
+  def scan_or_raise(path):
     if os.fspath(path).endswith("closed"):
       raise PermissionError(13, "Permission denied", os.fspath(path))
     return scan(path)
 
-  monkeypatch.setattr(os, "scandir", refuse)
+  monkeypatch.setattr(os, "scandir", scan_or_raise)
   with pytest.raises(Dr3dError, match=r"closed cannot be read \(Permission"):
     find_models(tmp_path)
 
 
-def test_the_hash_is_that_of_the_content(tmp_path):
+def test_hash_is_sha256_of_the_content(tmp_path):
   put(tmp_path, "a.stl")
   assert hash_file(tmp_path / "a.stl") == (
     "51798a5415571500074fb57a5112976c0695f7c92806ebaa36253bd7df98a143"
   )
 
 
-def test_the_geometry_beside_a_gltf_file_counts_as_part_of_it(tmp_path):
+def test_hash_of_gltf_includes_its_buffer_files(tmp_path):
   path = tmp_path / "a.gltf"
   buffers = [{"uri": "my%20mesh.bin"}, {"uri": "data:,x"}, {"uri": "no"}, {}]
   path.write_text(json.dumps({"buffers": buffers}))
@@ -212,13 +212,13 @@ def test_the_geometry_beside_a_gltf_file_counts_as_part_of_it(tmp_path):
 @pytest.mark.parametrize(
   "content", ["", "[]", "{", '{"buffers": 3}', '{"buffers": [null]}', "\xff"]
 )
-def test_a_damaged_gltf_file_has_a_hash(tmp_path, content):
+def test_damaged_gltf_file_has_a_hash(tmp_path, content):
   path = tmp_path / "a.gltf"
   path.write_text(content, encoding="latin-1")
   assert len(hash_file(path)) == 64
 
 
-def test_other_columns_of_the_table_are_metadata(tmp_path):
+def test_other_columns_of_table_are_metadata(tmp_path):
   put(tmp_path / "m", "a.stl", "b.stl")
   table = tmp_path / "labels.csv"
   table.write_text("file,Steel,class,maker,\na.stl, A2 ,bolt,,x\n")

@@ -13,6 +13,8 @@ from dr3d.data import sample
 from dr3d.data.folder import ModelFile, find_models
 from dr3d.error import Dr3dError
 
+pytestmark = pytest.mark.fast
+
 ARCHIVE = importlib.resources.files("dr3d") / "data" / "catalogue.zip"
 
 
@@ -47,7 +49,7 @@ def read_tree(directory):
   }
 
 
-def test_the_catalogue_is_small_and_has_many_classes_with_enough_parts(files):
+def test_catalogue_is_small_with_24_classes_of_8_parts(files):
   names = [name for name in files if name != "SOURCE.txt"]
   counts = collections.Counter(name.split("/")[0] for name in names)
   assert ARCHIVE.stat().st_size <= 4_000_000
@@ -56,13 +58,13 @@ def test_the_catalogue_is_small_and_has_many_classes_with_enough_parts(files):
   assert all(re.fullmatch(r"[a-z_]+/[a-z0-9._-]+\.stl", name) for name in names)
 
 
-def test_the_catalogue_says_what_made_it(files):
+def test_catalogue_names_its_generators(files):
   source = files["SOURCE.txt"].decode()
   assert re.search(r"bd_warehouse \d+\.\d+\S* \(Apache-2\.0\)", source)
   assert re.search(r"build123d \d+\.\d+", source)
 
 
-def test_every_part_is_a_mesh_of_plausible_size_that_faces_outward(meshes):
+def test_parts_have_plausible_sizes_and_outward_faces(meshes):
   for name, mesh in meshes.items():
     assert 12 <= len(mesh.faces) <= 2048, name
     assert 1 < mesh.extents.max() < 1000, name  # mm
@@ -70,7 +72,7 @@ def test_every_part_is_a_mesh_of_plausible_size_that_faces_outward(meshes):
     assert mesh.is_winding_consistent, name
 
 
-def test_no_two_parts_have_one_shape_up_to_scale(meshes):
+def test_parts_differ_in_shape_not_only_in_scale(meshes):
   shapes = []
   for mesh in meshes.values():
     short, middle, long = sorted(mesh.extents)
@@ -83,7 +85,7 @@ def test_no_two_parts_have_one_shape_up_to_scale(meshes):
   assert apart.min() > 0.01
 
 
-def test_parts_keep_the_sizes_of_their_standards(meshes):
+def test_parts_have_the_sizes_of_their_standards(meshes):
   def size(name):
     return meshes[name].extents
 
@@ -103,7 +105,7 @@ def test_parts_keep_the_sizes_of_their_standards(meshes):
   assert gear == pytest.approx([44, 44, 20], rel=0.02)
 
 
-def test_unpack_writes_every_file_where_models_are_found(files, tmp_path):
+def test_unpacked_files_are_found_as_models(files, tmp_path):
   directory = sample.unpack(tmp_path / "new" / "parts")
   assert directory == tmp_path / "new" / "parts"
   assert read_tree(directory) == files
@@ -112,7 +114,7 @@ def test_unpack_writes_every_file_where_models_are_found(files, tmp_path):
   assert all(model.label == model.name.split("/")[0] for model in models)
 
 
-def test_unpack_twice_changes_nothing_and_completes_what_is_missing(tmp_path):
+def test_second_unpack_adds_only_missing_files(tmp_path):
   sample.unpack(tmp_path)
   before = read_tree(tmp_path)
   times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.stl")}
@@ -124,26 +126,24 @@ def test_unpack_twice_changes_nothing_and_completes_what_is_missing(tmp_path):
   assert all(path.stat().st_mtime_ns == t for path, t in times.items())
 
 
-def test_unpack_refuses_to_overwrite_a_changed_file_and_writes_nothing(
+def test_unpack_over_changed_file_raises_and_writes_nothing(
   tmp_path,
 ):
   own = tmp_path / "worm" / "5_4_9_60.stl"
   own.parent.mkdir()
   own.write_bytes(b"mine")
-  with pytest.raises(Dr3dError, match=r"5_4_9_60\.stl is in the way"):
+  with pytest.raises(Dr3dError, match=r"5_4_9_60\.stl exists and differs"):
     sample.unpack(tmp_path)
   assert read_tree(tmp_path) == {"worm/5_4_9_60.stl": b"mine"}
 
 
-def test_unpack_names_a_directory_that_cannot_be_written(tmp_path):
+def test_unpack_to_unwritable_directory_raises(tmp_path):
   (tmp_path / "file").write_bytes(b"")
   with pytest.raises(Dr3dError, match=r"cannot be unpacked to .*file"):
     sample.unpack(tmp_path / "file")
 
 
-def test_an_unpacking_that_was_cut_short_leaves_no_part_of_a_file(
-  tmp_path, monkeypatch
-):
+def test_interrupted_unpack_leaves_no_partial_file(tmp_path, monkeypatch):
   def fail(self, target):
     raise OSError("killed")
 
@@ -153,7 +153,7 @@ def test_an_unpacking_that_was_cut_short_leaves_no_part_of_a_file(
   assert read_tree(tmp_path) == {}
 
 
-def test_split_holds_the_same_number_of_every_class_out_and_loses_none():
+def test_split_holds_out_the_same_number_of_every_class():
   models = make_models(nut=8, screw=5, gear=3)
   kept, out = sample.split(models, held_out=2)
   counts = collections.Counter(model.label for model in out)
@@ -163,7 +163,7 @@ def test_split_holds_the_same_number_of_every_class_out_and_loses_none():
   assert kept == sorted(kept, key=models.index)
 
 
-def test_split_hangs_on_names_and_seed_alone():
+def test_split_depends_on_names_and_seed_only():
   models = make_models(nut=8, screw=5)
   _, out = sample.split(models, held_out=2)
   _, again = sample.split(models[::-1], held_out=2)
@@ -177,6 +177,6 @@ def test_split_hangs_on_names_and_seed_alone():
 @pytest.mark.parametrize(
   ("held_out", "message"), [(0, "at least 1"), (3, "'gear' has 3 models")]
 )
-def test_split_refuses_what_leaves_a_class_empty(held_out, message):
+def test_split_that_empties_a_class_raises(held_out, message):
   with pytest.raises(ValueError, match=message):
     sample.split(make_models(nut=8, gear=3), held_out=held_out)

@@ -1,4 +1,4 @@
-"""An imitated scan is rough, torn and coarse, and still the same part."""
+"""A simulated scan is noisy, has holes and few faces, and keeps the shape."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ import trimesh
 
 from dr3d.data.scan import random_rotation, refine, simulate_scan
 from dr3d.error import MeshError
+
+pytestmark = pytest.mark.fast
 
 
 def box(*sides: float) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +21,7 @@ def mesh(geometry) -> trimesh.Trimesh:
   return trimesh.Trimesh(*geometry, process=False)
 
 
-def test_rotations_are_proper_and_evenly_spread():
+def test_random_rotations_are_uniform_on_so3():
   rng = np.random.default_rng(0)
   turns = np.array([random_rotation(rng) for _ in range(4000)])
   products = turns @ turns.transpose(0, 2, 1)
@@ -27,7 +29,7 @@ def test_rotations_are_proper_and_evenly_spread():
     products, np.broadcast_to(np.eye(3), products.shape), atol=1e-12
   )
   np.testing.assert_allclose(np.linalg.det(turns), 1)
-  # Every entry is even on [-1, 1]; angles have the density (1 - cos t) / π.
+  # Every entry is uniform on [-1, 1]; angles have the density (1 - cos t) / π.
   for i in range(3):
     for j in range(3):
       spread = scipy.stats.kstest(turns[:, i, j], "uniform", args=(-1, 2))
@@ -37,7 +39,7 @@ def test_rotations_are_proper_and_evenly_spread():
   assert law.pvalue > 1e-3
 
 
-def test_refinement_keeps_the_surface_closed_and_the_edges_short():
+def test_refined_surface_is_closed_with_short_edges():
   geometry = refine(*box(1, 0.6, 0.05), edge=0.1, face_limit=10**6)
   fine = mesh(geometry)
   assert fine.is_watertight
@@ -46,12 +48,12 @@ def test_refinement_keeps_the_surface_closed_and_the_edges_short():
   assert fine.edges_unique_length.max() <= 0.1
 
 
-def test_refinement_stops_at_its_limit():
+def test_refinement_stops_at_the_face_limit():
   _, faces = refine(*box(1, 1, 1), edge=1e-4, face_limit=5000)
   assert 1000 < len(faces) <= 5000
 
 
-def test_a_scan_without_faults_is_the_part():
+def test_scan_without_noise_and_holes_is_the_part():
   vertices, faces = simulate_scan(
     *box(3, 2, 1),
     rng=np.random.default_rng(0), noise=0, holes=0, faces_left=1,
@@ -62,7 +64,7 @@ def test_a_scan_without_faults_is_the_part():
   assert scan.volume == pytest.approx(6)
 
 
-def test_noise_has_the_stated_size_along_the_normals():
+def test_noise_has_the_given_deviation_along_normals():
   sphere = trimesh.creation.icosphere(subdivisions=4, radius=50)
   vertices, _ = simulate_scan(
     sphere.vertices, sphere.faces,
@@ -73,7 +75,7 @@ def test_noise_has_the_stated_size_along_the_normals():
   assert abs(shift.mean()) < 0.05
 
 
-def test_holes_have_the_stated_size_and_number():
+def test_holes_have_the_given_size_and_number():
   sphere = trimesh.creation.icosphere(subdivisions=5)
   vertices, faces = simulate_scan(
     sphere.vertices, sphere.faces,
@@ -89,7 +91,7 @@ def test_holes_have_the_stated_size_and_number():
   assert len(rims) == 4
 
 
-def test_a_hole_in_a_thin_plate_goes_through_one_side_only():
+def test_hole_in_thin_plate_removes_one_side_only():
   plate = box(2, 2, 0.02)
   vertices, faces = simulate_scan(
     *plate,
@@ -104,7 +106,7 @@ def test_a_hole_in_a_thin_plate_goes_through_one_side_only():
 
 
 @pytest.mark.parametrize("sides", [(1, 1, 1), (110, 50, 12), (40, 1, 1)])
-def test_a_scan_of_a_box_of_twelve_faces_is_still_that_box(sides):
+def test_scan_of_box_of_twelve_faces_stays_close_to_it(sides):
   geometry = box(*sides)
   radius = np.linalg.norm(sides) / 2
   for seed in range(3):
@@ -122,7 +124,7 @@ def test_a_scan_of_a_box_of_twelve_faces_is_still_that_box(sides):
     assert gap.max() < 0.4 * radius
 
 
-def test_the_same_seed_gives_the_same_scan_and_another_one_another():
+def test_scan_depends_on_the_seed():
   part = box(3, 2, 1)
   one = simulate_scan(*part, rng=np.random.default_rng(5))
   two = simulate_scan(*part, rng=np.random.default_rng(5))
@@ -132,7 +134,7 @@ def test_the_same_seed_gives_the_same_scan_and_another_one_another():
   assert other[0].shape != one[0].shape or not np.allclose(other[0], one[0])
 
 
-def test_something_is_left_of_any_part():
+def test_scan_has_at_least_one_face():
   vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float)
   rng = np.random.default_rng(7)
   for _ in range(5):
@@ -143,7 +145,7 @@ def test_something_is_left_of_any_part():
     assert len(faces) > 0
 
 
-def test_amounts_out_of_range_and_no_meshes_are_refused():
+def test_invalid_amounts_or_arrays_raise():
   rng = np.random.default_rng(8)
   with pytest.raises(ValueError, match="must not be negative"):
     simulate_scan(*box(1, 1, 1), rng=rng, noise=-1)

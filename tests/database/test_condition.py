@@ -8,6 +8,8 @@ from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
 from dr3d.error import DatabaseError
 
+pytestmark = pytest.mark.fast
+
 BOLT = Model(
   "bolt", "bolt", "", "indexed", "", "", radius=5.1, extent=(10.0, 2.0, 1.0)
 )

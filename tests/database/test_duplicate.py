@@ -20,6 +20,8 @@ from dr3d.registration.surface import (
   make_cloud,
 )
 
+pytestmark = pytest.mark.fast
+
 
 def make_part(pin=12.0, length=40.0):
   """A bracket without any symmetry, welded of four bodies; millimetres."""

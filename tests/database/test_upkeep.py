@@ -264,7 +264,7 @@ def test_a_packed_mesh_comes_back_to_the_last_bit(tmp_path):
     np.testing.assert_array_equal(getattr(again, name), getattr(mesh, name))
   assert again.radius == mesh.radius
   for data in (b"", b"x", pack_mesh(mesh)[:-9]):
-    with pytest.raises(ValueError, match="no packed mesh"):
+    with pytest.raises(ValueError, match="not a packed mesh"):
       unpack_mesh(data)
 
 
@@ -382,7 +382,7 @@ def test_refined_matches_come_from_further_down_than_those_shown(
   def turn_round(mesh, matches, meshes, *, pipeline, same_size):
     calls.append((len(matches), sorted(meshes), same_size))
     assert mesh.radius > 0
-    assert pipeline.fingerprint
+    assert pipeline is None  # a stand-in has no views
     turned = zip(range(1, 99), matches[::-1], strict=False)
     return tuple(dataclasses.replace(m, rank=rank) for rank, m in turned)
 

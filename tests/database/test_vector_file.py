@@ -15,6 +15,8 @@ from dr3d.database.vector_file import (
   read,
 )
 
+pytestmark = pytest.mark.fast
+
 
 def draw(seed, count=1):
   rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from dr3d.database import catalogue, ingest, sqlite_file
 from dr3d.database.ingest import Failure, Report
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
-from dr3d.search import match
+from dr3d.search import gallery
 from dr3d.search.calibration import fit_calibration
 
 VIEWS, SIZE = 3, 16
@@ -537,8 +537,8 @@ def test_the_index_is_stored_and_used(large):
   assert len(index_of(large)) == 1
   again = open_database(large.directory, exact_below=100)
   exact = open_database(large.directory, exact_below=10_000)
-  assert again.gallery.index.backend == "scann"
-  assert exact.gallery.index.backend == "exact"
+  assert again.gallery.index.engine == "scann"
+  assert exact.gallery.index.engine == "exact"
   same = [
     again.query(Thing(f"kind{i % 25}", i))
     == exact.query(Thing(f"kind{i % 25}", i))
@@ -558,13 +558,13 @@ def test_without_its_index_a_database_answers_exactly_and_mends_it(large, harm):
     path.rename(path.with_name("index-0123456789abcdef"))
   again = open_database(large.directory, exact_below=100)
   answer = again.query(Thing("kind3", 3))
-  assert again.gallery.index.backend == "exact"
+  assert again.gallery.index.engine == "exact"
   assert answer.matches[0].model == "kind3/003.stl"
   again.update(large.directory.with_name("models"), load=pytest.fail)
-  assert again.gallery.index.backend == "scann"
+  assert again.gallery.index.engine == "scann"
   assert [p.name for p in index_of(large)] == [path.name]
   mended = open_database(large.directory, exact_below=100)
-  assert mended.gallery.index.backend == "scann"
+  assert mended.gallery.index.engine == "scann"
 
 
 def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
@@ -578,7 +578,7 @@ def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
     (new,) = index_of(large)
     assert (new == old) is kept
     for opened in (large, open_database(large.directory, exact_below=100)):
-      assert opened.gallery.index.backend == "scann"
+      assert opened.gallery.index.engine == "scann"
       best = opened.query(Thing("new", count)).matches[0]
       assert best.model == f"new/{count}-0.stl"
       answer = opened.query(Thing("kind3", 3), k=400)
@@ -592,7 +592,7 @@ def test_an_index_that_finds_too_little_is_built_anew(large, monkeypatch):
   (old,) = index_of(large)
   put(large.directory.with_name("models"), "new/1.stl", "new 1")
   monkeypatch.setattr(
-    "dr3d.index.vector_index.measure_recall", lambda index, **options: 0.9
+    "dr3d.database.snapshot.measure_recall", lambda *given: 0.9
   )
   large.update(large.directory.with_name("models"), load=load)
   (new,) = index_of(large)
@@ -652,7 +652,7 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
     count += 1
     return fit_calibration(*args, **options)
 
-  monkeypatch.setattr(match, "fit_calibration", measure)
+  monkeypatch.setattr(gallery, "fit_calibration", measure)
 
   def ask():
     return open_database(database.directory).query(Thing("kind3", 99))
@@ -669,7 +669,7 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
   assert ask() == before
   assert count == 3
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("DELETE FROM setting WHERE name = 'trust'")
+    connection.execute("DELETE FROM setting WHERE name = 'calibration'")
   assert ask() == before  # a reader measures for itself
   assert count == 4
 
@@ -782,7 +782,7 @@ def test_a_killed_run_loses_nothing_and_doubles_nothing(tmp_path):
     thing = Thing(f"kind{seed % 7}", seed)
     assert again.query(thing) == whole.query(thing)
   if importlib.util.find_spec("scann"):
-    assert again.gallery.index.backend == "scann"
+    assert again.gallery.index.engine == "scann"
   assert {path.name.split("-")[0] for path in directory.iterdir()} == {
     path.name.split("-")[0] for path in whole.directory.iterdir()
   }

@@ -10,6 +10,8 @@ from dr3d.descriptor.dodecahedron import find_axes, find_corners, find_turns
 from dr3d.descriptor.silhouette import draw_silhouettes
 from dr3d.mesh import make_mesh
 
+pytestmark = pytest.mark.fast
+
 AXES = np.eye(3)
 CORNERS = np.array(
   [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
@@ -39,8 +41,8 @@ def disc(size, *, row, column, radius):
 # Silhouettes.
 
 
-def test_a_silhouette_is_as_large_as_the_box():
-  size = np.array([0.75, 0.5, 0.25])  # edges between the middles of pixels
+def test_silhouette_areas_of_box_equal_closed_form():
+  size = np.array([0.75, 0.5, 0.25])  # edges between pixel centres
   images = draw_silhouettes(CORNERS * size, FACES, AXES, size=64)
   areas = images.sum(axis=(1, 2)) / 32**2
   np.testing.assert_array_equal(
@@ -48,13 +50,13 @@ def test_a_silhouette_is_as_large_as_the_box():
   )
 
 
-def test_a_silhouette_is_the_shadow_of_the_triangles():
+def test_silhouette_equals_union_of_projected_triangles():
   rng = np.random.default_rng(0)
   vertices = rng.uniform(-0.9, 0.9, (12, 3))
   faces = np.arange(12).reshape(4, 3)
   (image,) = draw_silhouettes(vertices, faces, AXES[2:], size=32)
-  # The picture is turned about the axis in a way that is left open: compare
-  # what no turn and no mirror changes.
+  # The rotation of the image about its axis is arbitrary: accept all quarter
+  # turns and mirror images.
   middle = (np.arange(32) + 0.5) / 16 - 1
   x, y = np.meshgrid(middle, middle)
   points = np.stack([x, y], axis=-1)
@@ -77,7 +79,7 @@ def test_a_silhouette_is_the_shadow_of_the_triangles():
   assert any(np.array_equal(image, variant) for variant in variants)
 
 
-def test_what_stands_out_of_the_picture_is_cut_off():
+def test_silhouette_is_clipped_to_the_image():
   images = draw_silhouettes(CORNERS * 3.0, FACES, AXES, size=8)
   assert images.all()
 
@@ -85,7 +87,7 @@ def test_what_stands_out_of_the_picture_is_cut_off():
 # Dodecahedra.
 
 
-def test_corners_of_a_dodecahedron():
+def test_corners_form_a_regular_dodecahedron():
   corners = find_corners()
   np.testing.assert_allclose(np.linalg.norm(corners, axis=1), 1)
   np.testing.assert_allclose(corners[:10], -corners[10:])
@@ -95,7 +97,7 @@ def test_corners_of_a_dodecahedron():
   assert np.all(cosine[:, 4] < 0.5)
 
 
-def test_turns_are_a_group_of_sixty_that_keeps_angles():
+def test_turns_are_a_group_of_60_that_preserves_angles():
   turns = find_turns()
   assert len({tuple(turn) for turn in turns}) == len(turns) == 60
   axes = find_corners()[:10]
@@ -107,7 +109,7 @@ def test_turns_are_a_group_of_sixty_that_keeps_angles():
   assert products == {tuple(turn) for turn in turns}
 
 
-def test_dodecahedra_stand_apart():
+def test_axes_of_dodecahedra_are_far_apart():
   axes = find_axes(10)
   assert axes.shape == (10, 10, 3)
   inner = axes @ axes.transpose(0, 2, 1)
@@ -116,10 +118,10 @@ def test_dodecahedra_stand_apart():
   assert np.degrees(np.arccos(cosine[~np.eye(100, dtype=bool)].max())) > 5
 
 
-# Numbers of a silhouette.
+# Moments and outlines.
 
 
-def test_moments_of_a_disc_vanish_but_for_those_around_the_middle():
+def test_zernike_moments_of_disc_equal_closed_form():
   size = 256
   middle = (size - 1) / 2
   image = disc(size, row=middle, column=middle, radius=64)
@@ -138,7 +140,7 @@ def test_moments_of_a_disc_vanish_but_for_those_around_the_middle():
       assert value < 1e-5
 
 
-def test_moments_and_outlines_know_no_turn_and_no_mirror():
+def test_moments_and_outlines_are_invariant_to_rotation_and_mirror():
   image = disc(64, row=20, column=30, radius=12)
   image |= disc(64, row=36, column=40, radius=6)
   image[20:24, 10:30] = True
@@ -151,7 +153,7 @@ def test_moments_and_outlines_know_no_turn_and_no_mirror():
     np.testing.assert_allclose(values, values[:1].repeat(8, 0), atol=2e-3)
 
 
-def test_the_outline_of_a_rectangle_is_walked_once():
+def test_outline_of_rectangle_is_traced_once():
   image = np.zeros((1, 20, 30), bool)[:, :, :20]
   image[0, 5:9, 3:13] = True
   (points,) = contour.trace_outlines(image)
@@ -161,7 +163,7 @@ def test_the_outline_of_a_rectangle_is_walked_once():
   assert points.max(axis=0).tolist() == [9, 13]
 
 
-def test_the_outline_is_that_of_the_largest_shape_without_its_holes():
+def test_outline_is_of_the_largest_shape_without_holes():
   image = disc(64, row=40, column=40, radius=15)
   alone = contour.trace_outlines(image[None])[0]
   image[38:42, 38:42] = False
@@ -171,27 +173,27 @@ def test_the_outline_is_that_of_the_largest_shape_without_its_holes():
   np.testing.assert_array_equal(both[1], alone)
 
 
-def test_pixels_that_touch_at_a_corner_are_one_shape():
+def test_diagonal_pixels_are_one_shape():
   image = np.eye(8, dtype=bool)[None]
   (points,) = contour.trace_outlines(image)
   assert len(points) == 4 * 8
 
 
-def test_the_outline_of_an_ellipse_has_even_frequencies_only():
+def test_fourier_descriptors_of_ellipse_equal_sampled_curve():
   y, x = np.mgrid[:256, :256] - 127.5
   image = (x / 100) ** 2 + (y / 60) ** 2 <= 1
   (values,) = contour.fourier_descriptors(image[None])
-  # An independent account: the ellipse sampled evenly along its length.
+  # Independent: the ellipse sampled at equal steps of arc length.
   t = np.linspace(0, 2 * np.pi, 200_001)
   points = np.stack([100 * np.cos(t), 60 * np.sin(t)], -1)
-  way = np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))
-  at = np.searchsorted(way, np.arange(4096) / 4096 * way[-1])
+  arc_length = np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))
+  at = np.searchsorted(arc_length, np.arange(4096) / 4096 * arc_length[-1])
   spectrum = np.abs(np.fft.fft(np.linalg.norm(points[at], axis=1)))
   np.testing.assert_allclose(values, spectrum[1:11] / spectrum[0], atol=0.005)
   assert values[1] > 0.1
 
 
-def test_an_empty_silhouette_has_no_numbers():
+def test_descriptors_of_empty_silhouette_are_zero():
   empty = np.zeros((2, 16, 16), bool)
   assert not moment.zernike_moments(empty).any()
   assert not contour.fourier_descriptors(empty).any()
@@ -200,7 +202,7 @@ def test_an_empty_silhouette_has_no_numbers():
 # Descriptors.
 
 
-def test_light_fields_are_compared_at_the_best_of_all_rotations():
+def test_light_fields_are_compared_at_the_best_rotation():
   rng = np.random.default_rng(2)
   queries = rng.random((2, 3, 10, 4), np.float32)
   gallery = rng.random((35, 3, 10, 4), np.float32)
@@ -225,7 +227,7 @@ def test_light_fields_are_compared_at_the_best_of_all_rotations():
     (distribution.describe, distribution.compare),
   ],
 )
-def test_a_turned_model_is_nearer_than_another_one(describe, distance):
+def test_rotated_model_is_nearer_than_other_models(describe, distance):
   models = [box(3, 2, 1), box(3, 1, 1), box(1, 1, 1)]
   gallery = np.stack([describe(model) for model in models])
   queries = np.stack([describe(turned(m, i)) for i, m in enumerate(models)])
@@ -235,13 +237,13 @@ def test_a_turned_model_is_nearer_than_another_one(describe, distance):
   assert own.max() < 0.5 * found[~np.eye(3, dtype=bool)].min()
 
 
-def test_a_light_field_is_the_same_for_the_same_mesh():
+def test_light_field_is_deterministic():
   first, second = (lightfield.describe(box(3, 2, 1)) for _ in range(2))
   assert first.shape == (10, 10, 45)
   np.testing.assert_array_equal(first, second)
 
 
-def test_distances_of_points_of_a_sphere_are_distributed_as_they_should():
+def test_distance_distribution_of_sphere_equals_closed_form():
   # Points of a unit sphere: P(distance < t) = t² / 4.
   rng = np.random.default_rng(3)
   points = rng.normal(size=(3000, 3))
@@ -250,7 +252,7 @@ def test_distances_of_points_of_a_sphere_are_distributed_as_they_should():
   share = distribution.describe(make_mesh(points, hull.simplices))
   assert share.sum() == pytest.approx(1, abs=1e-6)
   mean = 4 / 3
-  ends = np.arange(1, 65) * distribution.REACH / 64 * mean
+  ends = np.arange(1, 65) * distribution.RANGE / 64 * mean
   np.testing.assert_allclose(
     np.cumsum(share), np.minimum(ends / 2, 1) ** 2, atol=0.01
   )

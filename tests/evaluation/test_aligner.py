@@ -88,6 +88,6 @@ def test_a_mesh_that_cannot_be_laid_is_told(side):
   whole = np.eye(COUNT)
   with (
     Aligner(side, broken, count=1) as aligner,
-    pytest.raises(Dr3dError, match=r"upon 1 fails \(.*--verify=0 does"),
+    pytest.raises(Dr3dError, match=r"to 1 fails \(.*--verify=0 does"),
   ):
     aligner.rate(0, whole)

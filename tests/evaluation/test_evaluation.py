@@ -36,9 +36,10 @@ from dr3d.evaluation.similarity import (
 )
 from dr3d.evaluation.task import RetrievalTask, run_task
 from dr3d.mesh import make_mesh
-from dr3d.search.calibration import density_normalised_score
-from dr3d.search.match import find_matches, make_gallery
-from dr3d.search.vote import TARGET_PRECISION
+from dr3d.search.answer import TARGET_PRECISION
+from dr3d.search.gallery import make_gallery
+from dr3d.search.matching import find_matches
+from dr3d.search.query import Query
 
 BOX = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
 BOX_FACES = np.array(
@@ -102,10 +103,10 @@ def database(models, tmp_path):
   return made
 
 
-# Likeness.
+# Similarity.
 
 
-def test_kinds_of_likeness_agree_with_loops():
+def test_kinds_of_similarity_agree_with_loops():
   queries, gallery = random_vectors(0, 2, 3, 5), random_vectors(1, 4, 3, 5)
   for kind in KINDS:
     similarity = compare_vectors(queries, gallery, kind=kind)
@@ -140,7 +141,7 @@ def test_an_unknown_kind_is_refused():
     compare_vectors(vectors, vectors, kind="worst")
 
 
-def test_votes_come_before_likeness():
+def test_votes_rank_before_similarity():
   parts = np.array([[[0.9, 0.8, 0.1], [0.2, 0.8, 0.1], [0.8, 0.7, 0.1]]])
   whole = np.array([[0.1, 0.9, -np.inf]])
   order = np.argsort(-add_votes(Similarity(parts, whole)))
@@ -167,34 +168,34 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
   gallery = make_gallery(vectors, names, labels)
   order = np.concatenate([some.order for some in lists])
   for i in range(40):
-    answer = find_matches(vectors[i], gallery, k=39, exclude=[names[i]])
+    answer = find_matches(Query(vectors[i]), gallery, k=39, exclude=[names[i]])
     assert [names[m] for m in order[i]] == [m.model for m in answer.matches]
-    assert result.known.predictions[i] == answer.prediction.label
+    assert result.known.labels[i] == answer.prediction.label
     prediction = answer.prediction
     assert result.calibration.estimate(
-      result.known.findings.margin[i]
+      result.known.observations.margin[i]
     ) == pytest.approx(prediction.probability, abs=2e-4)
-    assert result.known.findings.right[i] == (prediction.label == labels[i])
-    match = next(m for m in answer.matches if m.label == prediction.label)
-    rejection_score = density_normalised_score(
-      vectors,
-      np.array(labels),
-      names.index(match.model),
-      match.score,
-      np.flatnonzero(np.arange(40) != i),
-      kind="view_aligned",
+    assert result.known.right[i] == (prediction.label == labels[i])
+    evidence = result.known.evidence[i]
+    candidates = gallery.find_candidates(
+      vectors[i],
+      k=1,
+      allowed=np.arange(40) != i,
+      similarity="view_aligned",
     )
-    assert result.known.findings.rejection_score[i] == pytest.approx(
-      rejection_score, abs=1.5e-6
+    expected = gallery.weigh(candidates, similarity="view_aligned")
+    assert evidence.label == expected.label
+    assert evidence.rejection_score == pytest.approx(
+      expected.rejection_score, abs=1.5e-6
     )
     others = [
       n for n, label in zip(names, labels, strict=True) if label != labels[i]
     ]
-    strange = find_matches(vectors[i], gallery, only=others)
+    strange = find_matches(Query(vectors[i]), gallery, only=others)
     assert result.calibration.estimate(
-      result.strange.findings.margin[i]
+      result.unknown.observations.margin[i]
     ) == pytest.approx(strange.prediction.probability, abs=2e-4)
-  measured = gallery.fit_calibration("view_aligned")
+  measured = gallery.calibrate()
   for mine, its in zip(
     (result.calibration.unknown_class, result.calibration.in_database),
     (measured.unknown_class, measured.in_database),
@@ -329,7 +330,7 @@ def test_views_are_chosen_far_apart():
 
 def test_a_leave_one_out_of_a_database(database):
   # The pipeline was hardly trained: its vectors are near each other.
-  config = EvaluateConfig(searches=("exact",), threshold=0)
+  config = EvaluateConfig(searches=("exact",), target_precision=0)
   evaluation = evaluate_database(database, config=config)
   assert evaluation.task.queries == tuple(
     f"{label}/{i}.obj" for label in sorted(SIZES) for i in range(3)
@@ -411,7 +412,7 @@ def test_queries_are_asked_among_the_models_of_a_database(database, tmp_path):
   assert [failure.model for failure in evaluation.failures] == ["e.obj"]
   (result,) = evaluation.results
   assert result.measures["NN"].tolist() == [1, 0]
-  assert result.known.predictions == ("rod", "plate")
+  assert result.known.labels == ("rod", "plate")
 
 
 def write_sizes(folder, sizes):
@@ -440,13 +441,15 @@ def test_an_evaluation_answers_as_a_query_does(database, tmp_path, verify):
   result = evaluation.results[-1]
   assert result.search == ("verified" if verify else "exact")
   assert len(evaluation.results) == 1 + bool(verify)
-  accepted, _ = accept(result, evaluation.task, threshold=TARGET_PRECISION)
+  accepted, _ = accept(
+    result, evaluation.task, target_precision=TARGET_PRECISION
+  )
   names = evaluation.task.models
   for i, file in enumerate(files):
     mesh = dr3d.load_mesh(file.path, face_budget=64)
     answer = database.query(mesh, k=1, verify=verify)  # as many are laid
     assert answer.prediction.accepted == accepted[i]
-    assert answer.prediction.label == result.known.predictions[i]
+    assert answer.prediction.label == result.known.labels[i]
     if result.measures["NN"][i]:  # or a wrong one is as alike
       assert answer.matches[0].model == names[result.best[i, 0]]
 
@@ -461,14 +464,18 @@ def test_what_is_laid_upon_a_query_speaks_for_its_label(database, tmp_path):
   exact, laid = evaluation.results
   # Of these the database has the very shape.
   known = [file.name for file in files].index("plate/0.obj")
-  support = laid.known.findings.margin - exact.known.findings.margin
+  support = laid.known.observations.margin - exact.known.observations.margin
   assert support[known] > 0.05
   rejection_score = (
-    laid.known.findings.rejection_score - exact.known.findings.rejection_score
+    laid.known.observations.rejection_score
+    - exact.known.observations.rejection_score
   )
   np.testing.assert_allclose(rejection_score, support)
   assert (
-    abs(laid.strange.findings.margin - exact.strange.findings.margin).max() > 0
+    abs(
+      laid.unknown.observations.margin - exact.unknown.observations.margin
+    ).max()
+    > 0
   )
   assert laid.score[known, 0] > exact.score[known].max()
 
@@ -478,10 +485,10 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
   evaluation = evaluate_database(
     database,
     queries=files,
-    config=EvaluateConfig(searches=("exact", "verified"), threshold=0.0),
+    config=EvaluateConfig(searches=("exact", "verified"), target_precision=0.0),
   )
   exact, laid = (
-    find_false_accepts(result, evaluation.task, threshold=0.0)
+    find_false_accepts(result, evaluation.task, target_precision=0.0)
     for result in evaluation.results
   )
   # The first has the very shape of a plate.
@@ -497,7 +504,7 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
 
 def test_no_mistake_is_said_to_be_none(database):
   evaluation = evaluate_database(
-    database, config=EvaluateConfig(searches=("exact",), threshold=1.0)
+    database, config=EvaluateConfig(searches=("exact",), target_precision=1.0)
   )
   assert describe_false_accepts(evaluation).endswith("pipeline, exact: none.")
 
@@ -628,7 +635,7 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
   assert lines[0].startswith(
     "Protocol: leave-one-out in boxes.db; 9 queries of"
   )
-  assert "1 left out, without a label; 1 left out as queries" in lines[0]
+  assert "1 left out: no label; 1 left out as queries" in lines[0]
   assert "similarity view_aligned of 1 views" in lines[0]
   assert lines[1].startswith("Leaks: none")
   assert lines[3].split() == (
@@ -685,9 +692,9 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
 @pytest.mark.parametrize(
   ("flags", "status", "message"),
   [
-    (["--report=r.pdf"], 2, "must end in .html"),
+    (["--report=r.pdf"], 2, "must end in one of .htm, .html"),
     (["--views=3"], 1, "there are 2 views, of which 3 cannot count"),
-    (["--rotation=x"], 2, "must be among none, z, so3"),
+    (["--rotation=x"], 2, "must be one of none, z, so3"),
     (["--labels=none.csv"], 1, "none.csv cannot be read"),
   ],
 )

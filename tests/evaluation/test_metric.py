@@ -6,6 +6,8 @@ import pytest
 from dr3d.evaluation import metric
 from dr3d.evaluation.average import average, resample
 
+pytestmark = pytest.mark.fast
+
 
 def lists(*rows):
   return np.array([[mark == "x" for mark in row] for row in rows])

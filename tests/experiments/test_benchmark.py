@@ -1,4 +1,4 @@
-"""The benchmark: its controls draw the same, and its sums agree."""
+"""Benchmark: its controls draw the same images, and its figures agree."""
 
 import json
 import math
@@ -24,19 +24,19 @@ def scene():
   return make_sphere(faces=80, size=28, views=2)
 
 
-def test_a_sphere_fills_its_pictures(scene):
-  place = np.asarray(scene.corners)[..., :2]
+def test_sphere_fills_its_images(scene):
+  position = np.asarray(scene.corners)[..., :2]
   assert scene.corners.shape == (2, 80, 3, 3)
-  assert 0 < place.min() < 2
-  assert 26 < place.max() < 28
+  assert 0 < position.min() < 2
+  assert 26 < position.max() < 28
 
 
-def test_there_are_spheres_of_some_face_counts_only():
+def test_impossible_face_count_raises():
   with pytest.raises(ValueError, match="got 100"):
     make_sphere(faces=100, size=16, views=1)
 
 
-def test_the_controls_draw_what_the_rasterizer_draws(scene):
+def test_controls_match_images_and_gradients_of_the_rasterizer(scene):
   rng = np.random.default_rng(0)
   weights = rng.normal(size=(2, 28, 28, 4)).astype(np.float32)
 
@@ -56,25 +56,25 @@ def test_the_controls_draw_what_the_rasterizer_draws(scene):
       np.testing.assert_allclose(got, true, atol=2e-4 * np.abs(true).max())
 
 
-def test_the_pairs_of_a_form_are_at_least_those_that_are_felt(scene):
-  felt = 0
-  for picture in np.asarray(scene.corners):
-    low, high = picture[..., :2].min(1), picture[..., :2].max(1)
-    felt += np.prod(high - low, axis=-1).sum() / 2  # areas of the faces
+def test_pair_count_covers_the_area_of_the_faces(scene):
+  area = 0
+  for image in np.asarray(scene.corners):
+    low, high = image[..., :2].min(1), image[..., :2].max(1)
+    area += np.prod(high - low, axis=-1).sum() / 2  # areas of the faces
   pairs = {
     make.__name__: make(scene, config=CONFIG).pairs
     for make in (form.rasterizer, form.tiled, form.dense)
   }
   assert pairs["dense"] == 2 * 80 * 28**2
-  assert felt < pairs["rasterizer"] <= 2 * pairs["tiled"]
+  assert area < pairs["rasterizer"] <= 2 * pairs["tiled"]
 
 
-def test_a_program_beyond_the_memory_limit_is_compiled_and_not_run():
-  def never(x):
+def test_program_beyond_memory_limit_is_compiled_but_not_run():
+  def fail_when_run(x):
     return jax.pure_callback(_fail, x, x * x) @ x
 
   x = np.ones((64, 64), np.float32)
-  got = cost.measure(never, x, repeats=1, seconds=1, limit_mib=-1)
+  got = cost.measure(fail_when_run, x, repeats=1, seconds=1, limit_mib=-1)
   assert got.cpu_ms is None
   assert got.compile_s > 0
 
@@ -83,7 +83,7 @@ def _fail(x):
   raise AssertionError("it was run")
 
 
-def test_a_slow_call_is_made_once_and_a_quick_one_as_often_as_asked():
+def test_slow_call_runs_once_and_quick_call_runs_all_repeats():
   calls = []
   cost.time_calls(lambda: calls.append(0), repeats=5, seconds=10)
   assert len(calls) == 6  # and one to warm up
@@ -104,7 +104,7 @@ def run(*arguments):
   return done.stdout
 
 
-def test_the_json_holds_what_is_promised_and_agrees_with_itself():
+def test_json_figures_agree_with_each_other():
   out = json.loads(
     run("--json", "--scene=80x16x1", "--repeats=2", "--forms=rasterizer,dense")
   )
@@ -134,7 +134,7 @@ def test_the_json_holds_what_is_promised_and_agrees_with_itself():
         assert math.isclose(r[f"{part}_share"], share, rel_tol=1e-6)
 
 
-def test_the_cells_of_a_row_stand_under_the_header_and_gaps_are_dashes():
+def test_row_has_a_cell_per_column_and_dashes_for_gaps():
   timed = cost.Cost(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
   cells = row.to_cells(row.Row(80, 16, 1, "x", forward=timed, both=cost.Cost()))
   assert len(cells) == len(row.HEADER)

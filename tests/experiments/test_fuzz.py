@@ -1,4 +1,4 @@
-"""No file may crash, hang or pass unsaid, whatever is wrong with it."""
+"""No file may crash, hang or be misread silently, however damaged."""
 
 import sys
 
@@ -18,7 +18,7 @@ from experiments.fuzz_reader import is_sound
 LIMITS = Limits(seconds=20, memory=1 << 30)
 
 
-def test_mutated_files_give_sound_mesh_or_reason(tmp_path):
+def test_mutated_file_is_read_soundly_or_rejected_with_a_reason(tmp_path):
   paths = list(write_corpus(tmp_path, count=88, seed=7))
   reader = FileReader(jobs=1, limits=LIMITS)
   results = list(reader.read(paths, face_budget=256, unit="mm"))
@@ -28,13 +28,13 @@ def test_mutated_files_give_sound_mesh_or_reason(tmp_path):
       assert is_sound(result), path
     elif not isinstance(result, WorkerError):
       assert str(result).startswith(str(path))
-  refused = [str(r) for r in results if isinstance(r, Dr3dError)]
-  assert len(refused) > 40
-  assert not [reason for reason in refused if reason.startswith("fails (")]
+  rejected = [str(r) for r in results if isinstance(r, Dr3dError)]
+  assert len(rejected) > 40
+  assert not [reason for reason in rejected if reason.startswith("fails (")]
 
 
 @pytest.mark.parametrize("name", ["part.step", "part.dae", "part.3mf"])
-def test_unit_is_what_the_file_states(tmp_path, name):
+def test_unit_is_read_from_the_file(tmp_path, name):
   if name == "part.step":
     pytest.importorskip("OCP")
   data = make_seeds()[name]
@@ -55,7 +55,7 @@ def test_unit_is_what_the_file_states(tmp_path, name):
     )
 
 
-def test_step_without_extra_says_what_to_install(tmp_path, monkeypatch):
+def test_step_file_without_extra_says_what_to_install(tmp_path, monkeypatch):
   monkeypatch.delitem(sys.modules, "dr3d.mesh.io.tessellation", raising=False)
   monkeypatch.setitem(sys.modules, "OCP.BRep", None)
   (tmp_path / "a.step").write_bytes(make_seeds()["part.step"])
@@ -63,7 +63,7 @@ def test_step_without_extra_says_what_to_install(tmp_path, monkeypatch):
     read_raw(tmp_path / "a.step")
 
 
-def test_index_in_processes_reports_every_bad_file(tmp_path):
+def test_index_run_reports_every_damaged_file(tmp_path):
   models = tmp_path / "models"
   models.mkdir()
   seeds = make_seeds()

@@ -1,4 +1,4 @@
-"""Pose, light and shape are found again from images that G drew."""
+"""Pose, light and shape are recovered from images that G rendered."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dr3d.render.raster import Budget, Usage
-from experiments.inverse import descent, model, picture, pose, shape
+from experiments.inverse import descent, figure, model, pose, shape
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # ----- the pieces ------------------------------------------------------------
 
 
-def test_the_angle_of_a_turn_is_that_of_its_quaternion():
+def test_angle_between_rotations_follows_the_quaternion():
   degrees = np.array([0.0, 0.01, 2, 90, 179])
   half = np.radians(degrees) / 2
   axis = np.array([0.6, 0, 0.8])
@@ -32,7 +32,7 @@ def test_the_angle_of_a_turn_is_that_of_its_quaternion():
   np.testing.assert_allclose(got, degrees, atol=2e-3)
 
 
-def test_turning_by_two_quaternions_is_the_product_of_their_matrices():
+def test_product_of_quaternions_equals_product_of_matrices():
   p, q = jax.random.normal(jax.random.key(0), (2, 5, 4))
   np.testing.assert_allclose(
     pose.rotation_matrix(pose.multiply(p, q)),
@@ -41,7 +41,7 @@ def test_turning_by_two_quaternions_is_the_product_of_their_matrices():
   )
 
 
-def test_the_distance_of_images_is_that_of_their_means_too():
+def test_image_distance_averages_all_levels():
   one = np.zeros((4, 4, 1))
   one[0, 0] = one[0, 1] = 1
   levels = [2 / 16, 0.5**2 / 4, (2 / 16) ** 2]
@@ -50,8 +50,8 @@ def test_the_distance_of_images_is_that_of_their_means_too():
     np.testing.assert_allclose(got, np.mean(levels[:n]), rtol=1e-6)
 
 
-def test_a_descent_goes_to_the_least_and_grows_its_budget():
-  needed = descent.FIRST.pairs
+def test_descent_reaches_the_minimum_and_grows_its_budget():
+  needed = descent.FIRST_BUDGET.pairs
 
   def loss(x, sigma, budget):
     # More room is needed after the first steps than at the start.
@@ -70,7 +70,7 @@ def test_a_descent_goes_to_the_least_and_grows_its_budget():
   assert len(got.kept) == 6  # start, 0, 50, 100, 150, end
 
 
-def test_a_loss_that_is_not_finite_stops_the_descent():
+def test_loss_that_is_not_finite_stops_the_descent():
   def loss(x, sigma, budget):
     usage = Usage(pairs=jnp.array(1), blocks=jnp.array(1))
     return x * jnp.nan, usage
@@ -79,16 +79,16 @@ def test_a_loss_that_is_not_finite_stops_the_descent():
     descent.descend(loss, jnp.ones(1), sigmas=(1.0, 1.0), steps=2, rate=0.1)
 
 
-def test_images_are_drawn_whole_however_small_the_first_budget():
+def test_image_is_complete_although_first_budget_is_too_small():
   def draw(x, sigma, budget: Budget):
-    pairs = jnp.array(10 * descent.FIRST.pairs)
+    pairs = jnp.array(10 * descent.FIRST_BUDGET.pairs)
     usage = Usage(pairs=pairs, blocks=jnp.array(1))
     return jnp.where(pairs <= budget.pairs, x, 0), usage
 
   assert descent.draw_whole(draw, jnp.ones(()), 1.0) == 1
 
 
-def test_roughness_is_that_of_the_laplacian_and_evenness_ignores_size():
+def test_roughness_is_the_laplacian_and_unevenness_ignores_size():
   square = jnp.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
   edges = np.array([[0, 1], [1, 2], [2, 3], [0, 3]])
   # Each corner's neighbours have their mean at the centre, √½ away.
@@ -97,7 +97,7 @@ def test_roughness_is_that_of_the_laplacian_and_evenness_ignores_size():
   assert shape.unevenness(square * jnp.array([2.0, 1, 1]), edges) > 0.1
 
 
-def test_overlap_is_the_intersection_over_the_union():
+def test_overlap_is_intersection_over_union():
   one = np.zeros((2, 4, 4))
   one[:, :2] = 1
   other = np.zeros((2, 4, 4))
@@ -105,17 +105,17 @@ def test_overlap_is_the_intersection_over_the_union():
   np.testing.assert_allclose(shape.overlap(one, other), (1 / 3 + 1) / 2)
 
 
-def test_a_sample_is_read_by_its_class_and_unknown_ones_are_refused():
+def test_sample_is_loaded_by_class_and_unknown_class_raises():
   assert model.load_sample("parallel_key", face_budget=100).face_count <= 100
   with pytest.raises(ValueError, match="'nonsense'"):
     model.load_sample("nonsense", face_budget=100)
 
 
-def test_an_image_with_alpha_lies_on_white():
+def test_image_with_alpha_is_blended_with_white():
   image = np.zeros((1, 2, 4))
   image[0, 0] = [0.2, 0, 0, 0.5]
   np.testing.assert_allclose(
-    picture.to_paper(image), [[[0.7, 0.5, 0.5], [1, 1, 1]]]
+    figure.to_paper(image), [[[0.7, 0.5, 0.5], [1, 1, 1]]]
   )
 
 
@@ -151,7 +151,7 @@ def run(script, folder, *arguments):
   return [row.split() for row in rows], last
 
 
-def test_a_pose_near_the_truth_is_found(tmp_path):
+def test_pose_is_recovered_from_near_starts(tmp_path):
   rows, last = run(
     "recover_pose", tmp_path,
     "--targets=1", "--starts=3", "--size=32", "--steps=60", "--spread=25",
@@ -163,7 +163,7 @@ def test_a_pose_near_the_truth_is_found(tmp_path):
   assert "100 % of images by their best of 3 starts" in last
 
 
-def test_a_light_is_found(tmp_path):
+def test_light_is_recovered(tmp_path):
   rows, last = run(
     "recover_light", tmp_path,
     "--targets=1", "--starts=3", "--size=24", "--steps=120", "--faces=60",
@@ -175,7 +175,7 @@ def test_a_light_is_found(tmp_path):
   assert "100 % of images by their best of 3 starts" in last
 
 
-def test_a_sphere_takes_the_silhouettes_of_a_part(tmp_path):
+def test_deformed_sphere_matches_silhouettes_of_a_part(tmp_path):
   rows, _ = run(
     "deform_sphere", tmp_path,
     "--part=cap_nut", "--starts=1", "--views=4", "--size=24", "--steps=40",

@@ -7,7 +7,9 @@ import pytest
 
 from dr3d.data.folder import ModelFile
 from dr3d.error import LabelError
-from experiments.partition import halve_classes, lay_out, read_splits
+from experiments.partition import halve_classes, link_splits, read_splits
+
+pytestmark = pytest.mark.fast
 
 
 def write_table(path, text):
@@ -15,7 +17,7 @@ def write_table(path, text):
   return path
 
 
-def test_splits_are_read_from_the_folders_table(tmp_path):
+def test_splits_are_read_from_index_csv(tmp_path):
   write_table(
     tmp_path / "index.csv",
     "class,file,split,more\nnut,nut/a.stl,train,1\nnut,nut/b.stl,test,2\n"
@@ -39,19 +41,19 @@ def test_splits_are_read_from_the_folders_table(tmp_path):
     ("class,file,split\n", "lists no file"),
   ],
 )
-def test_a_table_that_cannot_be_used_says_why(tmp_path, text, message):
+def test_unusable_table_raises_with_the_reason(tmp_path, text, message):
   path = write_table(tmp_path / "t.csv", text)
   with pytest.raises(LabelError, match=message) as caught:
     read_splits(tmp_path, path)
   assert str(path) in str(caught.value)
 
 
-def test_a_missing_table_is_named(tmp_path):
+def test_missing_table_raises_with_its_name(tmp_path):
   with pytest.raises(LabelError, match=r"index\.csv cannot be read \(No such"):
     read_splits(tmp_path)
 
 
-def test_splits_are_laid_out_as_folders_of_classes(tmp_path):
+def test_splits_are_linked_as_folders_of_classes(tmp_path):
   for name in ("a.stl", "more/b.stl", "c.stl"):
     path = tmp_path / "data" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def test_splits_are_laid_out_as_folders_of_classes(tmp_path):
   )
   splits = read_splits(tmp_path / "data", table)
   for _ in range(2):  # again, over what is there
-    lay_out(splits, tmp_path / "out")
+    link_splits(splits, tmp_path / "out")
   found = sorted((tmp_path / "out").rglob("*.stl"))
   assert [
     (str(p.relative_to(tmp_path / "out")), p.read_text()) for p in found
@@ -79,7 +81,7 @@ def test_splits_are_laid_out_as_folders_of_classes(tmp_path):
   assert again[1].path.read_text() == "c.stl"
 
 
-def test_halves_share_no_class_and_only_training_files_are_seen(tmp_path):
+def test_halves_share_no_class_and_seen_half_holds_train_files_only(tmp_path):
   def files(*names):
     return [ModelFile(tmp_path / n, n, n.split("/")[0]) for n in names]
 
@@ -93,21 +95,21 @@ def test_halves_share_no_class_and_only_training_files_are_seen(tmp_path):
     "seen": files("nut/a", "axle/a"),
     "unseen": files("bolt/a", "bolt/b"),
   }
-  with pytest.raises(LabelError, match='of the split "train"'):
+  with pytest.raises(LabelError, match='no file has the split "train"'):
     halve_classes({"test": files("nut/a")})
 
 
-def test_two_files_of_one_name_are_refused(tmp_path):
+def test_two_files_of_one_name_raise(tmp_path):
   splits = {
     "test": [
       ModelFile(tmp_path / name, name, "nut") for name in ("x/a.stl", "y/a.stl")
     ]
   }
   with pytest.raises(LabelError, match=r"x/a\.stl and y/a\.stl would both be"):
-    lay_out(splits, tmp_path)
+    link_splits(splits, tmp_path)
 
 
-def test_packages_are_drawn_by_the_kind_in_their_librarys_name(tmp_path):
+def test_packages_are_sampled_by_label_of_their_library(tmp_path):
   for library, names in {
     "Pin_Header_1.27mm": "ab",
     "Pin_Header_2.54mm": "cdef",
@@ -120,9 +122,9 @@ def test_packages_are_drawn_by_the_kind_in_their_librarys_name(tmp_path):
       (folder / f"{name}.step").touch()
       (folder / f"{name}.wrl").touch()
 
-  def draw(out):
+  def sample(out):
     run = run_script(
-      "draw_packages",
+      "sample_packages",
       f"--out={out}",
       f"--libraries={tmp_path / '3dmodels'}",
       "--count=3",
@@ -131,15 +133,15 @@ def test_packages_are_drawn_by_the_kind_in_their_librarys_name(tmp_path):
     assert run == f"{out}: 5 parts with 2 labels\n"
     return sorted(path.relative_to(out) for path in out.glob("*/*"))
 
-  drawn = draw(tmp_path / "one")
-  assert [path.suffix for path in drawn] == [".step"] * 5
-  assert [path.parent.name for path in drawn] == ["Filter"] * 2 + [
+  sampled = sample(tmp_path / "one")
+  assert [path.suffix for path in sampled] == [".step"] * 5
+  assert [path.parent.name for path in sampled] == ["Filter"] * 2 + [
     "Pin_Header"
   ] * 3
-  assert drawn == draw(tmp_path / "two")
+  assert sampled == sample(tmp_path / "two")
 
 
-def test_furniture_is_labelled_by_the_last_word_of_its_name(tmp_path):
+def test_furniture_label_is_the_last_word_of_its_name(tmp_path):
   lines = [
     *("name=Some furniture", "# no thing"),
     *("name#1=Corner sofa 2", "model#1=/some/a/a.obj", "width#1=3"),
@@ -151,8 +153,10 @@ def test_furniture_is_labelled_by_the_last_word_of_its_name(tmp_path):
     for name in "abc":
       archive.writestr(f"some/{name}/{name}.obj", name)
   out = tmp_path / "out"
-  run = run_script("draw_furniture", f"--out={out}", f"--libraries={tmp_path}")
-  assert run == f"{out}: 2 things with 1 labels\n"
+  run = run_script(
+    "unpack_furniture", f"--out={out}", f"--libraries={tmp_path}"
+  )
+  assert run == f"{out}: 2 objects with 1 labels\n"
   files = {path.name: path.read_text() for path in (out / "sofa").iterdir()}
   assert files == {"some_a.obj": "a", "some_b.obj": "b"}
 

@@ -1,4 +1,4 @@
-"""Random solids: closed, repeatable, alike within a family."""
+"""Random solids are closed, repeatable, and similar within a family."""
 
 import csv
 import pathlib
@@ -12,11 +12,13 @@ from scipy.spatial import cKDTree
 
 from experiments.synthesis.family import make_solid
 
+pytestmark = pytest.mark.fast
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("family", range(0, 24, 2))
-def test_a_solid_is_closed_and_the_same_each_time(family):
+def test_solid_is_closed_and_repeatable(family):
   vertices, faces = make_solid(family, 1, seed=3)
   solid = trimesh.Trimesh(vertices, faces, process=False)
   assert np.isfinite(vertices).all()
@@ -27,7 +29,7 @@ def test_a_solid_is_closed_and_the_same_each_time(family):
   np.testing.assert_array_equal(again[1], faces)
 
 
-def test_members_of_a_family_differ_less_than_families():
+def test_members_differ_less_than_families():
   def measure(family, member):
     solid = trimesh.Trimesh(*make_solid(family, member), process=False)
     size = np.sort(np.ptp(solid.vertices, axis=0))
@@ -40,7 +42,7 @@ def test_members_of_a_family_differ_less_than_families():
   assert 0 < np.median(within) < 0.5 * np.median(between)
 
 
-def test_the_general_set_holds_solids_and_the_parts_that_may_be_used(tmp_path):
+def test_training_set_holds_solids_and_permitted_parts(tmp_path):
   parts = tmp_path / "parts"
   rows = [
     ("bolt", "bolt/1.ply", "train", "freecad_parts"),
@@ -64,7 +66,7 @@ def test_the_general_set_holds_solids_and_the_parts_that_may_be_used(tmp_path):
     assert trimesh.load(tmp_path / "general" / row["file"]).is_watertight
 
 
-def test_scans_stand_beside_the_models_they_imitate(tmp_path):
+def test_each_scan_is_written_beside_its_model(tmp_path):
   tables = make_general(tmp_path / "general", "--scans")
   models, scans = tables["index"], tables["scans"][len(tables["index"]) :]
   assert tables["scans"][: len(models)] == models

@@ -1,4 +1,4 @@
-"""Fewer faces, the same shape."""
+"""Decimation reaches the budget and keeps the shape."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,8 @@ import trimesh
 
 from dr3d.data.scan import refine
 from dr3d.mesh.decimation import decimate
+
+pytestmark = pytest.mark.fast
 
 
 def fine(mesh: trimesh.Trimesh, edge: float) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +24,7 @@ def sample(vertices, faces, count) -> np.ndarray:
 
 
 def distance(one, two) -> float:
-  """How far the farthest of 4 000 points of one surface is from another."""
+  """Largest distance of 4 000 points of one surface from another."""
   tree = scipy.spatial.cKDTree(sample(*two, 60_000))
   return tree.query(sample(*one, 4000))[0].max()
 
@@ -32,7 +34,7 @@ def is_closed(faces: np.ndarray) -> bool:
   return mesh.is_watertight
 
 
-def test_the_budget_is_met_and_a_sphere_stays_a_closed_sphere():
+def test_sphere_within_budget_stays_a_closed_sphere():
   sphere = trimesh.creation.icosphere(subdivisions=4)
   vertices, faces = decimate(sphere.vertices, sphere.faces, face_budget=500)
   assert 480 <= len(faces) <= 500
@@ -42,7 +44,7 @@ def test_the_budget_is_met_and_a_sphere_stays_a_closed_sphere():
   assert np.linalg.norm(sample(vertices, faces, 5000), axis=1).min() > 0.97
 
 
-def test_a_finely_cut_box_comes_back_as_a_box():
+def test_refined_box_becomes_a_box_again():
   box = trimesh.creation.box([1, 1, 0.2])
   vertices, faces = fine(box, 0.05)
   assert len(faces) > 3000
@@ -55,8 +57,8 @@ def test_a_finely_cut_box_comes_back_as_a_box():
   assert result.area == pytest.approx(whole.area, rel=1e-6)
 
 
-def test_the_rim_of_an_open_sheet_is_kept():
-  # Without planes across the rim a flat sheet costs nothing and vanishes.
+def test_open_sheet_keeps_its_boundary():
+  # Without boundary planes a flat sheet costs nothing and vanishes.
   square = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) / 2
   sheet = refine(
     square, np.array([[0, 1, 2], [0, 2, 3]]), edge=0.05, face_limit=10**6
@@ -64,14 +66,14 @@ def test_the_rim_of_an_open_sheet_is_kept():
   for compiled in (False, True):
     with pytest.MonkeyPatch.context() as patch:
       if compiled:
-        patch.setattr("dr3d.mesh.decimation._LARGE", 400)
+        patch.setattr("dr3d.mesh.decimation._COMPILED_FACES", 400)
       vertices, faces = decimate(*sheet, face_budget=16)
     assert 2 <= len(faces) <= 16
     area = trimesh.Trimesh(vertices, faces, process=False).area
     assert area == pytest.approx(1, abs=1e-6)
 
 
-def test_thin_bars_that_a_common_library_gives_up_on_meet_the_budget():
+def test_many_thin_bars_meet_the_budget():
   bars = []
   for k in range(40):
     bar = trimesh.creation.cylinder(radius=0.004, height=1.6, sections=12)
@@ -85,13 +87,13 @@ def test_thin_bars_that_a_common_library_gives_up_on_meet_the_budget():
   assert distance(simple, geometry) < 0.02
 
 
-def test_the_coarse_part_of_a_large_mesh_leaves_the_same_shape(monkeypatch):
+def test_compiled_collapse_of_large_mesh_keeps_the_shape(monkeypatch):
   torus = trimesh.creation.torus(
     0.7, 0.25, major_sections=60, minor_sections=40
   )
   geometry = np.asarray(torus.vertices), np.asarray(torus.faces)
   slow = decimate(*geometry, face_budget=300)
-  monkeypatch.setattr("dr3d.mesh.decimation._LARGE", 2000)
+  monkeypatch.setattr("dr3d.mesh.decimation._COMPILED_FACES", 2000)
   fast = decimate(*geometry, face_budget=300)
   assert len(slow[1]) <= 300
   assert len(fast[1]) <= 300
@@ -99,7 +101,7 @@ def test_the_coarse_part_of_a_large_mesh_leaves_the_same_shape(monkeypatch):
   assert distance(geometry, fast) < 0.06
 
 
-def test_something_is_left_of_many_small_bodies():
+def test_many_small_bodies_leave_at_least_one_face():
   specks = []
   for k in range(60):
     speck = trimesh.creation.icosahedron()
@@ -111,7 +113,7 @@ def test_something_is_left_of_many_small_bodies():
   assert len(faces) > 0
 
 
-def test_a_mesh_within_the_budget_is_left_alone():
+def test_mesh_within_budget_is_returned_unchanged():
   box = trimesh.creation.box()
   vertices, faces = decimate(box.vertices, box.faces, face_budget=12)
   assert vertices is box.vertices

@@ -1,4 +1,4 @@
-"""The frame belongs to the shape: not to its pose, mesher or damage."""
+"""The frame depends on the shape: not on pose, triangulation or holes."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import trimesh
 
 from dr3d.data.scan import random_rotation, simulate_scan
 from dr3d.mesh.frame import principal_frame
+
+pytestmark = pytest.mark.fast
 
 
 def bracket() -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +27,7 @@ def angles(one: np.ndarray, two: np.ndarray) -> np.ndarray:
   return np.degrees(np.arccos(np.clip((one * two).sum(axis=1), -1, 1)))
 
 
-def test_the_moments_of_a_box_have_their_closed_form():
+def test_moments_of_box_equal_closed_form():
   # Mean of x² over the six faces of a box with sides a, b, c.
   a, b, c = 5.0, 3.0, 2.0
   frame, moments = principal_frame(*box(a, b, c))
@@ -37,7 +39,7 @@ def test_the_moments_of_a_box_have_their_closed_form():
   assert (np.diff(moments) < 0).all()
 
 
-def test_the_frame_is_right_handed_and_turns_with_the_shape():
+def test_frame_is_right_handed_and_rotates_with_the_shape():
   vertices, faces = bracket()
   frame, moments = principal_frame(vertices, faces)
   rng = np.random.default_rng(0)
@@ -51,7 +53,7 @@ def test_the_frame_is_right_handed_and_turns_with_the_shape():
     assert np.linalg.det(turned) == pytest.approx(1)
 
 
-def test_the_frame_does_not_see_how_the_surface_was_cut():
+def test_frame_does_not_depend_on_triangulation():
   vertices, faces = bracket()
   frame, moments = principal_frame(vertices, faces)
   finer = trimesh.remesh.subdivide(vertices, faces, [0, 1, 2])
@@ -61,7 +63,7 @@ def test_the_frame_does_not_see_how_the_surface_was_cut():
   np.testing.assert_allclose(same, moments, rtol=1e-9)
 
 
-def test_a_scan_of_a_shape_has_nearly_its_frame():
+def test_frame_of_simulated_scan_is_within_two_degrees():
   vertices, faces = bracket()
   frame, _ = principal_frame(vertices, faces)
   rng = np.random.default_rng(1)
@@ -73,7 +75,7 @@ def test_a_scan_of_a_shape_has_nearly_its_frame():
 
 
 @pytest.mark.parametrize("sides", [(4, 4, 1), (6, 2, 2), (3, 3, 3)])
-def test_equal_moments_leave_the_axes_on_the_sides_of_the_box(sides):
+def test_equal_moments_give_the_axes_of_the_smallest_box(sides):
   vertices, faces = box(*sides)
   rng = np.random.default_rng(2)
   for _ in range(10):
@@ -83,14 +85,14 @@ def test_equal_moments_leave_the_axes_on_the_sides_of_the_box(sides):
     np.testing.assert_allclose(sorted(extent), sorted(sides), rtol=1e-4)
 
 
-def test_an_axis_points_to_the_longer_tail():
+def test_axis_points_to_the_longer_tail():
   cone = trimesh.creation.cone(radius=1, height=5)
   frame, _ = principal_frame(cone.vertices, cone.faces)
   np.testing.assert_allclose(frame[0], [0, 0, 1], atol=1e-6)
 
 
-def test_a_hole_inside_the_hull_gives_a_symmetric_box_its_direction():
-  # The hull is a plain box; only the surface knows that one end is open.
+def test_open_end_of_symmetric_box_decides_the_axis_sign():
+  # The hull is a plain box; only the surface shows that one end is open.
   vertices, faces = box(5, 3, 2)
   normal = np.cross(
     vertices[faces[:, 1]] - vertices[faces[:, 0]],
@@ -100,18 +102,18 @@ def test_a_hole_inside_the_hull_gives_a_symmetric_box_its_direction():
   assert frame[0, 0] == pytest.approx(1)
 
 
-def test_a_flat_sheet_has_a_frame():
+def test_flat_sheet_has_a_frame():
   vertices = np.array([[0, 0, 0], [4, 0, 0], [4, 1, 0], [0, 1, 0]], float)
   frame, moments = principal_frame(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
   np.testing.assert_allclose(np.abs(frame), np.eye(3), atol=1e-9)
   np.testing.assert_allclose(moments, [16 / 12, 1 / 12, 0], atol=1e-12)
 
 
-def test_many_points_give_the_frame_of_few(monkeypatch):
+def test_reduced_hull_gives_nearly_the_same_frame(monkeypatch):
   body = trimesh.creation.icosphere(subdivisions=4)
   vertices = body.vertices * [3, 2, 1] + [0.3, 0, 0] * body.vertices[:, :1] ** 2
   frame, moments = principal_frame(vertices, body.faces)
-  monkeypatch.setattr("dr3d.mesh.frame._MANY", 1000)
+  monkeypatch.setattr("dr3d.mesh.frame._MAX_HULL_POINTS", 1000)
   rough, close = principal_frame(vertices, body.faces)
   assert angles(rough, frame).max() < 0.5
   np.testing.assert_allclose(close, moments, rtol=0.01)

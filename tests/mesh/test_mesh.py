@@ -1,4 +1,4 @@
-"""What enters the renderer is clean, of unit size, and knows its true size."""
+"""Meshes are clean, of unit size, and keep their original size."""
 
 import pathlib
 
@@ -10,6 +10,8 @@ from dr3d.data.scan import random_rotation
 from dr3d.error import MeshError
 from dr3d.mesh import BUCKETS, bucket_size, load_mesh, make_mesh
 
+pytestmark = pytest.mark.fast
+
 PARTS = pathlib.Path(__file__).parents[3] / "shared" / "data" / "parts"
 
 
@@ -18,12 +20,12 @@ def arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
 
 
 def soup(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
-  """The same triangles, each with corners of its own."""
+  """The same triangles without shared vertices."""
   vertices = np.asarray(mesh.triangles).reshape(-1, 3)
   return vertices, np.arange(len(vertices)).reshape(-1, 3)
 
 
-def test_a_cube_is_moved_and_scaled_to_the_unit_sphere():
+def test_cube_is_moved_and_scaled_to_the_unit_sphere():
   side, shift = 20.0, np.array([100.0, -50.0, 7.0])
   vertices, faces = arrays(trimesh.creation.box([side] * 3))
   mesh = make_mesh(vertices + shift, faces)
@@ -38,7 +40,7 @@ def test_a_cube_is_moved_and_scaled_to_the_unit_sphere():
   )
 
 
-def test_the_types_and_shapes_are_those_of_the_class():
+def test_fields_have_the_documented_types_and_shapes():
   mesh = make_mesh(*arrays(trimesh.creation.icosphere(subdivisions=1)))
   assert mesh.vertices.dtype == np.float32
   assert mesh.faces.dtype == np.int32
@@ -53,14 +55,14 @@ def test_the_types_and_shapes_are_those_of_the_class():
   assert mesh.face_count == 80
 
 
-def test_triangles_with_corners_of_their_own_are_welded():
+def test_triangle_soup_is_welded():
   sphere = trimesh.creation.icosphere(subdivisions=2)
   mesh = make_mesh(*soup(sphere))
   assert len(mesh.vertices) == len(sphere.vertices)
   assert len(mesh.faces) == len(sphere.faces)
 
 
-def test_cracks_below_a_millionth_of_the_size_are_welded_and_wider_ones_not():
+def test_only_cracks_below_a_millionth_of_the_size_are_welded():
   sphere = trimesh.creation.icosphere(subdivisions=2)
   vertices, faces = soup(sphere)
   rng = np.random.default_rng(0)
@@ -70,7 +72,7 @@ def test_cracks_below_a_millionth_of_the_size_are_welded_and_wider_ones_not():
   assert len(make_mesh(apart, faces).vertices) == len(vertices)
 
 
-def test_far_from_the_origin_a_part_keeps_its_shape():
+def test_mesh_far_from_origin_keeps_its_shape():
   sphere = trimesh.creation.icosphere(subdivisions=2)
   vertices, faces = arrays(sphere)
   mesh = make_mesh(vertices + 1e6, faces)
@@ -81,7 +83,7 @@ def test_far_from_the_origin_a_part_keeps_its_shape():
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e9, 1e30, 1e150])
-def test_any_unit_will_do(scale):
+def test_mesh_of_any_scale_has_its_radius(scale):
   mesh = make_mesh(
     trimesh.creation.box().vertices * scale, trimesh.creation.box().faces
   )
@@ -89,7 +91,7 @@ def test_any_unit_will_do(scale):
   assert mesh.face_count == 12
 
 
-def test_rubble_is_dropped():
+def test_degenerate_faces_are_dropped():
   vertices, faces = arrays(trimesh.creation.box())
   spare = np.array([[np.nan] * 3, [50, 50, 50]])  # no face uses them
   middle = vertices[[faces[0, 0], faces[0, 1]]].mean(axis=0)
@@ -97,10 +99,10 @@ def test_rubble_is_dropped():
   extra = np.array(
     [
       [faces[0, 0], faces[0, 0], faces[0, 1]],  # a repeated vertex
-      [faces[0, 0], faces[0, 1], len(all_vertices) - 1],  # on one line
-      faces[3],  # doubled
-      faces[4][[1, 2, 0]],  # doubled, begun elsewhere
-      faces[5][::-1],  # doubled, wound the other way
+      [faces[0, 0], faces[0, 1], len(all_vertices) - 1],  # collinear
+      faces[3],  # duplicate
+      faces[4][[1, 2, 0]],  # duplicate, other first corner
+      faces[5][::-1],  # duplicate, opposite winding
     ]
   )
   mesh = make_mesh(all_vertices, np.concatenate([faces, extra]))
@@ -109,7 +111,7 @@ def test_rubble_is_dropped():
   assert mesh.radius == pytest.approx(np.sqrt(3) / 2)
 
 
-def test_a_flat_sheet_is_a_mesh():
+def test_flat_sheet_is_a_mesh():
   vertices = np.array([[0, 0, 5], [4, 0, 5], [4, 3, 5], [0, 3, 5]], float)
   mesh = make_mesh(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
   assert mesh.radius == pytest.approx(2.5)
@@ -119,7 +121,7 @@ def test_a_flat_sheet_is_a_mesh():
   )
 
 
-def test_measures_are_those_of_the_whole_and_not_of_the_simplified_mesh():
+def test_measures_do_not_depend_on_the_face_budget():
   body = trimesh.creation.icosphere(subdivisions=4)
   vertices = body.vertices * [3, 2, 1]
   whole = make_mesh(vertices, body.faces)
@@ -132,7 +134,7 @@ def test_measures_are_those_of_the_whole_and_not_of_the_simplified_mesh():
   assert whole.radius == pytest.approx(3, rel=1e-9)
 
 
-def test_pose_size_and_moments_do_not_depend_on_how_the_part_lies():
+def test_pose_size_and_moments_do_not_depend_on_orientation():
   points = [[0, 0, 0], [8, 0, 0], [0, 4, 0], [0, 0, 1.5], [6, 1, 1]]
   vertices, faces = arrays(trimesh.convex.convex_hull(np.array(points, float)))
   first = make_mesh(vertices, faces)
@@ -150,7 +152,7 @@ def test_pose_size_and_moments_do_not_depend_on_how_the_part_lies():
     assert turned.radius == pytest.approx(first.radius, rel=1e-9)
 
 
-def test_the_same_file_gives_the_same_mesh_twice(tmp_path):
+def test_same_file_gives_the_same_mesh(tmp_path):
   path = tmp_path / "torus.stl"
   trimesh.creation.torus(3, 1, major_sections=80, minor_sections=40).export(
     path
@@ -183,19 +185,19 @@ def test_the_same_file_gives_the_same_mesh_twice(tmp_path):
     (np.diag([1, 2, 3])[:2], np.array([[0, 1, 1]]), "no face with an area"),
   ],
 )
-def test_arrays_that_are_no_mesh_are_refused(vertices, faces, reason):
+def test_invalid_arrays_raise(vertices, faces, reason):
   with pytest.raises(MeshError, match=f"^the mesh .*{reason}"):
     make_mesh(vertices, faces)
 
 
-def test_a_budget_of_less_than_a_tetrahedron_is_refused(tmp_path):
+def test_face_budget_below_four_raises(tmp_path):
   with pytest.raises(ValueError, match="at least 4, not 3"):
     make_mesh(np.eye(3), np.array([[0, 1, 2]]), face_budget=3)
   with pytest.raises(ValueError, match="at least 4, not 0"):
     load_mesh(tmp_path / "any.stl", face_budget=0)
 
 
-def test_the_bucket_is_the_smallest_that_holds_the_faces():
+def test_bucket_is_the_smallest_that_holds_the_faces():
   assert [bucket_size(n) for n in (1, 256, 257, 1024, 65536)] == [
     256, 256, 1024, 1024, 65536,
   ]  # fmt: skip

@@ -1,18 +1,21 @@
-"""Smooth where the surface is smooth, sharp across its creases."""
+"""Normals are smooth on smooth surfaces and sharp across creases."""
 
 import itertools
 
 import numpy as np
+import pytest
 import trimesh
 
 from dr3d.mesh.normal import corner_normals
+
+pytestmark = pytest.mark.fast
 
 
 def dots(one: np.ndarray, two: np.ndarray) -> np.ndarray:
   return (one * two).sum(axis=-1)
 
 
-def test_a_cube_has_the_normals_of_its_six_sides():
+def test_cube_has_the_normals_of_its_sides():
   cube = trimesh.creation.box()
   normals = corner_normals(cube.vertices, cube.faces)
   expected = np.repeat(cube.face_normals[:, None], 3, axis=1)
@@ -20,7 +23,7 @@ def test_a_cube_has_the_normals_of_its_six_sides():
   assert (np.isclose(np.abs(normals), 1).sum(axis=2) == 1).all()
 
 
-def test_a_fine_cylinder_has_a_smooth_wall_and_flat_caps():
+def test_fine_cylinder_has_smooth_wall_and_flat_caps():
   cylinder = trimesh.creation.cylinder(radius=1, height=2, sections=64)
   normals = corner_normals(cylinder.vertices, cylinder.faces)
   cap = np.abs(cylinder.face_normals[:, 2]) > 0.5
@@ -33,13 +36,13 @@ def test_a_fine_cylinder_has_a_smooth_wall_and_flat_caps():
   )
 
 
-def test_a_sphere_is_smooth_everywhere():
+def test_sphere_is_smooth_everywhere():
   sphere = trimesh.creation.icosphere(subdivisions=3)
   normals = corner_normals(sphere.vertices, sphere.faces)
   assert dots(normals, sphere.vertices[sphere.faces]).min() > 0.999
 
 
-def test_the_crease_angle_decides():
+def test_edges_below_crease_angle_are_smooth():
   # Two strips that meet at 30 degrees along the y axis.
   slope = np.radians(30)
   vertices = np.array(
@@ -48,14 +51,14 @@ def test_the_crease_angle_decides():
   faces = np.array([[0, 1, 2], [0, 3, 1]])
   soft = corner_normals(vertices, faces, crease=31)
   np.testing.assert_allclose(soft[0, 0], soft[1, 0], atol=1e-12)
-  # only corners on the shared edge are mixed
+  # only corners on the shared edge are averaged
   np.testing.assert_allclose(soft[0, 2], [0, 0, 1], atol=1e-12)
   sharp = corner_normals(vertices, faces, crease=29)
   np.testing.assert_allclose(sharp[0], [[0, 0, 1]] * 3, atol=1e-12)
   assert dots(sharp[1], sharp[0]).max() < np.cos(slope) + 1e-9
 
 
-def test_a_sharp_edge_stays_sharp_where_a_fillet_joins_its_sides_elsewhere():
+def test_sharp_edge_stays_sharp_if_a_fillet_joins_its_sides_elsewhere():
   # A quarter fan from the floor to the wall, whose last step is one sharp
   # edge: at its far end the two sides meet at 90 degrees without a fillet.
   steps = np.radians(np.linspace(0, 90, 10))
@@ -88,7 +91,7 @@ def test_a_sharp_edge_stays_sharp_where_a_fillet_joins_its_sides_elsewhere():
   np.testing.assert_allclose(normals[10, [0, 2]], [[0, 0, 1]] * 2, atol=1e-12)
 
 
-def test_faces_wound_against_each_other_do_not_cancel():
+def test_opposite_windings_do_not_cancel():
   vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
   faces = np.array([[0, 1, 2], [0, 3, 2]])
   normals = corner_normals(vertices, faces)
@@ -96,7 +99,7 @@ def test_faces_wound_against_each_other_do_not_cancel():
   np.testing.assert_allclose(normals[1], [[0, 0, -1]] * 3, atol=1e-12)
 
 
-def test_the_cut_of_a_flat_side_does_not_tilt_the_normals_beside_it():
+def test_triangulation_of_flat_side_does_not_tilt_normals():
   # One quad of a gentle roof is cut into 2 or into 40 triangles.
   slope = np.radians(20)
   ridge = [[0, 0, 0], [0, 1, 0]]

@@ -10,7 +10,7 @@ from dr3d.data.scan import random_rotation
 from dr3d.mesh import make_mesh
 from dr3d.registration.image import AlignConfig, align
 from dr3d.registration.surface import Fit, Pose, find_pose, make_cloud
-from dr3d.search.match import Match
+from dr3d.search.answer import Match
 from dr3d.search.refinement import refine_matches
 
 CONFIG = AlignConfig(size=32, steps=12)

@@ -1,4 +1,4 @@
-"""What training does to a model, and what it must leave alone."""
+"""Random changes of a model: their size, and what they must not change."""
 
 import dataclasses
 import functools
@@ -45,7 +45,7 @@ def change(triangles, moments, key, *, config):
 
 
 def make_boxes(count=4, face_count=32):
-  """Boxes, padded; and their moments."""
+  """Padded boxes, and their moments."""
   mesh = make_mesh(BOX, FACES)
   triangles = stack_meshes(
     [mesh] * count, face_count=face_count, pose="principal"
@@ -59,10 +59,10 @@ def area(corners):
   return np.linalg.norm(np.cross(u, v), axis=-1) / 2
 
 
-# ----- turns -----------------------------------------------------------------
+# ----- rotations -------------------------------------------------------------
 
 
-def test_turns_are_rotations():
+def test_residual_rotations_are_rotations():
   for moments in [(0.5, 0.3, 0.1), (0.3, 0.3, 0.1), (0.2, 0.2, 0.2)]:
     R = np.asarray(turns(moments, config=CONFIG), float)
     eye = np.broadcast_to(np.eye(3), R.shape)
@@ -70,12 +70,12 @@ def test_turns_are_rotations():
     np.testing.assert_allclose(np.linalg.det(R), 1, atol=1e-5)
 
 
-def test_axes_of_separate_moments_stay_but_for_signs_and_a_tilt():
+def test_axes_of_distinct_moments_keep_order_up_to_signs_and_tilt():
   config = dataclasses.replace(CONFIG, flip=1.0, swap=1.0)
   R = np.asarray(turns((0.6, 0.3, 0.1), config=config), float)
   cosine = R[:, range(3), range(3)]
   off = np.degrees(np.arccos(np.clip(np.abs(cosine), 0, 1)))
-  # The other two of three turns move an axis: Rayleigh's law.
+  # Two of the three tilts move each axis: its angle is Rayleigh distributed.
   median = np.degrees(config.tilt) * np.sqrt(2 * np.log(2))
   np.testing.assert_allclose(np.median(off), median, rtol=0.1)
   assert off.max() < 6 * median
@@ -86,7 +86,7 @@ def test_axes_of_separate_moments_stay_but_for_signs_and_a_tilt():
   assert count.min() > 400
 
 
-def test_axes_of_nearly_equal_moments_change_places():
+def test_axes_of_nearly_equal_moments_are_exchanged():
   config = dataclasses.replace(CONFIG, flip=0.0, tilt=0.0)
   for moments, axis in [((0.4, 0.39, 0.1), 2), ((0.6, 0.2, 0.199), 0)]:
     R = np.asarray(turns(moments, config=config), float)
@@ -101,7 +101,7 @@ def test_axes_of_nearly_equal_moments_change_places():
 # ----- the surface -----------------------------------------------------------
 
 
-def test_the_field_has_deviation_one_and_is_smooth():
+def test_random_field_has_deviation_one_and_is_smooth():
   points = jax.random.normal(jax.random.key(0), (2000, 3))
   keys = jax.random.split(jax.random.key(1), 8)
   field = jax.jit(
@@ -114,7 +114,7 @@ def test_the_field_has_deviation_one_and_is_smooth():
   assert np.abs(near - values).max() < 0.05
 
 
-def test_corners_that_touch_stay_together():
+def test_coincident_corners_move_together():
   triangles, moments = make_boxes()
   config = dataclasses.replace(CONFIG, noise=0.05, hole_radius=0.0)
   moved = change(triangles, moments, jax.random.key(2), config=config)
@@ -128,14 +128,14 @@ def test_corners_that_touch_stay_together():
       np.testing.assert_allclose(np.ptp(together, axis=0), 0, atol=1e-6)
 
 
-def test_without_strength_nothing_changes():
+def test_augmentation_of_strength_zero_changes_nothing():
   triangles, moments = make_boxes()
   moved = change(triangles, moments, jax.random.key(3), config=STILL)
   np.testing.assert_allclose(moved.corners, triangles.corners, atol=1e-6)
   np.testing.assert_allclose(moved.normals, triangles.normals, atol=1e-6)
 
 
-def test_normals_stay_unit_vectors_and_turn_with_the_surface():
+def test_normals_stay_unit_vectors_and_rotate_with_surface():
   triangles, moments = make_boxes()
   config = dataclasses.replace(STILL, tilt=1.0)
   moved = change(triangles, moments, jax.random.key(4), config=config)
@@ -150,7 +150,7 @@ def test_normals_stay_unit_vectors_and_turn_with_the_surface():
   np.testing.assert_allclose(length, 1, rtol=1e-5)
 
 
-def test_padding_keeps_no_area_and_models_differ_in_their_luck():
+def test_padding_keeps_area_zero_and_models_get_different_draws():
   triangles, moments = make_boxes()
   moved = change(triangles, moments, jax.random.key(5), config=CONFIG)
   np.testing.assert_allclose(
@@ -170,14 +170,14 @@ def make_strip(faces=300, padding=700):
 
 
 @pytest.mark.parametrize("padding", [0, 700])
-def test_half_of_the_models_have_holes_wherever_there_is_a_surface(padding):
+def test_half_of_models_have_holes_at_real_faces(padding):
   corners = make_strip(padding=padding)
   config = dataclasses.replace(CONFIG, hole_count=1, hole_radius=0.2)
   keys = jax.random.split(jax.random.key(0), 400)
   cut = jax.jit(jax.vmap(lambda key: in_hole(corners, key, config=config)))
   holes = np.asarray(cut(keys))[:, :300]
   np.testing.assert_allclose(holes.any(1).mean(), 0.5, atol=0.1)
-  # Each is an interval, of twice a radius that is uniform up to 0.2.
+  # Each hole is an interval of length 2·radius, radius uniform up to 0.2.
   width = holes.sum(1)[holes.any(1)] * 2 / 300
   assert width.max() <= 0.41
   np.testing.assert_allclose(width.mean(), 0.2, atol=0.04)
@@ -185,7 +185,7 @@ def test_half_of_the_models_have_holes_wherever_there_is_a_surface(padding):
   np.testing.assert_allclose(holes.mean(0)[20:-20], holes.mean(), atol=0.05)
 
 
-def test_holes_only_remove():
+def test_holes_only_remove_faces():
   triangles, moments = make_boxes()
   config = dataclasses.replace(STILL, hole_radius=3.0)
   moved = change(triangles, moments, jax.random.key(7), config=config)

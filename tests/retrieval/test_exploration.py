@@ -1,4 +1,4 @@
-"""The viewpoints that L_G chooses among many."""
+"""The choice of viewpoints by L_G."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def loss(features, classes, views, objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_each_view_is_the_best_beside_those_before_it(objective):
+def test_each_chosen_view_has_least_loss_beside_earlier_ones(objective):
   features = jnp.float32(random_features(3, 6, 5, 3))
   classes = jnp.array([0, 0, 1, 2, -1, -1])
   chosen = choose_views(features, classes, count=4, objective=objective)
@@ -38,8 +38,8 @@ def test_each_view_is_the_best_beside_those_before_it(objective):
     assert chosen[n] == rest[int(np.argmin(losses))]
 
 
-def test_the_second_view_parts_what_the_first_does_not():
-  """Eight models: the corners of a cube, of which a view sees one axis."""
+def test_second_view_separates_what_first_does_not():
+  """Eight models are the corners of a cube; each view sees one coordinate."""
   signs = np.array(list(itertools.product([-1, 1], repeat=3)))
   axes = signs[:, [0, 0, 1, 0, 2]]
   features = jnp.float32(np.stack([axes, 0 * axes], axis=-1))
@@ -47,7 +47,7 @@ def test_the_second_view_parts_what_the_first_does_not():
   assert len({(0, 0, 1, 0, 2)[view] for view in chosen}) == 3
 
 
-def test_fewer_viewpoints_are_the_first_of_more():
+def test_smaller_count_finds_first_of_larger_count():
   config = PipelineConfig(
     view_count=2,
     render=RenderConfig(size=16),

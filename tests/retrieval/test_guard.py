@@ -16,7 +16,7 @@ from dr3d.retrieval.guard import (
   view_repulsion,
 )
 
-# Compiled once for each shape, which takes less time than step by step.
+# Compiled once for each shape: faster than operation by operation.
 repel = jax.jit(view_repulsion, static_argnames="angle")
 smallest = jax.jit(smallest_view_angle)
 spread = jax.jit(measure_spread)
@@ -33,14 +33,14 @@ def turn_about_x(*angles):
   return jnp.array([[math.cos(a / 2), math.sin(a / 2), 0, 0] for a in angles])
 
 
-def test_the_examples_are_true():
+def test_docstring_examples_hold():
   assert doctest.testmod(guard).failed == 0
 
 
 # ----- collapse --------------------------------------------------------------
 
 
-def test_the_spread_is_the_mean_over_pairs():
+def test_spread_equals_mean_over_pairs():
   features = random_unit(0, 3, 4, 5)
   images = features.reshape(12, 5)
   pairs = [
@@ -50,14 +50,14 @@ def test_the_spread_is_the_mean_over_pairs():
   np.testing.assert_allclose(got, np.mean(pairs), rtol=1e-5)
 
 
-def test_the_spread_of_collapse_and_of_one_image_is_zero():
+def test_spread_of_equal_features_and_of_one_image_is_zero():
   assert spread(jnp.full((4, 3, 16), 0.25)) == 0
   assert spread(jnp.ones((1, 1, 16))) == 0
   almost = random_unit(1, 16) + 1e-5 * random_unit(2, 12, 16)
   np.testing.assert_allclose(spread(jnp.float32(almost)), 2e-10, rtol=0.3)
 
 
-def test_the_variance_floor_is_the_hinge_of_each_deviation():
+def test_variance_floor_is_hinge_of_each_deviation():
   features = 0.3 * random_unit(3, 4, 5, 8) * np.linspace(0.1, 3, 8)
   images = features.reshape(-1, 8)
   terms = []
@@ -70,7 +70,7 @@ def test_the_variance_floor_is_the_hinge_of_each_deviation():
   np.testing.assert_allclose(got, np.mean(terms), rtol=1e-4)
 
 
-def test_spread_out_directions_pay_nothing_for_variance():
+def test_uniform_directions_have_no_variance_penalty():
   features = jnp.float32(random_unit(4, 40, 12, 32))
   assert floor_penalty(features) == 0
 
@@ -82,7 +82,7 @@ def normalised_floor(raw):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("size", [1e-3, 1e-5, 1e-7])
-def test_near_collapse_a_step_against_the_floor_parts_the_images(size):
+def test_step_on_variance_floor_near_collapse_separates_images(size):
   raw = jnp.array(random_unit(5, 16) + size * random_unit(6, 4, 3, 16))
   slope = jax.grad(normalised_floor)(raw)
   before, after = spread(raw), spread(raw - 1e-2 * slope)
@@ -90,7 +90,7 @@ def test_near_collapse_a_step_against_the_floor_parts_the_images(size):
   assert normalised_floor(raw - 1e-2 * slope) < normalised_floor(raw)
 
 
-def test_the_force_of_the_floor_does_not_fade_with_the_spread():
+def test_variance_floor_gradient_keeps_size_near_collapse():
   def force(size):
     raw = random_unit(5, 16) + size * random_unit(6, 4, 3, 16)
     return np.linalg.norm(jax.grad(normalised_floor)(jnp.float32(raw)))
@@ -98,7 +98,7 @@ def test_the_force_of_the_floor_does_not_fade_with_the_spread():
   assert force(2e-3) > 0.3 * force(2e-2)
 
 
-def test_exact_collapse_is_a_saddle_with_a_finite_gradient():
+def test_exact_collapse_gives_finite_gradient():
   for features in (jnp.full((4, 3, 16), 0.25), jnp.zeros((4, 3, 16))):
     value, slope = jax.value_and_grad(floor_penalty)(features)
     np.testing.assert_allclose(value, 0.999, rtol=1e-5)
@@ -106,7 +106,7 @@ def test_exact_collapse_is_a_saddle_with_a_finite_gradient():
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_gradient_of_the_floor_equals_central_differences():
+def test_variance_floor_gradient_equals_central_differences():
   features = jnp.array(0.02 * random_unit(7, 3, 4, 5))
   way = jnp.array(random_unit(8, 3, 4, 5))
   slope = jnp.vdot(jax.grad(floor_penalty)(features), way)
@@ -117,14 +117,14 @@ def test_the_gradient_of_the_floor_equals_central_differences():
 # ----- views -----------------------------------------------------------------
 
 
-def test_the_smallest_angle_is_that_of_the_nearest_pair():
+def test_smallest_angle_is_that_of_nearest_pair():
   q = turn_about_x(0.0, 1.0, 1.3, 3.0)
   np.testing.assert_allclose(smallest(q), 0.3, rtol=1e-5)
   np.testing.assert_allclose(smallest(q[:1]), math.pi, rtol=1e-6)
   assert smallest(turn_about_x(1.0, 1.0)) == 0
 
 
-def test_repulsion_is_a_loop_over_pairs_of_directions():
+def test_repulsion_equals_loop_over_pairs_of_directions():
   q = random_unit(10, 7, 4)
   z = Rotation.from_quat(q, scalar_first=True).inv().apply([0, 0, 1])
   limit = 2 * math.sin(0.5)
@@ -139,13 +139,13 @@ def test_repulsion_is_a_loop_over_pairs_of_directions():
   np.testing.assert_allclose(got, total / 7, rtol=1e-4)
 
 
-def test_repulsion_rises_as_two_views_close_in_and_ends_at_its_angle():
+def test_repulsion_rises_with_proximity_and_is_zero_beyond_its_angle():
   values = [repel(turn_about_x(1.0, 1.0 + a)) for a in (0.3, 0.2, 0.1)]
   assert 0 == values[0] < values[1] < values[2] < 1
   np.testing.assert_allclose(repel(turn_about_x(1.0, 1.0)), 1)
 
 
-def test_a_step_against_repulsion_parts_two_views_and_spares_the_third():
+def test_step_on_repulsion_separates_two_views_and_keeps_the_third():
   q = turn_about_x(0.0, 0.01, 2.0)
   slope = jax.grad(repel)(q)
   assert (slope[2] == 0).all()
@@ -153,14 +153,14 @@ def test_a_step_against_repulsion_parts_two_views_and_spares_the_third():
   assert smallest(moved) > 0.02
 
 
-def test_a_turn_about_the_direction_does_not_part_views():
+def test_views_rotated_about_their_direction_count_as_equal():
   q = Rotation.from_quat(random_unit(14, 4), scalar_first=True)
   roll = Rotation.from_rotvec([0, 0, 0.8])  # about the camera's axis
   pair = [r.as_quat(scalar_first=True) for r in (q, roll * q)]
   np.testing.assert_allclose(repel(jnp.float32(pair)), 1, rtol=1e-5)
 
 
-def test_the_order_and_sign_of_quaternions_do_not_matter():
+def test_order_and_sign_of_quaternions_do_not_matter():
   q = jnp.float32(random_unit(11, 6, 4))
   value = repel(q, angle=1.5)
   assert value > 0
@@ -180,7 +180,7 @@ def test_the_order_and_sign_of_quaternions_do_not_matter():
   ],
 )
 @pytest.mark.parametrize("function", [repel, smallest])
-def test_views_that_coincide_or_vanish_have_finite_values_and_gradients(
+def test_coincident_or_zero_quaternions_give_finite_values_and_gradients(
   function, q
 ):
   value, slope = jax.value_and_grad(function)(jnp.float32(q))
@@ -189,7 +189,7 @@ def test_views_that_coincide_or_vanish_have_finite_values_and_gradients(
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_gradient_of_repulsion_equals_central_differences():
+def test_repulsion_gradient_equals_central_differences():
   q, way = jnp.array(random_unit(12, 5, 4)), jnp.array(random_unit(13, 5, 4))
   slope = jnp.vdot(jax.grad(lambda q: repel(q, angle=2.0))(q), way)
   up, down = (repel(q + s * 1e-6 * way, angle=2.0) for s in (1, -1))
@@ -199,7 +199,7 @@ def test_the_gradient_of_repulsion_equals_central_differences():
 # ----- coverage --------------------------------------------------------------
 
 
-def test_coverage_costs_nothing_in_its_range_and_at_most_one_outside():
+def test_coverage_guard_is_zero_in_range_and_at_most_one_outside():
   mean = jnp.array([[0.0, 0.05, 0.1], [0.5, 0.8, 1.0]])
   alpha = jnp.broadcast_to(mean[..., None, None], (2, 3, 4, 6))
   got = cover(alpha, low=0.1, high=0.6)
@@ -208,7 +208,7 @@ def test_coverage_costs_nothing_in_its_range_and_at_most_one_outside():
   )
 
 
-def test_coverage_pulls_an_empty_image_up_and_a_full_one_down():
+def test_coverage_guard_gradient_enlarges_small_object_and_shrinks_large_one():
   alpha = jnp.stack([jnp.zeros((4, 4)), jnp.ones((4, 4))])
   slope = jax.grad(lambda a: coverage_guard(a).sum())(alpha)
   assert (slope[0] < 0).all()
@@ -219,7 +219,7 @@ def test_coverage_pulls_an_empty_image_up_and_a_full_one_down():
 # ----- messages --------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   with pytest.raises(ValueError, match="above 0, got 0"):
     variance_floor(jnp.ones((3, 4)), floor=0.0)
   with pytest.raises(ValueError, match=r"\[\.\.\., D\], got \(\)"):

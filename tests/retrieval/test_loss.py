@@ -1,4 +1,4 @@
-"""Every loss against plain loops over its formula, written anew in numpy."""
+"""The losses, compared with NumPy loops over their formulas."""
 
 import doctest
 import functools
@@ -30,16 +30,16 @@ from dr3d.retrieval.separation import (
   pair_separation_loss,
 )
 
-# Compiled once for each shape, which takes less time than step by step.
+# Compiled once for each shape: faster than operation by operation.
 pair_triplet = jax.jit(pair_triplet_loss)
 batch_triplet = jax.jit(batch_triplet_loss, static_argnames="mining")
 contrast = jax.jit(contrastive_loss)
-told = jax.jit(prototype_loss)
+classify = jax.jit(prototype_loss)
 pair_separation = jax.jit(pair_separation_loss, static_argnames="objective")
 separation = jax.jit(batch_separation_loss, static_argnames="objective")
 
 MININGS = ("all", "hard", "semihard")
-# Two of a class, one alone in its class, two without a label.
+# Two models of one class, one of another class, two without a label.
 LABELS = np.array([3, 3, 0, -1, -1])
 
 
@@ -72,22 +72,24 @@ def printed_triplet_sum(A, B, epsilon):
   return total, active, count
 
 
-def alike(labels, b, c):
+def are_similar(labels, b, c):
   return b == c or (labels[b] == labels[c] and labels[b] >= 0)
 
 
 def mined_triplets(features, margin, labels, mining):
-  """Terms of Eq. 1, by the rule of each mining."""
+  """Terms of Eq. 1 by the definition of each mining."""
   B, N = features.shape[:2]
   images = [(b, i) for b in range(B) for i in range(N)]
   terms = []
   for b, i in images:
     a = features[b, i]
     negatives = [
-      square(a, features[c, j]) for c, j in images if not alike(labels, b, c)
+      square(a, features[c, j])
+      for c, j in images
+      if not are_similar(labels, b, c)
     ]
     for c, j in images:
-      if (c, j) == (b, i) or not alike(labels, b, c):
+      if (c, j) == (b, i) or not are_similar(labels, b, c):
         continue
       positive = square(a, features[c, j])
       epsilon = margin.within[i, j] if c == b else margin.between
@@ -110,7 +112,7 @@ def khosla(features, labels, temperature):
     a = features[b, i]
     others = [(c, j) for c, j in images if (c, j) != (b, i)]
     similar = {k: math.exp(a @ features[k] / temperature) for k in others}
-    positives = [k for k in others if alike(labels, b, k[0])]
+    positives = [k for k in others if are_similar(labels, b, k[0])]
     if not positives:
       continue
     total = sum(similar.values())
@@ -121,7 +123,7 @@ def khosla(features, labels, temperature):
   return sum(terms) / len(terms), wrong / len(terms), len(terms)
 
 
-def told_apart(features, prototypes, labels, temperature, smoothing):
+def cross_entropy(features, prototypes, labels, temperature, smoothing):
   """Mean cross-entropy and share of errors, term by term."""
   K = len(prototypes)
   terms, wrong = [], 0
@@ -144,7 +146,7 @@ def separation_pairs(features, labels):
       square(features[b, i], features[b, j]) for i in range(N) for j in range(i)
     ]
     for c in range(b):
-      if not alike(labels, b, c):
+      if not are_similar(labels, b, c):
         between += [square(x, y) for x in features[b] for y in features[c]]
   return between, within
 
@@ -155,7 +157,7 @@ def separation_pairs(features, labels):
 @pytest.mark.parametrize(
   "module", [loss_module, pair_module, separation_module]
 )
-def test_the_examples_are_true(module):
+def test_docstring_examples_hold(module):
   assert doctest.testmod(module).failed == 0
 
 
@@ -164,20 +166,20 @@ def test_masks_follow_models_and_labels():
   for x in range(10):
     for y in range(10):
       b, c = x // 2, y // 2
-      same = alike(LABELS, b, c)
+      same = are_similar(LABELS, b, c)
       assert pairs.positive[x, y] == (same and x != y)
       assert pairs.negative[x, y] == (not same)
       assert pairs.within[x, y] == (b == c and x != y)
 
 
-def test_a_triplet_term_has_its_closed_form():
+def test_triplet_term_has_closed_form():
   positive = jnp.array([0.0, 1.0, 1.0, 1.0])
   negative = jnp.array([0.0, 0.0, 0.6, 2.0])
   got = triplet_ratio(positive, negative, 0.2)
   np.testing.assert_allclose(got, [1, 1, 0.5, 0], atol=1e-7)
 
 
-def test_a_triplet_term_without_margin_or_distance_is_finite():
+def test_triplet_term_without_margin_or_distance_is_finite():
   slopes = jax.grad(triplet_ratio, argnums=(0, 1))
   assert triplet_ratio(0.0, 0.0, 0.0) == 1
   assert triplet_ratio(0.0, 0.5, 0.0) == 0
@@ -189,7 +191,7 @@ def test_a_triplet_term_without_margin_or_distance_is_finite():
 
 
 @pytest.mark.parametrize("kind", ["unit", "patent"])
-def test_the_pair_loss_is_the_printed_sum_with_both_roles(kind):
+def test_pair_loss_equals_printed_sum_with_both_roles(kind):
   A, B = random_features(0, 2, 4, 6)
   margin = make_margin(jnp.float32(random_features(1, 4, 4)), kind=kind)
   got = pair_triplet(jnp.float32(A), jnp.float32(B), margin)
@@ -200,7 +202,7 @@ def test_the_pair_loss_is_the_printed_sum_with_both_roles(kind):
   np.testing.assert_allclose(got.active, active / count, rtol=1e-6)
 
 
-def test_swapping_a_and_b_or_permuting_views_changes_nothing():
+def test_pair_loss_ignores_order_of_models_and_views():
   A, B = jnp.float32(random_features(2, 2, 5, 6))
   margin = as_jax(random_margin(2, 5, 5))
   order = np.random.default_rng(0).permutation(5)
@@ -216,8 +218,8 @@ def test_swapping_a_and_b_or_permuting_views_changes_nothing():
 
 
 @pytest.mark.parametrize("mining", MININGS)
-def test_the_batch_loss_is_a_loop_over_its_triplets(mining):
-  # Tight models far from each other, and one that is neither.
+def test_batch_loss_equals_loop_over_triplets(mining):
+  # Models with similar images, far from each other, and one random model.
   features = random_features(3, 5, 1, 4) + 0.2 * random_features(3, 5, 3, 4)
   features[4] = random_features(4, 3, 4)
   margin = random_margin(3, 3, 3)
@@ -231,8 +233,10 @@ def test_the_batch_loss_is_a_loop_over_its_triplets(mining):
   assert 0 < got.active < 1
 
 
-def test_more_anchors_than_one_block_give_the_same_loop():
-  features = random_features(4, 7, 5, 3)  # 35 anchors: two blocks and a rest
+def test_several_blocks_of_anchors_equal_loop_over_triplets():
+  features = random_features(
+    4, 7, 5, 3
+  )  # 35 anchors: four blocks of 8 and a rest
   margin = random_margin(4, 5, 5)
   labels = np.array([0, 1, 0, 2, 2, -1, 1])
   terms = mined_triplets(features, margin, labels, "all")
@@ -243,7 +247,7 @@ def test_more_anchors_than_one_block_give_the_same_loop():
   np.testing.assert_allclose(got.loss, np.mean(terms), rtol=1e-5)
 
 
-def test_two_models_without_labels_are_the_pair_loss():
+def test_two_models_of_different_classes_give_pair_loss():
   features = jnp.float32(random_features(5, 2, 3, 4))
   margin = as_jax(random_margin(5, 3, 3))
   pair = pair_triplet(*features, margin)
@@ -264,8 +268,8 @@ def test_hard_negatives_cost_more_than_others():
   assert value["hard"] > value["semihard"] > 0
 
 
-def test_positives_of_a_class_have_the_margin_between_models():
-  # One view a model: the only positives are other models of the class.
+def test_positives_of_a_class_use_margin_between_models():
+  # One view for each model: positives are other models of the class.
   features = random_features(7, 4, 1, 3)
   labels = np.array([0, 0, 1, 1])
 
@@ -280,7 +284,7 @@ def test_positives_of_a_class_have_the_margin_between_models():
 
 
 @pytest.mark.parametrize("mining", MININGS)
-def test_models_and_labels_may_stand_in_any_order(mining):
+def test_batch_loss_ignores_order_of_models_and_labels(mining):
   features = jnp.float32(random_features(8, 5, 3, 4))
   margin = as_jax(random_margin(8, 3, 3))
   order = np.array([4, 2, 0, 1, 3])
@@ -300,7 +304,7 @@ def test_each_model_may_have_its_own_margins():
   assert batch_triplet(features, own) == batch_triplet(features, shared)
 
 
-def test_a_batch_of_600_images_fits_in_memory():
+def test_batch_of_600_images_fits_in_memory():
   features = jax.ShapeDtypeStruct((50, 12, 128), jnp.float32)
   margin = Margin(jax.ShapeDtypeStruct((12, 12), jnp.float32), 1.5)
   slope = jax.grad(lambda *x: batch_triplet_loss(*x, mining="all").loss)
@@ -312,7 +316,7 @@ def test_a_batch_of_600_images_fits_in_memory():
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
-def test_the_contrastive_loss_is_khoslas_second_equation(temperature):
+def test_contrastive_loss_equals_khosla_equation_2(temperature):
   features = random_features(10, 5, 2, 4)
   got = contrast(jnp.float32(features), labels=LABELS, temperature=temperature)
   value, wrong, count = khosla(features, LABELS, temperature)
@@ -322,7 +326,7 @@ def test_the_contrastive_loss_is_khoslas_second_equation(temperature):
   assert got.count == count
 
 
-def test_an_anchor_without_a_positive_is_left_out_of_the_contrastive_loss():
+def test_contrastive_loss_omits_anchors_without_positive():
   features = random_features(11, 4, 1, 3)
   labels = np.array([0, 0, 1, -1])
   got = contrast(jnp.float32(features), labels=labels)
@@ -331,7 +335,7 @@ def test_an_anchor_without_a_positive_is_left_out_of_the_contrastive_loss():
   np.testing.assert_allclose(got.loss, value, rtol=2e-6)
 
 
-def test_perfect_features_have_no_contrastive_loss_and_equal_ones_log_of_rest():
+def test_contrastive_loss_of_perfect_and_of_equal_features_has_closed_form():
   perfect = jnp.repeat(jnp.eye(3)[:, None], 2, axis=1)
   got = contrast(perfect, temperature=0.02)
   assert got.loss < 1e-6
@@ -341,7 +345,7 @@ def test_perfect_features_have_no_contrastive_loss_and_equal_ones_log_of_rest():
   assert equal.active == 1
 
 
-def test_joined_views_compare_models_by_the_mean_cosine_of_equal_views():
+def test_product_of_joined_views_is_mean_cosine_of_equal_views():
   features = random_features(12, 5, 3, 4)
   joined = np.asarray(join_views(jnp.float32(features)))
   assert joined.shape == (5, 1, 12)
@@ -360,26 +364,28 @@ def test_joined_views_compare_models_by_the_mean_cosine_of_equal_views():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_the_prototype_loss_is_a_cross_entropy_of_cosines(smoothing):
+def test_prototype_loss_equals_cross_entropy_of_cosines(smoothing):
   features = random_features(12, 5, 2, 4)
   prototypes = 3 * np.random.default_rng(13).normal(size=(3, 4))
   labels = np.array([0, 2, -1, 1, 1])
-  got = told(
+  got = classify(
     jnp.float32(features),
     jnp.float32(prototypes),
     labels=jnp.array(labels),
     temperature=0.2,
     smoothing=smoothing,
   )
-  value, wrong, count = told_apart(features, prototypes, labels, 0.2, smoothing)
+  value, wrong, count = cross_entropy(
+    features, prototypes, labels, 0.2, smoothing
+  )
   np.testing.assert_allclose(got.loss, value, rtol=2e-6)
   assert 0 < wrong < 1
   np.testing.assert_allclose(got.active, wrong, rtol=1e-6)
   assert got.count == count == 8
 
 
-def test_without_a_label_there_is_no_prototype_loss():
-  got = told(jnp.ones((2, 3, 4)), jnp.eye(4), labels=jnp.array([-1, -1]))
+def test_prototype_loss_without_labels_is_zero():
+  got = classify(jnp.ones((2, 3, 4)), jnp.eye(4), labels=jnp.array([-1, -1]))
   assert (got.loss, got.active, got.count) == (0, 0, 0)
 
 
@@ -387,7 +393,7 @@ def test_without_a_label_there_is_no_prototype_loss():
 
 
 @pytest.mark.parametrize("labels", [np.full(5, -1), LABELS])
-def test_the_literal_separation_is_the_printed_sum(labels):
+def test_literal_separation_sums_each_unordered_pair_once(labels):
   features = random_features(12, 5, 3, 4)
   between, within = separation_pairs(features, labels)
   got = jax.jit(functools.partial(batch_separation_loss, objective="literal"))(
@@ -400,7 +406,7 @@ def test_the_literal_separation_is_the_printed_sum(labels):
   np.testing.assert_allclose(got.distance, np.mean(between + within), rtol=1e-5)
 
 
-def test_the_literal_pair_separation_is_the_printed_double_sum():
+def test_literal_pair_separation_counts_pairs_within_a_model_once():
   A, B = random_features(13, 2, 4, 5)
   between = sum(1 - 1 / (square(a, b) + 1e-6) for a in A for b in B)
   within = sum(
@@ -415,7 +421,7 @@ def test_the_literal_pair_separation_is_the_printed_double_sum():
 
 
 @pytest.mark.parametrize("scale", [0.3, 2.0])
-def test_the_intended_separation_is_the_mean_of_the_bounded_kernel(scale):
+def test_intent_separation_equals_mean_of_bounded_kernel(scale):
   features = random_features(14, 5, 3, 4)
   between, within = separation_pairs(features, LABELS)
   got = separation(jnp.float32(features), labels=LABELS, scale=scale)
@@ -427,13 +433,13 @@ def test_the_intended_separation_is_the_mean_of_the_bounded_kernel(scale):
 
 
 @pytest.mark.parametrize("scale", [0.3, None])
-def test_models_are_as_far_apart_as_their_views_on_the_mean(scale):
+def test_models_objective_uses_mean_distance_over_views(scale):
   features = random_features(40, 5, 3, 4)
   far = {
     (a, b): np.mean([square(*pair) for pair in zip(A, B, strict=True)])
     for a, A in enumerate(features)
     for b, B in enumerate(features)
-    if a < b and not alike(LABELS, a, b)
+    if a < b and not are_similar(LABELS, a, b)
   }
   _, within = separation_pairs(features, LABELS)
   got = separation(
@@ -450,21 +456,21 @@ def test_models_are_as_far_apart_as_their_views_on_the_mean(scale):
   )
 
 
-def test_only_whole_models_want_views_that_see_what_others_do_not():
-  """Of four models each view parts two halves, twice the same or crosswise."""
+def test_only_models_objective_prefers_complementary_views():
+  """Each view separates four models into halves: equal or crossed ones."""
   same = jnp.eye(2)[jnp.array([[0, 0], [0, 0], [1, 1], [1, 1]])]
   cross = jnp.eye(2)[jnp.array([[0, 0], [0, 1], [1, 0], [1, 1]])]
   for objective in ("intent", "models"):
     parted = separation(cross, objective=objective, scale=0.02).between
     alike = separation(same, objective=objective, scale=0.02).between
-    if objective == "models":  # two halves each way are four models
+    if objective == "models":  # two crossed divisions separate all four
       assert parted < 0.01 < 0.33 < alike
     else:
       assert alike < 0.34 < 0.41 < parted
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_smallest_kernel_is_the_printed_term_turned_round():
+def test_smallest_kernel_is_affine_in_printed_term():
   A, B = jnp.array(random_features(15, 2, 3, 4))
   literal = pair_separation(A, B, objective="literal")
   intent = pair_separation(A, B, scale=1e-6 / 0.05)
@@ -479,7 +485,7 @@ def test_the_smallest_kernel_is_the_printed_term_turned_round():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("term", ["loss", "between", "within"])
 @pytest.mark.usefixtures("x64")
-def test_a_step_under_intent_parts_images_and_under_literal_joins_them(
+def test_step_under_intent_separates_images_and_under_literal_joins_them(
   term, seed
 ):
   features = jnp.array(random_features(16 + seed, 4, 3, 8))
@@ -499,7 +505,7 @@ def test_a_step_under_intent_parts_images_and_under_literal_joins_them(
     assert sign * (mean_distance(step) - before) > 1e-5
 
 
-def test_one_near_pair_rules_the_literal_gradient_and_not_the_intended():
+def test_one_near_pair_dominates_literal_gradient_but_not_intent():
   features = random_features(19, 4, 2, 8)
   features[0, 1] = features[0, 0] + 6e-4 / math.sqrt(8)
   features = jnp.float32(features)
@@ -515,7 +521,7 @@ def test_one_near_pair_rules_the_literal_gradient_and_not_the_intended():
   assert share("intent") < 1
 
 
-def test_the_intended_slope_is_bounded_at_every_distance():
+def test_intent_slope_is_bounded_at_every_distance():
   delta = 0.05 * 2.0
   for distance in np.logspace(-8, 1, 40):
     features = jnp.array([[[0.0]], [[distance]]], jnp.float32)
@@ -523,7 +529,7 @@ def test_the_intended_slope_is_bounded_at_every_distance():
     assert np.abs(slope).max() <= 0.65 / math.sqrt(delta)
 
 
-def test_the_scale_of_the_kernel_takes_no_gradient():
+def test_scale_and_distance_have_no_gradient():
   features = jnp.float32(random_features(20, 3, 2, 4))
   slope = jax.grad(lambda scale: separation(features, scale=scale).loss)(2.0)
   assert slope == 0
@@ -531,12 +537,12 @@ def test_the_scale_of_the_kernel_takes_no_gradient():
   assert (slope == 0).all()
 
 
-# ----- all of them: corners, differences, transformations --------------------
+# ----- all losses: singular inputs, gradients, transformations ---------------
 
 
 def mined(mining):
   def loss(features, labels):
-    # Two of three viewpoints are equal: an ε of 0 among others.
+    # Two of three viewpoints are equal, so some ε are 0.
     views = jnp.eye(4, dtype=features.dtype)[jnp.array([0, 0, 1])]
     margin = make_margin(views[: features.shape[1]], kind="patent")
     return batch_triplet(features, margin, labels=labels, mining=mining).loss
@@ -556,9 +562,9 @@ def separated(objective):
 
 
 def classified(features, labels):
-  """Prototypes as singular as can be: equal ones, and one of length zero."""
+  """Singular prototypes: equal ones, and one of length zero."""
   prototypes = jnp.ones((5, features.shape[-1]), features.dtype)
-  return told(features, prototypes.at[4].set(0), labels=labels).loss
+  return classify(features, prototypes.at[4].set(0), labels=labels).loss
 
 
 EVERY_LOSS = pytest.mark.parametrize(
@@ -572,7 +578,7 @@ EVERY_LOSS = pytest.mark.parametrize(
 )
 
 
-def corners():
+def singular_features():
   yield "equal", np.full((4, 3, 8), 8**-0.5), [0, 0, 1, 1]
   yield "zero", np.zeros((4, 3, 8)), [0, 0, 1, 1]
   near = np.ones((4, 3, 8)) + 1e-6 * random_features(21, 4, 3, 8)
@@ -591,9 +597,9 @@ def corners():
 
 
 @EVERY_LOSS
-def test_every_corner_has_a_finite_value_and_gradient(function):
+def test_singular_features_give_finite_value_and_gradient(function):
   graded = jax.jit(jax.value_and_grad(function))
-  for name, features, labels in corners():
+  for name, features, labels in singular_features():
     value, slope = graded(jnp.float32(features), jnp.array(labels))
     assert np.isfinite(value), name
     assert np.isfinite(slope).all(), name
@@ -615,7 +621,7 @@ def test_gradients_equal_central_differences(function):
 
 
 @EVERY_LOSS
-def test_batches_of_batches_go_through_vmap(function):
+def test_loss_under_vmap_equals_loss_of_each_batch(function):
   features = jnp.float32(random_features(31, 2, 4, 3, 5))
   labels = jnp.array([[0, 0, 1, 1], [0, -1, 2, 0]])
   graded = jax.value_and_grad(function)
@@ -628,7 +634,7 @@ def test_batches_of_batches_go_through_vmap(function):
 
 
 @pytest.mark.parametrize("mining", MININGS)
-def test_equal_embeddings_stand_on_a_plateau_at_one(mining):
+def test_equal_features_give_loss_one_and_gradient_zero(mining):
   features = jnp.full((4, 3, 16), 0.25, jnp.float32)
   margin = make_margin(jnp.eye(4)[:3])
   value, slope = jax.value_and_grad(
@@ -642,7 +648,7 @@ def test_equal_embeddings_stand_on_a_plateau_at_one(mining):
   assert (slope == 0).all()
 
 
-def test_no_term_at_all_is_a_loss_of_zero():
+def test_loss_without_terms_is_zero():
   single = jnp.float32(random_features(32, 1, 1, 4))
   margin = make_margin(jnp.eye(4)[:1])
   for mining in MININGS:
@@ -657,7 +663,7 @@ def test_no_term_at_all_is_a_loss_of_zero():
 
 @EVERY_LOSS
 @pytest.mark.usefixtures("x64")
-def test_a_loss_keeps_the_precision_of_its_features(function):
+def test_loss_keeps_precision_of_features(function):
   labels = jax.ShapeDtypeStruct((4,), jnp.int32)
   for dtype in (jnp.float32, jnp.float64):
     features = jax.ShapeDtypeStruct((4, 3, 8), dtype)
@@ -667,7 +673,7 @@ def test_a_loss_keeps_the_precision_of_its_features(function):
     assert value.dtype == slope.dtype == dtype
 
 
-def test_a_scale_of_zero_is_a_kernel_and_not_a_nan():
+def test_scale_of_zero_gives_finite_gradient():
   features = jnp.ones((2, 2, 4), jnp.float32)
   value, slope = jax.value_and_grad(lambda x: separation(x, scale=0.0).loss)(
     features
@@ -686,12 +692,14 @@ def test_a_scale_of_zero_is_a_kernel_and_not_a_nan():
     ),
     lambda x: contrast(x, labels=jnp.array([0, 0, 1, 1])).loss,
     lambda x: (
-      told(x, jnp.eye(2, 8), labels=jnp.array([0, 0, 1, 1]), smoothing=0.0).loss
+      classify(
+        x, jnp.eye(2, 8), labels=jnp.array([0, 0, 1, 1]), smoothing=0.0
+      ).loss
     ),
   ],
   ids=["hard", "contrastive", "prototype"],
 )
-def test_descent_sorts_images_by_class(function):
+def test_descent_groups_images_by_class(function):
   raw = jnp.float32(random_features(34, 4, 3, 8))
 
   def loss(raw):
@@ -712,7 +720,7 @@ def test_descent_sorts_images_by_class(function):
 # ----- messages --------------------------------------------------------------
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   features = jnp.zeros((2, 3, 4))
   margin = make_margin(jnp.eye(4)[:3])
   with pytest.raises(ValueError, match=r"\[N, D\], got \(3, 4\) and \(2, 4\)"):

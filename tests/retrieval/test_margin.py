@@ -30,11 +30,11 @@ def trace_angle(q, p):
   return math.acos(np.clip((np.trace(relative) - 1) / 2, -1, 1))
 
 
-def test_the_examples_are_true():
+def test_docstring_examples_hold():
   assert doctest.testmod(margin_module).failed == 0
 
 
-def test_the_view_angle_is_the_angle_of_the_relative_rotation():
+def test_view_angle_is_angle_of_relative_rotation():
   first, second = random_quaternions(0, 20), random_quaternions(1, 20)
   got = jax.jit(view_angle)(jnp.float32(first), jnp.float32(second))
   true = [trace_angle(q, p) for q, p in zip(first, second, strict=True)]
@@ -42,29 +42,29 @@ def test_the_view_angle_is_the_angle_of_the_relative_rotation():
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_view_angle_equals_the_printed_arc_cosine_away_from_its_corner():
+def test_view_angle_equals_printed_arc_cosine_away_from_one():
   first, second = random_quaternions(2, 50), random_quaternions(3, 50)
   printed = 2 * np.arccos(np.abs((first * second).sum(-1)))
   np.testing.assert_allclose(view_angle(first, second), printed, rtol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-4, 1e-3, 0.1, 1.0, 3.0, math.pi])
-def test_a_turn_about_an_axis_has_its_own_angle_in_float32(angle):
+def test_rotation_about_axis_has_its_angle_in_float32(angle):
   start = np.array([0.5, 0.5, 0.5, 0.5])
   w, z = math.cos(angle / 2), math.sin(angle / 2)
-  # The Hamilton product of `start` with a turn about z, written out.
+  # The Hamilton product of `start` with a rotation about z, written out.
   turned = 0.5 * np.array([w - z, w + z, w - z, w + z])
   got = view_angle(jnp.float32(start), jnp.float32(turned))
   np.testing.assert_allclose(got, angle, atol=6e-7)
 
 
-def test_a_quaternion_and_its_negative_are_one_view():
+def test_quaternion_and_its_negative_are_one_view():
   q, p = jnp.float32(random_quaternions(4, 2, 10))
   np.testing.assert_array_equal(view_angle(q, p), view_angle(-q, p))
   np.testing.assert_array_equal(view_angle(q, -q), np.zeros(10))
 
 
-def test_the_view_angle_does_not_see_length_order_or_a_common_turn():
+def test_view_angle_ignores_length_order_and_common_rotation():
   q, p = jnp.float32(random_quaternions(5, 2, 10))
   angle = view_angle(q, p)
   np.testing.assert_allclose(view_angle(3 * q, 0.2 * p), angle, atol=2e-6)
@@ -92,9 +92,7 @@ ABOVE = [0.50000006, 0.50000006, 0.50000006, 0.5]  # |q·q| just above 1
     ([0, 0, 0, 0], [0, 0, 0, 0], 0),
   ],
 )
-def test_singular_pairs_have_a_value_and_a_finite_gradient(
-  first, second, angle
-):
+def test_singular_pairs_give_value_and_finite_gradient(first, second, angle):
   first, second = jnp.float32(first), jnp.float32(second)
   np.testing.assert_allclose(view_angle(first, second), angle, atol=1e-6)
   for mode in (jax.jacrev, jax.jacfwd):
@@ -103,7 +101,7 @@ def test_singular_pairs_have_a_value_and_a_finite_gradient(
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_view_angle_gradient_equals_central_differences():
+def test_view_angle_gradient_equals_central_differences():
   q, p = jnp.array(random_quaternions(6, 2))
   step = 1e-6
   slope = jax.grad(view_angle)(q, p)
@@ -112,7 +110,7 @@ def test_the_view_angle_gradient_equals_central_differences():
     np.testing.assert_allclose(slope[k], (up - down) / (2 * step), atol=1e-8)
 
 
-def test_the_unit_margin_is_affine_in_the_angle():
+def test_unit_margin_is_affine_in_angle():
   q = jnp.float32(random_quaternions(7, 5))
   margin = make_margin(q)
   for i in range(5):
@@ -122,7 +120,7 @@ def test_the_unit_margin_is_affine_in_the_angle():
   assert margin.between == 1.5
 
 
-def test_the_patent_margin_is_the_angle_and_a_constant_above_pi():
+def test_patent_margin_is_angle_and_constant_above_pi():
   q = jnp.float32(random_quaternions(8, 5))
   margin = make_margin(q, kind="patent")
   np.testing.assert_array_equal(margin.within, view_angle(q[:, None], q[None]))
@@ -130,7 +128,7 @@ def test_the_patent_margin_is_the_angle_and_a_constant_above_pi():
   assert make_margin(q, kind="patent", between=7.0).between == 7.0
 
 
-def test_no_gradient_reaches_the_viewpoints_through_the_margin():
+def test_margin_gives_viewpoints_no_gradient():
   q = jnp.float32(random_quaternions(9, 4))
   for kind in ("unit", "patent"):
     slope = jax.jit(
@@ -139,7 +137,7 @@ def test_no_gradient_reaches_the_viewpoints_through_the_margin():
     assert (slope == 0).all()
 
 
-def test_every_model_may_have_its_own_views():
+def test_each_model_may_have_its_own_views():
   q = jnp.float32(random_quaternions(10, 3, 4))
   together = make_margin(q).within
   assert together.shape == (3, 4, 4)
@@ -148,7 +146,7 @@ def test_every_model_may_have_its_own_views():
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_expanding_puts_within_on_the_blocks_and_between_elsewhere(own):
+def test_expanded_margin_is_within_on_blocks_and_between_elsewhere(own):
   within = np.random.default_rng(0).uniform(size=(3, 2, 2) if own else (2, 2))
   got = expand_margin(Margin(jnp.array(within), 1.5), models=3, views=2)
   for b in range(3):
@@ -160,7 +158,7 @@ def test_expanding_puts_within_on_the_blocks_and_between_elsewhere(own):
           np.testing.assert_allclose(got[2 * b + i, 2 * c + j], true)
 
 
-def test_what_does_not_fit_is_refused_with_the_value():
+def test_invalid_argument_raises_with_its_value():
   q = jnp.eye(4)
   with pytest.raises(ValueError, match=r"\(4, 3\)"):
     make_margin(q[:, :3])

@@ -4,8 +4,10 @@ import pytest
 
 from dr3d.runtime.atomic import atomic_directory, atomic_file, find_whole
 
+pytestmark = pytest.mark.fast
 
-def test_the_directory_appears_when_all_is_written(tmp_path):
+
+def test_directory_appears_when_the_block_ends(tmp_path):
   target = tmp_path / "target"
   with atomic_directory(target) as partial:
     (partial / "inner").mkdir()
@@ -15,7 +17,7 @@ def test_the_directory_appears_when_all_is_written(tmp_path):
   assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_failure_leaves_what_was_there_before(tmp_path):
+def test_failed_block_keeps_the_former_directory(tmp_path):
   target = tmp_path / "target"
   target.mkdir()
   (target / "old").touch()
@@ -31,7 +33,7 @@ def test_a_failure_leaves_what_was_there_before(tmp_path):
   assert [path.name for path in target.iterdir()] == ["old"]
 
 
-def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
+def test_former_directory_and_remains_of_killed_run_are_replaced(tmp_path):
   target = tmp_path / "target"
   target.mkdir()
   (target / "old").touch()
@@ -44,11 +46,11 @@ def test_what_was_there_and_what_a_killed_run_left_are_replaced(tmp_path):
 
 
 class Killed(BaseException):
-  """Stands for a process that ends here and tidies nothing up."""
+  """Simulates a process that ends here without cleanup."""
 
 
 @pytest.mark.parametrize("survived", [0, 1])
-def test_a_kill_between_the_renames_loses_neither_directory(
+def test_kill_between_renames_keeps_the_former_directory(
   tmp_path, monkeypatch, survived
 ):
   target = tmp_path / "target"
@@ -74,7 +76,7 @@ def test_a_kill_between_the_renames_loses_neither_directory(
   assert [path.name for path in target.iterdir()] == ["newer"]
 
 
-def test_a_file_appears_when_all_is_written_and_its_folder_with_it(tmp_path):
+def test_file_and_its_folder_appear_when_the_block_ends(tmp_path):
   target = tmp_path / "new" / "page.html"
   with atomic_file(target) as partial:
     partial.write_text("all")
@@ -84,7 +86,7 @@ def test_a_file_appears_when_all_is_written_and_its_folder_with_it(tmp_path):
   assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_failure_leaves_the_file_that_was_there(tmp_path):
+def test_failed_block_keeps_the_former_file(tmp_path):
   target = tmp_path / "page.html"
   target.write_text("old")
 

@@ -1,4 +1,4 @@
-"""Views drawn on several devices: the pictures and gradients of one."""
+"""Views on several devices have the images and gradients of one device."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dr3d.device import share_devices
-from dr3d.embed import Embedder
+from dr3d.camera.view import make_views, sphere_views
 from dr3d.mesh import make_mesh
-from dr3d.pipeline import Pipeline, PipelineConfig
-from dr3d.render import RenderConfig, fit_budget, render, stack_meshes
-from dr3d.view import make_views, sphere_views
+from dr3d.nn.encoder import Encoder
+from dr3d.render.triangle import RenderConfig, fit_budget, render, stack_meshes
+from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
+from dr3d.runtime.device import share_devices
 
 corners = np.array([[0, 0, 0], [1, 0, 0], [0, 0.7, 0], [0, 0, 0.4]], float)
 mesh = make_mesh(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -48,7 +48,7 @@ np.testing.assert_allclose(shared[1], images, atol=1e-6)
 assert float(jnp.mean(images[..., 3])) > 0.1
 for a, b in zip(*map(jax.tree.leaves, (shared[0], slopes)), strict=True):
   np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(b).max())
-assert shared[2].pairs < budget.pairs  # room for a share
+assert shared[2].pairs < budget.pairs  # room for the views of one device
 
 with pytest.raises(ValueError, match="5 views .* over 3 devices"):
   render(
@@ -59,7 +59,7 @@ with pytest.raises(ValueError, match="5 views .* over 3 devices"):
 pipeline = Pipeline.create(PipelineConfig(view_count=6, render=config))
 assert pipeline._devices.size == 3
 vectors = pipeline.embed([mesh])
-alone = Embedder(pipeline.config.embed).apply(
+alone = Encoder(pipeline.config.embed).apply(
   pipeline.weights, pipeline.render(mesh)[None]
 )
 np.testing.assert_allclose(vectors, alone, atol=1e-4)
@@ -67,7 +67,7 @@ print("same")
 """
 
 
-def test_devices_share_the_views():
+def test_views_on_three_devices_give_the_images_of_one():
   environment = dict(os.environ, JAX_NUM_CPU_DEVICES="3", JAX_PLATFORMS="cpu")
   done = subprocess.run(
     [sys.executable, "-c", SCRIPT],

@@ -1,4 +1,4 @@
-"""What laying models upon a query tells of its match and its label."""
+"""What registering models to a query says about its match and its label."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,18 @@ from dr3d.registration import surface
 from dr3d.registration.relation import FAR, NEAR
 from dr3d.registration.surface import Fit
 from dr3d.search import verification
+from dr3d.search.gallery import make_gallery
 from dr3d.search.geometric_score import (
   add_geometric_score,
+  compare_labels,
   find_distance,
   is_same,
-  measure_support,
   score_distance,
 )
-from dr3d.search.match import find_matches, make_gallery
+from dr3d.search.matching import find_matches
+from dr3d.search.query import Query
+
+pytestmark = pytest.mark.fast
 
 
 def make_box(*sides, seed=None):
@@ -37,13 +41,13 @@ def fit(one, two):
   return surface.compare(*map(surface.make_cloud, (one, two)))
 
 
-def test_one_shape_is_one_in_every_mesh_pose_and_size():
+def test_one_shape_is_same_in_every_mesh_pose_and_size():
   for sides in ((1, 2, 3), (100, 3, 3), (10, 7, 0.05)):
     for seed in range(3):
       assert is_same(fit(make_box(*sides), make_box(*sides, seed=seed)))
 
 
-def test_what_is_thin_is_not_one_with_what_is_thinner():
+def test_thin_shape_is_not_same_as_thinner_one():
   for one, two in (
     ((100, 1.5, 1.5), (100, 1.5, 0.8)),
     ((10, 7, 0.2), (10, 7, 0.3)),
@@ -59,7 +63,7 @@ def test_what_is_thin_is_not_one_with_what_is_thinner():
   assert found.far < FAR
 
 
-def test_what_is_nearer_is_closer_and_what_is_far_is_not_close():
+def test_score_falls_with_distance():
   rated = score_distance([0, 0.005, 0.02, 0.1, 1])
   assert (np.diff(rated) < 0).all()
   np.testing.assert_allclose(rated[1], 0.3 * np.log1p((5 / 6) ** 2))
@@ -70,7 +74,7 @@ def test_what_is_nearer_is_closer_and_what_is_far_is_not_close():
   assert find_distance(0.0) == np.inf
 
 
-def test_a_mirrored_model_is_as_close_as_it_is_unmirrored():
+def test_mirrored_model_scores_as_it_is_unmirrored():
   rng = np.random.default_rng(3)
   points = rng.normal(size=(40, 3)) * (3, 2, 1)
   hull = trimesh.convex.convex_hull(points)
@@ -88,17 +92,17 @@ def test_a_mirrored_model_is_as_close_as_it_is_unmirrored():
   ]
 
 
-def test_the_closest_models_decide_on_the_support_of_a_label():
+def test_nearest_models_decide_about_a_label():
   labels = np.array(["a", "b", "a", ""])
   close = np.array([1.0, 2.0, 4.0, 0.0])
-  support = measure_support(close, labels, "a")
+  support = compare_labels(close, labels, "a")
   assert support == pytest.approx(2)
-  assert measure_support(close, labels, "b") == -support
-  assert measure_support(close[:1], labels[:1], "a") == pytest.approx(1)
-  assert measure_support(np.zeros(4), labels, "a") == 0
+  assert compare_labels(close, labels, "b") == -support
+  assert compare_labels(close[:1], labels[:1], "a") == pytest.approx(1)
+  assert compare_labels(np.zeros(4), labels, "a") == 0
 
 
-def test_what_was_not_laid_keeps_its_place():
+def test_unregistered_models_keep_their_order():
   score = np.array([0.9, 0.8, 0.7, 0.6])
   raised = add_geometric_score(score, np.array([0.0, 0.15, 0.0, 0.0]))
   assert np.argsort(-raised).tolist() == [1, 0, 2, 3]
@@ -127,11 +131,11 @@ def gallery():
   )
 
 
-def lay(distances, *, mirrored=False):
-  """Lays models that are known to lie so far apart; and what was asked for."""
+def register(distances, *, mirrored=False):
+  """Registers models at known distances; and the names asked for."""
   asked = []
 
-  def lay_them(names):
+  def register_models(names):
     asked.append(list(names))
     return {
       name: Fit(
@@ -141,44 +145,48 @@ def lay(distances, *, mirrored=False):
       if name in names
     }
 
-  return lay_them, asked
+  return register_models, asked
 
 
-def test_those_that_score_highest_are_laid_whatever_k_is(gallery):
+def test_highest_scores_are_registered_for_any_k(gallery):
   query = gallery.features[3]
-  plain = find_matches(query, gallery, k=30).matches
+  plain = find_matches(Query(query), gallery, k=30).matches
   for k in (1, 5, 30):
-    function, asked = lay({})
-    answer = find_matches(query, gallery, k=k, lay=function, verify=5)
+    function, asked = register({})
+    answer = find_matches(
+      Query(query), gallery, k=k, register=function, verify=5
+    )
     assert asked == [[match.model for match in plain[:5]]]
     assert answer.matches == plain[:k]
 
 
-def test_what_comes_close_moves_to_the_front(gallery):
+def test_near_model_moves_to_the_front(gallery):
   query = gallery.features[3]
-  plain = find_matches(query, gallery, k=30)
+  plain = find_matches(Query(query), gallery, k=30)
   fourth = plain.matches[3]
-  function, _ = lay({fourth.model: 0.001, plain.matches[0].model: 0.9})
-  answer = find_matches(query, gallery, k=2, lay=function)
+  function, _ = register({fourth.model: 0.001, plain.matches[0].model: 0.9})
+  answer = find_matches(Query(query), gallery, k=2, register=function)
   first, second = answer.matches
   assert (first.model, first.rank, first.distance) == (fourth.model, 1, 0.001)
-  assert first.score == fourth.score  # tells the likeness alone
+  assert first.score == fourth.score  # the similarity alone
   assert first.same
   assert not first.mirrored
   assert second.model == plain.matches[0].model
   assert not second.same
   # As it is, not as it would be in a mirror.
-  function, _ = lay({fourth.model: 0.9}, mirrored=True)
-  mirrored = find_matches(query, gallery, k=4, lay=function).matches[3]
+  function, _ = register({fourth.model: 0.9}, mirrored=True)
+  mirrored = find_matches(
+    Query(query), gallery, k=4, register=function
+  ).matches[3]
   assert (mirrored.model, mirrored.mirrored) == (fourth.model, True)
   assert mirrored.distance == 0.225
 
 
-def test_what_comes_close_speaks_for_its_label(gallery):
+def test_near_model_supports_its_label(gallery):
   rng = np.random.default_rng(9)
   query = gallery.features[3] + 0.05 * rng.normal(size=(2, 16))
   query = unit(query).astype(np.float32)
-  plain = find_matches(query, gallery, k=30)
+  plain = find_matches(Query(query), gallery, k=30)
   label = plain.prediction.label
   own = [m.model for m in plain.matches[:10] if m.label == label]
   others = [m.model for m in plain.matches[:10] if m.label != label]
@@ -192,8 +200,10 @@ def test_what_comes_close_speaks_for_its_label(gallery):
     {own[0]: 0.001},
     {own[0]: 0.001, others[0]: 0.001},
   ):
-    function, _ = lay(distances)
-    prediction = find_matches(query, gallery, lay=function).prediction
+    function, _ = register(distances)
+    prediction = find_matches(
+      Query(query), gallery, register=function
+    ).prediction
     assert (prediction.label, prediction.confidence) == (
       label,
       plain.prediction.confidence,

@@ -6,8 +6,8 @@ from dr3d.server import preview, service
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick():
+def _fast_service():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(preview, "with_white_light", lambda pipeline: pipeline)
-    patch.setattr(service, "_LOOK", 0.1)
+    patch.setattr(service, "_POLL_SECONDS", 0.1)
     yield

@@ -1,4 +1,4 @@
-"""The page in a real browser, on a small database, by mouse and by keys."""
+"""The page in Chromium, on a small database, by mouse and by keyboard."""
 
 import base64
 import io
@@ -23,14 +23,14 @@ if CHROMIUM is None:
 
 VIEWER = ".viewer[data-drawn=model]"
 SECOND = f".pane + .pane {VIEWER}"
-SLOW = 60_000  # milliseconds; other tests run beside
+SLOW = 60_000  # milliseconds; other tests run at the same time
 
 expect = playwright.expect
 expect.set_options(timeout=SLOW)
 
 
 def make_shapes():
-  """Fifty models: ten of each label, of other proportions each."""
+  """Fifty models: ten of each label, each with other proportions."""
   rng = np.random.default_rng(0)
   for number in range(10):
     a, b, c = rng.uniform(0.8, 1.25, 3)
@@ -45,8 +45,8 @@ def make_shapes():
       yield label, f"{label}/{label}-{number}.stl", shape
 
 
-def turn(mesh):
-  """The mesh in another place and pose."""
+def move(mesh):
+  """The mesh in another position and pose."""
   place = np.eye(4)
   place[:3, :3] = Rotation.from_rotvec([1, 2, 0.5]).as_matrix()
   place[:3, 3] = 5, 3, 1
@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
   """A database of 51 models, one of them twice as large, and query files."""
   folder = tmp_path_factory.mktemp("browser")
   shapes = {name: shape for _, name, shape in make_shapes()}
-  shapes["plate/large.stl"] = turn(shapes["plate/plate-3.stl"]).apply_scale(2)
+  shapes["plate/large.stl"] = move(shapes["plate/plate-3.stl"]).apply_scale(2)
   for name, shape in shapes.items():
     path = folder / "models" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
   (folder / "models" / "broken.stl").write_text("no mesh")
   database = Database.create(folder / "parts.db", MeasuringPipeline())
   database.update(folder / "models")
-  turn(shapes["plate/plate-3.stl"]).export(folder / "found.stl")
+  move(shapes["plate/plate-3.stl"]).export(folder / "found.stl")
   trimesh.creation.box((27, 22, 13)).export(folder / "block.obj")
   (folder / "bad.stl").write_text("solid nothing\nendsolid nothing\n")
   (folder / "notes.txt").write_text("not a model")
@@ -100,30 +100,30 @@ def browser():
 
 @pytest.fixture(scope="module")
 def context(browser):
-  """What most tests share: a window of a common size."""
+  """A window of a common size, which most tests share."""
   return browser.new_context(viewport={"width": 900, "height": 640})
 
 
 @pytest.fixture
 def visit(browser, context, address):
-  """Opens a page, which may neither complain nor ask another host."""
-  opened, complaints, urls = [], [], []
+  """Opens pages, which must log no error and request no other host."""
+  opened, errors, urls = [], [], []
 
-  def visit(hash="", *, script="", forgive="", **options):
+  def visit(hash="", *, script="", ignore="", **options):
     page = (browser.new_context(**options) if options else context).new_page()
     page.set_default_timeout(SLOW)
     opened.append(page)
     if script:
       page.add_init_script(script)
 
-    def complain(text):
-      if not (forgive and re.search(forgive, text)):
-        complaints.append(text)
+    def log_error(text):
+      if not (ignore and re.search(ignore, text)):
+        errors.append(text)
 
-    page.on("pageerror", lambda error: complain(str(error)))
+    page.on("pageerror", lambda error: log_error(str(error)))
     page.on(
       "console",
-      lambda message: message.type == "error" and complain(message.text),
+      lambda message: message.type == "error" and log_error(message.text),
     )
     page.on("request", lambda request: urls.append(request.url))
     page.goto(f"{address}{hash}")
@@ -132,13 +132,13 @@ def visit(browser, context, address):
   yield visit
   for page in opened:
     page.close()
-  assert complaints == []
+  assert errors == []
   own = (address, "data:", "blob:")
   assert [url for url in urls if not url.startswith(own)] == []
 
 
 def drop(page, path):
-  """Lets a file fall on the page, as the system does."""
+  """Drops a file on the page."""
   page.wait_for_selector(".drop")
   page.evaluate(
     """([name, data]) => {
@@ -167,8 +167,8 @@ def models(page, place=".card"):
   )
 
 
-def photograph(viewer):
-  """What is seen of a model, float [H, W]."""
+def screenshot(viewer):
+  """The pixels of a viewer, float [H, W]."""
   png = viewer.locator("canvas").screenshot()
   return np.asarray(Image.open(io.BytesIO(png)).convert("L"), float)
 
@@ -176,11 +176,13 @@ def photograph(viewer):
 # ----- asking ----------------------------------------------------------------
 
 
-def test_a_dropped_file_is_found_and_shown_with_its_views(visit, folder):
+def test_dropped_file_shows_matches_and_views(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")
   assert {"plate/plate-3.stl", "plate/large.stl"} == set(models(page)[:2])
-  assert page.locator(".verdict .notice-title").inner_text() == "plate"
+  prediction = page.locator(".prediction")
+  assert prediction.locator(".notice-title").inner_text() == "plate"
+  assert "Accepted, with 100" in prediction.inner_text()
   assert len(models(page)) == 10
   first = page.locator(".card[data-model='plate/plate-3.stl']")
   assert "Same shape" in first.inner_text()
@@ -188,17 +190,17 @@ def test_a_dropped_file_is_found_and_shown_with_its_views(visit, folder):
   assert "2 times as large" in large
   assert re.search(r"Score\s+1.000\s+Votes\s+\d of 2", first.inner_text())
   other = page.locator(".card").nth(4).inner_text()
-  assert re.search(r"\d\.\d\s% of the radius apart", other)
+  assert re.search(r"Distance \d+\.\d\s% of the radius", other)
   assert page.locator(".pair img").count() == 20
   page.wait_for_selector(VIEWER)
   assert page.locator(".view img").count() == 2
   for image in page.locator(".view img").all():
     expect(image).to_have_js_property("naturalWidth", 128)
-  expect(page.locator("#told")).to_contain_text("plate")
+  expect(page.locator("#live-region")).to_contain_text("plate")
   assert "found.stl" in page.title()
 
 
-def test_a_match_opens_beside_the_query_and_turns_with_it(visit, folder):
+def test_opened_match_rotates_with_the_query(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")
   page.click(".card >> nth=1 >> [data-do=compare]")
@@ -210,18 +212,18 @@ def test_a_match_opens_beside_the_query_and_turns_with_it(visit, folder):
   seen = page.locator(".view[aria-pressed=true]")
   expect(seen).to_have_count(2)  # both have come to lie as in the pair
   number = page.locator(".view.paired .view-number").first.inner_text()
-  before = photograph(match)
+  before = screenshot(match)
   query.press("ArrowRight")
   expect(seen).to_have_count(0)
-  assert np.abs(photograph(match) - before).mean() > 1
+  assert np.abs(screenshot(match) - before).mean() > 1
   query.press(number)
   expect(seen).to_have_count(2)
-  page.get_by_role("button", name="Turn together").click()
+  page.get_by_role("button", name="Rotate together").click()
   match.press("ArrowUp")
   expect(seen).to_have_count(1)
 
 
-def test_back_and_reload_lead_to_the_same_place(visit, folder):
+def test_back_and_reload_restore_the_view(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")
   page.click(".card >> nth=1 >> [data-do=compare]")
@@ -231,16 +233,16 @@ def test_back_and_reload_lead_to_the_same_place(visit, folder):
   page.wait_for_selector(SECOND)
   assert page.url == here
   page.go_back()
-  page.wait_for_selector(".stage.alone")
+  page.wait_for_selector(".stage.single")
   assert page.locator(".card").count() == 10
   page.go_forward()
   page.wait_for_selector(SECOND)
 
 
-def test_filters_narrow_the_answer_down_to_no_match(visit, folder):
+def test_filters_restrict_the_matches(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")
-  page.select_option("select[aria-label='Another label']", "cone")
+  page.select_option("select[aria-label='More labels']", "cone")
   first = page.locator(".card").first
   expect(first).to_have_attribute("data-model", re.compile("^cone/"))
   assert {name.split("/")[0] for name in models(page)} == {"cone"}
@@ -257,16 +259,16 @@ def test_filters_narrow_the_answer_down_to_no_match(visit, folder):
   assert models(page)[0] == "plate/plate-3.stl"
 
 
-def test_a_rival_makes_no_reliable_match(visit, folder):
+def test_ambiguous_query_is_not_accepted(visit, folder):
   page = visit()
   ask(page, folder / "block.obj")
   text = page.locator(".notice.warning").inner_text()
-  assert "No reliable match" in text
-  assert "models of other labels are nearly as near" in text
-  expect(page.locator("#told")).to_contain_text("No reliable match")
+  assert "Not accepted" in text
+  assert "models of other labels are nearly as similar" in text
+  expect(page.locator("#live-region")).to_contain_text("Not accepted")
 
 
-def test_what_strangers_reach_too_makes_no_reliable_match(visit, folder):
+def test_unknown_class_is_not_accepted(visit, folder):
   page = visit()
 
   def reject_reason(route):
@@ -278,12 +280,12 @@ def test_what_strangers_reach_too_makes_no_reliable_match(visit, folder):
   page.route("**/api/query*", reject_reason)
   ask(page, folder / "found.stl")
   text = page.locator(".notice.warning").inner_text()
-  assert "No reliable match" in text
+  assert "Not accepted" in text
   assert "plate has 100" in text
-  assert "of a kind not known here" in text
+  assert "the database may lack this class" in text
 
 
-def test_a_search_goes_on_from_a_match(visit, folder):
+def test_find_similar_searches_from_a_match(visit, folder):
   page = visit()
   ask(page, folder / "found.stl")
   page.click(".card[data-model='plate/plate-3.stl'] [data-do=search]")
@@ -300,8 +302,8 @@ def test_a_search_goes_on_from_a_match(visit, folder):
 # ----- what goes wrong -------------------------------------------------------
 
 
-def test_a_bad_file_is_named_with_what_to_do(visit, folder):
-  page = visit(forgive="status of 4")
+def test_bad_file_shows_its_name_and_what_to_do(visit, folder):
+  page = visit(ignore="status of 4")
   drop(page, folder / "bad.stl")
   alert = page.wait_for_selector("[role=alert]").inner_text()
   assert "This file cannot be used" in alert
@@ -310,38 +312,38 @@ def test_a_bad_file_is_named_with_what_to_do(visit, folder):
   page.wait_for_selector(".drop")
 
 
-def test_other_files_are_refused_before_they_are_sent(visit, folder):
+def test_unknown_format_is_rejected_before_upload(visit, folder):
   page = visit()
   sent = []
   page.on("request", lambda request: sent.append(request.method))
   drop(page, folder / "notes.txt")
   alert = page.wait_for_selector("[role=alert]").inner_text()
-  assert "notes.txt is no model file" in alert
+  assert "notes.txt is not a model file" in alert
   assert ".stl" in alert
   assert "POST" not in sent
 
 
-def test_a_busy_service_is_asked_again(visit, folder):
-  page = visit(forgive="status of 503")
-  refusals = []
+def test_busy_service_is_retried(visit, folder):
+  page = visit(ignore="status of 503")
+  rejected = []
 
-  def refuse_once(route):
-    if refusals:
+  def reject_once(route):
+    if rejected:
       return route.continue_()
-    refusals.append(route.request.url)
+    rejected.append(route.request.url)
     route.fulfill(
       status=503, headers={"Retry-After": "1"}, json={"error": "Busy."}
     )
 
-  page.route("**/api/query*", refuse_once)
+  page.route("**/api/query*", reject_once)
   drop(page, folder / "found.stl")
   page.wait_for_selector("text=The service is busy")
   page.wait_for_selector(".card")
-  assert len(refusals) == 1
+  assert len(rejected) == 1
 
 
-def test_a_silent_service_is_told_and_can_be_tried_again(visit, folder):
-  page = visit(forgive="ERR_FAILED")
+def test_lost_connection_is_shown_and_can_be_retried(visit, folder):
+  page = visit(ignore="ERR_FAILED")
   page.wait_for_selector(".drop")
   page.route("**/api/query*", lambda route: route.abort())
   drop(page, folder / "found.stl")
@@ -352,7 +354,7 @@ def test_a_silent_service_is_told_and_can_be_tried_again(visit, folder):
   page.wait_for_selector(".card")
 
 
-def test_a_slow_upload_shows_how_far_it_is_and_can_be_stopped(visit, folder):
+def test_slow_upload_shows_progress_and_can_be_cancelled(visit, folder):
   page = visit()
   page.wait_for_selector(".drop")
   # Only large bodies come in pieces whose number can be told.
@@ -384,7 +386,7 @@ def test_a_slow_upload_shows_how_far_it_is_and_can_be_stopped(visit, folder):
 # ----- the other pages -------------------------------------------------------
 
 
-def test_the_catalogue_is_leafed_and_filtered(visit):
+def test_catalogue_has_pages_and_filters(visit):
   page = visit("#/models")
   page.wait_for_selector("text=52 models")
   assert page.locator(".tile").count() == 48
@@ -403,7 +405,7 @@ def test_the_catalogue_is_leafed_and_filtered(visit):
   assert download.value.suggested_filename == "cone-1.stl"
 
 
-def test_duplicates_lead_to_a_comparison(visit):
+def test_duplicates_open_a_comparison(visit):
   page = visit("#/duplicates")
   # Others that are similar to the two may stand in their group.
   group = page.locator(".group", has_text="large.stl")
@@ -415,21 +417,21 @@ def test_duplicates_lead_to_a_comparison(visit):
   assert set(titles) == {"plate-3.stl", "large.stl"}
 
 
-def test_the_state_of_the_database_lists_what_failed(visit):
+def test_database_page_lists_failed_files(visit):
   page = visit("#/database")
   text = page.wait_for_selector(".failures").inner_text()
   assert "broken.stl" in text
   assert page.locator(".counts .figure").all_inner_texts()[:2] == ["51", "1"]
   page.click(".failures a")
   alert = page.wait_for_selector("[role=alert]").inner_text()
-  assert "This file failed" in alert
-  assert "Mend the file" in alert
+  assert "This file cannot be indexed" in alert
+  assert "Repair the file" in alert
 
 
 # ----- for everybody ---------------------------------------------------------
 
 
-def test_all_can_be_done_by_keys(visit):
+def test_keyboard_reaches_everything(visit):
   page = visit()
   page.wait_for_selector(".drop")
   page.keyboard.press("Tab")
@@ -451,11 +453,11 @@ def test_all_can_be_done_by_keys(visit):
   page.wait_for_selector(SECOND)
   expect(page.locator(".pane + .pane h2")).to_be_focused()
   page.keyboard.press("Escape")
-  page.wait_for_selector(".stage.alone")
+  page.wait_for_selector(".stage.single")
   expect(page.locator(".card [data-do=compare]").first).to_be_focused()
 
 
-def test_a_browser_without_3d_shows_the_views(visit, folder):
+def test_browser_without_webgl_shows_the_views(visit, folder):
   page = visit(
     script="""
       const get = HTMLCanvasElement.prototype.getContext;
@@ -465,17 +467,17 @@ def test_a_browser_without_3d_shows_the_views(visit, folder):
     """
   )
   ask(page, folder / "found.stl")
-  page.wait_for_selector(".viewer[data-drawn=pictures]")
+  page.wait_for_selector(".viewer[data-drawn=images]")
   page.wait_for_selector("text=View 1 of 2")
   page.click("[aria-label='Next view']")
   page.wait_for_selector("text=View 2 of 2")
   assert page.locator(".view[aria-pressed=true]").count() == 1
   page.click(".card >> nth=0 >> [data-do=compare]")
-  page.wait_for_selector(".pane + .pane .viewer[data-drawn=pictures]")
+  page.wait_for_selector(".pane + .pane .viewer[data-drawn=images]")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_without_scrolling_sideways(visit, folder, scheme):
+def test_phone_needs_no_horizontal_scrolling(visit, folder, scheme):
   size = {"width": 360, "height": 740}
   page = visit(viewport=size, color_scheme=scheme)
   ask(page, folder / "found.stl")
@@ -494,7 +496,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(visit, folder, scheme):
     assert wide <= size["width"], hash
 
 
-def test_the_theme_is_chosen_and_kept(visit):
+def test_theme_survives_reload(visit):
   page = visit(color_scheme="light")
   paper = "getComputedStyle(document.body).backgroundColor"
   before = page.evaluate(paper)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the service answers as its description says."""
+"""Responses to generated requests conform to the OpenAPI description."""
 
 import hypothesis
 import pytest
@@ -21,6 +21,7 @@ CALLS = (
   "GET /api/health",
   "GET /api/ready",
   "GET /api/info",
+  "GET /api/inspection",
   "GET /metrics",
   "POST /api/query",
   "GET /api/models/{model}/similar",
@@ -40,7 +41,7 @@ CALLS = (
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
-  """The calls of a running service, by method and path."""
+  """The operations of a running service, by method and path."""
   database = make_database(tmp_path_factory.mktemp("described"))
   with serving(database.directory) as (client, _):
     url = f"{client.base_url}/api/openapi.json"
@@ -52,12 +53,12 @@ def described(tmp_path_factory):
     }
 
 
-def test_every_call_is_described(described):
+def test_openapi_lists_every_route(described):
   assert sorted(described) == sorted(CALLS)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_any_request_is_answered_as_described(described, call):
+def test_generated_requests_get_described_responses(described, call):
   @hypothesis.settings(
     max_examples=6,
     deadline=None,

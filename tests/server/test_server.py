@@ -1,7 +1,8 @@
-"""The service, over HTTP: right answers, clear refusals, nothing lost."""
+"""The service over HTTP: answers, rejections, limits, and recovery."""
 
 import base64
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -24,13 +25,14 @@ from dr3d import cli
 from dr3d.cli import serve
 from dr3d.cli.subcommand import UsageError
 from dr3d.client import Client
+from dr3d.data import folder
+from dr3d.data.folder import ModelFile, hash_file
 from dr3d.database import journal, sqlite_file
 from dr3d.database.condition import Condition
 from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import load_mesh
-from dr3d.mesh.io.glb import write_glb
 from dr3d.runtime.pool import Limits
 from dr3d.server import upload
 from dr3d.server.batch import BATCH, Batcher
@@ -53,7 +55,7 @@ def ask(client, data, name="query.stl", **parameters):
   )
 
 
-def test_an_upload_gets_the_answer_that_the_database_gives(served, tmp_path):
+def test_upload_gets_the_answer_of_the_database(served, tmp_path):
   database, client, _ = served
   body = BODIES["round/rod #1.stl"].copy()
   turn = trimesh.transformations.rotation_matrix(1.0, [0.3, 0.5, 0.8])
@@ -73,7 +75,7 @@ def test_an_upload_gets_the_answer_that_the_database_gives(served, tmp_path):
   assert client.get(first["url"]).json()["extent"] == first["extent"]
 
 
-def test_evidence_shows_the_query_at_its_true_size(served):
+def test_evidence_has_views_and_glb_at_true_size(served):
   _, client, _ = served
   data = stl(BODIES["box/long.stl"])
   shape = ask(client, data, evidence=True).json()["shape"]
@@ -85,27 +87,14 @@ def test_evidence_shows_the_query_at_its_true_size(served):
   np.testing.assert_allclose(sides, [6, 8, 90], rtol=1e-4)
 
 
-def test_a_glb_holds_the_surface_and_its_normals(tmp_path):
-  path = tmp_path / "ball.stl"
-  path.write_bytes(stl(BODIES["round/ball.stl"]))
-  mesh = load_mesh(path)
-  scene = trimesh.load(io.BytesIO(write_glb(mesh)), file_type="glb")
-  (body,) = scene.geometry.values()
-  assert body.volume * 1e9 == pytest.approx(
-    BODIES["round/ball.stl"].volume, rel=1e-4
-  )
-  outward = (body.vertices * body.vertex_normals).sum(axis=1)
-  assert np.all(outward > 0.9 * np.linalg.norm(body.vertices, axis=1))
-
-
-def test_a_known_model_finds_others_and_not_itself(served):
+def test_similar_models_exclude_the_model_itself(served):
   _, client, _ = served
   answer = client.get("/api/models/box%2Fflat.stl/similar?k=9").json()
   found = [match["model"] for match in answer["matches"]]
   assert sorted(found) == sorted(set(BODIES) - {"box/flat.stl"})
 
 
-def test_conditions_choose_and_unknown_ones_are_refused(served):
+def test_conditions_restrict_matches_and_unknown_ones_get_400(served):
   _, client, _ = served
   data = stl(BODIES["box/flat.stl"])
   found = ask(client, data, label="round").json()["matches"]
@@ -118,7 +107,7 @@ def test_conditions_choose_and_unknown_ones_are_refused(served):
   assert ask(client, data, unit="parsec").status_code == 422
 
 
-def test_models_are_listed_shown_and_drawn(served):
+def test_models_have_rows_previews_and_files(served):
   database, client, _ = served
   listed = client.get("/api/models", params={"text": "ROUND"}).json()
   assert listed["total"] == 2
@@ -148,7 +137,7 @@ def test_models_are_listed_shown_and_drawn(served):
   ]
 
 
-def test_a_file_is_given_only_as_it_was_indexed(tmp_path):
+def test_changed_file_gets_404(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     place = "/api/models/box%2Fflat.stl/file"
@@ -164,7 +153,7 @@ def test_a_file_is_given_only_as_it_was_indexed(tmp_path):
 @pytest.mark.parametrize(
   ("name", "data", "reason"), BAD_FILES, ids=[case[0] for case in BAD_FILES]
 )
-def test_a_bad_file_gets_a_clear_refusal(served, name, data, reason):
+def test_bad_file_gets_one_sentence_with_its_name(served, name, data, reason):
   _, client, _ = served
   data = data.encode() if isinstance(data, str) else data
   for place, headers in (("/api/query", {}), ("/api/models", WRITE)):
@@ -177,7 +166,7 @@ def test_a_bad_file_gets_a_clear_refusal(served, name, data, reason):
     assert "\n" not in error
 
 
-def test_what_is_too_much_is_refused_with_413(served):
+def test_upload_over_a_limit_gets_413(served):
   _, client, _ = served
   heavy = ask(client, bytes(2 << 20))
   assert heavy.status_code == 413
@@ -193,7 +182,7 @@ def test_what_is_too_much_is_refused_with_413(served):
   assert "5120 faces" in fine.json()["error"]
 
 
-def test_a_body_that_is_kept_in_memory_is_small(served):
+def test_json_body_over_the_limit_gets_413(served):
   _, client, _ = served
   place = "/api/models/box%2Fflat.stl"
   response = client.patch(
@@ -217,7 +206,7 @@ def test_uploads_of_a_killed_service_are_removed(tmp_path):
   assert sorted(tmp_path.iterdir()) == sorted([used, other])
 
 
-def test_no_upload_reaches_other_files_or_unpacks_without_end(served):
+def test_external_references_and_zip_bombs_get_422(served):
   _, client, _ = served
   tree = {
     "asset": {"version": "2.0"},
@@ -234,7 +223,7 @@ def test_no_upload_reaches_other_files_or_unpacks_without_end(served):
   assert "needs more memory" in response.json()["error"]
 
 
-def test_the_content_tells_the_format_and_the_name_does_not(served, tmp_path):
+def test_content_decides_the_format_not_the_name(served, tmp_path):
   _, client, _ = served
   body = BODIES["box/long.stl"]
   for name in ("model.obj", "../../model", "model.exe", 'a"b.glb'):
@@ -262,7 +251,7 @@ def test_the_content_tells_the_format_and_the_name_does_not(served, tmp_path):
     ),
   ],
 )
-def test_a_body_that_is_no_form_is_refused(served, content, kind, status):
+def test_malformed_form_is_rejected(served, content, kind, status):
   _, client, _ = served
   response = client.post(
     "/api/query", content=content, headers={"content-type": kind}
@@ -271,7 +260,7 @@ def test_a_body_that_is_no_form_is_refused(served, content, kind, status):
   assert response.json()["error"].endswith(".")
 
 
-def test_changes_need_the_token(served, tmp_path):
+def test_change_without_token_is_rejected(served, tmp_path):
   database, client, _ = served
   calls = [
     ("POST", "/api/models", {"files": {"file": ("a.stl", stl(wedge()))}}),
@@ -291,7 +280,7 @@ def test_changes_need_the_token(served, tmp_path):
   assert database.count_states()["indexed"] == len(BODIES)
 
 
-def test_a_model_is_added_labelled_and_removed(tmp_path):
+def test_model_is_added_labelled_and_removed(tmp_path):
   database = make_database(tmp_path)
   data = stl(wedge())
   with serving(database.directory) as (client, _):
@@ -312,7 +301,7 @@ def test_a_model_is_added_labelled_and_removed(tmp_path):
     again = client.post(
       "/api/models", files={"file": ("Keil ü.stl", data)}, headers=WRITE
     )
-    assert again.status_code == 201
+    assert again.status_code == 200
     assert again.json() == model
     other = client.post(
       "/api/models",
@@ -342,10 +331,26 @@ def test_a_model_is_added_labelled_and_removed(tmp_path):
   assert database.count_states()["indexed"] == len(BODIES)
 
 
+def test_added_upload_is_hashed_only_while_it_arrives(tmp_path, monkeypatch):
+  database = make_database(tmp_path)
+  data = stl(wedge())
+  with serving(database.directory) as (client, _):
+
+    def hash_again(path):
+      raise AssertionError(f"{path} is hashed again")
+
+    monkeypatch.setattr(folder, "hash_file", hash_again)
+    response = client.post(
+      "/api/models", files={"file": ("new.stl", data)}, headers=WRITE
+    )
+  assert response.status_code == 201
+  assert response.json()["hash"] == hashlib.sha256(data).hexdigest()
+
+
 @pytest.mark.parametrize(
   "name", ["", "a//b", "../a", "a/./b", "a\x07", "x" * 300]
 )
-def test_a_name_that_cannot_be_stored_is_refused(served, name):
+def test_invalid_name_gets_422(served, name):
   _, client, _ = served
   response = client.post(
     "/api/models",
@@ -356,15 +361,15 @@ def test_a_name_that_cannot_be_stored_is_refused(served, name):
   assert response.status_code == 422
 
 
-def test_what_was_accepted_before_a_crash_is_there_afterwards(tmp_path):
+def test_model_accepted_before_a_crash_is_indexed_afterwards(tmp_path):
   database = make_database(tmp_path)
   path = tmp_path / "new.stl"
   path.write_bytes(stl(wedge()))
   with sqlite_file.writer_lock(database.directory):  # as `store` does, and ends
     journal.accept(
-      database.directory, path, name="in/new.stl", label="wedge",
-      metadata={"a": "b"}, unit="cm",
-    )  # fmt: skip
+      database.directory,
+      ModelFile(path, "in/new.stl", "wedge", {"a": "b"}, hash_file(path), "cm"),
+    )
   (database.directory / journal.FILES / "0.stl").write_bytes(b"left behind")
   path.unlink()
   with serving(database.directory) as (client, _):
@@ -380,7 +385,7 @@ def test_what_was_accepted_before_a_crash_is_there_afterwards(tmp_path):
     assert ask(client, stl(wedge())).json() == before
 
 
-def test_a_better_pipeline_reads_kept_files_again(tmp_path):
+def test_rebuild_reads_kept_files_for_a_new_pipeline(tmp_path):
   database = make_database(tmp_path)
   path = tmp_path / "new.stl"
   path.write_bytes(stl(wedge()))
@@ -396,7 +401,7 @@ def test_a_better_pipeline_reads_kept_files_again(tmp_path):
   assert (model.unit, model.extent) == ("cm, assumed", before.extent)
 
 
-def test_a_reader_that_takes_too_long_is_ended(tmp_path):
+def test_reader_over_its_time_limit_is_ended(tmp_path):
   database = make_database(tmp_path)
   limits = Limits(seconds=0.001, memory=1 << 30)
   with serving(database.directory, reading=limits) as (client, _):
@@ -407,7 +412,7 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path):
     assert client.get("/api/ready").status_code == 200
 
 
-def test_a_locked_database_refuses_changes_and_answers_queries(tmp_path):
+def test_locked_database_answers_queries_and_rejects_changes(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     with sqlite_file.writer_lock(database.directory):
@@ -422,7 +427,7 @@ def test_a_locked_database_refuses_changes_and_answers_queries(tmp_path):
     assert client.get("/api/models/a.stl").status_code == 404
 
 
-def test_what_another_process_writes_is_seen(tmp_path):
+def test_change_by_another_process_is_seen(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     database.remove(["box/flat.stl"])
@@ -434,7 +439,7 @@ def test_what_another_process_writes_is_seen(tmp_path):
     assert len(answer["matches"]) == len(BODIES) - 1
 
 
-def test_an_empty_database_says_so_and_takes_the_first_model(tmp_path):
+def test_empty_database_gets_409_and_accepts_a_model(tmp_path):
   database = Database.create(
     tmp_path / "parts.db", MeasuringPipeline(),
     load_pipeline=MeasuringPipeline.load,
@@ -449,7 +454,7 @@ def test_an_empty_database_says_so_and_takes_the_first_model(tmp_path):
     assert ask(client, stl(wedge())).json()["matches"][0]["model"] == "a.stl"
 
 
-def test_queries_that_wait_go_into_one_call():
+def test_waiting_queries_share_one_call():
   pipeline = MeasuringPipeline()
   taken, held, seen = threading.Event(), threading.Event(), []
 
@@ -458,27 +463,27 @@ def test_queries_that_wait_go_into_one_call():
     held.wait(90)
 
   pipeline.pause = pause
-  batcher = Batcher(bound=BATCH, watch=seen.append)
+  batcher = Batcher(limit=BATCH, observe=seen.append)
   ball = load_mesh_of("round/ball.stl")
   flat = load_mesh_of("box/flat.stl")
   meshes = [ball, *[flat, ball] * (BATCH // 2)]
   results = {}
 
   def embed(number):
-    results[number] = batcher.embed(pipeline, meshes[number], patience=90)
+    results[number] = batcher.embed(pipeline, meshes[number], timeout=90)
 
   threads = [
     threading.Thread(target=embed, args=(i,)) for i in range(len(meshes))
   ]
   threads[0].start()
-  assert taken.wait(90)  # or the others might go into its call
+  assert taken.wait(90)  # or the others might join its call
   for thread in threads[1:]:
     thread.start()
   while batcher.pending() < BATCH:
     time.sleep(0.001)
-  with pytest.raises(HttpError, match="busy") as refused:
-    batcher.embed(pipeline, ball, patience=1)
-  assert refused.value.status == 503
+  with pytest.raises(HttpError, match="busy") as rejected:
+    batcher.embed(pipeline, ball, timeout=1)
+  assert rejected.value.status == 503
   held.set()
   for thread in threads:
     thread.join()
@@ -493,7 +498,7 @@ def load_mesh_of(name):
   return dr3d.make_mesh(np.array(body.vertices), np.array(body.faces))
 
 
-def test_a_database_that_breaks_is_told_without_its_folders(tmp_path, caplog):
+def test_damaged_database_gets_503_without_its_folders(tmp_path, caplog):
   database = make_database(tmp_path)
   with serving(database.directory) as (client, _):
     place = client.get("/api/models").json()["models"][0]["url"]
@@ -505,14 +510,14 @@ def test_a_database_that_breaks_is_told_without_its_folders(tmp_path, caplog):
   assert "catalogue.sqlite is damaged" in caplog.text
 
 
-def test_one_bad_mesh_does_not_spoil_the_batch():
+def test_bad_mesh_fails_alone_in_its_batch():
   class Picky(MeasuringPipeline):
     def embed(self, meshes):
       if "bad" in meshes:
         raise ValueError("bad")
       return super().embed(meshes)
 
-  batcher = Batcher(bound=9)
+  batcher = Batcher(limit=9)
   taken, held = threading.Event(), threading.Event()
   ball = load_mesh_of("round/ball.stl")
   pipeline = Picky()
@@ -520,7 +525,7 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
 
   def embed(number, mesh):
     try:
-      outcome[number] = batcher.embed(pipeline, mesh, patience=90)
+      outcome[number] = batcher.embed(pipeline, mesh, timeout=90)
     except ValueError as error:
       outcome[number] = str(error)
 
@@ -529,10 +534,10 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
     held.wait(90)
 
   first = threading.Thread(
-    target=batcher.call, args=(hold,), kwargs={"patience": 90}
+    target=batcher.call, args=(hold,), kwargs={"timeout": 90}
   )
   first.start()
-  assert taken.wait(90)  # or a mesh might be embedded before the others come
+  assert taken.wait(90)  # or a mesh might be embedded before the others arrive
   threads = [
     threading.Thread(target=embed, args=(i, mesh))
     for i, mesh in enumerate([ball, "bad", ball])
@@ -549,44 +554,44 @@ def test_one_bad_mesh_does_not_spoil_the_batch():
   np.testing.assert_array_equal(outcome[0], outcome[2])
 
 
-def test_an_address_may_ask_in_bursts_and_at_a_rate():
+def test_rate_limiter_allows_bursts_then_a_rate():
   now = [100.0]
   rate = RateLimiter(2.0, 3, clock=lambda: now[0])
   for _ in range(3):
     rate.take("a")
-  with pytest.raises(HttpError) as refused:
+  with pytest.raises(HttpError) as rejected:
     rate.take("a")
-  assert (refused.value.status, refused.value.wait) == (429, 1)
+  assert (rejected.value.status, rejected.value.retry_after) == (429, 1)
   rate.take("b")
-  now[0] += 0.5  # time for one more
+  now[0] += 0.5  # seconds for one more token
   rate.take("a")
   with pytest.raises(HttpError):
     rate.take("a")
 
 
-def test_a_gate_counts_those_inside_and_those_that_failed():
+def test_concurrency_limiter_counts_failed_requests_too():
   counts = []
-  gate = ConcurrencyLimiter(1, counts.append)
+  limiter = ConcurrencyLimiter(1, counts.append)
   with (
-    pytest.raises(HttpError) as refused,
-    gate.enter(),
-    gate.enter(),
+    pytest.raises(HttpError) as rejected,
+    limiter.enter(),
+    limiter.enter(),
   ):
     pass
-  assert refused.value.status == 503
-  with gate.enter():
-    assert gate.inside == 1
+  assert rejected.value.status == 503
+  with limiter.enter():
+    assert limiter.active == 1
   assert counts == [1, 0, 1, 0]
 
 
-def test_too_many_at_once_are_told_to_come_again(tmp_path):
+def test_too_many_requests_get_503_or_429(tmp_path):
   database = make_database(tmp_path)
   with serving(database.directory, queue=2, burst=9, rate=0.001) as (
     client,
     own,
   ):
     held = threading.Event()
-    own.state.archive.pipeline.pause = held.wait
+    own.state.reader.pipeline.pause = held.wait
     answers = []
 
     def query():
@@ -613,7 +618,7 @@ def test_too_many_at_once_are_told_to_come_again(tmp_path):
     assert 'dr3d_models{state="indexed"} 4.0' in text
 
 
-def test_foreign_names_and_origins_are_refused(served):
+def test_foreign_hosts_and_origins_are_rejected(served):
   _, client, _ = served
   assert client.get("/api/health", headers={"Host": "a.b"}).status_code == 421
   for host in ("127.0.0.1:8000", "localhost", "[::1]:80", "192.168.1.9"):
@@ -635,12 +640,12 @@ def test_foreign_names_and_origins_are_refused(served):
   assert page.headers["x-content-type-options"] == "nosniff"
 
 
-def test_logs_tell_nothing_of_a_query(served, caplog):
+def test_log_contains_nothing_of_a_query(served, caplog):
   _, client, _ = served
   with caplog.at_level("INFO", logger="dr3d.server"):
     ask(client, stl(wedge()), "secret name.stl", label="box")
     client.get("/api/models/round/ball.stl")
-    end, text = time.monotonic() + 60, ""  # logged after it is answered
+    end, text = time.monotonic() + 60, ""  # the log follows the response
     while "GET /api/models/{model:path} 200" not in text:
       assert time.monotonic() < end
       text = "\n".join(record.getMessage() for record in caplog.records)
@@ -648,7 +653,7 @@ def test_logs_tell_nothing_of_a_query(served, caplog):
   assert not re.search("secret|box|ball", text)
 
 
-def test_duplicates_are_found_once_for_each_state(tmp_path):
+def test_duplicates_are_reported_in_groups(tmp_path):
   database = make_database(tmp_path)
   (tmp_path / "models/box/copy.stl").write_bytes(stl(BODIES["box/flat.stl"]))
   database.update(tmp_path / "models", reader=FileReader(jobs=0))
@@ -663,39 +668,17 @@ def test_duplicates_are_found_once_for_each_state(tmp_path):
     ]
 
 
-def test_a_client_has_the_calls_of_the_database(tmp_path):
-  database = make_database(tmp_path)
-  path = tmp_path / "Keil.stl"
-  path.write_bytes(stl(wedge()))
-  (tmp_path / "bad.stl").write_bytes(b"solid")
-  with (
-    serving(database.directory) as (http, _),
-    Client(str(http.base_url), token=TOKEN) as client,
-  ):
-    mesh = load_mesh(path, face_budget=database.face_budget)
-    condition = Condition(labels=["box"], same_size=0.9)
-    assert client.query(
-      path, k=3, condition=condition, verify=2
-    ) == database.query(mesh, k=3, condition=condition, verify=2)
-    known = {model.name: model.extent for model in database.models()}
-    assert {m.name: m.extent for m in client.models()} == known
-    report = client.add([path, tmp_path / "bad.stl"], label="wedge")
-    assert (report.new, len(report.failures)) == (1, 1)
-    client.label("Keil.stl", "Keil")
-    assert client.query(path).prediction.label == "Keil"
-    similar = client.query_similar("Keil.stl", k=2)
-    assert len(similar.matches) == 2
-    client.remove(["Keil.stl"])
-    assert client.inspect()["counts"] == database.count_states()
-    assert client.find_duplicates() == database.find_duplicates()
-    with pytest.raises(ServiceError, match="no model 'none'") as refused:
+def test_client_errors_have_the_status_and_name_the_file(served, tmp_path):
+  _, http, _ = served
+  with Client(str(http.base_url), token=TOKEN) as client:
+    with pytest.raises(ServiceError, match="no model 'none'") as rejected:
       client.remove(["none"])
-    assert refused.value.status == 404
+    assert rejected.value.status == 404
     with pytest.raises(Dr3dError, match=r"gone\.stl cannot be read"):
       client.query(tmp_path / "gone.stl")
 
 
-def test_the_command_prints_what_a_service_answers(tmp_path, capsys):
+def test_query_command_prints_the_answer_of_a_service(tmp_path, capsys):
   database = make_database(tmp_path)
   path, bad = tmp_path / "Keil.stl", tmp_path / "bad.stl"
   path.write_bytes(stl(wedge()))
@@ -720,7 +703,7 @@ def test_the_command_prints_what_a_service_answers(tmp_path, capsys):
   assert "cannot be reached" in capsys.readouterr().err
 
 
-def test_a_client_says_that_no_service_is_there(tmp_path):
+def test_client_without_service_raises(tmp_path):
   path = tmp_path / "part.stl"
   path.write_bytes(b"")
   with pytest.raises(ServiceError, match="is dr3d serve running there"):
@@ -729,7 +712,7 @@ def test_a_client_says_that_no_service_is_there(tmp_path):
     Client("ftp://127.0.0.1")
 
 
-def test_requests_in_flight_end_before_the_service_does(tmp_path):
+def test_service_finishes_active_requests_before_it_ends(tmp_path):
   database = make_database(tmp_path)
   path = tmp_path / "part.stl"
   path.write_bytes(stl(wedge()))
@@ -740,7 +723,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
     held.wait(90)
 
   with serving(database.directory) as (http, running):
-    running.state.archive.pipeline.pause = pause
+    running.state.reader.pipeline.pause = pause
     client = Client(str(http.base_url))
     answers = []
     asking = threading.Thread(target=lambda: answers.append(client.query(path)))
@@ -756,9 +739,7 @@ def test_requests_in_flight_end_before_the_service_does(tmp_path):
     client.query(path)
 
 
-def test_addresses_and_tokens_are_checked_before_anything_starts(
-  tmp_path, monkeypatch
-):
+def test_bad_address_or_token_is_rejected_before_start(tmp_path, monkeypatch):
   for host in ("127.0.0.1", "localhost", "::1", "127.0.0.9"):
     serve.check_address(host, token=None, public=False)
   for host in ("0.0.0.0", "::", "192.168.1.2", "parts.example"):

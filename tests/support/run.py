@@ -1,4 +1,4 @@
-"""A small training run."""
+"""A training run of retrieval on a dozen small models, of some seconds."""
 
 import numpy as np
 import trimesh
@@ -29,7 +29,7 @@ CONFIG = TrainConfig(
 
 
 def make_models():
-  """Boxes, cylinders, cones and balls in random proportions."""
+  """Boxes, cylinders, cones and ellipsoids in random proportions."""
   rng = np.random.default_rng(0)
   makers = {
     "box": lambda a, b, c: trimesh.creation.box([a, b, c]),
@@ -48,8 +48,9 @@ def make_models():
   return meshes, labels
 
 
-def call(workdir, config=CONFIG, models=None, **how):
+def call(workdir, config=CONFIG, models=None, **options):
+  """Trains `config` on `models`, or on those of `make_models`."""
   meshes, labels = models or make_models()
   return train(
-    meshes, labels, config=config, workdir=workdir, progress=False, **how
+    meshes, labels, config=config, workdir=workdir, progress=False, **options
   )

@@ -1,4 +1,4 @@
-"""A service over a small database."""
+"""A service on a small database."""
 
 import contextlib
 import threading
@@ -67,7 +67,7 @@ def make_service(directory, **options):
 
 @contextlib.contextmanager
 def serving(directory, **options):
-  """A client of a service that is ready, and the service."""
+  """Yields an HTTP client of a service that is ready, and the service."""
   running = make_service(directory, **options)
   listener = serve.listen("127.0.0.1", 0)
   server = uvicorn.Server(

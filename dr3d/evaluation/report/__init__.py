@@ -1,1 +1,1 @@
-"""An evaluation as tables, charts, contact sheets and one page."""
+"""Shows an evaluation: tables, JSON, ranked lists, contact sheets, a page."""

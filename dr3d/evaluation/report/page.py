@@ -1,13 +1,13 @@
-"""A page with the pictures of an evaluation, one file for any browser."""
+"""A page with the charts and images of an evaluation: one file, no server."""
 
 import base64
-import html
 import io
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import jinja2
 import numpy as np
 from PIL import Image
 
@@ -15,7 +15,7 @@ from dr3d.error import Dr3dError
 from dr3d.evaluation import metric
 from dr3d.evaluation.average import Means
 from dr3d.evaluation.report import preview, summary
-from dr3d.evaluation.report.chart import Curve, draw_confusion, draw_curves
+from dr3d.evaluation.report.chart import Curve, draw_curves
 from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.task import (
   APPROXIMATE,
@@ -29,30 +29,10 @@ from dr3d.runtime.atomic import atomic_file
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
 
-QUERIES = 6  # best and worst ones
-MODELS = 3  # whose views are shown
-CONFUSIONS = 12  # listed by name
-_DASHES = {EXACT: (), APPROXIMATE: (5, 4), VERIFIED: (2, 3)}
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
-  max-width: 76rem; color: #20262e; background: #fff; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; }
-th { border-bottom: 2px solid #20262e; }
-td { border-bottom: 1px solid #d6dbe2; }
-td:nth-child(-n+3), th:nth-child(-n+3) { text-align: left; }
-td small { color: #656f7c; }
-pre { overflow-x: auto; }
-.wide { overflow-x: auto; } .row { display: flex; flex-wrap: wrap; gap: 2rem; }
-img { max-width: 100%; border: 1px solid #d6dbe2; }
-svg text { font-size: 12px; fill: #20262e; } svg.small text { font-size: 8px; }
-.end { text-anchor: end; } .mid { text-anchor: middle; }
-.grid { stroke: #d6dbe2; fill: none; } .curve { fill: none; stroke-width: 2; }
-.frame { fill: none; stroke: #d6dbe2; }
-.right { fill: #1a7f37; } .wrong { fill: #c82828; }
-"""
+QUERY_COUNT = 6  # on each of the two sheets, of the best and the worst
+MODEL_COUNT = 3  # whose views are shown
+CONFUSED_COUNT = 12  # pairs of classes listed by name
+_LINE_STYLES = {EXACT: "-", APPROXIMATE: "--", VERIFIED: ":"}
 
 
 def write_page(
@@ -63,10 +43,9 @@ def write_page(
   name: str,
   pipeline: "Pipeline",
 ) -> None:
-  """Writes the page, whole or not at all; its folder is made if need be.
+  """Writes the page, whole or not at all; makes its folder if it is missing.
 
-  The pictures below the curves are those of the first method, by exact
-  search.
+  The images below the charts are those of the first result.
 
   Args:
     evaluation: what is shown.
@@ -79,34 +58,40 @@ def write_page(
     Dr3dError: the file cannot be written.
   """
   path = pathlib.Path(path)
-  first = evaluation.results[0]
-  protocol = summary.describe_protocol(evaluation, name=name)
-  sections = [
-    f"<h1>{html.escape(name)}</h1>",
-    f"<p>{html.escape(protocol)}</p>",
-    f"<p>{html.escape(summary.describe_leaks(evaluation))}</p>",
-    _format_table(evaluation, means),
-    '<div class="row">',
-    _draw_precision(evaluation.results),
-    _draw_coverage(evaluation),
-    "</div>",
-    *_show_false_accepts(evaluation),
-    *_show_queries(evaluation, first, pipeline),
-    *_show_views(evaluation, pipeline),
-    *_show_confusion(evaluation.task, first),
-  ]
-  title = f"dr3d evaluate: {html.escape(name)}"
-  text = "\n".join(
-    [
-      '<!doctype html><html lang="en"><meta charset="utf-8">',
-      '<meta name="viewport" content="width=device-width">',
-      f"<title>{title}</title><style>{_STYLE}</style>",
-      *sections,
-      "</html>\n",
-    ]
+  result, task = evaluation.results[0], evaluation.task
+  counts, labels, predicted = count_confusion(task, result)
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader(__package__, ""),
+    autoescape=True,  # class and file names are not HTML
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  text = environment.get_template("page.html").render(
+    name=name,
+    protocol=summary.describe_protocol(evaluation, name=name),
+    leaks=summary.describe_leaks(evaluation),
+    header=["method", "search", "mean"]
+    + [summary.HEADINGS.get(measure, measure) for measure in means[0]],
+    rows=_make_rows(evaluation, means),
+    precision=_draw_precision(evaluation.results),
+    coverage=_draw_coverage(evaluation.results),
+    false_accepts=summary.describe_false_accepts(evaluation),
+    method=result.method,
+    queries=_draw_queries(evaluation, result, pipeline),
+    views=[
+      _encode(image, model)
+      for model, image in preview.draw_views(
+        evaluation, pipeline, count=MODEL_COUNT
+      )
+    ],
+    confused=_list_confused(counts, labels, predicted)[:CONFUSED_COUNT],
+    counts=counts.tolist(),
+    labels=labels,
+    predicted=predicted,
   )
   try:
     with atomic_file(path) as partial:
+      # File names may hold bytes that are not UTF-8.
       partial.write_text(text, encoding="utf-8", errors="backslashreplace")
   except OSError as error:
     raise Dr3dError(f"{path} cannot be written ({error.strerror}).") from error
@@ -115,46 +100,38 @@ def write_page(
 def count_confusion(
   task: RetrievalTask, result: MethodResult
 ) -> tuple[np.ndarray, list[str], list[str]]:
-  """How often a query of one class is taken for another, by vote.
+  """Counts how often the vote takes a query of one class for another.
 
   Returns:
-    int [R, C]; the R classes of the queries; these and behind them the others
-    that were voted for.
+    int [R, C]; the R classes of the queries; the C predicted classes: these R,
+    then the others that were predicted.
   """
   rows = sorted(set(task.query_labels))
-  columns = rows + sorted(set(result.known.predictions) - set(rows))
+  columns = rows + sorted(set(result.known.labels) - set(rows))
   counts = np.zeros((len(rows), len(columns)), int)
   row = {label: i for i, label in enumerate(rows)}
   column = {label: i for i, label in enumerate(columns)}
   for label, predicted in zip(
-    task.query_labels, result.known.predictions, strict=True
+    task.query_labels, result.known.labels, strict=True
   ):
     counts[row[label], column[predicted]] += 1
   return counts, rows, columns
 
 
-def _format_table(
+def _make_rows(
   evaluation: Evaluation, means: Sequence[dict[str, Means]]
-) -> str:
-  header = ["method", "search", "mean", *means[0]]
-  lines = [
-    '<div class="wide"><table><tr>',
-    *(f"<th>{html.escape(cell)}</th>" for cell in header),
-    "</tr>",
-  ]
-  for result, several in zip(evaluation.results, means, strict=True):
+) -> list[tuple[list[str], list[tuple[str, str]]]]:
+  """Names of each row of the table, and its values with their intervals."""
+  rows = []
+  for result, measures in zip(evaluation.results, means, strict=True):
     for kind in ("micro", "macro"):
-      lines.append("<tr>")
-      for cell in (result.method, result.search, kind):
-        lines.append(f"<td>{html.escape(cell)}</td>")
-      for mean in several.values():
-        estimate = getattr(mean, kind)
-        lines.append(
-          f"<td>{summary.format_value(estimate)}<br><small>"
-          f"{summary.format_interval(estimate)}</small></td>"
-        )
-      lines.append("</tr>")
-  return "\n".join([*lines, "</table></div>"])
+      estimates = [getattr(mean, kind) for mean in measures.values()]
+      cells = [
+        (summary.format_value(estimate), summary.format_interval(estimate))
+        for estimate in estimates
+      ]
+      rows.append(([result.method, result.search, kind], cells))
+  return rows
 
 
 def _draw_precision(results: Sequence[MethodResult]) -> str:
@@ -162,8 +139,24 @@ def _draw_precision(results: Sequence[MethodResult]) -> str:
     _make_curve(result, results, metric.RECALLS, result.precision.mean(axis=0))
     for result in results
   ]
-  chart = draw_curves(curves, x_label="recall", y_label="precision")
-  return f"<div><h2>Precision and recall</h2>{chart}</div>"
+  return draw_curves(curves, x_label="recall", y_label="precision")
+
+
+def _draw_coverage(results: Sequence[MethodResult]) -> str:
+  """Share of right predictions among the accepted ones, over their share."""
+  curves = []
+  for result in results:
+    if result.search == APPROXIMATE:  # its vote margin is that of EXACT
+      continue
+    observations = result.known.observations
+    margin, right = observations.margin, observations.right
+    accepted = margin >= np.unique(margin)[:, None]
+    coverage = accepted.mean(axis=1)
+    accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
+    curves.append(_make_curve(result, results, coverage, accuracy))
+  return draw_curves(
+    curves, x_label="share accepted", y_label="share right of accepted"
+  )
 
 
 def _make_curve(
@@ -172,86 +165,44 @@ def _make_curve(
   x: np.ndarray,
   y: np.ndarray,
 ) -> Curve:
-  """A curve of the colour of its method, and the dashes of its search."""
+  """The colour tells the method, the line style the search."""
   methods = list(dict.fromkeys(each.method for each in results))
   name = f"{result.method}, {result.search}"
   color = methods.index(result.method)
-  return Curve(name, x, y, color, _DASHES[result.search])
+  return Curve(name, x, y, color, _LINE_STYLES[result.search])
 
 
-def _draw_coverage(evaluation: Evaluation) -> str:
-  """Accuracy of the votes that are accepted, over how many are."""
-  results = [o for o in evaluation.results if o.search != APPROXIMATE]
-  curves = []
-  for result in results:
-    findings = result.known.findings
-    margin, right = findings.margin, findings.right
-    accepted = margin >= np.unique(margin)[:, None]
-    coverage = accepted.mean(axis=1)
-    accuracy = (accepted & right).sum(axis=1) / accepted.sum(axis=1)
-    curves.append(_make_curve(result, results, coverage, accuracy))
-  chart = draw_curves(
-    curves, x_label="share of answers accepted", y_label="share of right ones"
-  )
-  return f"<div><h2>Answers by threshold</h2>{chart}</div>"
-
-
-def _show_false_accepts(evaluation: Evaluation) -> list[str]:
-  text = html.escape(summary.describe_false_accepts(evaluation))
-  return ["<h2>Reliable and wrong</h2>", f"<pre>{text}</pre>"]
-
-
-def _show_queries(
+def _draw_queries(
   evaluation: Evaluation, result: MethodResult, pipeline: "Pipeline"
-) -> list[str]:
+) -> list[tuple[str, dict[str, str] | None]]:
+  """Titles and sheets; None for a sheet whose files cannot be read."""
   labels = evaluation.task.query_labels
-  several = preview.choose_queries(result, labels, count=QUERIES)
-  sheets = preview.draw_queries(evaluation, result, several, pipeline)
-  parts = []
-  for what, drawn in zip(("Best", "Worst"), sheets, strict=True):
-    parts.append(
-      f"<h2>{what} queries of {html.escape(result.method)}</h2>"
-      "<p>One of a class; behind its name the average precision.</p>"
-    )
-    parts.append(_embed(drawn, f"{what} queries") if drawn else _MISSING)
-  return parts
-
-
-def _show_views(evaluation: Evaluation, pipeline: "Pipeline") -> list[str]:
-  sheets = preview.draw_views(evaluation, pipeline, count=MODELS)
-  parts = ["<h2>The views of the database's pipeline</h2>"]
-  for name, drawn in sheets:
-    parts.append(f"<p>{html.escape(name)}</p>{_embed(drawn, name)}")
-  return parts if sheets else [*parts, _MISSING]
-
-
-def _show_confusion(task: RetrievalTask, result: MethodResult) -> list[str]:
-  counts, rows, columns = count_confusion(task, result)
-  wrong = sorted(
-    (-counts[i, j], rows[i], columns[j] or "no label", counts[i].sum())
-    for i, j in np.argwhere(counts)
-    if rows[i] != columns[j]
-  )
-  listed = "".join(
-    f"<li>{html.escape(one)}: {-count} of {total} taken for"
-    f" {html.escape(other)}</li>"
-    for count, one, other, total in wrong[:CONFUSIONS]
-  )
+  chosen = preview.choose_queries(result, labels, count=QUERY_COUNT)
+  sheets = preview.draw_queries(evaluation, result, chosen, pipeline)
   return [
-    f"<h2>Classes by the vote of {html.escape(result.method)}</h2>",
-    "<p>Rows are what the queries are, columns what they are taken for.</p>",
-    f"<ul>{listed}</ul>",
-    f'<div class="wide">{draw_confusion(counts, rows, columns)}</div>',
+    (title, _encode(image, f"{title} queries") if image else None)
+    for title, image in zip(("Best", "Worst"), sheets, strict=True)
   ]
 
 
-_MISSING = "<p>The files of these models cannot be read.</p>"
-
-
-def _embed(image: Image.Image, text: str) -> str:
-  data = io.BytesIO()
-  image.save(data, "WEBP", quality=85)
-  encoded = base64.b64encode(data.getvalue()).decode()
-  return (
-    f'<img src="data:image/webp;base64,{encoded}" alt="{html.escape(text)}">'
+def _list_confused(
+  counts: np.ndarray, labels: Sequence[str], predicted: Sequence[str]
+) -> list[str]:
+  """Pairs of different classes in [R, C] counts, the largest count first."""
+  total = counts.sum(axis=1)
+  cells = sorted(
+    (-counts[i, j], labels[i], predicted[j] or "no label", total[i])
+    for i, j in np.argwhere(counts)
+    if labels[i] != predicted[j]
   )
+  return [
+    f"{label}: {-count} of {total} taken for {other}"
+    for count, label, other, total in cells
+  ]
+
+
+def _encode(image: Image.Image, text: str) -> dict[str, str]:
+  """An image for the template: base64 of a WebP file, and its description."""
+  file = io.BytesIO()
+  image.save(file, "WEBP", quality=85)
+  return {"data": base64.b64encode(file.getvalue()).decode(), "text": text}

@@ -1,4 +1,4 @@
-"""Pictures of the queries of an evaluation and of what was found for them."""
+"""Contact sheets of an evaluation: queries beside matches, and views."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,31 +15,31 @@ from dr3d.evaluation.run import Evaluation
 from dr3d.evaluation.task import MethodResult
 from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.io.reader import read_geometry
-from dr3d.search.match import Match
+from dr3d.search.answer import Match
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
 
-SIZE = 96  # of a view, pixels
-MATCHES = 4
-VIEWS = 3  # of a query; one less of a match
+VIEW_SIZE = 96  # pixels
+MATCH_COUNT = 4  # shown for each query
+QUERY_VIEWS = 3  # shown of a query; one less of a match
 
 
 def choose_queries(
   result: MethodResult, labels: Sequence[str], *, count: int
 ) -> tuple[list[int], list[int]]:
-  """The queries with the best and with the worst lists, by average precision.
+  """Chooses the queries with the best and the worst average precision.
 
-  A class comes once in each of the two, so that they show what is easy and
-  what is hard and not one class; equal ones come in the order of the queries.
+  Each list holds one query of a class, so that it does not show the same class
+  again and again. Ties keep the order of the queries.
 
   Args:
     result: of Q queries.
     labels: of the queries.
-    count: wanted of each.
+    count: of queries in each list, at most.
 
   Returns:
-    Places of the best queries, best first, and of the worst, worst first. No
+    Indices of the best queries, best first, and of the worst, worst first. No
     query is in both.
   """
   order = np.argsort(-result.measures["mAP"], kind="stable").tolist()
@@ -56,21 +56,21 @@ def draw_queries(
   several: Sequence[Sequence[int]],
   pipeline: "Pipeline",
 ) -> list[Image.Image | None]:
-  """Sheets of queries, as they were asked, beside their best matches.
+  """Draws queries, changed by the protocol, beside their best matches.
 
   Args:
     evaluation: whose queries they are.
-    result: what was found.
-    several: places of the queries of each sheet.
-    pipeline: draws; its first views are shown.
+    result: of a method.
+    several: indices of the queries of each sheet.
+    pipeline: renders the models; its first views are shown.
 
   Returns:
-    The sheets; models whose files cannot be read are left out, None where
-    that leaves nothing.
+    The sheets, without the models whose files cannot be read; None for a sheet
+    that is left without any query.
   """
-  easel = _PreviewRenderer(pipeline)
+  renderer = _PreviewRenderer(pipeline)
   return [
-    _draw_sheet(evaluation, result, chosen, easel, pipeline.face_budget)
+    _draw_sheet(evaluation, result, chosen, renderer, pipeline.face_budget)
     for chosen in several
   ]
 
@@ -79,7 +79,7 @@ def _draw_sheet(
   evaluation: Evaluation,
   result: MethodResult,
   chosen: Sequence[int],
-  easel: "_PreviewRenderer",
+  renderer: "_PreviewRenderer",
   face_budget: int,
 ) -> Image.Image | None:
   config, task = evaluation.config, evaluation.task
@@ -96,13 +96,13 @@ def _draw_sheet(
     except Dr3dError:
       continue
     shown = []
-    for rank, place in enumerate(result.best[i, :MATCHES], start=1):
-      images = easel.draw_file(evaluation.gallery[place])
+    for rank, index in enumerate(result.best[i, :MATCH_COUNT], start=1):
+      images = renderer.draw_file(evaluation.gallery[index])
       if images is not None and result.score[i, rank - 1] > -np.inf:
         match = Match(
           rank,
-          task.models[place],
-          task.model_labels[place],
+          task.models[index],
+          task.model_labels[index],
           float(result.score[i, rank - 1]),
           int(result.votes[i, rank - 1]),
         )
@@ -111,34 +111,39 @@ def _draw_sheet(
     rows.append(
       sheet.Row(
         name=f"{file.name}: {precision:.2f}",
-        images=easel.draw(mesh),
+        images=renderer.draw(mesh),
         matches=shown,
         label=file.label,
       )
     )
   return (
-    sheet.draw_answers(rows, views=VIEWS, matches=MATCHES) if rows else None
+    sheet.draw_answers(rows, views=QUERY_VIEWS, matches=MATCH_COUNT)
+    if rows
+    else None
   )
 
 
 def draw_views(
   evaluation: Evaluation, pipeline: "Pipeline", *, count: int
 ) -> list[tuple[str, Image.Image]]:
-  """What the pipeline sees of some models: names and sheets of its views.
+  """Draws some models as the network T sees them, in its learned light.
 
   Args:
-    evaluation: whose gallery they are of, from all over the list.
-    pipeline: whose views are drawn, in the light that the network sees.
-    count: models.
+    evaluation: the models are spread evenly over its gallery.
+    pipeline: whose views are drawn.
+    count: of models.
+
+  Returns:
+    Names of the models and sheets of their views.
   """
   files = evaluation.gallery
-  places = np.linspace(0, len(files) - 1, count + 2)[1:-1].astype(int)
+  indices = np.linspace(0, len(files) - 1, count + 2)[1:-1].astype(int)
   sheets = []
-  for file in dict.fromkeys(files[place] for place in places):
+  for file in dict.fromkeys(files[index] for index in indices):
     mesh = _read(file, pipeline.face_budget)
     if mesh is None:
       continue
-    images = sheet.render_preview(pipeline, mesh, size=SIZE)
+    images = sheet.render_preview(pipeline, mesh, size=VIEW_SIZE)
     drawn = sheet.draw_views(images, columns=min(len(images), 6))
     sheets.append((file.name, drawn))
   return sheets
@@ -154,17 +159,17 @@ def _take_classes(
 
 
 class _PreviewRenderer:
-  """Draws models for people, each file of the gallery once.
+  """Renders models in white light, and each file of the gallery only once.
 
-  In white light and under as few views as a sheet has room for.
+  Renders no more views than a sheet shows.
   """
 
   def __init__(self, pipeline: "Pipeline"):
     from dr3d.camera.view import take_views  # brings jax
 
-    count = min(VIEWS, pipeline.views.count)
+    count = min(QUERY_VIEWS, pipeline.views.count)
     white = sheet.with_white_light(pipeline)
-    self._painter = dataclasses.replace(
+    self._pipeline = dataclasses.replace(
       white,
       config=dataclasses.replace(white.config, view_count=count),
       views=take_views(white.views, np.arange(count)),
@@ -172,13 +177,13 @@ class _PreviewRenderer:
     self._seen: dict[ModelFile, np.ndarray | None] = {}
 
   def draw(self, mesh: Mesh) -> np.ndarray:
-    """Float32 [N, SIZE, SIZE, 4]."""
-    return sheet.render_preview(self._painter, mesh, size=SIZE)
+    """Renders a mesh: float32 [N, VIEW_SIZE, VIEW_SIZE, 4]."""
+    return sheet.render_preview(self._pipeline, mesh, size=VIEW_SIZE)
 
   def draw_file(self, file: ModelFile) -> np.ndarray | None:
-    """The same; None where the file cannot be read."""
+    """Renders a file; returns None if it cannot be read."""
     if file not in self._seen:
-      mesh = _read(file, self._painter.face_budget)
+      mesh = _read(file, self._pipeline.face_budget)
       self._seen[file] = None if mesh is None else self.draw(mesh)
     return self._seen[file]
 

@@ -1,4 +1,4 @@
-"""Ranked lists as a file, so that anyone can score them with other code."""
+"""Writes ranked lists to a file, to be scored by other code."""
 
 import contextlib
 import csv
@@ -15,19 +15,19 @@ COLUMNS = ("query", "rank", "model", "score", "method", "search")
 
 @contextlib.contextmanager
 def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
-  """Writes a CSV file that appears when the block has ended well.
+  """Writes a CSV file, which appears when the block ends without an error.
 
-  A row for each query and model, best first; a model that approximate search
-  did not find has the score -inf.
+  It has a row for each query and model, best first. A model that approximate
+  search did not find has the score -inf.
 
   Args:
-    path: of the file; its folder is made if need be.
+    path: of the file; a missing folder is made.
 
   Yields:
-    What `run_task` takes as sink.
+    The `sink` of `run_task`.
 
   Raises:
-    Dr3dError: it cannot be written.
+    Dr3dError: the file cannot be written.
   """
   path = pathlib.Path(path)
   try:

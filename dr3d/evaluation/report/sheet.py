@@ -1,4 +1,4 @@
-"""Contact sheets: the views of a model, and queries beside their answers.
+"""Contact sheets: the views of a model, and queries beside their matches.
 
 `N` views of a model, `H W` pixels. Images are as `Pipeline.render` returns
 them: red, green, blue, multiplied by alpha, and alpha.
@@ -8,32 +8,37 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from dr3d.evaluation.report import canvas
 from dr3d.runtime.atomic import atomic_file
-from dr3d.search.match import Match
+from dr3d.search.answer import Match, Prediction
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh
   from dr3d.retrieval.pipeline import Pipeline
 
-PAGE = (237, 240, 244)
-CARD = (255, 255, 255)
-BORDER = (214, 219, 226)
-INK = (32, 38, 46)
-FAINT = (101, 111, 124)
-RIGHT = (26, 127, 55)
-WRONG = (200, 40, 40)
 GAP = 12  # between cards and within them, pixels
-MARGIN = 24  # around the page
+MARGIN = 24  # around the page, pixels
+LINE_COUNT = 3  # of text on a card, below its images
+
+NUMBERS_KEY = (
+  "score: similarity of a model to the query, 1 at most. votes: for how many"
+  " views of the query it is the most similar model."
+)
+PREDICTION_KEY = (
+  "accepted: the vote for the label reaches the target precision, and the query"
+  " does not look like one of an unknown class."
+)
+MARK_KEY = "tick: a model of the query's class. cross: of another class."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RenderedMatch:
-  """A match and how its model looks.
+  """A match and what its model looks like.
 
   Attributes:
     match: from an answer.
@@ -46,19 +51,21 @@ class RenderedMatch:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-  """A query and what was found.
+  """A query and its answer.
 
   Attributes:
     name: of the query.
     images: float `[N, H, W, 4]`, its views.
     matches: best first.
-    label: what the query is; empty where that is not known.
+    label: the query's true class; empty if it is not known.
+    prediction: from the answer; None leaves it out.
   """
 
   name: str
   images: np.ndarray
   matches: Sequence[RenderedMatch]
   label: str = ""
+  prediction: Prediction | None = None
 
 
 def draw_views(
@@ -68,7 +75,7 @@ def draw_views(
 
   Args:
     images: float `[N, H, W, 4]`.
-    columns: views side by side; as square a sheet as possible where None.
+    columns: views side by side; if None, the sheet is nearly square.
 
   Returns:
     The sheet, RGB.
@@ -79,27 +86,27 @@ def draw_views(
   count, height, width = _check_images(images)
   columns = columns or _column_count(count)
   rows = -(-count // columns)
-  page, draw = _make_page(
+  page, draw = canvas.make_page(
     2 * MARGIN + columns * (width + GAP) - GAP,
     2 * MARGIN + rows * (height + GAP) - GAP,
   )
-  font = _font(max(11, height // 14))
+  font = canvas.get_font(max(11, height // 14))
   for i, image in enumerate(images):
     x = MARGIN + i % columns * (width + GAP)
     y = MARGIN + i // columns * (height + GAP)
-    _draw_card(draw, x, y, width, height)
-    page.paste(_to_picture(image), (x, y))
-    draw.text((x + 7, y + 5), str(i + 1), font=font, fill=FAINT)
+    canvas.draw_card(draw, x, y, width, height)
+    page.paste(canvas.to_image(image), (x, y))
+    draw.text((x + 7, y + 5), str(i + 1), font=font, fill=canvas.FAINT)
   return page
 
 
 def draw_answers(
   rows: Sequence[Row], *, views: int = 3, matches: int = 3
 ) -> Image.Image:
-  """Draws queries, each beside the best models that were found for it.
+  """Draws queries, each beside its best matches, and a key to the numbers.
 
-  A match has a green tick where its label is that of the query, a red cross
-  where it is another, and neither where the query's label is not known.
+  A match has a green tick if its label is that of the query, and a red cross
+  if it is another; neither if the query's label is not known.
 
   Args:
     rows: at least one; all images of one size.
@@ -112,6 +119,38 @@ def draw_answers(
   Raises:
     ValueError: no rows, or images of another shape.
   """
+  height, width = _find_size(rows)
+  layout = _Layout(height, width, line=max(13, height // 11))
+  shown_count = min(matches, max(len(row.matches) for row in rows))
+  first, step = layout.place_matches(views)
+  # Without matches the gap before them goes too.
+  right = first + (shown_count * step - GAP if shown_count else -2 * GAP)
+  font = canvas.get_font(round(0.75 * layout.line))
+  key = [
+    line
+    for text in _list_keys(rows)
+    for line in canvas.wrap(text, font, right - MARGIN)
+  ]
+  top = MARGIN + layout.line + GAP
+  bottom = top + len(rows) * (layout.card_height + GAP)
+  page, draw = canvas.make_page(
+    right + MARGIN, bottom + len(key) * layout.line + MARGIN
+  )
+  heading = canvas.get_font(layout.line)
+  for x, text in ((MARGIN, "query"), (first, "best matches")):
+    if x == MARGIN or shown_count:
+      draw.text((x, MARGIN - GAP // 2), text, font=heading, fill=canvas.FAINT)
+  for i, row in enumerate(rows):
+    y = top + i * (layout.card_height + GAP)
+    layout.draw_row(page, draw, y, row, views=views, matches=matches)
+  for i, line in enumerate(key):
+    at = (MARGIN, bottom + i * layout.line)
+    draw.text(at, line, font=font, fill=canvas.FAINT)
+  return page
+
+
+def _find_size(rows: Sequence[Row]) -> tuple[int, int]:
+  """Returns height and width of all images of the rows."""
   if not rows:
     raise ValueError("rows must hold at least one query, got none.")
   sizes = {
@@ -122,44 +161,13 @@ def draw_answers(
   if len(sizes) > 1:
     raise ValueError(f"images must have one size, got {sorted(sizes)}.")
   ((height, width),) = sizes
-  fewer = max(1, views - 1)
-  line = max(13, height // 9)
-  wide, narrow = (_card_width(n, width) for n in (views, fewer))
-  card_height = height + 2 * GAP + 2 * line + GAP // 2
-  shown_count = min(matches, max(len(row.matches) for row in rows))
-  top = MARGIN + line + GAP
-  page, draw = _make_page(
-    2 * MARGIN + wide + shown_count * (narrow + GAP) + GAP,
-    top + len(rows) * (card_height + GAP) - GAP + MARGIN,
-  )
-  first = MARGIN + wide + 2 * GAP
-  heading = _font(line)
-  draw.text((MARGIN, MARGIN - GAP // 2), "query", font=heading, fill=FAINT)
-  if shown_count:
-    at = (first, MARGIN - GAP // 2)
-    draw.text(at, "best matches", font=heading, fill=FAINT)
-  for i, row in enumerate(rows):
-    y = top + i * (card_height + GAP)
-    card = _Card(page, draw, y, height, width, card_height, line)
-    card.fill(MARGIN, row.images[:views], views, row.name, row.label or "?")
-    for j, shown in enumerate(row.matches[:matches]):
-      match = shown.match
-      unit = "vote" if match.votes == 1 else "votes"
-      card.fill(
-        first + j * (narrow + GAP),
-        shown.images[:fewer],
-        fewer,
-        match.label or match.model,
-        f"{match.score:.3f}   {match.votes} {unit}",
-        mark=_judge(match.label, row.label),
-      )
-  return page
+  return height, width
 
 
 def with_white_light(pipeline: "Pipeline") -> "Pipeline":
-  """The same viewpoints and cameras in white light, as people know parts.
+  """Returns a pipeline with the same cameras, but in white light.
 
-  The network has learned other lights: use the result to draw, not to embed.
+  T has learned with other lights: use the result to draw, not to embed.
   """
   from dr3d.camera.view import make_views
 
@@ -167,6 +175,7 @@ def with_white_light(pipeline: "Pipeline") -> "Pipeline":
   white = make_views(np.asarray(views.quaternion), colored=False)
   light = dataclasses.replace(
     white.light,
+    # Softer than the light of a new pipeline, so that no face is black.
     intensity=0.7 * white.light.intensity,
     ambient=white.light.ambient + 0.25,
   )
@@ -177,7 +186,7 @@ def with_white_light(pipeline: "Pipeline") -> "Pipeline":
 def render_preview(
   pipeline: "Pipeline", mesh: "Mesh", *, size: int
 ) -> np.ndarray:
-  """Renders a mesh for people: with smooth edges, by averaging four pixels.
+  """Renders a mesh with smooth edges, by averaging four pixels.
 
   Args:
     pipeline: whose views are drawn; see `with_white_light`.
@@ -192,64 +201,139 @@ def render_preview(
 
 
 def save(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
-  """Writes a sheet, whole or not at all; its folder is made if need be.
+  """Writes a sheet, whole or not at all; makes its folder if it is missing.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: the file cannot be written.
   """
   with atomic_file(pathlib.Path(path)) as partial:
     sheet.save(partial)
 
 
-Mark = Literal["right", "wrong", ""]
+_Lines = Sequence[tuple[str, canvas.Color]]
+
+
+def _list_keys(rows: Sequence[Row]) -> list[str]:
+  """What has to be explained of these rows."""
+  keys = [NUMBERS_KEY] if any(row.matches for row in rows) else []
+  if any(row.prediction for row in rows):
+    keys.append(PREDICTION_KEY)
+  if keys and any(row.label for row in rows):
+    keys.append(MARK_KEY)
+  return keys
+
+
+def _tell_row(row: Row) -> _Lines:
+  lines = [(row.name, canvas.INK)]
+  if row.label:
+    lines.append((f"class {row.label}", canvas.FAINT))
+  if row.prediction is not None:
+    label = row.prediction.label or "no label"
+    text = f"{label}, {_format_probability(row.prediction.probability)} likely"
+    if row.prediction.accepted:
+      lines.append((f"accepted: {text}", canvas.RIGHT))
+    else:
+      reason = row.prediction.reject_reason
+      lines.append((f"not accepted ({reason}): {text}", canvas.REJECTED))
+  return lines
+
+
+def _format_probability(probability: float) -> str:
+  """In percent; never 100, which no vote can promise."""
+  return f"{probability:.0%}" if probability < 0.995 else "over 99%"
+
+
+def _tell_match(match: Match) -> _Lines:
+  unit = "vote" if match.votes == 1 else "votes"
+  # The folder is mostly the label, which has a line of its own.
+  name = match.model.removeprefix(f"{match.label}/")
+  return [
+    (name, canvas.INK),
+    (match.label or "no label", canvas.FAINT),
+    (f"score {match.score:.3f}, {match.votes} {unit}", canvas.FAINT),
+  ]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Card:
-  """Where the cards of a row go, and how large they are, pixels."""
+class _Layout:
+  """Sizes of the images and of a line of text, pixels."""
 
-  page: Image.Image
-  draw: ImageDraw.ImageDraw
-  y: int
   image_height: int
   image_width: int
-  height: int
   line: int
+
+  @property
+  def card_height(self) -> int:
+    return self.image_height + LINE_COUNT * self.line + 3 * GAP
+
+  def card_width(self, count: int) -> int:
+    """Width of a card with room for so many images."""
+    return count * (self.image_width + GAP // 2) - GAP // 2 + 2 * GAP
+
+  def place_matches(self, views: int) -> tuple[int, int]:
+    """Where the first match's card begins, and the distance of the next."""
+    first = MARGIN + self.card_width(views) + 2 * GAP
+    return first, self.card_width(_count_match_views(views)) + GAP
+
+  def draw_row(
+    self,
+    page: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    y: int,
+    row: Row,
+    *,
+    views: int,
+    matches: int,
+  ) -> None:
+    """Draws the cards of a query and of its matches."""
+    images = row.images[:views]
+    self.fill(page, draw, MARGIN, y, images, views, _tell_row(row))
+    first, step = self.place_matches(views)
+    count = _count_match_views(views)
+    for i, shown in enumerate(row.matches[:matches]):
+      x = first + i * step
+      images, lines = shown.images[:count], _tell_match(shown.match)
+      mark = _judge(shown.match.label, row.label)
+      self.fill(page, draw, x, y, images, count, lines, mark=mark)
 
   def fill(
     self,
+    page: Image.Image,
+    draw: ImageDraw.ImageDraw,
     x: int,
+    y: int,
     images: np.ndarray,
-    places: int,
-    title: str,
-    note: str,
+    count: int,
+    lines: _Lines,
     *,
-    mark: Mark = "",
+    mark: canvas.Mark = "",
   ) -> None:
-    """Draws a card: images side by side, below them a title and a note."""
-    width = _card_width(places, self.image_width)
-    _draw_card(self.draw, x, self.y, width, self.height)
+    """Draws a card: images side by side, lines of text below them.
+
+    The mark stands at the end of the second line, which is a match's label.
+    """
+    width = self.card_width(count)
+    canvas.draw_card(draw, x, y, width, self.card_height)
     for i, image in enumerate(images):
       left = x + GAP + i * (self.image_width + GAP // 2)
-      self.page.paste(_to_picture(image), (left, self.y + GAP))
-    below = self.y + GAP + self.image_height + GAP // 2
-    room = width - 2 * GAP
-    if mark:
-      size = round(0.8 * self.line)
-      _draw_mark(
-        self.draw, x + width - GAP - size, below + size // 4, size, mark
-      )
-      room -= size + GAP
-    font = _font(round(0.85 * self.line))
-    text = _shorten(title, font, room)
-    self.draw.text((x + GAP, below), text, font=font, fill=INK)
-    font = _font(round(0.75 * self.line))
-    text = _shorten(note, font, width - 2 * GAP)
-    at = (x + GAP, below + self.line + 2)
-    self.draw.text(at, text, font=font, fill=FAINT)
+      page.paste(canvas.to_image(image), (left, y + GAP))
+    below = y + self.image_height + 3 * GAP // 2
+    size = round(0.8 * self.line)
+    for i, (text, color) in enumerate(lines):
+      font = canvas.get_font(round((0.75 if i else 0.85) * self.line))
+      room = width - 2 * GAP - (size + GAP if mark and i == 1 else 0)
+      at = (x + GAP, below + i * self.line + (GAP // 3 if i else 0))
+      draw.text(at, canvas.shorten(text, font, room), font=font, fill=color)
+    at = (x + width - GAP - size, below + self.line + GAP // 3)
+    canvas.draw_mark(draw, *at, size, mark)
 
 
-def _judge(label: str, truth: str) -> Mark:
+def _count_match_views(views: int) -> int:
+  """How many views of a match are shown beside so many of the query."""
+  return max(1, views - 1)
+
+
+def _judge(label: str, truth: str) -> canvas.Mark:
   if not truth:
     return ""
   return "right" if label == truth else "wrong"
@@ -264,69 +348,9 @@ def _check_images(images: np.ndarray) -> tuple[int, int, int]:
 
 
 def _column_count(count: int) -> int:
-  """Columns of the most nearly square grid, wider than high, few gaps."""
+  """Columns of a grid that is a little wider than high and has few gaps."""
   root = count**0.5
   return min(
     range(1, count + 1),
     key=lambda c: (-(-count // c) * c - count + abs(c - 1.25 * root), c),
   )
-
-
-def _card_width(places: int, width: int) -> int:
-  return places * (width + GAP // 2) - GAP // 2 + 2 * GAP
-
-
-def _to_picture(image: np.ndarray) -> Image.Image:
-  """Lays premultiplied `[H, W, 4]` over the colour of a card."""
-  color, alpha = np.asarray(image)[..., :3], np.asarray(image)[..., 3:]
-  shown = color * 255 + (1 - alpha) * np.asarray(CARD)
-  return Image.fromarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
-
-
-def _make_page(
-  width: int, height: int
-) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-  page = Image.new("RGB", (width, height), PAGE)
-  return page, ImageDraw.Draw(page)
-
-
-def _draw_card(
-  draw: ImageDraw.ImageDraw, x: int, y: int, width: int, height: int
-) -> None:
-  box = (x - 1, y - 1, x + width, y + height)
-  draw.rectangle(box, fill=CARD, outline=BORDER)
-
-
-def _draw_mark(
-  draw: ImageDraw.ImageDraw, x: int, y: int, size: int, mark: Mark
-) -> None:
-  """A tick or a cross: told apart without their colours as well."""
-  thick = max(2, size // 6)
-  if mark == "right":
-    line = [(0.05, 0.55), (0.38, 0.88), (0.95, 0.15)]
-    points = [(x + size * u, y + size * v) for u, v in line]
-    draw.line(points, fill=RIGHT, width=thick, joint="curve")
-  else:
-    inset = size * 0.12
-    near, far = inset, size - inset
-    for left, right in ((near, far), (far, near)):
-      ends = (x + left, y + near, x + right, y + far)
-      draw.line(ends, fill=WRONG, width=thick)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-  return ImageFont.load_default(size=size)
-
-
-def _shorten(
-  text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int
-) -> str:
-  """Cuts the middle out of a text that is wider than the room for it."""
-  if font.getlength(text) <= room:
-    return text
-  for cut in range(len(text) - 1, 0, -1):
-    head = cut - cut // 2
-    short = f"{text[:head]}...{text[len(text) - cut // 2 :]}"
-    if font.getlength(short) <= room:
-      return short
-  return ""

@@ -1,4 +1,4 @@
-"""An evaluation in words and numbers: the protocol, a table, JSON."""
+"""An evaluation as text: its protocol, a table of means, JSON."""
 
 import dataclasses
 import math
@@ -20,17 +20,20 @@ from dr3d.evaluation.task import (
   RetrievalTask,
 )
 from dr3d.registration.relation import NEAR
-from dr3d.search.calibration import SHARE
+from dr3d.search.calibration import UNKNOWN_SHARE
 
 VOTES = ("vote", "accepted", "right", "false_accept")
-"""Share of queries whose label by vote is right; share whose answer is relied
-on; share of right ones among these; share whose answer would be relied on if
-all models of their label were missing."""
-LISTED = 20  # listed by name at most
+"""Measures of the predictions. vote: share of queries whose predicted label is
+right. accepted: share of predictions that are accepted. right: share of right
+ones among these. false_accept: the false-accept rate, share of predictions that
+would be accepted if the gallery held no model of the query's class."""
+HEADINGS = {"right": "right of accepted", "false_accept": "false-accept rate"}
+"""Headings that say more than the measure's name, where there is room."""
+LISTED_COUNT = 20  # false accepts listed by name; JSON holds all
 
 
 def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
-  """The protocol in one line: whoever repeats it must come to the same.
+  """Says in one line all that is needed to repeat the evaluation.
 
   Args:
     evaluation: what was done.
@@ -47,32 +50,31 @@ def describe_protocol(evaluation: Evaluation, *, name: str) -> str:
     + (f", seed {config.protocol.seed}" if config.protocol.changes else ""),
     f"similarity {config.similarity} of"
     f" {'all' if config.views is None else config.views} views",
-    f"accepted so that {config.threshold:.0%} are to be right, and nearer than"
-    f" {1 - SHARE:.0%} of strangers"
+    f"target precision {config.target_precision:.0%}, accepted if nearer than"
+    f" {1 - UNKNOWN_SHARE:.0%} of unknown-class queries"
     + (
-      f"; laid: the first {config.verify} models laid upon each query"
+      f"; verified: the first {config.verify} models registered with each query"
       if config.verify
       else ""
     ),
-    "of equally like models the wrong one first",
-    f"intervals {average.LEVEL:.0%} of {average.RESAMPLES} resamplings of the"
+    "of equally similar models the wrong one ranks first",
+    f"{average.LEVEL:.0%} intervals by {average.RESAMPLES} resamplings of the"
     " queries",
   ]
   if evaluation.single:
     parts.insert(
       2,
-      f"{evaluation.single} left out as queries, no other model has their"
-      " class",
+      f"{evaluation.single} left out as queries: no other model of their class",
     )
   if evaluation.unlabelled:
-    parts.insert(2, f"{evaluation.unlabelled} left out, without a label")
+    parts.insert(2, f"{evaluation.unlabelled} left out: no label")
   if evaluation.failures:
-    parts.insert(2, f"{len(evaluation.failures)} left out, not readable")
+    parts.insert(2, f"{len(evaluation.failures)} left out: not readable")
   return "Protocol: " + "; ".join(parts) + "."
 
 
 def describe_leaks(evaluation: Evaluation) -> str:
-  """One line on the leaks, with the first of them."""
+  """Says in one line which models are on both sides, with an example."""
   leaks = evaluation.leaks
   if not leaks:
     return "Leaks: none; no file and no geometry is on both sides."
@@ -93,40 +95,44 @@ def summarize(
   result: MethodResult,
   task: RetrievalTask,
   *,
-  threshold: float,
+  target_precision: float,
   draws: np.ndarray,
 ) -> dict[str, Means]:
-  """The means of all measures of an outcome, by name.
+  """Averages all measures of a result.
 
   Args:
     result: of Q queries.
-    task: whose outcome it is.
-    threshold: share of the accepted answers that are to be right.
+    task: whose result it is.
+    target_precision: share of the accepted predictions that are to be right.
     draws: [S, Q], from `average.resample`.
+
+  Returns:
+    The means by the name of the measure.
   """
   classes = np.array(task.query_labels)
-  right = result.known.findings.right
+  right = result.known.right
   means = {
     name: average.average(values, classes, draws)
     for name, values in result.measures.items()
   }
-  vote, accepts, precise, strange = VOTES
-  means[vote] = average.average(right, classes, draws)
-  accepted, fooled = accept(result, task, threshold=threshold)
-  means[accepts] = average.average(accepted, classes, draws)
-  means[precise] = average.average(right, classes, draws, weights=accepted)
-  means[strange] = average.average(fooled, classes, draws)
+  accepted, false_accept = accept(
+    result, task, target_precision=target_precision
+  )
+  means["vote"] = average.average(right, classes, draws)
+  means["accepted"] = average.average(accepted, classes, draws)
+  means["right"] = average.average(right, classes, draws, weights=accepted)
+  means["false_accept"] = average.average(false_accept, classes, draws)
   return means
 
 
 def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
-  """The means of each outcome, all from the same resamplings."""
+  """Averages each result, all over the same resamplings."""
   draws = average.resample(len(evaluation.task.queries))
   return [
     summarize(
       result,
       evaluation.task,
-      threshold=evaluation.config.threshold,
+      target_precision=evaluation.config.target_precision,
       draws=draws,
     )
     for result in evaluation.results
@@ -134,7 +140,7 @@ def summarize_all(evaluation: Evaluation) -> list[dict[str, Means]]:
 
 
 def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
-  """A table in percent, the intervals below the means."""
+  """Formats the means in percent, their intervals below them."""
   header = ["method", "search", "mean", *means[0]]
   rows = []
   for result, several in zip(evaluation.results, means, strict=True):
@@ -148,62 +154,66 @@ def format_means(evaluation: Evaluation, means: list[dict[str, Means]]) -> str:
 
 
 def describe_false_accepts(evaluation: Evaluation) -> str:
-  """Which answers of the first method are relied on and wrong.
+  """Lists the first method's predictions that are accepted and wrong.
 
-  Of the search that is the most like `dr3d query`.
+  Takes the search that is most like `dr3d query`: verified, then exact.
   """
   method = evaluation.results[0].method
   result = max(
     (each for each in evaluation.results if each.method == method),
     key=lambda each: (APPROXIMATE, EXACT, VERIFIED).index(each.search),
   )
-  mistakes = list_false_accepts(evaluation, result)
+  false_accepts = list_false_accepts(evaluation, result)
   what = f"by {result.method}, {result.search}"
-  if not mistakes:
+  if not false_accepts:
     return f"False accepts {what}: none."
   rows = [
     (
-      mistake.query,
-      mistake.prediction,
-      "-" if mistake.distance is None else f"{100 * mistake.distance:.1f}",
-      mistake.model,
+      each.query,
+      each.prediction,
+      "-" if each.distance is None else f"{100 * each.distance:.1f}",
+      each.model,
     )
-    for mistake in mistakes[:LISTED]
+    for each in false_accepts[:LISTED_COUNT]
   ]
-  header = ("query", "taken for", "apart", "first match with that label")
+  header = ("query", "taken for", "distance", "first match of that class")
   lines = [
-    f"False accepts {what}: {len(mistakes)}; apart, in % of the radius.",
+    f"False accepts {what}: {len(false_accepts)}; distance of the surfaces in"
+    " % of the radius.",
     format_table(header, rows, right=[2]),
   ]
   near = sum(
-    mistake.distance is not None and mistake.distance <= NEAR
-    for mistake in mistakes
+    each.distance is not None and each.distance <= NEAR
+    for each in false_accepts
   )
   if near:
     lines.append(
-      f"{near} within {100 * NEAR:.1f}, which is one shape: look at the labels."
+      f"{near} within {100 * NEAR:.1f}, which is the same shape: check their"
+      " labels."
     )
-  if len(mistakes) > LISTED:
-    lines.insert(2, f"  ... and {len(mistakes) - LISTED} more, see --json.")
+  if len(false_accepts) > LISTED_COUNT:
+    lines.insert(
+      2, f"  ... and {len(false_accepts) - LISTED_COUNT} more, see --json."
+    )
   return "\n".join(lines)
 
 
 def list_false_accepts(
   evaluation: Evaluation, result: MethodResult
 ) -> list[FalseAccept]:
-  """The answers of an outcome that are relied on and wrong."""
+  """Finds the predictions of a result that are accepted and wrong."""
   return find_false_accepts(
-    result, evaluation.task, threshold=evaluation.config.threshold
+    result, evaluation.task, target_precision=evaluation.config.target_precision
   )
 
 
 def format_value(estimate: Estimate) -> str:
-  """A share in percent, a dash for none."""
+  """Formats a share in percent, or a dash if there is none."""
   return "-" if math.isnan(estimate.value) else f"{100 * estimate.value:.1f}"
 
 
 def format_interval(estimate: Estimate) -> str:
-  """An interval in percent, nothing for none."""
+  """Formats an interval in percent, or nothing if there is none."""
   if math.isnan(estimate.value):
     return ""
   return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
@@ -212,7 +222,7 @@ def format_interval(estimate: Estimate) -> str:
 def to_values(
   evaluation: Evaluation, means: list[dict[str, Means]], *, name: str
 ) -> dict[str, Any]:
-  """An evaluation as plain values, ready for JSON; shares, not percent."""
+  """Converts an evaluation to plain values for JSON: shares, not percent."""
   config = dataclasses.asdict(evaluation.config)
   return {
     "protocol": describe_protocol(evaluation, name=name),
@@ -236,8 +246,8 @@ def to_values(
           for measure, mean in several.items()
         },
         "false_accepts": [
-          dataclasses.asdict(mistake)
-          for mistake in list_false_accepts(evaluation, result)
+          dataclasses.asdict(each)
+          for each in list_false_accepts(evaluation, result)
         ],
       }
       for result, several in zip(evaluation.results, means, strict=True)
@@ -246,7 +256,7 @@ def to_values(
 
 
 def _to_plain(estimate: Estimate) -> dict[str, float | None]:
-  """JSON knows no NaN."""
+  """Replaces NaN, which JSON does not have, by None."""
   return {
     key: None if math.isnan(value) else value
     for key, value in dataclasses.asdict(estimate).items()

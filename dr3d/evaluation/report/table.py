@@ -9,12 +9,12 @@ def format_table(
   *,
   right: Sequence[int] = (),
 ) -> str:
-  """A table in plain text, two spaces before and between the columns.
+  """Formats a table in plain text, with two spaces before each column.
 
   Args:
     header: names of the columns.
     rows: cells.
-    right: columns that are set flush right.
+    right: indices of the columns that are aligned to the right.
   """
   widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
   lines = []

@@ -1,1 +1,1 @@
-"""The calls of the service, by what they are about."""
+"""The routes of the service, by subject."""

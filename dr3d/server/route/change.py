@@ -1,5 +1,6 @@
-"""Calls that change the database; each needs the token."""
+"""Routes that change the database; each needs the token."""
 
+import dataclasses
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, Security
@@ -21,19 +22,26 @@ _TOKEN = HTTPBearer(auto_error=False, description="the service's token")
 Text = Annotated[str, Query(max_length=200)]
 
 
-def make_router(desk: RequestContext) -> APIRouter:
-  """Makes the calls, which a desk receives."""
+def make_router(context: RequestContext) -> APIRouter:
+  """Makes the routes of a context."""
   router = APIRouter(
     prefix="/api/models",
     tags=["change"],
     responses=schema.FAILURES,
-    dependencies=[Security(_TOKEN)],  # tells of it: the desk checks it
+    # Only for the OpenAPI description: `context.admit` checks the token.
+    dependencies=[Security(_TOKEN)],
   )
-  service = desk.service
+  service = context.service
 
-  @router.post("", status_code=201, openapi_extra=UPLOAD)
+  @router.post(
+    "",
+    status_code=201,
+    openapi_extra=UPLOAD,
+    responses={200: {"model": schema.Model, "description": "Unchanged"}},
+  )
   async def add(
     request: Request,
+    response: Response,
     label: Text = "",
     name: Text = "",
     set: Annotated[
@@ -43,24 +51,27 @@ def make_router(desk: RequestContext) -> APIRouter:
   ) -> schema.Model:
     """Add a model.
 
-    The database keeps a copy of the file. Once this is answered, the model
-    survives a crash.
+    The database keeps a copy of the file. After the response, the model
+    survives a crash. Status 200 means that the database had this file under
+    this name already.
     """
     pairs = read_pairs("set", set)
     metadata = {key: values[-1] for key, values in pairs.items()}
     check_text("label", label)
     async with (
-      desk.admit(request, changes=True),
-      desk.take_file(request) as file,
+      context.admit(request, changes=True),
+      context.receive(request) as file,
     ):
-      return await desk.work(
-        service.add,
-        file.path,
-        check_name(name or file.name, file.path.suffix),
+      file = dataclasses.replace(
+        file,
+        name=check_name(name or file.name, file.path.suffix),
         label=label,
         metadata=metadata,
         unit=unit,
       )
+      model, is_new = await context.run(service.add, file)
+    response.status_code = 201 if is_new else 200
+    return schema.make_model(model)
 
   @router.patch("/{model:path}")
   async def label(
@@ -70,14 +81,15 @@ def make_router(desk: RequestContext) -> APIRouter:
   ) -> schema.Model:
     """Give a model another label."""
     check_text("label", body.label)
-    async with desk.admit(request, changes=True):
-      return await desk.work(service.label, model, body.label)
+    async with context.admit(request, changes=True):
+      changed = await context.run(service.label, model, body.label)
+    return schema.make_model(changed)
 
   @router.delete("/{model:path}", status_code=204)
   async def remove(request: Request, model: ModelPath) -> Response:
     """Remove a model, and the copy of its file that the database has."""
-    async with desk.admit(request, changes=True):
-      await desk.work(service.remove, model)
+    async with context.admit(request, changes=True):
+      await context.run(service.remove, model)
     return Response(status_code=204)
 
   return router

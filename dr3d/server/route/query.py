@@ -1,4 +1,4 @@
-"""Calls that search: by an upload, or by a model that is known."""
+"""Routes that search: by an upload, or by a model of the database."""
 
 from typing import Annotated
 
@@ -6,31 +6,32 @@ from fastapi import APIRouter, Depends, Request
 
 from dr3d.server import schema
 from dr3d.server.context import RequestContext
-from dr3d.server.parameter import UPLOAD, ModelPath, read_ask
+from dr3d.server.parameter import UPLOAD, ModelPath, read_options
 from dr3d.server.service import QueryOptions
 
-Asked = Annotated[QueryOptions, Depends(read_ask)]
+Options = Annotated[QueryOptions, Depends(read_options)]
 
 
-def make_router(desk: RequestContext) -> APIRouter:
-  """Makes the calls, which a desk receives."""
+def make_router(context: RequestContext) -> APIRouter:
+  """Makes the routes of a context."""
   router = APIRouter(prefix="/api", tags=["query"], responses=schema.FAILURES)
+  service = context.service
 
   @router.post("/query", openapi_extra=UPLOAD)
-  async def query(request: Request, ask: Asked) -> schema.Answer:
+  async def query(request: Request, options: Options) -> schema.Answer:
     """Which models does this file look like?
 
-    The file is read in a process of bounded time and memory, and deleted.
+    A process of limited time and memory reads the file, which is then deleted.
     """
-    async with desk.admit(request), desk.take_file(request) as file:
-      return await desk.work(desk.service.query, file.path, file.name, ask)
+    async with context.admit(request), context.receive(request) as file:
+      return await context.run(service.query, file, options)
 
   @router.get("/models/{model:path}/similar")
   async def similar(
-    request: Request, model: ModelPath, ask: Asked
+    request: Request, model: ModelPath, options: Options
   ) -> schema.Answer:
     """Which other models does this model look like?"""
-    async with desk.admit(request):
-      return await desk.work(desk.service.query_similar, model, ask)
+    async with context.admit(request):
+      return await context.run(service.query_similar, model, options)
 
   return router

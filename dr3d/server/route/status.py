@@ -1,9 +1,9 @@
-"""Calls about the service and its database as a whole."""
+"""Routes about the service and its database as a whole."""
 
 import collections
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 import dr3d
 from dr3d.database import catalogue
@@ -13,17 +13,17 @@ from dr3d.server import metric, schema
 from dr3d.server.context import RequestContext
 from dr3d.server.service import Service
 
-_VALUES = 100  # of a key of the metadata that are told
+_MAX_VALUES = 100  # of a metadata key, which the page offers as filters
 
 
-def make_router(desk: RequestContext) -> APIRouter:
-  """Makes the calls, which a desk receives."""
+def make_router(context: RequestContext) -> APIRouter:
+  """Makes the routes of a context."""
   router = APIRouter(tags=["status"], responses=schema.FAILURES)
-  service = desk.service
+  service = context.service
 
   @router.get("/api/health")
   async def health() -> schema.Status:
-    """Whether the process answers."""
+    """Whether the process runs."""
     return schema.Status(status="ok")
 
   @router.get("/api/ready", responses={503: {"model": schema.Status}})
@@ -34,23 +34,33 @@ def make_router(desk: RequestContext) -> APIRouter:
 
   @router.get("/api/info", responses={"4XX": {"model": schema.Failed}})
   def info() -> schema.Info:
-    """What the database holds and the service takes."""
+    """What the database holds and what the service accepts."""
     return make_info(service)
 
-  @router.get("/metrics", response_class=Measurements)
+  @router.get("/api/inspection")
+  async def inspection(request: Request) -> dict[str, Any]:
+    """Counts, size and quality of the index; see `dr3d info`.
+
+    The first call after a change may take seconds: models query one another.
+    """
+    async with context.admit(request):
+      reader = service.check_ready().reader
+      return await context.run(reader.inspect)
+
+  @router.get("/metrics", response_class=PrometheusText)
   def metrics() -> Response:
-    """Measurements in the text format of Prometheus."""
-    record = service.metrics
-    record.waiting.set(service.batcher.pending())
-    record.ready.set(service.status == "ready")
+    """Metrics in the text format of Prometheus."""
+    values = service.metrics
+    values.waiting.set(service.batcher.pending())
+    values.ready.set(service.status == "ready")
     for state, count in count_states(service).items():
-      record.models.labels(state).set(count)
-    return Measurements(record.write())
+      values.models.labels(state).set(count)
+    return PrometheusText(values.write())
 
   return router
 
 
-class Measurements(Response):
+class PrometheusText(Response):
   """Text for Prometheus."""
 
   media_type = metric.MEDIA_TYPE
@@ -63,7 +73,7 @@ def count_states(service: Service) -> dict[str, int]:
 
 
 def make_info(service: Service) -> schema.Info:
-  """What the database holds and the service takes."""
+  """What the database holds and what the service accepts."""
   state = service.state
   indexed = [
     model for model in state.models.values() if model.state == catalogue.INDEXED
@@ -73,11 +83,11 @@ def make_info(service: Service) -> schema.Info:
   for model in indexed:
     for key, value in model.metadata.items():
       values[key].add(value)
-  drawing = viewpoints = None
+  pipeline_config = viewpoints = None
   if service.status == "ready":
-    pipeline: Any = state.archive.pipeline
-    drawing = pipeline.config
-    if drawing.pose == "principal":  # as a GLB lies
+    pipeline: Any = state.reader.pipeline
+    pipeline_config = pipeline.config
+    if pipeline_config.pose == "principal":  # the pose of a GLB
       viewpoints = pipeline.views.quaternion.tolist()
   config = service.config
   return schema.Info(
@@ -88,11 +98,11 @@ def make_info(service: Service) -> schema.Info:
       for label, count in sorted(labels.items())
       if label
     ],
-    metadata={key: sorted(values[key])[:_VALUES] for key in sorted(values)},
-    views=drawing and drawing.view_count,
+    metadata={key: sorted(values[key])[:_MAX_VALUES] for key in sorted(values)},
+    views=pipeline_config and pipeline_config.view_count,
     viewpoints=viewpoints,
-    image_size=drawing and drawing.render.size,
-    unit=state.archive.unit,
+    image_size=pipeline_config and pipeline_config.render.size,
+    unit=state.reader.unit,
     units=list(UNITS),
     formats=[f".{name}" for name in FORMATS],
     limits=schema.Limits(
@@ -102,5 +112,5 @@ def make_info(service: Service) -> schema.Info:
     ),
     writable=config.token is not None,
     version=dr3d.__version__,
-    pipeline=state.archive.fingerprint,
+    pipeline=state.reader.fingerprint,
   )

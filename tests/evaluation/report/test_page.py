@@ -10,19 +10,12 @@ from dr3d.error import Dr3dError
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.model_set import ModelSet
 from dr3d.evaluation.report import page, preview, sheet
-from dr3d.evaluation.report.chart import (
-  HEIGHT,
-  LEFT,
-  RIGHT,
-  TOP,
-  WIDTH,
-  Curve,
-  draw_confusion,
-  draw_curves,
-)
+from dr3d.evaluation.report.chart import Curve, draw_curves
 from dr3d.evaluation.report.summary import summarize_all
 from dr3d.evaluation.run import EvaluateConfig, evaluate
 from dr3d.evaluation.similarity import Similarity
+
+pytestmark = pytest.mark.fast
 
 TINY = dr3d.PipelineConfig(
   view_count=4,
@@ -30,8 +23,8 @@ TINY = dr3d.PipelineConfig(
   embed=dr3d.EncoderConfig(feature_size=8, widths=(8,)),
 )
 LABELS = ("a<b", "a<b", "a<b", "nut", "nut", "nut")
-# Query 2 finds its own last; queries 3 and 5 are taken for a<b.
-LIKENESS = np.array(
+# Query 2 finds its own class last; queries 3 and 5 are taken for a<b.
+SIMILARITY = np.array(
   [
     [9, 8, 7, 1, 2, 3],
     [8, 9, 7, 1, 2, 3],
@@ -44,17 +37,18 @@ LIKENESS = np.array(
 )
 
 
-class FileReader(html.parser.HTMLParser):
-  """Collects the tags and the text of a page; refuses what is not closed."""
+class PageParser(html.parser.HTMLParser):
+  """Collects tags, titles and text of a page; rejects unclosed elements."""
 
   empty = ("meta", "img", "br", "html", "!doctype")
 
   def __init__(self):
     super().__init__()
-    self.open, self.tags, self.text = [], [], ""
+    self.open, self.tags, self.titles, self.text = [], [], [], ""
 
   def handle_starttag(self, tag, attrs):
     self.tags.append(tag)
+    self.titles += [value for name, value in attrs if name == "title"]
     if tag not in self.empty:
       self.open.append(tag)
 
@@ -70,11 +64,11 @@ class FileReader(html.parser.HTMLParser):
 
 
 def read(text):
-  reader = FileReader()
-  reader.feed(text)
-  reader.close()
-  assert reader.open == []
-  return reader
+  page_parser = PageParser()
+  page_parser.feed(text)
+  page_parser.close()
+  assert page_parser.open == []
+  return page_parser
 
 
 @pytest.fixture
@@ -89,7 +83,7 @@ def evaluation(tmp_path):
   method = Method(
     "table",
     lambda meshes, progress: np.arange(len(meshes)),
-    lambda q, g: Similarity(LIKENESS[q][:, None], LIKENESS[q]),
+    lambda q, g: Similarity(SIMILARITY[q][:, None], SIMILARITY[q]),
   )
   side = ModelSet(tuple(files), ("",) * 6, meshes=tuple(range(6)))
   return evaluate(
@@ -98,8 +92,8 @@ def evaluation(tmp_path):
 
 
 @pytest.fixture
-def painted(monkeypatch):
-  """Stands for the renderer; tells how many views were drawn."""
+def rendered(monkeypatch):
+  """Replaces the renderer; lists how many views it was asked for."""
   drawn = []
 
   def render_preview(pipeline, mesh, *, size):
@@ -116,55 +110,59 @@ def write(evaluation, path, *, name):
   page.write_page(evaluation, means, path, name=name, pipeline=pipeline)
 
 
-def test_a_page_shows_curves_views_queries_and_confusions(
-  evaluation, painted, tmp_path
+def test_page_shows_charts_views_queries_and_confusion(
+  evaluation, rendered, tmp_path
 ):
   path = tmp_path / "new" / "page.html"
   write(evaluation, path, name="parts & more")
-  reader = read(path.read_text())
-  assert reader.tags.count("svg") == 3
-  assert reader.tags.count("img") == 2 + page.MODELS
+  parsed = read(path.read_text())
+  assert parsed.tags.count("svg") == 2
+  assert parsed.tags.count("img") == 2 + page.MODEL_COUNT
   for text in (
     "parts & more",
     "Protocol: leave-one-out",
     "66.7",  # NN
-    "Reliable and wrong",
+    "False accepts",
     "Best queries of table",
     "a<b: 1 of 3 taken for nut",
     "nut: 2 of 3 taken for a<b",
   ):
-    assert text in reader.text
-  assert set(painted) == {preview.VIEWS, 4}
+    assert text in parsed.text
+  assert parsed.titles == [  # a cell for each count but 0, in row order
+    "a<b: 2 of 3 taken for a<b",
+    "a<b: 1 of 3 taken for nut",
+    "nut: 2 of 3 taken for a<b",
+    "nut: 1 of 3 taken for nut",
+  ]
+  assert set(rendered) == {preview.QUERY_VIEWS, 4}
   assert [p.name for p in path.parent.iterdir()] == ["page.html"]
 
 
-def test_a_page_without_the_files_has_no_pictures(
-  evaluation, painted, tmp_path
-):
+def test_page_without_model_files_has_no_images(evaluation, rendered, tmp_path):
   for path in tmp_path.glob("*.obj"):
     path.unlink()
   path = tmp_path / "page.html"
   write(evaluation, path, name="parts")
-  reader = read(path.read_text())
-  assert "img" not in reader.tags
-  assert reader.text.count("files of these models cannot be read") == 3
-  assert painted == []
+  parsed = read(path.read_text())
+  assert "img" not in parsed.tags
+  assert parsed.text.count("files of these models cannot be read") == 3
+  assert rendered == []
 
 
-def test_a_page_that_cannot_be_written_is_told(evaluation, painted, tmp_path):
+def test_page_that_cannot_be_written_raises(evaluation, rendered, tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(Dr3dError, match=r"page\.html cannot be written"):
     write(evaluation, tmp_path / "file" / "page.html", name="parts")
 
 
-def test_best_and_worst_queries_are_one_of_a_class(evaluation):
+def test_best_and_worst_queries_hold_one_of_each_class(evaluation):
   (result,) = evaluation.results
   best, worst = preview.choose_queries(result, LABELS, count=2)
   assert (best, worst) == ([0, 4], [2, 5])
   assert preview.choose_queries(result, LABELS, count=1) == ([0], [2])
 
 
-def test_confusions_are_counted(evaluation):
+def test_confusion_counts_labels_by_vote(evaluation):
   counts, rows, columns = page.count_confusion(
     evaluation.task, evaluation.results[0]
   )
@@ -172,27 +170,35 @@ def test_confusions_are_counted(evaluation):
   np.testing.assert_array_equal(counts, [[2, 1], [2, 1]])
 
 
-def test_curves_are_where_their_numbers_say():
-  curve = Curve(
-    "one & two", np.array([0, 0.5, np.nan, 1]), np.array([1, 0.25, 0.3, 0])
-  )
-  text = draw_curves([curve], x_label="x", y_label="y")
-  (points,) = re.findall(r'<polyline[^>]*points="([^"]*)"', text)
-  wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP
-  places = [tuple(map(float, point.split(","))) for point in points.split()]
-  assert len(places) == 3
-  assert places[0] == (LEFT, TOP)
-  assert places[1][0] == pytest.approx(LEFT + wide / 2, abs=0.1)
-  assert places[2][0] == pytest.approx(LEFT + wide, abs=0.1)
-  assert TOP < places[1][1] < places[2][1] < high
-  assert "one & two" in read(text).text
+def draw(*curves):
+  return draw_curves(curves, x_label="recall", y_label="precision")
 
 
-def test_a_confusion_has_a_cell_for_each_number_but_zero():
-  text = draw_confusion(
-    np.array([[3, 1, 0], [0, 0, 2]]), ["a", "b"], ["a", "b", ""]
+def test_curves_stand_where_their_numbers_say():
+  x = np.array([0, 0.5, np.nan, 1])
+  text = draw(Curve("_one & $two$", x, np.array([1, 0.25, 0.3, 0])))
+  marker = r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: #3b7dd8'
+  points = np.array(re.findall(marker, text), float)[:3]  # then the legend's
+  # Two points fix the scale of an axis, the third must agree.
+  np.testing.assert_allclose(
+    (points[1] - points[0])[0] * 2, np.ptp(points[:, 0]), rtol=1e-4
   )
-  reader = read(text)
-  assert reader.tags.count("title") == 3
-  assert "a: 1 of 4 taken for b" in reader.text
-  assert "b: 2 of 2 taken for no label" in reader.text
+  np.testing.assert_allclose(
+    (points[1] - points[0])[1], 0.75 * np.ptp(points[:, 1]), rtol=1e-4
+  )
+  assert (np.diff(points[:, 1]) > 0).all()  # y points down in SVG
+  assert "_one & $two$" in read(text).text
+
+
+def test_long_curves_have_no_markers():
+  x = np.linspace(0, 1, 50)
+  assert 'style="fill: #3b7dd8' not in draw(Curve("a", x, x))
+
+
+def test_chart_takes_colours_from_page_and_is_repeatable():
+  curve = Curve("a", np.array([0, 1]), np.array([0, 1]))
+  text = draw(curve)
+  assert "currentColor" in text
+  assert "var(--line)" in text
+  assert "#000000" not in text
+  assert text == draw(curve)

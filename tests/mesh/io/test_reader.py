@@ -23,6 +23,8 @@ from dr3d.error import MeshError
 from dr3d.mesh import load_mesh
 from dr3d.mesh.io.reader import read_geometry
 
+pytestmark = pytest.mark.fast
+
 MIXED = [*QUADS[1:], [3, 2, 1], [3, 1, 0]]
 
 

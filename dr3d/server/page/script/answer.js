@@ -1,19 +1,19 @@
-/** The answer to a dropped file, or to a known model. */
+/** The answer to a dropped file, or to a model of the database. */
 
 import { findSimilar, getModel, query } from "./api.js";
 import { createCard } from "./card.js";
-import { createFilters, readConditions } from "./condition.js";
-import { h, refill } from "./element.js";
-import { find } from "./keep.js";
-import { failure, notice, tell, waiting } from "./notice.js";
+import { createFilters, readFilters } from "./filter.js";
+import { h, replaceContent } from "./element.js";
+import { findFile } from "./file_store.js";
+import { failure, notice, announce, waiting } from "./notice.js";
 import { createProgress } from "./progress.js";
-import { change, go } from "./route.js";
-import { describeMatch, describeQuery, listViews } from "./side.js";
+import { withParameters, navigate } from "./route.js";
+import { matchSubject, querySubject, viewUrls } from "./subject.js";
 import { createStage } from "./stage.js";
 import { info, untilReady } from "./state.js";
-import { createVerdict, summarize } from "./verdict.js";
+import { createPrediction, summarize } from "./prediction.js";
 
-const KEPT = 12; // answers that are shown again at once
+const MAX_CACHED = 12; // answers
 const answers = new Map();
 
 /**
@@ -21,8 +21,8 @@ const answers = new Map();
  *
  * @param {HTMLElement} place
  * @param {import("./route.js").Route} route its page is "query" or "like".
- * @returns {Object} `update(route)`, whether it has gone there by itself;
- *   `leave()`.
+ * @returns {Object} `update(route)`, true if the page could follow the route
+ *   itself; `leave()`.
  */
 export function showAnswer(place, route) {
   const page = {
@@ -39,9 +39,9 @@ export function showAnswer(place, route) {
     update(next) {
       if (next.page !== route.page || next.name !== route.name) return false;
       if (!page.answer) return false;
-      const narrower = ask(next) !== ask(page.route);
+      const isNewQuery = cacheKey(next) !== cacheKey(page.route);
       page.route = next;
-      if (narrower) renew(page);
+      if (isNewQuery) queryAgain(page);
       else openMatch(page, { move: true });
       return true;
     },
@@ -55,88 +55,89 @@ export function showAnswer(place, route) {
 
 async function start(page) {
   const { place, route } = page;
-  refill(place, waiting("Asking the service"));
+  replaceContent(place, waiting("Contacting the service"));
   page.info = await info();
   if (page.gone) return;
   if (route.page === "query") {
-    page.file = await find(route.name);
+    page.file = await findFile(route.name);
     if (page.gone) return;
-    if (!page.file) return showForgotten(place);
+    if (!page.file) return showFileGone(place);
     document.title = `dr3d: ${page.file.name}`;
   } else {
-    document.title = `dr3d: like ${route.name}`;
+    document.title = `dr3d: similar to ${route.name}`;
   }
   page.answer = await getAnswer(page, place);
-  page.info = await info(); // N is known by now
+  page.info = await info(); // the number of views is known by now
   if (page.gone) return;
-  page.pictures =
-    page.answer.shape?.views ?? listViews(route.name, page.info.views);
+  page.images =
+    page.answer.shape?.views ?? viewUrls(route.name, page.info.views);
   draw(page);
-  tell(summarize(page.answer));
+  announce(summarize(page.answer));
 }
 
-/** The answer, from before or from the service. */
+/** The answer, from the cache or from the service. */
 async function getAnswer(page, place) {
-  const key = ask(page.route);
+  const key = cacheKey(page.route);
   if (!answers.has(key)) {
-    answers.set(key, await askService(page, place));
-    for (const old of [...answers.keys()].slice(0, -KEPT)) answers.delete(old);
+    answers.set(key, await requestAnswer(page, place));
+    for (const old of [...answers.keys()].slice(0, -MAX_CACHED))
+      answers.delete(old);
   }
   return answers.get(key);
 }
 
-async function askService({ route, file, stop }, place) {
-  const conditions = readConditions(route.parameters);
+async function requestAnswer({ route, file, stop }, place) {
+  const conditions = readFilters(route.parameters);
   if (!file) {
     await untilReady(stop.signal, () => {
-      const words = "The service is warming up: this goes on by itself";
-      refill(place, waiting(words));
-      tell(words);
+      const words = "The service is warming up: the search starts by itself";
+      replaceContent(place, waiting(words));
+      announce(words);
     });
     return findSimilar(route.name, conditions, stop.signal);
   }
   const progress = createProgress(file, () => {
     stop.abort();
-    go("#/");
+    navigate("#/");
   });
-  refill(place, progress.element);
-  tell(`Sending ${file.name}`);
+  replaceContent(place, progress.element);
+  announce(`Sending ${file.name}`);
   try {
-    await untilReady(stop.signal, progress.warms);
+    await untilReady(stop.signal, progress.setWarming);
     return await query(file, conditions, {
       signal: stop.signal,
-      progress: progress.sent,
-      waiting: progress.waits,
+      progress: progress.setSent,
+      waiting: progress.setWaiting,
     });
   } finally {
     progress.end();
   }
 }
 
-/** What decides on the answer, as text. */
-function ask({ page, name, parameters }) {
-  return JSON.stringify([page, name, readConditions(parameters)]);
+/** All that the answer depends on, as text. */
+function cacheKey({ page, name, parameters }) {
+  return JSON.stringify([page, name, readFilters(parameters)]);
 }
 
 function draw(page) {
   page.stage = createStage(
-    describeQuery(page.answer.shape, {
+    querySubject(page.answer.shape, {
       name: nameOf(page),
       uploaded: Boolean(page.file),
-      pictures: page.pictures,
+      images: page.images,
     }),
     page.info.viewpoints,
   );
-  page.verdict = h("div", { class: "verdict-place" });
+  page.prediction = h("div", { class: "prediction-place" });
   page.filters = h("div", {});
   page.cards = h("ol", { class: "cards", "aria-label": "Matches" });
-  refill(
+  replaceContent(
     page.place,
-    h("h1", { class: "unseen" }, `Answer for ${nameOf(page)}`),
+    h("h1", { class: "visually-hidden" }, `Answer for ${nameOf(page)}`),
     h(
       "div",
       { class: "answer-head" },
-      page.verdict,
+      page.prediction,
       h("a", { class: "button", href: "#/" }, "New search"),
     ),
     page.stage.element,
@@ -153,8 +154,11 @@ function drawMatches(page) {
   const labels = answer.matches.map(({ label }) => label);
   page.labels = [...new Set([...page.labels, ...labels])];
   const focus = document.activeElement?.dataset.key;
-  refill(page.verdict, createVerdict(answer, route, page.pictures.length));
-  refill(
+  replaceContent(
+    page.prediction,
+    createPrediction(answer, route, page.images.length),
+  );
+  replaceContent(
     page.filters,
     createFilters(route, {
       labels: page.labels,
@@ -168,38 +172,38 @@ function drawMatches(page) {
   }
 }
 
-function drawCards({ cards, answer, route, pictures }) {
+function drawCards({ cards, answer, route, images }) {
   const opened = route.parameters.get("match");
-  refill(
+  replaceContent(
     cards,
     answer.matches.map((match) =>
-      createCard(match, { route, pictures, open: match.model === opened }),
+      createCard(match, { route, images, open: match.model === opened }),
     ),
   );
 }
 
-/** Asks again under other filters; the stage stays as it is. */
-async function renew(page) {
+/** Queries again with other filters; the stage stays as it is. */
+async function queryAgain(page) {
   page.stop.abort();
   page.stop = new AbortController();
   const { route } = page;
   page.cards.classList.add("stale");
-  tell("Searching again");
+  announce("Searching again");
   try {
     const answer = await getAnswer(page, h("div"));
     if (page.gone || page.route !== route) return;
     page.answer = answer;
     drawMatches(page);
     openMatch(page, { move: false });
-    tell(summarize(answer));
+    announce(summarize(answer));
   } catch (error) {
     if (error.name === "AbortError") return;
-    refill(
+    replaceContent(
       page.cards,
       h(
         "li",
-        { class: "whole" },
-        failure(error, "Not answered", () => renew(page)),
+        { class: "full-width" },
+        failure(error, "Search failed", () => queryAgain(page)),
       ),
     );
   } finally {
@@ -207,7 +211,7 @@ async function renew(page) {
   }
 }
 
-/** Shows the match that the address names, or none, beside the query. */
+/** Shows the match that the URL names beside the query, or none. */
 async function openMatch(page, { move }) {
   const { route, answer, stage } = page;
   const name = route.parameters.get("match");
@@ -224,7 +228,7 @@ async function openMatch(page, { move }) {
   try {
     match ??= await getModel(name);
   } catch (error) {
-    if (page.opened === name) tell(error.message);
+    if (page.opened === name) announce(error.message);
     return;
   }
   if (page.opened !== name) return;
@@ -233,7 +237,7 @@ async function openMatch(page, { move }) {
     match: match.view,
   };
   stage.open(
-    describeMatch(match, page.info.views ?? 0),
+    matchSubject(match, page.info.views ?? 0),
     pair,
     createSteps(page, place),
   );
@@ -241,33 +245,36 @@ async function openMatch(page, { move }) {
   const head = stage.element.querySelector(".pane + .pane h2");
   head.setAttribute("tabindex", "-1");
   head.focus({ preventScroll: true });
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
   stage.element.scrollIntoView({
     block: "nearest",
-    behavior: still ? "auto" : "smooth",
+    behavior: reducedMotion ? "auto" : "smooth",
   });
 }
 
-/** Buttons that lead to the match before and after, and back. */
+/** Buttons for the previous match, the next match, and to close it. */
 function createSteps({ route, answer }, place) {
   const step = (text, to) => {
     const match = place >= 0 && answer.matches[to];
     return match
       ? h(
           "a",
-          { class: "button", href: change(route, { match: match.model }) },
+          {
+            class: "button",
+            href: withParameters(route, { match: match.model }),
+          },
           text,
         )
-      : h("span", { class: "button off", "aria-hidden": "true" }, text);
+      : h("span", { class: "button disabled", "aria-hidden": "true" }, text);
   };
   return [
-    step("‹ Before", place - 1),
+    step("‹ Previous", place - 1),
     step("Next ›", place + 1),
     h(
       "a",
       {
         class: "button",
-        href: change(route, { match: "" }),
+        href: withParameters(route, { match: "" }),
         id: "close-match",
       },
       "Close match",
@@ -284,29 +291,29 @@ function nameOf({ file, route }) {
   return file ? file.name : route.name;
 }
 
-function showForgotten(place) {
-  refill(
+function showFileGone(place) {
+  replaceContent(
     place,
-    h("h1", { class: "unseen" }, "The file is gone"),
+    h("h1", { class: "visually-hidden" }, "The file is gone"),
     notice(
       "warning",
       "The file is gone",
-      "This browser keeps the last files only: drop it once more.",
-      h("a", { class: "button main", href: "#/" }, "New search"),
+      "This browser stores only the latest files: drop it again.",
+      h("a", { class: "button primary", href: "#/" }, "New search"),
     ),
   );
 }
 
 function fail({ place, gone, file }, error, again) {
   if (gone || error.name === "AbortError") return;
-  refill(
+  replaceContent(
     place,
-    h("h1", { class: "unseen" }, "No answer"),
+    h("h1", { class: "visually-hidden" }, "Search failed"),
     failure(
       error,
       file && error.status >= 400 && error.status < 429
         ? "This file cannot be used"
-        : "No answer",
+        : "Search failed",
       again,
       h("a", { class: "button", href: "#/" }, "Choose another file"),
     ),

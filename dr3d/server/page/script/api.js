@@ -1,14 +1,14 @@
-/** The calls of the service; addresses are relative, whatever serves them. */
+/** Requests to the service; URLs are relative, so any path prefix works. */
 
-const PATIENCE = 5; // tries while the service is busy
-const LONGEST = 15; // seconds that one wait may take
+const MAX_TRIES = 5; // while the service is busy
+const MAX_WAIT = 15; // seconds between two tries
 
-/** What the service answered in place of what it was asked for. */
+/** A request that failed. */
 export class ServiceError extends Error {
   /**
    * @param {string} message one sentence that says what to do.
-   * @param {number} status of HTTP; 0 where no answer came.
-   * @param {number} wait seconds after which it may be asked again.
+   * @param {number} status of HTTP; 0 if there was no response.
+   * @param {number} wait seconds after which a retry may succeed.
    */
   constructor(message, status = 0, wait = 0) {
     super(message);
@@ -16,25 +16,25 @@ export class ServiceError extends Error {
     this.wait = wait;
   }
 
-  /** Whether the same request may be answered later. */
-  get passes() {
+  /** Whether a retry may succeed. */
+  get isTemporary() {
     return this.status === 429 || this.status === 503;
   }
 }
 
-export const address = {
-  thumbnail: (name) => `${model(name)}/thumbnail.png`,
-  view: (name, number) => `${model(name)}/views/${number}.png`,
-  glb: (name) => `${model(name)}/model.glb`,
-  file: (name) => `${model(name)}/file`,
+export const urls = {
+  thumbnail: (name) => `${modelUrl(name)}/thumbnail.png`,
+  view: (name, number) => `${modelUrl(name)}/views/${number}.png`,
+  glb: (name) => `${modelUrl(name)}/model.glb`,
+  file: (name) => `${modelUrl(name)}/file`,
 };
 
-export const getInfo = () => ask("api/info");
-export const getModel = (name) => ask(model(name));
-export const getFailures = () => ask("api/failures");
-export const getDuplicates = () => ask("api/duplicates");
+export const getInfo = () => get("api/info");
+export const getModel = (name) => get(modelUrl(name));
+export const getFailures = () => get("api/failures");
+export const getDuplicates = () => get("api/duplicates");
 
-/** Tells why the service cannot start, if so. @throws {ServiceError} */
+/** @throws {ServiceError} the service could not start. */
 export async function checkStart() {
   const { status, error } = await (await send("api/ready")).json();
   if (status === "failed") {
@@ -44,55 +44,55 @@ export async function checkStart() {
 
 /** One page of the catalogue. @param {Object} conditions by name. */
 export function listModels(conditions, signal) {
-  return ask(`api/models${search(conditions)}`, signal);
+  return get(`api/models${queryString(conditions)}`, signal);
 }
 
-/** Models that look like a known one. */
+/** Models similar to a model of the database. */
 export function findSimilar(name, conditions, signal) {
-  return ask(`${model(name)}/similar${search(conditions)}`, signal);
+  return get(`${modelUrl(name)}/similar${queryString(conditions)}`, signal);
 }
 
 /** A GLB or another file as an ArrayBuffer. */
 export async function fetchBytes(url) {
-  if (url.startsWith("data:")) return decode(url);
+  if (url.startsWith("data:")) return decodeDataUri(url);
   const response = await send(url);
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await readError(response);
   return response.arrayBuffer();
 }
 
 /**
- * Asks what a file is.
+ * Searches with a file.
  *
  * @param {File} file
  * @param {Object} conditions parameters of the query.
  * @param {Object} options
  * @param {AbortSignal} options.signal
- * @param {function(number)} options.progress called with the share uploaded.
+ * @param {function(number)} options.progress called with the share that was uploaded.
  * @param {function(number)} options.waiting called with the seconds until the
  *   next try when the service is busy.
  */
 export function query(file, conditions, { signal, progress, waiting }) {
-  const url = `api/query${search({ ...conditions, evidence: true })}`;
-  return insist(() => upload(url, file, signal, progress), signal, waiting);
+  const url = `api/query${queryString({ ...conditions, evidence: true })}`;
+  return retry(() => upload(url, file, signal, progress), signal, waiting);
 }
 
-/** Parameters of an address; lists repeat a name, empty ones are left out. */
-function search(conditions = {}) {
+/** The query string of a URL; lists repeat a name, empty values are left out. */
+function queryString(conditions = {}) {
   const pairs = Object.entries(conditions)
     .flatMap(([name, value]) => [value].flat().map((one) => [name, one]))
     .filter(([, one]) => one !== "" && one !== null && one !== undefined);
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-function model(name) {
-  // Slashes too: a browser would resolve the dots of "../part.stl".
+function modelUrl(name) {
+  // Encodes slashes too: a browser would resolve the dots of "../part.stl".
   return `api/models/${encodeURIComponent(name)}`;
 }
 
-function ask(url, signal) {
-  return insist(async () => {
+function get(url, signal) {
+  return retry(async () => {
     const response = await send(url, { signal });
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw await readError(response);
     return response.json();
   }, signal);
 }
@@ -101,11 +101,11 @@ async function send(url, options) {
   try {
     return await fetch(url, options);
   } catch (error) {
-    throw error.name === "AbortError" ? error : silence();
+    throw error.name === "AbortError" ? error : noResponse();
   }
 }
 
-// Of what fetch cannot do: tell how much of a body has been sent.
+// XMLHttpRequest, because fetch does not report the progress of an upload.
 function upload(url, file, signal, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -117,12 +117,12 @@ function upload(url, file, signal, progress) {
     request.upload.onload = () => progress?.(1);
     request.onloadend = () => signal?.removeEventListener("abort", stop);
     request.onabort = () => reject(new DOMException("stopped", "AbortError"));
-    request.onerror = () => reject(silence());
+    request.onerror = () => reject(noResponse());
     request.onload = () => {
-      const body = read(request.responseText);
+      const body = parseJson(request.responseText);
       if (request.status === 200 && body) return resolve(body);
       const after = request.getResponseHeader("Retry-After");
-      reject(complain(request.status, body, after));
+      reject(toError(request.status, body, after));
     };
     const form = new FormData();
     form.append("file", file, file.name);
@@ -130,21 +130,21 @@ function upload(url, file, signal, progress) {
   });
 }
 
-/** Calls again while the service says that it is busy. */
-async function insist(call, signal, waiting) {
+/** Repeats a call while the service is busy. */
+async function retry(call, signal, waiting) {
   for (let tries = 1; ; tries++) {
     try {
       return await call();
     } catch (error) {
-      if (!error.passes || tries >= PATIENCE) throw error;
-      const seconds = Math.min(error.wait || tries, LONGEST);
+      if (!error.isTemporary || tries >= MAX_TRIES) throw error;
+      const seconds = Math.min(error.wait || tries, MAX_WAIT);
       waiting?.(seconds);
-      await pause(seconds, signal);
+      await wait(seconds, signal);
     }
   }
 }
 
-function pause(seconds, signal) {
+function wait(seconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);
     signal?.addEventListener("abort", () => {
@@ -154,27 +154,27 @@ function pause(seconds, signal) {
   });
 }
 
-async function refusal(response) {
-  const body = read(await response.text());
-  return complain(response.status, body, response.headers.get("Retry-After"));
+async function readError(response) {
+  const body = parseJson(await response.text());
+  return toError(response.status, body, response.headers.get("Retry-After"));
 }
 
-function complain(status, body, after) {
+function toError(status, body, after) {
   const message =
     body?.error ??
-    `The service answered ${status}: try again, and if it stays so, look at ` +
-      "what the service has printed.";
+    `The service answered ${status}: try again; if that does not help, see ` +
+      "the log of the service.";
   return new ServiceError(message, status, Number(after) || 0);
 }
 
-function silence() {
+function noResponse() {
   return new ServiceError(
-    "The service does not answer: check that dr3d serve is running and that " +
-      "this computer reaches it, then try again.",
+    "The service does not respond: check that dr3d serve is running and that " +
+      "this computer can reach it, then try again.",
   );
 }
 
-function read(text) {
+function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
@@ -182,7 +182,7 @@ function read(text) {
   }
 }
 
-function decode(url) {
+function decodeDataUri(url) {
   const text = atob(url.slice(url.indexOf(",") + 1));
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0)).buffer;
 }

@@ -1,9 +1,9 @@
-/** A match as a card, and a model as a tile. */
+/** Cards of matches and tiles of models. */
 
-import { address } from "./api.js";
-import { breakable, h, picture } from "./element.js";
-import { describeFit, extent, splitName } from "./format.js";
-import { change, format } from "./route.js";
+import { urls } from "./api.js";
+import { insertBreaks, h, createImage } from "./element.js";
+import { describeRegistration, extent, splitName } from "./format.js";
+import { withParameters, format } from "./route.js";
 
 /**
  * Makes the card of a match.
@@ -11,13 +11,13 @@ import { change, format } from "./route.js";
  * @param {Object} match of an answer.
  * @param {Object} answer
  * @param {import("./route.js").Route} answer.route of the answer.
- * @param {string[]} answer.pictures of the query's views.
- * @param {boolean} answer.open whether the match stands beside the query.
+ * @param {string[]} answer.images of the query's views.
+ * @param {boolean} answer.open whether the match is shown beside the query.
  */
-export function createCard(match, { route, pictures, open }) {
+export function createCard(match, { route, images, open }) {
   const [folder, file] = splitName(match.model);
-  const views = pictures.length;
-  const fit = describeFit(match);
+  const views = images.length;
+  const registration = describeRegistration(match);
   const pair = `Query view ${match.query_view} and model view ${match.view}`;
   return h(
     "li",
@@ -26,29 +26,30 @@ export function createCard(match, { route, pictures, open }) {
       "a",
       {
         class: "card-face",
-        href: change(route, { match: open ? "" : match.model }),
+        href: withParameters(route, { match: open ? "" : match.model }),
         "aria-current": open ? "true" : null,
         "aria-label": `Compare with match ${match.rank}, ${match.model}`,
       },
-      picture(address.thumbnail(match.model), { size: 96 }),
+      createImage(urls.thumbnail(match.model), { size: 96 }),
       h("span", { class: "rank", "aria-hidden": "true" }, match.rank),
     ),
     h(
       "div",
       { class: "card-text" },
-      h("p", { class: "label" }, breakable(match.label || "no label")),
+      h("p", { class: "label" }, insertBreaks(match.label || "no label")),
       h(
         "h3",
         {},
-        h("a", { href: format("model", match.model) }, breakable(file)),
-        folder && h("span", { class: "folder" }, breakable(folder)),
+        h("a", { href: format("model", match.model) }, insertBreaks(file)),
+        folder && h("span", { class: "folder" }, insertBreaks(folder)),
       ),
       h("p", { class: "size" }, extent(match.extent)),
-      fit && h("p", { class: match.same ? "fit" : "size" }, fit),
+      registration &&
+        h("p", { class: match.same ? "same" : "size" }, registration),
     ),
     h(
       "dl",
-      { class: "measures" },
+      { class: "metrics" },
       gauge("Score", match.score.toFixed(3), match.score, 1),
       gauge("Votes", `${match.votes} of ${views}`, match.votes, views),
     ),
@@ -56,12 +57,12 @@ export function createCard(match, { route, pictures, open }) {
       h(
         "figure",
         { class: "pair", title: pair },
-        picture(pictures[match.query_view - 1] ?? "", { size: 64 }),
-        picture(address.view(match.model, match.view), { size: 64 }),
+        createImage(images[match.query_view - 1] ?? "", { size: 64 }),
+        createImage(urls.view(match.model, match.view), { size: 64 }),
         h(
           "figcaption",
           {},
-          `Views ${match.query_view} and ${match.view} match best`,
+          `Most similar views: ${match.query_view} and ${match.view}`,
         ),
       ),
     h(
@@ -71,7 +72,7 @@ export function createCard(match, { route, pictures, open }) {
         "a",
         {
           class: "button",
-          href: change(route, { match: open ? "" : match.model }),
+          href: withParameters(route, { match: open ? "" : match.model }),
           "data-do": "compare",
         },
         open ? "Close" : "Compare",
@@ -81,25 +82,25 @@ export function createCard(match, { route, pictures, open }) {
         {
           class: "button",
           href: format("like", match.model),
-          "aria-label": `Search again from ${match.model}`,
+          "aria-label": `Find models similar to ${match.model}`,
           "data-do": "search",
         },
-        "Search from it",
+        "Find similar",
       ),
     ),
   );
 }
 
 /** A number with a bar. */
-function gauge(name, text, value, most) {
+function gauge(name, text, value, maximum) {
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
-  const share = Math.max(0, Math.min(1, value / (most || 1)));
+  const share = Math.max(0, Math.min(1, value / (maximum || 1)));
   bar.style.setProperty("--share", share.toFixed(3));
   return h("div", {}, h("dt", {}, name), h("dd", {}, text, bar));
 }
 
-/** A model in a list. @param {...*} words below its name. */
-export function createTile(model, ...words) {
+/** A model in a list. @param {...*} details below its name. */
+export function createTile(model, ...details) {
   const [folder, file] = splitName(model.model);
   const failed = model.state === "failed";
   return h(
@@ -109,12 +110,12 @@ export function createTile(model, ...words) {
       "a",
       { href: format("model", model.model), title: model.model },
       failed
-        ? h("span", { class: "no-picture" }, "failed")
-        : picture(address.thumbnail(model.model), { size: 96 }),
-      h("span", { class: "label" }, breakable(model.label || "no label")),
-      h("span", { class: "tile-name" }, breakable(file)),
-      folder && h("span", { class: "folder" }, breakable(folder)),
+        ? h("span", { class: "no-image" }, "failed")
+        : createImage(urls.thumbnail(model.model), { size: 96 }),
+      h("span", { class: "label" }, insertBreaks(model.label || "no label")),
+      h("span", { class: "tile-name" }, insertBreaks(file)),
+      folder && h("span", { class: "folder" }, insertBreaks(folder)),
     ),
-    words,
+    details,
   );
 }

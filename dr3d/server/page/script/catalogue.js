@@ -1,16 +1,16 @@
-/** The catalogue: page by page, filtered by text, label, state and size. */
+/** The catalogue in pages, filtered by text, label, state and size. */
 
 import { listModels } from "./api.js";
 import { createTile } from "./card.js";
-import { choice } from "./condition.js";
-import { h, refill } from "./element.js";
+import { choice } from "./filter.js";
+import { h, replaceContent } from "./element.js";
 import { count, extent, plural } from "./format.js";
-import { failure, notice, tell, waiting } from "./notice.js";
-import { change, go, replace } from "./route.js";
+import { failure, notice, announce, waiting } from "./notice.js";
+import { withParameters, navigate, replace } from "./route.js";
 import { info } from "./state.js";
 
-const SIZE = 48; // models a page
-const PAUSE = 250; // milliseconds without a key, before the list follows
+const PAGE_SIZE = 48; // models
+const TYPING_PAUSE = 250; // milliseconds, before the list follows the text
 const STATES = ["indexed", "failed", "missing", "outdated"];
 
 /** Shows the page; see `answer.showAnswer`. */
@@ -19,17 +19,17 @@ export function showCatalogue(place, route) {
   const page = { route, stop: new AbortController() };
   page.form = h("div", {});
   page.list = h("div", { "aria-busy": "true" });
-  refill(place, h("h1", {}, "Catalogue"), page.form, page.list);
+  replaceContent(place, h("h1", {}, "Catalogue"), page.form, page.list);
   fillForm(page);
   fillList(page);
   return {
     update(next) {
       if (next.page !== "models") return false;
-      const leafed = number(next) !== number(page.route);
+      const isOtherPage = number(next) !== number(page.route);
       page.route = next;
       fillList(page);
       syncForm(page);
-      if (leafed) {
+      if (isOtherPage) {
         window.scrollTo(0, 0);
         place.focus({ preventScroll: true });
       }
@@ -44,10 +44,11 @@ async function fillForm(page) {
   try {
     known = await info();
   } catch {
-    return; // the list tells what is wrong
+    return; // the list shows the error
   }
   const value = (name) => page.route.parameters.get(name) ?? "";
-  const set = (changes) => go(change(page.route, { ...changes, page: "" }));
+  const set = (changes) =>
+    navigate(withParameters(page.route, { ...changes, page: "" }));
   let timer = 0;
   const field = (name, attributes) => {
     const input = h("input", {
@@ -60,8 +61,8 @@ async function fillForm(page) {
       clearTimeout(timer);
       timer = setTimeout(() => {
         const changes = { [name]: input.value.trim(), page: "" };
-        replace(change(page.route, changes));
-      }, PAUSE);
+        replace(withParameters(page.route, changes));
+      }, TYPING_PAUSE);
     });
     return input;
   };
@@ -117,10 +118,10 @@ async function fillForm(page) {
     ),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
-  refill(page.form, form);
+  replaceContent(page.form, form);
 }
 
-/** After a step back the fields show what the address says. */
+/** Fields follow the URL after a step back. */
 function syncForm({ form, route }) {
   for (const field of form.querySelectorAll("input, select")) {
     if (field !== document.activeElement) {
@@ -129,7 +130,7 @@ function syncForm({ form, route }) {
   }
 }
 
-/** Of the page that an address names, from 1. */
+/** Number of the page that a URL names, from 1. */
 function number({ parameters }) {
   return Math.max(1, Number.parseInt(parameters.get("page"), 10) || 1);
 }
@@ -142,7 +143,7 @@ async function fillList(page) {
   const at = number(route);
   list.setAttribute("aria-busy", "true");
   list.classList.add("stale");
-  if (!list.firstChild) refill(list, waiting("Reading the catalogue"));
+  if (!list.firstChild) replaceContent(list, waiting("Loading the catalogue"));
   try {
     const { total, models } = await listModels(
       {
@@ -151,17 +152,17 @@ async function fillList(page) {
         state: get("state"),
         smallest: get("smallest"),
         largest: get("largest"),
-        offset: (at - 1) * SIZE,
-        limit: SIZE,
+        offset: (at - 1) * PAGE_SIZE,
+        limit: PAGE_SIZE,
       },
       stop.signal,
     );
     drawList(page, models, total, at);
   } catch (error) {
     if (error.name === "AbortError") return;
-    refill(
+    replaceContent(
       list,
-      failure(error, "Not listed", () => fillList(page)),
+      failure(error, "The models cannot be listed", () => fillList(page)),
     );
   }
   list.classList.remove("stale");
@@ -169,17 +170,17 @@ async function fillList(page) {
 }
 
 function drawList({ list, route }, models, total, at) {
-  const pages = Math.max(1, Math.ceil(total / SIZE));
-  tell(`${plural(total, "model")}, page ${at} of ${pages}`);
+  const pages = Math.max(1, Math.ceil(total / PAGE_SIZE));
+  announce(`${plural(total, "model")}, page ${at} of ${pages}`);
   if (!models.length) {
     const narrow = [...route.parameters.keys()].length > 0;
-    refill(
+    replaceContent(
       list,
       notice(
-        "calm",
-        "No model here",
+        "info",
+        "No models",
         narrow
-          ? "Nothing meets these filters: clear them, or choose others."
+          ? "No model meets these filters: clear them, or choose others."
           : "The database is empty: add models with dr3d index or dr3d add.",
         ...(narrow
           ? [h("a", { class: "button", href: "#/models" }, "Clear filters")]
@@ -188,9 +189,9 @@ function drawList({ list, route }, models, total, at) {
     );
     return;
   }
-  refill(
+  replaceContent(
     list,
-    h("p", { class: "faint total" }, `${count(total)} models`),
+    h("p", { class: "muted total" }, `${count(total)} models`),
     h(
       "ul",
       { class: "tiles" },
@@ -199,11 +200,11 @@ function drawList({ list, route }, models, total, at) {
           model,
           h(
             "span",
-            { class: "faint" },
+            { class: "muted" },
             model.state === "failed" ? model.reason : extent(model.extent),
           ),
           ["missing", "outdated"].includes(model.state) &&
-            h("span", { class: "mark" }, model.state),
+            h("span", { class: "badge" }, model.state),
         ),
       ),
     ),
@@ -219,7 +220,7 @@ function createPager(route, at, pages) {
       "a",
       {
         class: "button",
-        href: change(route, { page: to === 1 ? "" : String(to) }),
+        href: withParameters(route, { page: to === 1 ? "" : String(to) }),
         "aria-label": label ?? `Page ${to}`,
         "aria-current": text === to && to === at ? "page" : null,
       },
@@ -228,7 +229,7 @@ function createPager(route, at, pages) {
   return h(
     "nav",
     { class: "pager", "aria-label": "Pages of the catalogue" },
-    at > 1 && link(at - 1, "‹ Before", "Page before"),
+    at > 1 && link(at - 1, "‹ Previous", "Previous page"),
     shown.map((one, k) => [
       k > 0 && one - shown[k - 1] > 1 && h("span", {}, "…"),
       link(one, one),

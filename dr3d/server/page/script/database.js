@@ -1,23 +1,23 @@
-/** The state of the database, and the files that failed. */
+/** Counts of the database, failed files, labels and limits. */
 
 import { getFailures } from "./api.js";
-import { h, refill } from "./element.js";
+import { h, replaceContent } from "./element.js";
 import { bytes, count } from "./format.js";
 import { failure, waiting } from "./notice.js";
 import { format } from "./route.js";
 import { forget, info } from "./state.js";
 
 const MEANINGS = {
-  indexed: "can be found",
-  failed: "cannot become a model",
-  missing: "file gone since",
-  outdated: "of a former pipeline",
+  indexed: "searchable",
+  failed: "cannot be indexed",
+  missing: "file not found any more",
+  outdated: "from a former pipeline",
 };
 
 /** Shows the page; see `answer.showAnswer`. */
 export function showDatabase(place, route, { again }) {
   document.title = "dr3d: database";
-  refill(place, h("h1", {}, "Database"), waiting("Reading the catalogue"));
+  replaceContent(place, h("h1", {}, "Database"), waiting("Loading"));
   const page = { gone: false };
   forget();
   Promise.all([info(), getFailures()])
@@ -26,7 +26,11 @@ export function showDatabase(place, route, { again }) {
     })
     .catch((error) => {
       if (page.gone) return;
-      refill(place, h("h1", {}, "Database"), failure(error, "Not read", again));
+      replaceContent(
+        place,
+        h("h1", {}, "Database"),
+        failure(error, "The database cannot be shown", again),
+      );
     });
   return {
     update: () => false,
@@ -37,8 +41,8 @@ export function showDatabase(place, route, { again }) {
 }
 
 function draw(place, known, failures) {
-  const most = Math.max(1, ...known.labels.map((one) => one.count));
-  refill(
+  const maximum = Math.max(1, ...known.labels.map((one) => one.count));
+  replaceContent(
     place,
     h("h1", {}, known.name ? `Database ${known.name}` : "Database"),
     h(
@@ -53,7 +57,7 @@ function draw(place, known, failures) {
             { href: format("models", "", { state }) },
             h("span", { class: "figure" }, count(known.counts[state])),
             h("span", {}, state),
-            h("span", { class: "faint" }, meaning),
+            h("span", { class: "muted" }, meaning),
           ),
         ),
       ),
@@ -63,8 +67,8 @@ function draw(place, known, failures) {
       ? [
           h(
             "p",
-            { class: "faint" },
-            "Mend each file, then index the folder or add the file again.",
+            { class: "muted" },
+            "Repair each file, then index the folder or add the file again.",
           ),
           h(
             "ul",
@@ -79,14 +83,14 @@ function draw(place, known, failures) {
             ),
           ),
         ]
-      : h("p", {}, "None: every file became a model."),
+      : h("p", {}, "None: every file was indexed."),
     h("h2", {}, "Labels"),
     h(
       "ul",
       { class: "labels" },
       known.labels.map(({ label, count: number }) => {
         const bar = h("span", { class: "bar", "aria-hidden": "true" });
-        bar.style.setProperty("--share", (number / most).toFixed(3));
+        bar.style.setProperty("--share", (number / maximum).toFixed(3));
         return h(
           "li",
           {},
@@ -106,16 +110,16 @@ function draw(place, known, failures) {
       { class: "facts-table" },
       [
         ["Version", known.version],
-        ["Views of a model", known.views],
+        ["Views per model", known.views],
         ["Pipeline", known.pipeline],
         ["Formats", known.formats?.join(" ")],
-        ["Largest upload", known.limits?.bytes && bytes(known.limits.bytes)],
-        ["Most faces", known.limits?.faces && count(known.limits.faces)],
+        ["Upload limit", known.limits?.bytes && bytes(known.limits.bytes)],
+        ["Face limit", known.limits?.faces && count(known.limits.faces)],
         [
-          "Longest reading",
+          "Reading time limit",
           known.limits?.seconds && `${known.limits.seconds}\u202fs`,
         ],
-        ["Models can be added", known.writable ? "with a token" : "no"],
+        ["Changes", known.writable ? "with the token" : "not allowed"],
       ]
         .filter(([, value]) => value)
         .map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]),

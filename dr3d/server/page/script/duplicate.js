@@ -1,16 +1,16 @@
-/** Groups of models that are one shape. */
+/** Groups of models of the same shape. */
 
 import { getDuplicates } from "./api.js";
 import { createTile } from "./card.js";
-import { h, refill } from "./element.js";
+import { h, replaceContent } from "./element.js";
 import { measure, percent, plural } from "./format.js";
-import { failure, notice, tell, waiting } from "./notice.js";
-import { change, format } from "./route.js";
+import { failure, notice, announce, waiting } from "./notice.js";
+import { withParameters, format } from "./route.js";
 
-const PAUSE = 1500; // milliseconds between two questions
-const MOST = 30; // groups shown at once
+const POLL_INTERVAL = 1500; // milliseconds
+const MAX_SHOWN = 30; // groups at first; each loads its thumbnails
 const MEANINGS = {
-  identical: "the very same triangles at the same size",
+  identical: "the same triangles at the same size",
   same: "the same surface in another mesh, format or pose",
   scaled: "the same surface in another size",
   mirrored: "the mirror image",
@@ -22,19 +22,20 @@ export function showDuplicates(place, route, { again }) {
   document.title = "dr3d: duplicates";
   const page = { route, groups: null, gone: false };
   const body = h("div", {});
-  refill(
+  replaceContent(
     place,
     h("h1", {}, "Duplicates"),
     h(
       "p",
-      { class: "lead" },
-      "Models that are one shape. Nothing is changed: look at each pair " +
+      { class: "intro" },
+      "Models of the same shape. Nothing is changed: check each pair " +
         "before you delete a file.",
     ),
     body,
   );
   load(page, body).catch((error) => {
-    if (!page.gone) refill(body, failure(error, "Not compared", again));
+    if (!page.gone)
+      replaceContent(body, failure(error, "Comparison failed", again));
   });
   return {
     update(next) {
@@ -51,8 +52,8 @@ export function showDuplicates(place, route, { again }) {
 
 async function load(page, body) {
   const line = waiting("Comparing the models");
-  refill(body, line);
-  tell("Comparing the models");
+  replaceContent(body, line);
+  announce("Comparing the models");
   for (;;) {
     const { ready, done, total, groups } = await getDuplicates();
     if (page.gone) return;
@@ -65,11 +66,11 @@ async function load(page, body) {
         done / total,
       )}`;
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
     if (page.gone) return;
   }
   draw(page, body);
-  tell(plural(page.groups.length, "group"));
+  announce(plural(page.groups.length, "group"));
 }
 
 function draw({ route, groups }, body) {
@@ -79,9 +80,9 @@ function draw({ route, groups }, body) {
     (group) => !relation || group.relation === relation,
   );
   if (!groups.length) {
-    refill(
+    replaceContent(
       body,
-      notice("good", "No duplicates", "Every model is a shape of its own."),
+      notice("success", "No duplicates", "No two models have the same shape."),
     );
     return;
   }
@@ -90,14 +91,14 @@ function draw({ route, groups }, body) {
       "a",
       {
         class: "chip",
-        href: change(route, { relation: value, all: "" }),
+        href: withParameters(route, { relation: value, all: "" }),
         "aria-current": relation === value ? "true" : null,
         title: MEANINGS[value] ?? null,
       },
       `${text} ${number}`,
     );
-  const shown = all ? found : found.slice(0, MOST);
-  refill(
+  const shown = all ? found : found.slice(0, MAX_SHOWN);
+  replaceContent(
     body,
     h(
       "div",
@@ -110,7 +111,7 @@ function draw({ route, groups }, body) {
     ),
     h(
       "p",
-      { class: "faint legend" },
+      { class: "muted legend" },
       Object.entries(MEANINGS)
         .filter(([one]) => groups.some((group) => group.relation === one))
         .map(([one, meaning]) => `${one}: ${meaning}`)
@@ -120,7 +121,7 @@ function draw({ route, groups }, body) {
     found.length > shown.length &&
       h(
         "a",
-        { class: "button", href: change(route, { all: "yes" }) },
+        { class: "button", href: withParameters(route, { all: "yes" }) },
         `Show all ${found.length} groups`,
       ),
   );
@@ -134,7 +135,7 @@ function createGroup({ relation, members }) {
       "h2",
       {},
       relation,
-      h("span", { class: "faint" }, plural(members.length, "model")),
+      h("span", { class: "muted" }, plural(members.length, "model")),
     ),
     h(
       "ul",
@@ -146,15 +147,16 @@ function createGroup({ relation, members }) {
 
 function createMember(member) {
   if (!member.to)
-    return createTile(member, h("span", { class: "mark" }, "first"));
-  const words = [member.relation];
+    return createTile(member, h("span", { class: "badge" }, "reference"));
+  const details = [member.relation];
   if (Math.abs(member.scale - 1) > 0.01) {
-    words.push(`${measure(member.scale)} times as large`);
+    details.push(`${measure(member.scale)} times as large`);
   }
-  if (member.mirrored && member.relation !== "mirrored") words.push("mirrored");
+  if (member.mirrored && member.relation !== "mirrored")
+    details.push("mirrored");
   return createTile(
     member,
-    h("span", { class: "faint" }, words.join(", ")),
+    h("span", { class: "muted" }, details.join(", ")),
     h(
       "a",
       {

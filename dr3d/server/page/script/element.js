@@ -1,15 +1,15 @@
-/** Elements of the page, made from plain text only: no HTML is ever parsed. */
+/** Makes elements from plain text; no HTML is ever parsed. */
 
-const TRIES = 3; // of a picture, while the service is busy
-const PAUSE = 1500; // milliseconds before the next
+const MAX_RETRIES = 3; // of an image, while the service is busy
+const RETRY_DELAY = 1500; // milliseconds, times the number of the retry
 
 /**
  * Makes an element.
  *
  * @param {string} tag
- * @param {Object} attributes attributes and properties by name; `onclick` and
- *   its like take a function; null, undefined and false leave one out.
- * @param {...*} children elements, text, lists of them; null is left out.
+ * @param {Object} attributes attributes and properties by name; `onclick`
+ *   and the like take a function; null, undefined and false are left out.
+ * @param {...*} children elements, text, or lists of them; null is left out.
  * @returns {HTMLElement}
  */
 export function h(tag, attributes = {}, ...children) {
@@ -22,33 +22,33 @@ export function h(tag, attributes = {}, ...children) {
       element.setAttribute(name, value === true ? "" : String(value));
     }
   }
-  put(element, ...children);
+  append(element, ...children);
   return element;
 }
 
-/** Appends children as `h` takes them. */
-export function put(element, ...children) {
+/** Appends children, as `h` accepts them. */
+export function append(element, ...children) {
   element.append(
     ...children.flat(Infinity).filter((child) => child || child === 0),
   );
   return element;
 }
 
-/** Puts children in the place of those that an element has. */
-export function refill(element, ...children) {
+/** Replaces the children of an element. */
+export function replaceContent(element, ...children) {
   element.replaceChildren();
-  return put(element, ...children);
+  return append(element, ...children);
 }
 
-/** Text that may be broken after each of the signs that names are made of. */
-export function breakable(text) {
+/** Text with line-break opportunities after the separators of file names. */
+export function insertBreaks(text) {
   return text
     .split(/(?<=[_\-./])/)
     .flatMap((part, k) => (k ? [document.createElement("wbr"), part] : part));
 }
 
-/** A picture that takes its place before it is loaded. */
-export function picture(source, { alt = "", size = 96, lazy = true } = {}) {
+/** An image of fixed size, so that the page does not move when it loads. */
+export function createImage(source, { alt = "", size = 96, lazy = true } = {}) {
   const image = h("img", {
     alt,
     width: size,
@@ -59,10 +59,13 @@ export function picture(source, { alt = "", size = 96, lazy = true } = {}) {
   });
   let tries = 0;
   image.addEventListener("error", () => {
-    // What cannot be drawn leaves an empty tile, not a broken sign.
+    // An empty tile instead of the browser's broken-image icon.
     image.classList.add("absent");
-    if (++tries > TRIES || !image.isConnected) return;
-    setTimeout(() => (image.src = source), PAUSE * tries * (1 + Math.random()));
+    if (++tries > MAX_RETRIES || !image.isConnected) return;
+    setTimeout(
+      () => (image.src = source),
+      RETRY_DELAY * tries * (1 + Math.random()),
+    );
   });
   image.addEventListener("load", () => image.classList.remove("absent"));
   return image;

@@ -1,4 +1,4 @@
-/** Numbers and names as a person reads them. */
+/** Formats numbers and names for people. */
 
 const UNITS = ["byte", "KiB", "MiB", "GiB"];
 
@@ -8,11 +8,11 @@ export function count(number) {
 }
 
 /** A count with its noun: plural(1, "model") → "1 model". */
-export function plural(number, noun) {
-  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+export function plural(number, noun, nouns = `${noun}s`) {
+  return `${count(number)} ${number === 1 ? noun : nouns}`;
 }
 
-/** Three or four digits that matter: 0.01234, 12.3, 1 234. */
+/** Three or four significant digits: 0.0123, 12.3, 1 234. */
 export function measure(number) {
   if (!Number.isFinite(number)) return "?";
   const size = Math.abs(number);
@@ -23,7 +23,7 @@ export function measure(number) {
 
 /** True size: [30, 20, 8] → "30 × 20 × 8 mm". */
 export function extent(sides) {
-  if (!sides || sides.some((side) => side === null)) return "size not known";
+  if (!sides || sides.some((side) => side === null)) return "size unknown";
   return `${sides.map(measure).join(" × ")} mm`;
 }
 
@@ -45,16 +45,16 @@ export function splitName(name) {
   return [name.slice(0, cut), name.slice(cut)];
 }
 
-/** What laying a match upon the query has shown; empty for nothing. */
-export function describeFit({ same, mirrored, scale, distance }) {
+/** Result of the registration of a match to the query; may be empty. */
+export function describeRegistration({ same, mirrored, scale, distance }) {
   if (!same) {
     if (typeof distance !== "number") return "";
-    const apart = `${(100 * distance).toFixed(1)}\u202f% of the radius apart`;
-    return mirrored ? `${apart}, mirrored` : apart;
+    const share = `${(100 * distance).toFixed(1)}\u202f% of the radius`;
+    return `Distance ${share}${mirrored ? ", mirrored" : ""}`;
   }
-  const words = [mirrored ? "Mirror image" : "Same shape"];
+  const parts = [mirrored ? "Mirror image" : "Same shape"];
   if (scale && Math.abs(scale - 1) > 0.01) {
-    words.push(`${measure(scale)} times as large`);
+    parts.push(`${measure(scale)} times as large`);
   }
-  return words.join(", ");
+  return parts.join(", ");
 }

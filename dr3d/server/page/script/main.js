@@ -1,15 +1,15 @@
-/** Leads from the address to a page, and takes files wherever they fall. */
+/** Shows the page that the URL names, and accepts files dropped anywhere. */
 
 import { showAnswer } from "./answer.js";
 import { showCatalogue } from "./catalogue.js";
 import { showDatabase } from "./database.js";
 import * as drop from "./drop.js";
 import { showDuplicates } from "./duplicate.js";
-import { h, refill } from "./element.js";
-import { keep } from "./keep.js";
+import { h, replaceContent } from "./element.js";
+import { storeFile } from "./file_store.js";
 import { showModel } from "./model.js";
 import { notice } from "./notice.js";
-import { format, go, parse } from "./route.js";
+import { format, navigate, parse } from "./route.js";
 import { showSearch } from "./search.js";
 import { info, watch } from "./state.js";
 import * as theme from "./theme.js";
@@ -23,25 +23,25 @@ const PAGES = {
   duplicates: showDuplicates,
   database: showDatabase,
 };
-const HOME = { query: "search", like: "search", model: "models" };
+const PARENT_PAGE = { query: "search", like: "search", model: "models" };
 
 const main = document.getElementById("main");
 let page = null;
 let shown = "";
 let problem = "";
 
-/** Shows what the address says. */
-function lead() {
+/** Shows the page of the URL. */
+function showRoute() {
   const route = parse(location.hash);
   const key = `${route.page} ${route.name}`;
   if (key === shown && page.update(route)) return;
   const first = !shown;
   page?.leave();
   shown = key;
-  const show = PAGES[route.page] ?? showNothing;
+  const show = PAGES[route.page] ?? showNotFound;
   page = show(main, route, { again: restart });
   for (const link of document.querySelectorAll("#pages a")) {
-    const here = link.dataset.page === (HOME[route.page] ?? route.page);
+    const here = link.dataset.page === (PARENT_PAGE[route.page] ?? route.page);
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -52,43 +52,43 @@ function lead() {
 
 function restart() {
   shown = " ";
-  lead();
+  showRoute();
 }
 
 function showSearchPage(place, route, { again }) {
-  const told = problem;
+  const shownProblem = problem;
   problem = "";
-  return showSearch(place, { take, again, problem: told });
+  return showSearch(place, { accept, again, problem: shownProblem });
 }
 
-function showNothing(place) {
+function showNotFound(place) {
   document.title = "dr3d";
-  refill(
+  replaceContent(
     place,
-    h("h1", { class: "unseen" }, "No such page"),
+    h("h1", { class: "visually-hidden" }, "No such page"),
     notice(
       "warning",
       "No such page",
-      "The address names no page of dr3d: check it, or start anew.",
-      h("a", { class: "button main", href: "#/" }, "Search"),
+      "This URL is not a page of dr3d: check it, or start a new search.",
+      h("a", { class: "button primary", href: "#/" }, "Search"),
     ),
   );
   return { update: () => false, leave() {} };
 }
 
 /** Searches with a file. */
-async function take(files) {
+async function accept(files) {
   if (!files.length) return;
   let known = null;
   try {
     known = await info();
   } catch {
-    // The answer's page tells that the service is silent.
+    // The page of the answer reports that the service does not respond.
   }
-  problem = drop.refuse(files, known);
-  if (!problem) return go(format("query", await keep(files[0])));
+  problem = drop.checkFiles(files, known);
+  if (!problem) return navigate(format("query", await storeFile(files[0])));
   if (parse(location.hash).page === "search") restart();
-  else go("#/");
+  else navigate("#/");
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {
@@ -97,10 +97,10 @@ document.getElementById("skip").addEventListener("click", (event) => {
 });
 window.addEventListener("keydown", (event) => {
   const close = document.getElementById("close-match");
-  if (event.key === "Escape" && close) go(close.getAttribute("href"));
+  if (event.key === "Escape" && close) navigate(close.getAttribute("href"));
 });
-window.addEventListener("hashchange", lead);
+window.addEventListener("hashchange", showRoute);
 theme.attach(document.getElementById("theme"));
-drop.attach(document.getElementById("veil"), take);
-lead();
+drop.attach(document.getElementById("drop-overlay"), accept);
+showRoute();
 watch();

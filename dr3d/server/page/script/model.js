@@ -1,17 +1,17 @@
-/** One model: to be turned, with all that the catalogue knows of it. */
+/** One model: a viewer, and its row of the catalogue. */
 
-import { address, getModel } from "./api.js";
-import { h, refill } from "./element.js";
+import { urls, getModel } from "./api.js";
+import { h, replaceContent } from "./element.js";
 import { count, extent, measure, splitName } from "./format.js";
 import { failure, notice, waiting } from "./notice.js";
 import { format } from "./route.js";
-import { describeModel } from "./side.js";
+import { modelSubject } from "./subject.js";
 import { createStage } from "./stage.js";
 import { info } from "./state.js";
 
 const ADVICE = {
-  failed: "Mend the file and index or add it again.",
-  missing: "Its file was gone when the folder was last indexed.",
+  failed: "Repair the file, then index or add it again.",
+  missing: "Its file was not found when the folder was last indexed.",
   outdated: "It was indexed for another pipeline: index the folder again.",
 };
 
@@ -20,10 +20,14 @@ export function showModel(place, route, { again }) {
   const { name } = route;
   const page = { gone: false, stage: null };
   document.title = `dr3d: ${splitName(name)[1]}`;
-  refill(place, waiting("Reading the catalogue"));
+  replaceContent(place, waiting("Loading"));
   fill(page, place, name).catch((error) => {
     if (page.gone) return;
-    refill(place, h("h1", {}, name), failure(error, "Not shown", again));
+    replaceContent(
+      place,
+      h("h1", {}, name),
+      failure(error, "The model cannot be shown", again),
+    );
   });
   return {
     update: () => false,
@@ -39,16 +43,18 @@ async function fill(page, place, name) {
   if (page.gone) return;
   const drawn = model.extent && model.state !== "failed";
   if (drawn) {
-    const side = describeModel(model, known.views);
-    page.stage = createStage(side, known.viewpoints);
+    const subject = modelSubject(model, known.views);
+    page.stage = createStage(subject, known.viewpoints);
   }
-  refill(
+  replaceContent(
     place,
-    h("h1", { class: drawn ? "unseen" : "" }, name),
+    h("h1", { class: drawn ? "visually-hidden" : "" }, name),
     model.state !== "indexed" &&
       notice(
-        model.state === "failed" ? "bad" : "warning",
-        model.state === "failed" ? "This file failed" : `State: ${model.state}`,
+        model.state === "failed" ? "error" : "warning",
+        model.state === "failed"
+          ? "This file cannot be indexed"
+          : `State: ${model.state}`,
         [model.reason, ADVICE[model.state]].filter(Boolean).join(" "),
       ),
     page.stage?.element,
@@ -58,21 +64,17 @@ async function fill(page, place, name) {
       model.state === "indexed" &&
         h(
           "a",
-          { class: "button main", href: format("like", name) },
-          "Search from this model",
+          { class: "button primary", href: format("like", name) },
+          "Find similar models",
         ),
       model.state !== "missing" &&
         h(
           "a",
-          { class: "button", href: address.file(name), download: "" },
+          { class: "button", href: urls.file(name), download: "" },
           "Original file",
         ),
       drawn &&
-        h(
-          "a",
-          { class: "button", href: address.glb(name), download: "" },
-          "GLB",
-        ),
+        h("a", { class: "button", href: urls.glb(name), download: "" }, "GLB"),
     ),
     createFacts(model),
   );
@@ -87,11 +89,11 @@ function createFacts(model) {
     ["State", model.state],
     ["True size", model.extent && extent(model.extent)],
     ["Unit of the file", model.unit],
-    ["Surface", area],
+    ["Surface area", area],
     ["Volume", volume],
     ["Bodies", model.body_count],
-    ["Faces drawn", model.face_count && count(model.face_count)],
-    ["Came by", model.source],
+    ["Faces rendered", model.face_count && count(model.face_count)],
+    ["Source", model.source],
     ...Object.entries(model.metadata ?? {}),
   ];
   return h(

@@ -1,11 +1,11 @@
-/** What the page tells: by ear as well as by eye. */
+/** Messages, visible and for screen readers. */
 
 import { h } from "./element.js";
 
-/** Says something to those who listen to the page. */
-export function tell(text) {
-  const place = document.getElementById("told");
-  // The same words twice are news only if the place was empty between.
+/** Announces a text to screen readers. */
+export function announce(text) {
+  const place = document.getElementById("live-region");
+  // A live region announces the same text again only if it was empty before.
   place.textContent = "";
   setTimeout(() => (place.textContent = text), 30);
 }
@@ -13,7 +13,7 @@ export function tell(text) {
 /**
  * A box with a message.
  *
- * @param {string} kind "bad", "warning", "good" or "calm".
+ * @param {string} kind "error", "warning", "success" or "info".
  * @param {string} title
  * @param {string} text what to do.
  * @param {...HTMLElement} actions
@@ -22,17 +22,17 @@ export function notice(kind, title, text, ...actions) {
   const buttons = actions.filter(Boolean);
   return h(
     "div",
-    { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null },
+    { class: `notice ${kind}`, role: kind === "error" ? "alert" : null },
     h("p", { class: "notice-title" }, title),
     text && h("p", {}, text),
     buttons.length > 0 && h("p", { class: "actions" }, buttons),
   );
 }
 
-/** The box of an error, with a button that tries again. */
+/** A box with an error and a button to try again. */
 export function failure(error, title, again, ...actions) {
   return notice(
-    "bad",
+    "error",
     title,
     error.message,
     again && h("button", { type: "button", onclick: again }, "Try again"),
@@ -40,7 +40,7 @@ export function failure(error, title, again, ...actions) {
   );
 }
 
-/** A line that says that something is on its way. */
+/** A line with a spinner. */
 export function waiting(text) {
   return h(
     "p",

@@ -1,8 +1,8 @@
-/** Unit quaternions [w, x, y, z]; one turns the object: p ↦ R(q) p. */
+/** Unit quaternions [w, x, y, z], which rotate an object: p ↦ R(q) p. */
 
-export const NONE = [1, 0, 0, 0];
+export const IDENTITY = [1, 0, 0, 0];
 
-/** First `two`, then `one`. */
+/** The rotation `two`, followed by `one`. */
 export function multiply(one, two) {
   const [a, b, c, d] = one;
   const [w, x, y, z] = two;
@@ -18,33 +18,33 @@ export function invert([w, x, y, z]) {
   return [w, -x, -y, -z];
 }
 
-function turnAbout([x, y, z], angle) {
+function rotateAbout([x, y, z], angle) {
   const sine = Math.sin(angle / 2);
   return [Math.cos(angle / 2), x * sine, y * sine, z * sine];
 }
 
-/** Turns by angles about the axes of the screen: y, then x, then z. */
-export function turnOnScreen(about, up, roll) {
-  const turns = [
-    turnAbout([0, 1, 0], about),
-    turnAbout([1, 0, 0], up),
-    turnAbout([0, 0, 1], roll),
+/** Rotates by angles about the axes of the screen: y, then x, then z. */
+export function rotateOnScreen(about, up, roll) {
+  const steps = [
+    rotateAbout([0, 1, 0], about),
+    rotateAbout([1, 0, 0], up),
+    rotateAbout([0, 0, 1], roll),
   ];
-  return turns.reduce((turn, step) => multiply(step, turn), NONE);
+  return steps.reduce((sum, step) => multiply(step, sum), IDENTITY);
 }
 
-/** A share of the shorter way from one to another. */
-export function between(one, two, share) {
-  const near = dot(one, two) < 0 ? two.map((value) => -value) : two;
-  const angle = Math.acos(Math.min(1, dot(one, near)));
-  if (angle < 1e-4) return near;
+/** Interpolates on the shorter arc (Shoemake 1985). */
+export function slerp(one, two, share) {
+  const end = dot(one, two) < 0 ? two.map((value) => -value) : two;
+  const angle = Math.acos(Math.min(1, dot(one, end)));
+  if (angle < 1e-4) return end;
   const before = Math.sin((1 - share) * angle);
   const after = Math.sin(share * angle);
-  return unit(one.map((value, k) => before * value + after * near[k]));
+  return unit(one.map((value, k) => before * value + after * end[k]));
 }
 
-/** The angle between two, radians. */
-export function apart(one, two) {
+/** The angle slerp two, radians. */
+export function angleBetween(one, two) {
   return 2 * Math.acos(Math.min(1, Math.abs(dot(one, two))));
 }
 

@@ -1,6 +1,6 @@
 /**
- * Where the page stands: `#/page/name?key=value`, so that reload, back and a
- * copied address lead to the same place.
+ * The state of the page in the URL, `#/page/name?key=value`, so that reload,
+ * back and a copied URL show the same.
  */
 
 /**
@@ -18,7 +18,7 @@ export function parse(hash) {
   try {
     name = decodeURIComponent(name);
   } catch {
-    // A stray per cent sign is taken as it stands.
+    // A stray per cent sign stays as it is.
   }
   return {
     page: page || "search",
@@ -41,7 +41,7 @@ export function format(page, name = "", parameters = {}) {
 }
 
 /** The hash of a route with some of its parameters changed. */
-export function change(route, changes) {
+export function withParameters(route, changes) {
   const parameters = new URLSearchParams(route.parameters);
   for (const [name, value] of Object.entries(changes)) {
     parameters.delete(name);
@@ -55,11 +55,11 @@ export function change(route, changes) {
 }
 
 /** Goes to a hash. */
-export function go(hash) {
+export function navigate(hash) {
   location.hash = hash;
 }
 
-/** Goes to a hash without a step to come back to. */
+/** Goes to a hash without a new entry in the history. */
 export function replace(hash) {
   history.replaceState(null, "", hash);
   window.dispatchEvent(new HashChangeEvent("hashchange"));

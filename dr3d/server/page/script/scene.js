@@ -1,18 +1,25 @@
-/** One model drawn by WebGL, whenever something has changed and not oftener. */
+/** Draws one model with WebGL, only when something has changed. */
 
 import * as three from "../three/three.module.min.js";
-import { GLTFLoader } from "../three/GLTFLoader.js";
 
-const FIELD = 28; // degrees, of the camera
-const MARGIN = 1.06; // of the enclosing sphere
+import { parseGlb } from "./glb.js";
+
+const FIELD_OF_VIEW = 28; // degrees
+const MARGIN = 1.06; // distance of the camera over that of a tight fit
 const SURFACE = 0xa9bcd2;
+// Position and intensity: main light, fill light, light from below.
+const LIGHTS = [
+  [2, 4, 4, 2.4],
+  [-5, 0, 2, 0.9],
+  [1, -5, 3, 0.5],
+];
 
 /**
  * Makes a scene.
  *
  * @param {HTMLCanvasElement} canvas
- * @returns {Object} `load(bytes)`, `draw(turn, zoom, size)`, `free()`.
- * @throws {Error} the browser has no WebGL to give.
+ * @returns {Object} `load(bytes)`, `draw(rotation, zoom, size)`, `free()`.
+ * @throws {Error} the browser gives no WebGL context.
  */
 export function createScene(canvas) {
   const renderer = new three.WebGLRenderer({
@@ -21,82 +28,72 @@ export function createScene(canvas) {
     alpha: true,
   });
   const scene = new three.Scene();
-  const camera = new three.PerspectiveCamera(FIELD, 1, 0.1, 50);
-  camera.position.z = MARGIN / Math.sin((FIELD * Math.PI) / 360);
+  const camera = new three.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 50);
+  camera.position.z = MARGIN / Math.sin((FIELD_OF_VIEW * Math.PI) / 360);
   scene.add(new three.HemisphereLight(0xffffff, 0x4a5a70, 1.3));
-  for (const [x, y, z, power] of [
-    [2, 4, 4, 2.4],
-    [-5, 0, 2, 0.9],
-    [1, -5, 3, 0.5],
-  ]) {
-    const light = new three.DirectionalLight(0xffffff, power);
+  for (const [x, y, z, intensity] of LIGHTS) {
+    const light = new three.DirectionalLight(0xffffff, intensity);
     light.position.set(x, y, z);
     scene.add(light);
   }
-  const turned = new three.Group();
-  scene.add(turned);
+  const rotated = new three.Group();
+  scene.add(rotated);
 
   return {
-    /** Takes the model of a GLB; returns its radius, in the GLB's unit. */
-    async load(bytes) {
-      const { scene: loaded } = await new GLTFLoader().parseAsync(bytes, "");
-      const model = dress(loaded);
-      const reach = measureReach(model);
-      model.scale.setScalar(1 / reach);
-      discard(turned);
-      turned.add(model);
-      return reach;
+    /** Shows the model of a GLB; returns its radius in metres. */
+    load(bytes) {
+      const model = createMesh(parseGlb(bytes));
+      const { radius } = model.geometry.boundingSphere;
+      model.scale.setScalar(1 / radius);
+      discard(rotated);
+      rotated.add(model);
+      return radius;
     },
     /** Draws; size is the share of the enclosing sphere that it fills. */
     draw([w, x, y, z], zoom, size) {
-      fit(renderer, camera, canvas);
-      turned.quaternion.set(x, y, z, w);
-      turned.scale.setScalar(size);
+      resize(renderer, camera, canvas);
+      rotated.quaternion.set(x, y, z, w);
+      rotated.scale.setScalar(size);
       camera.zoom = zoom;
       camera.updateProjectionMatrix();
       renderer.render(scene, camera);
     },
     free() {
-      discard(turned);
+      discard(rotated);
       renderer.dispose();
       renderer.forceContextLoss();
     },
   };
 }
 
-/** Gives the bodies of a GLB one material, and takes their places in. */
-function dress(loaded) {
-  const model = new three.Group();
-  loaded.updateMatrixWorld(true);
-  loaded.traverse((part) => {
-    if (!part.isMesh) return;
-    const geometry = part.geometry.clone().applyMatrix4(part.matrixWorld);
-    const surface = new three.MeshStandardMaterial({
-      color: SURFACE,
-      roughness: 0.62,
-      metalness: 0.08,
-      side: three.DoubleSide, // scans have no inside
-      flatShading: !geometry.attributes.normal,
-    });
-    model.add(new three.Mesh(geometry, surface));
+function createMesh({ positions, normals, indices }) {
+  const geometry = new three.BufferGeometry();
+  geometry.setAttribute("position", new three.BufferAttribute(positions, 3));
+  geometry.setAttribute("normal", new three.BufferAttribute(normals, 3));
+  geometry.setIndex(new three.BufferAttribute(indices, 1));
+  // The service centres the enclosing sphere; three.js would centre the box.
+  const radius = measureRadius(positions);
+  geometry.boundingSphere = new three.Sphere(new three.Vector3(), radius);
+  const material = new three.MeshStandardMaterial({
+    color: SURFACE,
+    roughness: 0.62,
+    metalness: 0.08,
+    side: three.DoubleSide, // scans have no inside
   });
-  return model;
+  return new three.Mesh(geometry, material);
 }
 
-/** The farthest corner from the origin, which the service puts amidst. */
-function measureReach(model) {
-  let reach = 0;
-  const point = new three.Vector3();
-  for (const { geometry } of model.children) {
-    const corners = geometry.attributes.position;
-    for (let k = 0; k < corners.count; k++) {
-      reach = Math.max(reach, point.fromBufferAttribute(corners, k).length());
-    }
+/** Distance of the farthest vertex from the origin. */
+function measureRadius(positions) {
+  let squared = 0;
+  for (let k = 0; k < positions.length; k += 3) {
+    const [x, y, z] = positions.subarray(k, k + 3);
+    squared = Math.max(squared, x * x + y * y + z * z);
   }
-  return reach || 1;
+  return Math.sqrt(squared) || 1;
 }
 
-function fit(renderer, camera, canvas) {
+function resize(renderer, camera, canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (!width || !height) return;
   renderer.setPixelRatio(Math.min(2, window.devicePixelRatio || 1));
@@ -105,8 +102,9 @@ function fit(renderer, camera, canvas) {
     renderer.setSize(width, height, false);
   }
   camera.aspect = width / height;
-  // The sphere fits the shorter side.
-  const half = Math.tan((FIELD * Math.PI) / 360) / Math.min(1, camera.aspect);
+  // The sphere must fit the shorter side.
+  const half =
+    Math.tan((FIELD_OF_VIEW * Math.PI) / 360) / Math.min(1, camera.aspect);
   camera.fov = (Math.atan(half) * 360) / Math.PI;
 }
 

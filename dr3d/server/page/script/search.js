@@ -1,8 +1,8 @@
-/** The first page: drop a file, or name a known model. */
+/** The first page: drop a file, or choose a model of the database. */
 
 import { createField } from "./drop.js";
-import { h, refill } from "./element.js";
-import { count } from "./format.js";
+import { h, replaceContent } from "./element.js";
+import { plural } from "./format.js";
 import { failure, waiting } from "./notice.js";
 import { info } from "./state.js";
 import { createSuggest } from "./suggest.js";
@@ -12,9 +12,9 @@ import { createSuggest } from "./suggest.js";
  *
  * @param {HTMLElement} place
  * @param {Object} options
- * @param {function(File[])} options.take what is dropped.
- * @param {function()} options.again shows the page anew.
- * @param {string} options.problem of the file before, if any.
+ * @param {function(File[])} options.accept called with dropped files.
+ * @param {function()} options.again shows the page again.
+ * @param {string} options.problem with the former file, if any.
  */
 export function showSearch(place, options) {
   const page = { gone: false };
@@ -28,17 +28,18 @@ export function showSearch(place, options) {
   };
 }
 
-async function fill(page, place, { take, again, problem }) {
-  refill(place, waiting("Asking the service"));
+async function fill(page, place, { accept, again, problem }) {
+  replaceContent(place, waiting("Contacting the service"));
   let known;
   try {
     known = await info();
   } catch (error) {
-    if (!page.gone) refill(place, failure(error, "No connection", again));
+    if (!page.gone)
+      replaceContent(place, failure(error, "No connection", again));
     return;
   }
   if (page.gone) return;
-  refill(
+  replaceContent(
     place,
     h(
       "div",
@@ -46,14 +47,14 @@ async function fill(page, place, { take, again, problem }) {
       h("h1", {}, "What is this part?"),
       h(
         "p",
-        { class: "lead" },
-        "Drop a scan, a sketch or a CAD export: dr3d looks at it from " +
-          (known.views ? `${known.views} sides` : "several sides") +
-          ` and finds the most similar of ${count(known.counts.indexed)} ` +
-          "known models. The service keeps nothing of your file.",
+        { class: "intro" },
+        "Drop a scan or a CAD export. dr3d renders it from " +
+          `${known.views ?? "several"} learned views and finds the most ` +
+          `similar of ${plural(known.counts.indexed, "model")}. The service ` +
+          "does not keep your file.",
       ),
       problem && failure(new Error(problem), "This file cannot be used"),
-      createField(known, take),
+      createField(known, accept),
       createSuggest(),
     ),
   );

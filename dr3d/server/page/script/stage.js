@@ -1,51 +1,55 @@
-/** The query in a viewer, beside its learned views or beside a match. */
+/** The query in a viewer, with its learned views or beside a match. */
 
-import { breakable, h, refill } from "./element.js";
+import { insertBreaks, h, replaceContent } from "./element.js";
 import { createPose } from "./pose.js";
-import { invert, multiply, NONE } from "./quaternion.js";
+import { invert, multiply, IDENTITY } from "./quaternion.js";
 import { createStrip } from "./strip.js";
 import { createViewer } from "./viewer.js";
 
 /**
- * One side: a `viewer.Subject` with words.
+ * What a pane shows: a `viewer.Model` with texts.
  *
- * @typedef {Object} Side
+ * @typedef {Object} Subject
  * @property {string} role "Query", "Match 2", …
  * @property {string} name
  * @property {string} title
  * @property {string[]} facts
  * @property {string} glb
- * @property {string[]} pictures
+ * @property {string[]} images
  * @property {HTMLElement[]} actions
  */
 
 /**
  * Makes a stage.
  *
- * @param {Side} query
+ * @param {Subject} query
  * @param {number[][]} viewpoints quaternions of the learned views, if known.
  * @returns {Object} `element`; `open(match, pair, actions)` shows a match
  *   beside the query, or none; `free()`.
  */
 export function createStage(query, viewpoints) {
   const pose = createPose();
-  const main = createPane(query, { pose, viewpoints, weigh: () => weigh() });
+  const main = createPane(query, {
+    pose,
+    viewpoints,
+    rescale: () => rescale(),
+  });
   const tools = h("div", { class: "stage-tools" });
   const element = h(
     "section",
-    { class: "stage alone", "aria-label": "Viewer" },
+    { class: "stage single", "aria-label": "Viewer" },
     main.element,
     tools,
   );
   let other = null;
-  let together = true;
-  let trueSize = false;
+  let rotateTogether = true;
+  let sameScale = false;
 
-  /** Gives both models their sizes: as large as the pane, or as they are. */
-  function weigh() {
+  /** Scales both models: to fill their panes, or to one common scale. */
+  function rescale() {
     const panes = other ? [main, other] : [main];
     const radii = panes.map((pane) => pane.viewer.radius);
-    const known = trueSize && radii.every((radius) => radius > 0);
+    const known = sameScale && radii.every((radius) => radius > 0);
     panes.forEach(({ viewer }, k) => {
       viewer.size = known ? radii[k] / Math.max(...radii) : 1;
       viewer.draw();
@@ -53,24 +57,24 @@ export function createStage(query, viewpoints) {
   }
 
   function reset() {
-    for (const pane of [main, other]) if (pane) pane.viewer.offset = NONE;
+    for (const pane of [main, other]) if (pane) pane.viewer.offset = IDENTITY;
     pose.reset();
   }
 
   function fillTools(actions) {
-    const turning = toggle("Turn together", together, (now) => {
-      together = now;
-      other.viewer.alone = !now;
+    const rotating = toggle("Rotate together", rotateTogether, (now) => {
+      rotateTogether = now;
+      other.viewer.independent = !now;
     });
-    turning.title = "Off: the match is turned alone";
-    const sizing = toggle("True sizes", trueSize, (now) => {
-      trueSize = now;
-      weigh();
+    rotating.title = "Off: the match rotates by itself";
+    const scaling = toggle("Same scale", sameScale, (now) => {
+      sameScale = now;
+      rescale();
     });
-    sizing.title = "Draw both in one scale";
-    refill(
+    scaling.title = "Draw both models at one scale";
+    replaceContent(
       tools,
-      other && [turning, sizing],
+      other && [rotating, scaling],
       h("button", { type: "button", onclick: reset }, "Reset view"),
       actions,
     );
@@ -83,20 +87,20 @@ export function createStage(query, viewpoints) {
       other?.free();
       other?.element.remove();
       other = null;
-      element.classList.toggle("alone", !match);
+      element.classList.toggle("single", !match);
       main.strip.pair(pair?.query ?? 0);
       if (match) {
         other = createPane(
           { ...match, first: pair?.match },
-          { pose, viewpoints, weigh },
+          { pose, viewpoints, rescale },
         );
-        other.viewer.alone = !together;
+        other.viewer.independent = !rotateTogether;
         other.viewer.offset = align(viewpoints, pair);
         main.element.after(other.element);
         other.strip.pair(pair?.match ?? 0);
       }
       fillTools(actions);
-      weigh();
+      rescale();
       if (pair) main.viewer.show(pair.query);
     },
     free() {
@@ -106,39 +110,39 @@ export function createStage(query, viewpoints) {
   };
 }
 
-/** Turns a match so that its view of the pair lies as that of the query. */
+/** Aligns the view of a match with the view of the query that it matches. */
 function align(viewpoints, pair) {
   const one = viewpoints?.[pair?.query - 1];
   const two = viewpoints?.[pair?.match - 1];
-  return one && two ? multiply(invert(one), two) : NONE;
+  return one && two ? multiply(invert(one), two) : IDENTITY;
 }
 
-function createPane(side, { pose, viewpoints, weigh }) {
+function createPane(subject, { pose, viewpoints, rescale }) {
   let radius = 0;
-  const viewer = createViewer(side, {
+  const viewer = createViewer(subject, {
     pose,
     viewpoints,
     changed() {
       strip.mark(viewer.view);
       if (radius !== viewer.radius) {
         radius = viewer.radius;
-        weigh();
+        rescale();
       }
     },
   });
-  const strip = createStrip(side.pictures, (number) => viewer.show(number));
+  const strip = createStrip(subject.images, (number) => viewer.show(number));
   const element = h(
     "div",
     { class: "pane" },
     h(
       "div",
       { class: "pane-head" },
-      h("span", { class: "role" }, side.role),
-      h("h2", { title: side.name }, breakable(side.title)),
+      h("span", { class: "role" }, subject.role),
+      h("h2", { title: subject.name }, insertBreaks(subject.title)),
       h(
         "p",
         { class: "facts" },
-        side.facts.map((fact) => h("span", {}, fact)),
+        subject.facts.map((fact) => h("span", {}, fact)),
       ),
     ),
     viewer.element,
@@ -147,18 +151,19 @@ function createPane(side, { pose, viewpoints, weigh }) {
       { class: "strip" },
       h(
         "p",
-        { class: "faint" },
-        `${side.pictures.length} learned views`,
-        h("span", { class: "more" }, "; the model turns to the one you choose"),
+        { class: "muted" },
+        `${subject.images.length} learned views`,
+        h("span", { class: "more" }, "; click one to rotate the model to it"),
       ),
       strip.element,
     ),
-    side.actions?.length > 0 && h("div", { class: "actions" }, side.actions),
+    subject.actions?.length > 0 &&
+      h("div", { class: "actions" }, subject.actions),
   );
   return { element, viewer, strip, free: () => viewer.free() };
 }
 
-/** A button that stays pressed. */
+/** A toggle button. */
 function toggle(text, pressed, change) {
   const button = h(
     "button",

@@ -1,43 +1,43 @@
-/** What the service is: asked once, and again until it is ready. */
+/** The state of the service, requested once and then until it is ready. */
 
 import { checkStart, getInfo } from "./api.js";
 import { plural } from "./format.js";
-import { tell } from "./notice.js";
+import { announce } from "./notice.js";
 
-const PATIENCE = 1000; // milliseconds between two questions
-const LONGEST = 10000;
-const CHECK = 5; // questions, after which it is asked whether it has failed
+const MIN_INTERVAL = 1000; // milliseconds between requests
+const MAX_INTERVAL = 10000;
+const POLLS_PER_CHECK = 5; // requests, after which a failure is looked for
 
 let known = null;
 
-/** What the service knows of itself, with N views once it is ready. */
+/** What /api/info answers; it has `views` once the service is ready. */
 export async function info() {
   if (known?.views) return known;
   known = await getInfo();
   return known;
 }
 
-/** Lets the next question go to the service again. */
+/** Makes the next `info` ask the service again. */
 export function forget() {
   known = null;
 }
 
-/** Waits until queries are answered; `warming` is called when they are not. */
+/** Waits until queries are answered; calls `warming` if they are not yet. */
 export async function untilReady(signal, warming) {
-  for (let asked = 0; !(await info()).views; asked++) {
-    if (!asked) warming();
-    if (asked % CHECK === CHECK - 1) await checkStart();
-    await rest(PATIENCE);
+  for (let polls = 0; !(await info()).views; polls++) {
+    if (!polls) warming();
+    if (polls % POLLS_PER_CHECK === POLLS_PER_CHECK - 1) await checkStart();
+    await delay(MIN_INTERVAL);
     signal.throwIfAborted();
   }
 }
 
-/** Shows in the head of the page whether the service answers. */
+/** Shows in the header whether the service answers. */
 export async function watch() {
   let before = "";
-  for (let wait = PATIENCE; ; wait = Math.min(LONGEST, wait * 1.5)) {
+  for (let wait = MIN_INTERVAL; ; wait = Math.min(MAX_INTERVAL, wait * 1.5)) {
     let now = "silent";
-    let text = "No answer";
+    let text = "No connection";
     try {
       known = await getInfo();
       now = known.views ? "ready" : "warming";
@@ -49,14 +49,14 @@ export async function watch() {
     place.dataset.state = now;
     document.getElementById("state-text").textContent = text;
     if (before && now !== before) {
-      tell(now === "ready" ? "The service is ready." : `Service: ${text}.`);
+      announce(now === "ready" ? "The service is ready." : `Service: ${text}.`);
     }
     before = now;
-    if (now === "ready") wait = LONGEST;
-    await rest(wait);
+    if (now === "ready") wait = MAX_INTERVAL;
+    await delay(wait);
   }
 }
 
-function rest(time) {
+function delay(time) {
   return new Promise((resolve) => setTimeout(resolve, time));
 }

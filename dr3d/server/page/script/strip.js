@@ -1,17 +1,17 @@
-/** The learned views of a model, in a row; each can be turned to. */
+/** The learned views of a model, in a row of buttons. */
 
-import { h, picture } from "./element.js";
+import { h, createImage } from "./element.js";
 
 /**
  * Makes a strip.
  *
- * @param {string[]} pictures addresses of the N views.
- * @param {function(number)} show turns to a view by its number.
- * @returns {Object} `element`; `mark(number)` tells which view is seen, 0 for
- *   none; `pair(number)` which one matched.
+ * @param {string[]} images URLs of the N views.
+ * @param {function(number)} show rotates to a view by its number.
+ * @returns {Object} `element`; `mark(number)` highlights the current view, 0 for
+ *   none; `pair(number)` the one that matched.
  */
-export function createStrip(pictures, show) {
-  const buttons = pictures.map((source, k) =>
+export function createStrip(images, show) {
+  const buttons = images.map((source, k) =>
     h(
       "button",
       {
@@ -21,7 +21,7 @@ export function createStrip(pictures, show) {
         "aria-pressed": "false",
         onclick: () => show(k + 1),
       },
-      picture(source, { size: 128 }),
+      createImage(source, { size: 128 }),
       h("span", { class: "view-number", "aria-hidden": "true" }, k + 1),
     ),
   );
@@ -30,8 +30,8 @@ export function createStrip(pictures, show) {
     { class: "views", role: "group", "aria-label": "Learned views" },
     buttons,
   );
-  // Where they stand beside a viewer they fill a place of its shape.
-  const columns = Math.ceil(Math.sqrt(1.4 * pictures.length)) || 1;
+  // Beside a single viewer they fill an area of the same shape.
+  const columns = Math.ceil(Math.sqrt(1.4 * images.length)) || 1;
   element.style.setProperty("--columns", columns);
   return {
     element,

@@ -1,13 +1,13 @@
-/** A field that completes the name of a known model. */
+/** A field that completes the name of a model. */
 
 import { listModels } from "./api.js";
-import { h, refill } from "./element.js";
-import { format, go } from "./route.js";
+import { h, replaceContent } from "./element.js";
+import { format, navigate } from "./route.js";
 
-const PAUSE = 150; // milliseconds without a key, before the service is asked
-const MOST = 8;
+const TYPING_PAUSE = 150; // milliseconds, before a request is sent
+const MAX_SUGGESTIONS = 8;
 
-/** Makes the field; a chosen model is searched from at once. */
+/** Makes the field; choosing a model starts a search. */
 export function createSuggest() {
   const list = h("ul", { role: "listbox", id: "known-list", hidden: true });
   const input = h("input", {
@@ -19,16 +19,16 @@ export function createSuggest() {
     "aria-expanded": "false",
     "aria-controls": "known-list",
     "aria-autocomplete": "list",
-    placeholder: "Part of its name",
+    placeholder: "Part of the name or label",
   });
-  const told = h("p", { class: "hint", role: "status" });
+  const status = h("p", { class: "hint", role: "status" });
   let timer = 0;
-  let asked = null;
+  let controller = null;
   let active = -1;
 
-  const choose = (name) => go(format("like", name));
+  const choose = (name) => navigate(format("like", name));
 
-  function mark(number) {
+  function select(number) {
     const items = [...list.children];
     active = items.length ? (number + items.length) % items.length : -1;
     items.forEach((item, k) =>
@@ -46,16 +46,16 @@ export function createSuggest() {
     active = -1;
   }
 
-  async function look() {
-    asked?.abort();
+  async function suggest() {
+    controller?.abort();
     const text = input.value.trim();
     if (!text) return close();
-    asked = new AbortController();
-    const { signal } = asked;
+    controller = new AbortController();
+    const { signal } = controller;
     try {
-      const conditions = { text, state: "indexed", limit: MOST };
+      const conditions = { text, state: "indexed", limit: MAX_SUGGESTIONS };
       const { models, total } = await listModels(conditions, signal);
-      refill(
+      replaceContent(
         list,
         models.map(({ model, label }, k) =>
           h(
@@ -68,31 +68,31 @@ export function createSuggest() {
               onclick: () => choose(model),
             },
             h("span", {}, model),
-            h("span", { class: "faint" }, label),
+            h("span", { class: "muted" }, label),
           ),
         ),
       );
       list.hidden = !models.length;
       input.setAttribute("aria-expanded", String(models.length > 0));
-      mark(0);
-      told.textContent = models.length
+      select(0);
+      status.textContent = models.length
         ? total > models.length
-          ? `The first ${models.length} of ${total}: type on.`
+          ? `The first ${models.length} of ${total}: keep typing.`
           : ""
-        : "No model of the database is called so.";
+        : "No indexed model has this name.";
     } catch (error) {
-      if (error.name !== "AbortError") told.textContent = error.message;
+      if (error.name !== "AbortError") status.textContent = error.message;
     }
   }
 
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(look, PAUSE);
+    timer = setTimeout(suggest, TYPING_PAUSE);
   });
   input.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return close();
-    if (event.key === "ArrowDown") mark(active + 1);
-    else if (event.key === "ArrowUp") mark(active - 1);
+    if (event.key === "ArrowDown") select(active + 1);
+    else if (event.key === "ArrowUp") select(active - 1);
     else if (event.key === "Enter" && active >= 0) {
       choose(list.children[active].dataset.model);
     } else return;
@@ -102,9 +102,9 @@ export function createSuggest() {
   return h(
     "div",
     { class: "suggest" },
-    h("label", { for: "known" }, "Or start from a known model"),
+    h("label", { for: "known" }, "Or search with a model of the database"),
     input,
     list,
-    told,
+    status,
   );
 }

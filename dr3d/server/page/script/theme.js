@@ -1,17 +1,17 @@
-/** Light, dark, or as the system has it. */
+/** The theme: light, dark, or that of the system. */
 
 const KEY = "dr3d-theme";
 const NEXT = { "": "light", light: "dark", dark: "" };
-const WORDS = { "": "as the system", light: "light", dark: "dark" };
-const SIGNS = { "": "◐", light: "☀", dark: "☾" };
+const NAMES = { "": "system", light: "light", dark: "dark" };
+const ICONS = { "": "◐", light: "☀", dark: "☾" };
 
-/** Lets a button change the theme. */
+/** Makes a button change the theme. */
 export function attach(button) {
   const root = document.documentElement;
   const describe = () => {
     const theme = root.dataset.theme ?? "";
-    button.textContent = SIGNS[theme];
-    const text = `Theme: ${WORDS[theme]}`;
+    button.textContent = ICONS[theme];
+    const text = `Theme: ${NAMES[theme]}`;
     button.title = text;
     button.setAttribute("aria-label", text);
   };
@@ -23,7 +23,7 @@ export function attach(button) {
       if (theme) localStorage.setItem(KEY, theme);
       else localStorage.removeItem(KEY);
     } catch {
-      // It lasts until the page is left.
+      // Storage is blocked: the theme lasts until reload.
     }
     describe();
   });

@@ -1,33 +1,41 @@
-/** A model to be turned; where there is no WebGL, its pictures to leaf in. */
+/** A model to rotate; without WebGL, images of its views to browse. */
 
 import { fetchBytes } from "./api.js";
-import { h, refill } from "./element.js";
-import * as grip from "./grip.js";
-import { apart, invert, multiply, NONE, turnOnScreen } from "./quaternion.js";
+import { h, replaceContent } from "./element.js";
+import * as control from "./control.js";
+import {
+  angleBetween,
+  invert,
+  multiply,
+  IDENTITY,
+  rotateOnScreen,
+} from "./quaternion.js";
 
-const NEAR = 0.02; // radians, within which it lies as a view has it
-const MILLIMETRES = 1000; // of the metre, the unit of a GLB
+const VIEW_TOLERANCE = 0.02; // radians between a rotation and a learned view
+const MILLIMETRES_PER_METRE = 1000; // a GLB is in metres
+const DRAG_STEP = 0.25; // radians of a drag that show the next image
 
 /**
- * @typedef {Object} Subject
- * @property {string} name for those who do not see it.
- * @property {string} glb address of what is drawn.
- * @property {string[]} pictures addresses of its N views.
- * @property {number} first view whose picture comes first, from 1.
+ * @typedef {Object} Model
+ * @property {string} name for screen readers.
+ * @property {string} glb URL of the mesh.
+ * @property {string[]} images URLs of its N views.
+ * @property {number} first view whose image is shown first, from 1.
  */
 
 /**
  * Makes a viewer.
  *
- * @param {Subject} model
+ * @param {Model} model
  * @param {Object} options
- * @param {import("./pose.js").Pose} options.pose that it shares with others.
+ * @param {import("./pose.js").Pose} options.pose shared with other viewers.
  * @param {number[][]} options.viewpoints quaternions of the views, if known.
- * @param {function()} options.changed called when it has loaded or turned.
- * @returns {Object} `element`; `offset`, turns this model alone; `alone`,
- *   whether grips do so too; `size`, share of the enclosing sphere; `radius`
- *   of that sphere in millimetres, 0 until it is known; `view`, number of the
- *   learned view that is seen, or 0; `show(number)`, `draw()`, `free()`.
+ * @param {function()} options.changed called after it was loaded or rotated.
+ * @returns {Object} `element`; `offset`, rotation of this model alone;
+ *   `independent`, whether the user changes only that; `size`, share of the
+ *   enclosing sphere; `radius` of that sphere in millimetres, 0 until it is
+ *   known; `view`, number of the current learned view, or 0; `show(number)`,
+ *   `draw()`, `free()`.
  */
 export function createViewer(model, { pose, viewpoints, changed }) {
   const viewer = {
@@ -36,35 +44,38 @@ export function createViewer(model, { pose, viewpoints, changed }) {
       tabindex: "0",
       role: "application",
       "aria-label":
-        `3D view of ${model.name}. Arrow keys turn it, plus and minus zoom, ` +
-        "0 goes back, digits show the learned views.",
+        `3D view of ${model.name}. Arrow keys rotate it, plus and minus zoom, ` +
+        "0 resets it, digits show the learned views.",
     }),
-    offset: NONE,
-    alone: false,
+    offset: IDENTITY,
+    independent: false,
     size: 1,
     radius: 0,
     view: 0,
     gone: false,
     draw() {},
     rotate(about, up, roll) {
-      if (!viewer.alone) return pose.rotate(about, up, roll);
-      // What the grip does on the screen, told in the axes of the pose.
-      const screen = turnOnScreen(about, up, roll);
-      const step = multiply(invert(pose.turn), multiply(screen, pose.turn));
+      if (!viewer.independent) return pose.rotate(about, up, roll);
+      // The rotation on the screen, expressed in the axes of the pose.
+      const screen = rotateOnScreen(about, up, roll);
+      const step = multiply(
+        invert(pose.rotation),
+        multiply(screen, pose.rotation),
+      );
       viewer.offset = multiply(step, viewer.offset);
       viewer.draw();
     },
     show(number) {
       const goal = viewpoints?.[number - 1];
-      if (goal) pose.glideTo(multiply(goal, invert(viewer.offset)));
+      if (goal) pose.animateTo(multiply(goal, invert(viewer.offset)));
     },
     free() {
       viewer.gone = true;
     },
   };
-  grip.attach(viewer.element, {
+  control.attach(viewer.element, {
     rotate: (...angles) => viewer.rotate(...angles),
-    magnify: pose.magnify,
+    zoomBy: pose.zoomBy,
     reset: pose.reset,
     show: (number) => viewer.show(number),
   });
@@ -75,33 +86,39 @@ export function createViewer(model, { pose, viewpoints, changed }) {
 async function start(viewer, model, { pose, viewpoints, changed }) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   let scene;
-  await null; // whoever makes the viewer has it before it changes
+  await null; // so that the caller has the viewer before `changed` is called
   try {
     if (!hasWebGL()) throw new Error("no WebGL");
-    refill(viewer.element, canvas, h("span", { class: "spinner amid" }));
+    replaceContent(
+      viewer.element,
+      canvas,
+      h("span", { class: "spinner centered" }),
+    );
     const [{ createScene }, bytes] = await Promise.all([
       import("./scene.js"),
       fetchBytes(model.glb),
     ]);
     if (viewer.gone) return;
     scene = createScene(canvas);
-    viewer.radius = (await scene.load(bytes)) * MILLIMETRES;
+    viewer.radius = scene.load(bytes) * MILLIMETRES_PER_METRE;
   } catch (error) {
     scene?.free();
     if (viewer.gone) return;
-    showPictures(viewer, model, changed, error);
+    showImages(viewer, model, changed, error);
     return;
   }
   if (viewer.gone) return scene.free();
-  refill(viewer.element, canvas);
-  let due = 0;
+  replaceContent(viewer.element, canvas);
+  let frame = 0;
   viewer.draw = () => {
-    cancelAnimationFrame(due);
-    due = requestAnimationFrame(() => {
-      const turn = multiply(pose.turn, viewer.offset);
-      scene.draw(turn, pose.zoom, viewer.size);
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => {
+      const rotation = multiply(pose.rotation, viewer.offset);
+      scene.draw(rotation, pose.zoom, viewer.size);
       viewer.view =
-        (viewpoints ?? []).findIndex((view) => apart(view, turn) < NEAR) + 1;
+        (viewpoints ?? []).findIndex(
+          (view) => angleBetween(view, rotation) < VIEW_TOLERANCE,
+        ) + 1;
       viewer.element.dataset.drawn = "model";
       changed();
     });
@@ -113,20 +130,20 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
     viewer.gone = true;
     unwatch();
     observer.disconnect();
-    cancelAnimationFrame(due);
+    cancelAnimationFrame(frame);
     scene.free();
   };
   changed();
   viewer.draw();
 }
 
-/** The views in place of the model: keys and grips leaf through them. */
-function showPictures(viewer, model, changed, error) {
-  const total = model.pictures.length;
-  const why =
+/** Images of the views instead of the model; keys and drags browse them. */
+function showImages(viewer, model, changed, error) {
+  const total = model.images.length;
+  const reason =
     error.message === "no WebGL"
-      ? "This browser draws no 3D: turn the pictures with the arrows."
-      : "The model cannot be drawn in 3D: turn the pictures with the arrows.";
+      ? "This browser has no WebGL: browse the views with the arrows."
+      : "The model cannot be drawn in 3D: browse the views with the arrows.";
   const image = h("img", { alt: "", draggable: "false" });
   const caption = h("p", { class: "viewer-note" });
   const button = (text, by, label) =>
@@ -137,30 +154,30 @@ function showPictures(viewer, model, changed, error) {
     );
   const step = (by) =>
     viewer.show(((viewer.view - 1 + by + total) % total) + 1);
-  let pulled = 0;
+  let dragged = 0; // radians
   viewer.show = (number) => {
     if (number > total) return;
     viewer.view = number;
-    image.src = model.pictures[number - 1];
-    caption.textContent = `View ${number} of ${total}. ${why}`;
+    image.src = model.images[number - 1];
+    caption.textContent = `View ${number} of ${total}. ${reason}`;
     changed();
   };
   viewer.rotate = (about, up) => {
-    pulled += about + up;
-    if (Math.abs(pulled) < 0.25) return;
-    step(Math.sign(pulled));
-    pulled = 0;
+    dragged += about + up;
+    if (Math.abs(dragged) < DRAG_STEP) return;
+    step(Math.sign(dragged));
+    dragged = 0;
   };
   viewer.element.classList.add("flat");
-  viewer.element.dataset.drawn = "pictures";
+  viewer.element.dataset.drawn = "images";
   if (!total) {
-    refill(viewer.element, h("p", { class: "viewer-note" }, why));
+    replaceContent(viewer.element, h("p", { class: "viewer-note" }, reason));
     return;
   }
-  refill(
+  replaceContent(
     viewer.element,
     image,
-    total > 1 && button("‹", -1, "View before"),
+    total > 1 && button("‹", -1, "Previous view"),
     total > 1 && button("›", 1, "Next view"),
     caption,
   );

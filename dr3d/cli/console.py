@@ -1,0 +1,109 @@
+"""What the command prints: progress and failures to stderr, answers to stdout.
+
+Everything is printed through tqdm, so that a line does not break a bar.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+  from dr3d.data.collection import ModelCollection
+  from dr3d.data.folder import ModelFile
+  from dr3d.database.ingest import Failure
+
+
+class Progress(Protocol):
+  """Shows how far a task is."""
+
+  def __call__(self, done: int, total: int, failed: int = 0, /) -> None:
+    """Updates the bar with the files done, all files and failed files."""
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str) -> Iterator[Progress]:
+  """Shows a bar on stderr, if that is a terminal and there are several files.
+
+  The bar shows the rate, the remaining time and the number of failed files.
+
+  Args:
+    total: number of files.
+    what: name of the task, such as "indexing".
+
+  Yields:
+    The function that updates the bar.
+  """
+  import tqdm
+
+  hidden = total < 2 or not sys.stderr.isatty()
+  with tqdm.tqdm(
+    total=total, desc=what, unit="file", disable=hidden, leave=False
+  ) as bar:
+
+    def show(done: int, total: int, failed: int = 0, /) -> None:
+      bar.total = total
+      if failed:
+        bar.set_postfix_str(f"{failed} failed", refresh=False)
+      bar.update(done - bar.n)
+
+    yield show
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+  """Shows one bar after the other, for a task of several stages.
+
+  Yields:
+    A function of the name of the stage, the files done and all files.
+  """
+  with contextlib.ExitStack() as stack:
+    current: list[str] = []
+    bars: list[Progress] = []
+
+    def show(what: str, done: int, total: int) -> None:
+      if current != [what]:
+        stack.close()
+        bars[:] = [stack.enter_context(progress(total, what))]
+        current[:] = [what]
+      bars[0](done, total)
+
+    yield show
+
+
+def print_error(line: str) -> None:
+  """Prints a line on stderr."""
+  import tqdm
+
+  tqdm.tqdm.write(line, file=sys.stderr)
+
+
+def print_answer(text: str) -> None:
+  """Prints text on stdout at once."""
+  import tqdm
+
+  tqdm.tqdm.write(text, file=sys.stdout)
+  sys.stdout.flush()
+
+
+def print_failures(failures: "Sequence[Failure]", what: str) -> None:
+  """Lists failed files with their reasons on stderr.
+
+  Args:
+    failures: the files.
+    what: what happened to them, such as "skipped".
+  """
+  for failure in failures:
+    print_error(f"dr3d: {what}: {failure.reason}")
+
+
+def read_models(
+  files: "Sequence[ModelFile]", *, face_budget: int
+) -> "ModelCollection":
+  """Loads model files with a bar, and lists those that fail."""
+  from dr3d.data.collection import read_models
+
+  with progress(len(files), "reading") as show:
+    collection = read_models(files, face_budget=face_budget, progress=show)
+  print_failures(collection.failures, "skipped")
+  return collection

@@ -1,0 +1,211 @@
+"""What `dr3d query` prints: a table, JSON or CSV, and an image of pairs."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from dr3d.cli import console
+
+if TYPE_CHECKING:
+  from dr3d.database.writer import Database
+  from dr3d.evaluation.report.sheet import Row
+  from dr3d.mesh.mesh import Mesh
+  from dr3d.retrieval.pipeline import Pipeline
+  from dr3d.search.answer import Answer, Match, Prediction
+
+REJECT_REASONS = {
+  "ambiguous": "models of other labels are nearly as similar",
+  "unknown": "the label may be missing in the database",
+}
+COLUMNS = (
+  "query",
+  "prediction",
+  "confidence",
+  "probability",
+  "accepted",
+  "reject_reason",
+  "rank",
+  "model",
+  "label",
+  "score",
+  "votes",
+  "query_view",
+  "view",
+  "length",
+  "width",
+  "height",
+  "scale",
+  "distance",
+  "mirrored",
+  "same",
+  "difference",
+  "error",
+)
+"""Of the CSV output. length, width and height are the extent, mm."""
+PAIRED_MATCHES = 3  # shown for each file in the image of pairs
+PAIR_SIZE = 128  # height and width of a view in it, pixels
+MIN_SCALE_DIFFERENCE = 0.01  # a smaller difference of scale is not mentioned
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """The answer to a file, or the reason why there is none.
+
+  Attributes:
+    query: the file.
+    answer: None if the file failed.
+    error: empty if it did not.
+  """
+
+  query: str
+  answer: "Answer | None" = None
+  error: str = ""
+
+
+class Writer:
+  """Writes outcomes in the chosen format.
+
+  Attributes:
+    failed: whether a file failed.
+  """
+
+  def __init__(self, *, json: bool, csv: bool, pairs: str | None):
+    """Makes a writer.
+
+    Args:
+      json: print one JSON document at the end.
+      csv: print CSV at the end; with neither, print a table for each file.
+      pairs: image to write at the end.
+    """
+    self._json, self._csv, self._pairs = json, csv, pairs
+    self._entries: list[dict[str, Any]] = []
+    self._rows: list[Row] = []
+    self.failed = False
+
+  def add(self, outcome: Outcome) -> None:
+    """Prints an outcome, or keeps it for the end."""
+    from dr3d.data.folder import to_text
+
+    query = to_text(outcome.query)
+    if outcome.answer is None:
+      error = to_text(outcome.error)
+      console.print_error(f"dr3d: {error}")
+      self._entries.append({"query": query, "error": error})
+      self.failed = True
+      return
+    self._entries.append({"query": query, **dataclasses.asdict(outcome.answer)})
+    if not self._json and not self._csv:
+      console.print_answer(format_answer(query, outcome.answer))
+
+  def draw_pairs(
+    self, database: "Database", mesh: "Mesh", file: str, answer: "Answer"
+  ) -> None:
+    """Draws a file beside its matches, if --pairs is given."""
+    if self._pairs:
+      self._rows.append(draw_row(database, mesh, file, answer))
+
+  def finish(self) -> None:
+    """Prints the JSON or CSV document and writes the image of pairs."""
+    if self._json:
+      json.dump(self._entries, sys.stdout, indent=2)
+      print()
+    if self._csv:
+      write_csv(self._entries)
+    if self._rows and self._pairs:
+      from dr3d.evaluation.report import sheet
+
+      image = sheet.draw_answers(self._rows, views=3)
+      sheet.save(image, pathlib.Path(self._pairs))
+
+
+def draw_row(
+  database: "Database", mesh: "Mesh", file: str, answer: "Answer"
+) -> "Row":
+  """Renders a query, and the most similar pair of views of each match."""
+  import numpy as np
+
+  from dr3d.evaluation.report import sheet
+  from dr3d.mesh.packing import unpack_mesh
+
+  pipeline = sheet.with_white_light(cast("Pipeline", database.pipeline))
+  images = sheet.render_preview(pipeline, mesh, size=PAIR_SIZE)
+  matches = answer.matches[:PAIRED_MATCHES]
+  shapes = database.load_shapes([match.model for match in matches])
+  rendered = []
+  for match in matches:
+    if match.model in shapes:
+      other = unpack_mesh(shapes[match.model].mesh)
+      views = sheet.render_preview(pipeline, other, size=PAIR_SIZE)
+      pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
+      rendered.append(sheet.RenderedMatch(match, pair))
+  return sheet.Row(file, images, rendered, prediction=answer.prediction)
+
+
+def format_answer(query: str, answer: "Answer") -> str:
+  """Formats an answer as a table for a person."""
+  from dr3d.evaluation.report import table
+
+  if not answer.matches:
+    return f"{query}: no model meets the conditions.\n"
+  rows = [
+    (
+      str(match.rank),
+      match.model,
+      match.label or "-",
+      f"{match.score:.3f}",
+      str(match.votes),
+      "-" if match.distance is None else f"{100 * match.distance:.1f}%",
+      " x ".join(f"{side:.4g}" for side in match.extent or ()),
+      describe_match(match),
+    )
+    for match in answer.matches
+  ]
+  header = ("rank", "model", "label", "score", "votes", "distance")
+  lines = table.format_table(
+    (*header, "size in mm", "note"), rows, right=(0, 3, 4, 5)
+  )
+  return f"{query}: {describe_prediction(answer.prediction)}\n{lines}\n"
+
+
+def describe_prediction(prediction: "Prediction") -> str:
+  """Returns the label, its votes and whether it is accepted, in one line."""
+  votes = f"{prediction.confidence:.0%} of the votes"
+  if not prediction.label:
+    return f"no label ({votes})"
+  verdict = "accepted"
+  if not prediction.accepted:
+    reason = prediction.reject_reason
+    verdict = f"rejected as {reason}: {REJECT_REASONS[reason]}"
+  return (
+    f"{prediction.label} ({votes}, probability {prediction.probability:.0%},"
+    f" {verdict})"
+  )
+
+
+def describe_match(match: "Match") -> str:
+  """Returns what the registration has shown, in a few words."""
+  if not match.same or match.scale is None:
+    return ""
+  words = ["mirrored" if match.mirrored else "same shape"]
+  if abs(match.scale - 1) > MIN_SCALE_DIFFERENCE:
+    words.append(f"{match.scale:.3g} times as large")
+  return ", ".join(words)
+
+
+def write_csv(entries: list[dict[str, Any]]) -> None:
+  """Prints one row for each match, or one for a file without matches."""
+  writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+  writer.writeheader()
+  for entry in entries:
+    row = {"query": entry["query"], "error": entry.get("error", "")}
+    if "prediction" in entry:
+      row |= entry["prediction"]
+      row["prediction"] = row.pop("label")
+    for match in entry.get("matches") or [{}]:
+      match = dict(match)
+      sides = match.pop("extent", None) or ("", "", "")
+      names = ("length", "width", "height")
+      writer.writerow({**row, **match, **dict(zip(names, sides, strict=True))})

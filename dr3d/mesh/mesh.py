@@ -1,0 +1,144 @@
+"""Loads a file, or arrays, as a clean triangle mesh in the unit sphere."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from dr3d.geometry.sphere import enclosing_sphere
+from dr3d.mesh.decimation import decimate
+from dr3d.mesh.frame import principal_frame
+from dr3d.mesh.io.reader import read_geometry
+from dr3d.mesh.normal import corner_normals
+from dr3d.mesh.repair import clean_geometry
+
+BUCKETS = (256, 1024, 4096, 16384, 65536)
+"""Face counts that batches are padded to; jit compiles once for each."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mesh:
+  """A triangle mesh in the unit sphere.
+
+  Attributes:
+    vertices: float32 [V, 3], in the axes of the file. The smallest enclosing
+      sphere is centred at the origin and has radius 1.
+    faces: int32 [F, 3], with the winding of the file.
+    normals: float32 [F, 3, 3], unit normals at the corners of each face,
+      smooth on smooth surfaces and sharp across creases.
+    frame: float32 [3, 3], right-handed; the rows are the principal axes of the
+      convex hull. `vertices @ frame.T` is the principal pose.
+    moments: float32 [3], descending. Second moments of the hull's surface
+      about its centroid along those axes, as means over the area, in units of
+      the squared sphere radius.
+    radius: radius of the sphere before scaling, in the unit of the file.
+    extent: float64 [3], size along the principal axes before scaling, in the
+      unit of the file.
+  """
+
+  vertices: np.ndarray
+  faces: np.ndarray
+  normals: np.ndarray
+  frame: np.ndarray
+  moments: np.ndarray
+  radius: float
+  extent: np.ndarray
+
+  @property
+  def face_count(self) -> int:
+    """Number of faces F."""
+    return len(self.faces)
+
+
+def load_mesh(
+  path: str | pathlib.Path, *, face_budget: int | None = 2048
+) -> Mesh:
+  """Reads a mesh file in the form that the renderer takes.
+
+  Joins all bodies with their transforms, welds the vertices, drops degenerate
+  faces, measures, simplifies and computes corner normals. Frame, moments,
+  radius and extent are measured before the simplification.
+
+  Args:
+    path: a file with an extension of `reader.FORMATS`.
+    face_budget: largest number of faces; None keeps all.
+
+  Raises:
+    MeshError: the file is not a usable mesh; the message names it and the
+      reason.
+    ValueError: face_budget is less than 4.
+  """
+  _check_budget(face_budget)
+  return build_mesh(*read_geometry(path), face_budget, str(path))
+
+
+def make_mesh(
+  vertices: np.ndarray, faces: np.ndarray, *, face_budget: int | None = None
+) -> Mesh:
+  """Makes a mesh from arrays, processed as by `load_mesh`.
+
+  Args:
+    vertices: float [V, 3], in any unit.
+    faces: int [F, 3], indices into vertices.
+    face_budget: largest number of faces; None keeps all.
+
+  Raises:
+    MeshError: the arrays are not a usable mesh; the message says why.
+    ValueError: face_budget is less than 4.
+  """
+  _check_budget(face_budget)
+  return build_mesh(vertices, faces, face_budget, "the mesh")
+
+
+def bucket_size(face_count: int) -> int:
+  """Returns the smallest of `BUCKETS` that holds a number of faces.
+
+  Raises:
+    ValueError: face_count is more than the largest of them.
+  """
+  for size in BUCKETS:
+    if face_count <= size:
+      return size
+  raise ValueError(
+    f"a rendered mesh can have at most {BUCKETS[-1]} faces, not {face_count};"
+    " load it with a face_budget."
+  )
+
+
+def _check_budget(face_budget: int | None) -> None:
+  if face_budget is not None and face_budget < 4:  # faces of a tetrahedron
+    raise ValueError(f"face_budget must be at least 4, not {face_budget}.")
+
+
+def build_mesh(
+  vertices: np.ndarray, faces: np.ndarray, face_budget: int | None, name: str
+) -> Mesh:
+  """Cleans, scales, measures and simplifies arrays that were read.
+
+  Args:
+    vertices: float [V, 3].
+    faces: int [F, 3].
+    face_budget: largest number of faces; None keeps all.
+    name: of the mesh in error messages.
+
+  Raises:
+    MeshError: the arrays are not a usable mesh; the message says why.
+  """
+  vertices, faces = clean_geometry(vertices, faces, name=name)
+  center, radius = enclosing_sphere(vertices)
+  vertices = (vertices - center) / radius
+  # Measured before decimation, so that no value depends on the face budget.
+  frame, moments = principal_frame(vertices, faces)
+  extent = np.ptp(vertices @ frame.T, axis=0) * radius
+  if face_budget is not None:
+    vertices, faces = decimate(vertices, faces, face_budget=face_budget)
+  vertices = vertices.astype(np.float32)
+  return Mesh(
+    vertices=vertices,
+    faces=faces.astype(np.int32),
+    normals=corner_normals(vertices, faces).astype(np.float32),
+    frame=frame.astype(np.float32),
+    moments=moments.astype(np.float32),
+    radius=radius,
+    extent=extent,
+  )

@@ -1,0 +1,94 @@
+"""The answer to a query: a prediction and ranked matches."""
+
+import dataclasses
+from typing import Literal
+
+TARGET_PRECISION = 0.99
+"""Share of the accepted predictions that are to be right."""
+
+AMBIGUOUS: Literal["ambiguous"] = "ambiguous"
+UNKNOWN: Literal["unknown"] = "unknown"
+
+RejectReason = Literal["", "ambiguous", "unknown"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What the query is, by vote.
+
+  Attributes:
+    label: the label with most votes; empty if no vote went to a labelled model.
+    confidence: its share of the votes of all Q vectors, 0 to 1.
+    probability: that it is right, 0 to 1, if the gallery holds models of the
+      query's class at all; see `calibration`.
+    accepted: True if there is no reason to reject.
+    reject_reason: `"ambiguous"` if the probability is below the target: models
+      of another label are nearly as similar; `"unknown"` if queries of unknown
+      classes come as near; empty otherwise.
+  """
+
+  label: str
+  confidence: float
+  probability: float
+  reject_reason: RejectReason = ""
+  # The default makes FastAPI include the field.
+  accepted: bool = dataclasses.field(default=True, init=False)
+
+  def __post_init__(self):
+    """Accepts what nothing rejects."""
+    object.__setattr__(self, "accepted", not self.reject_reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+  """One model of the answer.
+
+  Attributes:
+    rank: 1 for the best.
+    model: the model's name.
+    label: its label, empty if it has none.
+    score: similarity to the query, -1 to 1, to six decimals.
+    votes: how many of the query's vectors vote for this model.
+    query_view: number of the query's view, from 1, in the most similar pair of
+      views.
+    view: number of the model's view in that pair.
+    extent: true size of the model along its principal axes, millimetres; None
+      if it is not known.
+    scale: size of the model over that of the query; None if not known.
+    distance: mean distance of the surfaces at one size, in radii of the
+      smallest enclosing sphere; None if they were not registered.
+    mirrored: whether the query had to be mirrored to fit; None likewise.
+    same: whether they are one shape at any size; None likewise.
+    difference: of the images of the registered query and of the model; see
+      `registration.image.Alignment`; None if they were not compared.
+  """
+
+  rank: int
+  model: str
+  label: str
+  score: float
+  votes: int
+  query_view: int = 0
+  view: int = 0
+  extent: tuple[float, float, float] | None = None
+  scale: float | None = None
+  distance: float | None = None
+  mirrored: bool | None = None
+  same: bool | None = None
+  difference: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """The answer to one query; `dataclasses.asdict` makes it ready for JSON.
+
+  Attributes:
+    prediction: the label by vote.
+    matches: at most k models, best first.
+  """
+
+  prediction: Prediction
+  matches: tuple[Match, ...]
+
+
+NO_ANSWER = Answer(Prediction("", 0.0, 0.0, AMBIGUOUS), ())

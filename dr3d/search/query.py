@@ -1,0 +1,53 @@
+"""What asks a database: vectors, and what else is known of the thing."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dr3d.index.vector_index import check_vectors
+from dr3d.search.similarity import SimilarityName
+
+if TYPE_CHECKING:
+  from dr3d.mesh import Mesh
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Query:
+  """A thing to be found, whatever it was seen as.
+
+  A mesh is rendered at the N learned views, so its vectors correspond to the
+  views of the models. Photographs have as many vectors as there are pictures,
+  of views that nobody knows.
+
+  Attributes:
+    vectors: float32 [Q, D] unit vectors, Q at least 1.
+    is_view_aligned: whether vector n is of the pipeline's view n, of all N.
+    mesh: of the thing, if there is one; models can then be registered to it.
+    extent: size along the principal axes, millimetres, ascending or not; None
+      if it is not known. Taken from the mesh if that is given.
+  """
+
+  vectors: np.ndarray
+  is_view_aligned: bool = True
+  mesh: "Mesh | None" = None
+  extent: tuple[float, float, float] | None = None
+
+  def __post_init__(self):
+    """Checks the vectors, and takes the size from the mesh.
+
+    Raises:
+      ValueError: there is no vector, or one is not a unit vector.
+    """
+    vectors = check_vectors(self.vectors, "vectors of a query")
+    if not len(vectors):
+      raise ValueError("a query must hold at least one vector, got none")
+    object.__setattr__(self, "vectors", vectors)
+    if self.extent is None and self.mesh is not None:
+      a, b, c = map(float, self.mesh.extent)
+      object.__setattr__(self, "extent", (a, b, c))
+
+  @property
+  def similarity(self) -> SimilarityName:
+    """How its vectors are compared with those of a model."""
+    return "view_aligned" if self.is_view_aligned else "max"
