@@ -88,6 +88,17 @@ _MESHES = frozenset(
     *("usdc", "usdz", "vtk", "vtp", "wrl", "x3d"),
   }
 )
+# Files that lie beside models and have no shape of their own.
+_SHAPELESS = frozenset(
+  {
+    *("bin", "mtl", "bmp", "dds", "exr", "gif", "hdr", "jpeg", "jpg", "ktx"),
+    *("ktx2", "png", "psd", "svg", "tga", "tif", "tiff", "webp", "cfg", "csv"),
+    *("css", "db", "doc", "docx", "gcode", "htm", "html", "ini", "ipynb"),
+    *("js", "json", "lic", "license", "log", "md", "odt", "pdf", "py", "rst"),
+    *("rtf", "sh", "toml", "tsv", "txt", "url", "xls", "xlsx", "xml", "yaml"),
+    *("yml", "avi", "mov", "mp4"),
+  }
+)
 _ARCHIVES = frozenset({"7z", "bz2", "gz", "rar", "tar", "tgz", "xz", "zip"})
 _PACKED = ".gz"
 
@@ -108,6 +119,17 @@ def suffix_of(name: str) -> str:
   if lowered.endswith(_PACKED) and "." in lowered[: -len(_PACKED)]:
     lowered = lowered.removesuffix(_PACKED)
   return pathlib.PurePath(lowered).suffix.lstrip(".")
+
+
+def is_shapeless(name: str) -> bool:
+  """Tells whether a file is no model in any format: a picture, a text."""
+  suffix = suffix_of(name)
+  return not suffix or suffix in _SHAPELESS
+
+
+def is_cad(suffix: str) -> bool:
+  """Tells whether files of an ending are in a CAD program's own format."""
+  return suffix in _CAD
 
 
 def advise(name: str) -> str:

@@ -29,6 +29,8 @@ from support.mesh_files import (
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 BLOCK_XML = geometry("a", BLOCK, triangles("a", BLOCK_FACES))
 CUBE_XML = geometry("b", BLOCK / [2, 4, 6], triangles("b", BLOCK_FACES))
 

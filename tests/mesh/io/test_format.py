@@ -10,6 +10,8 @@ from dr3d.mesh.io.format import FORMATS, TABLE, find_format, recognize
 from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.unit import name_unit, parse_unit
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
 def test_reader_takes_bytes_and_path(entry):

@@ -21,6 +21,8 @@ from support.mesh_files import (
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 
 def read(tmp_path, data: bytes | Gltf, name="part.glb") -> RawMesh:
   path = tmp_path / name

@@ -18,6 +18,8 @@ from support.mesh_files import (
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 CODES = {
   "char": "b", "uchar": "B", "short": "h", "ushort": "H", "int": "i",
   "uint": "I", "float": "f", "double": "d", "int8": "b", "uint8": "B",

@@ -12,6 +12,8 @@ from dr3d.mesh.io.polygon import (
   triangulate,
 )
 
+pytestmark = pytest.mark.fast
+
 L_SHAPE = ANGLE
 STAR = np.array(
   [

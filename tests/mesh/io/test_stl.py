@@ -9,6 +9,8 @@ from support.mesh_files import BLOCK, BLOCK_AREA, BLOCK_FACES, area, volume
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 SQUARES = [
   [0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1],
   [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3],

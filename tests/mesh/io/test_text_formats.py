@@ -19,6 +19,8 @@ from support.mesh_files import (
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 
 def read(tmp_path, name: str, data: str | bytes) -> RawMesh:
   path = tmp_path / name

@@ -25,6 +25,8 @@ from support.threemf_files import (
 from dr3d.error import MeshError
 from dr3d.mesh.io.reader import RawMesh, read_raw
 
+pytestmark = pytest.mark.fast
+
 CUBE = BLOCK / [2, 4, 6]  # of 5 mm
 CUBE_AREA = 150.0
 
