@@ -6,11 +6,12 @@ format has no unit, and nothing in it tells text from binary for certain.
 
 import pathlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from dr3d.error import MeshError
-from dr3d.mesh.io.polygon import triangulate
+from dr3d.mesh.io.polygon import split_corners
 from dr3d.mesh.io.raw import Geometry, RawMesh, join_bodies
 from dr3d.mesh.io.text import recode_text
 
@@ -21,6 +22,8 @@ _HEAD = 84  # bytes before the first facet: 80 of title, 4 of the count
 _WIDEST = 1e9  # no part is wider in any unit; random bytes nearly always are
 # The name of a solid may contain the words that are searched for.
 _TITLE = re.compile(rb"[ \t]*(end)?solid\b[^\n]*?(?=\bfacet\s+normal\s|\n|\Z)")
+_END = re.compile(rb"endfacet", re.IGNORECASE)
+_PART = 4 << 20  # bytes of a text that are taken at a time
 _CORNER = re.compile(rb"vertex\s+(\S+\s+\S+\s+\S+)")
 
 
@@ -155,7 +158,32 @@ def _read_text(data: bytes) -> Geometry:
   if b"endsolid" not in data.rstrip()[-4096:].lower():
     raise MeshError("is truncated: its last solid has no end; export it again")
   data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-  data = _drop_titles(data.lower())
+  parts = [_read_facets(part) for part in _split_text(data)]
+  vertices = np.concatenate([part[0] for part in parts]).reshape(-1, 3)
+  sizes = np.concatenate([part[1] for part in parts])
+  if (sizes == 3).all():
+    return vertices, np.arange(len(vertices)).reshape(-1, 3)
+  _check_loops(_drop_titles(data.lower()))
+  return vertices, split_corners(vertices, np.arange(len(vertices)), sizes)
+
+
+def _split_text(data: bytes) -> Iterator[bytes]:
+  """Yields whole facets, some megabytes at a time, in small letters.
+
+  The words of a text take several times its memory.
+  """
+  start = 0
+  while start < len(data):
+    end = len(data)
+    if start + _PART < end:
+      match = _END.search(data, start + _PART)
+      end = match.end() if match else end
+    yield _drop_titles(data[start:end].lower())
+    start = end
+
+
+def _read_facets(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the numbers of all corners, and the corners of each facet."""
   lines = _CORNER.findall(data)
   try:
     numbers = np.fromstring(b" ".join(lines), np.float64, sep=" ")
@@ -171,16 +199,7 @@ def _read_text(data: bytes) -> Geometry:
       f"is damaged: a facet has {sizes.min()} corners, not three; "
       "export it again"
     )
-  vertices = numbers.reshape(-1, 3)
-  if (sizes == 3).all():
-    return vertices, np.arange(len(vertices)).reshape(-1, 3)
-  _check_loops(data)
-  starts = np.cumsum(sizes) - sizes
-  facets = [
-    range(start, start + size)
-    for start, size in zip(starts, sizes, strict=True)
-  ]
-  return vertices, triangulate(vertices, facets)
+  return numbers, sizes
 
 
 def _check_loops(data: bytes) -> None:
