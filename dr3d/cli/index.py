@@ -77,8 +77,9 @@ SUBCOMMAND = Subcommand(
     interrupted run. Files of formats that cannot be read are counted by format.
 
     With --json, stdout is one JSON document: searchable, new, changed,
-    unchanged, missing, failures (a list of {model, reason}) and other_files
-    (the number of files that were not read, by extension).
+    unchanged, missing, failures (a list of {model, reason}), warnings
+    (likewise, of files that were read in part) and other_files (the number of
+    files that were not read, by extension).
   """,
   example="""
     dr3d index --db=parts.db --models=models
