@@ -100,9 +100,13 @@ class _Builder:
     self.namespaces: dict[str, str] = {}
     self.meshes: dict[Element, Geometry] = {}
     self._path: list[Element] = []
-    self._vertices = _Numbers(np.float64, "a vertex")
-    self._faces = _Numbers(np.int64, "a triangle")
-    self._within = ""  # vertices or triangles, of a mesh of an object
+    self._space = ""  # namespace of the root
+    self._table: Element | None = None  # that is being read
+    self._row = ""  # name of its rows
+    self._names: tuple[str, str, str] = ("", "", "")  # attributes of a row
+    self._is_open = False  # whether a row has begun; rows are not nested
+    self._clear()
+    self._numbers, self._words = self._vertices, self._vertices.words
 
   def name_space(self, prefix: str | None, uri: str) -> None:
     """Keeps the prefix of a namespace."""
@@ -110,55 +114,80 @@ class _Builder:
 
   def start(self, tag: str, attributes: dict[str, str]) -> None:
     """Begins an element."""
+    if tag != self._row:
+      self._start_element(tag, attributes)
+      return
+    if self._is_open:
+      raise MeshError(
+        "is damaged: a vertex or triangle contains another one; export it again"
+      )
+    self._is_open = True
     try:
-      if self._within == "vertices" and tag.endswith("vertex"):
-        words = self._vertices.words
-        words += (attributes["x"], attributes["y"], attributes["z"])
-        if len(words) > _CHUNK:
-          self._vertices.convert()
-        return
-      if self._within == "triangles" and tag.endswith("triangle"):
-        words = self._faces.words
-        words += (attributes["v1"], attributes["v2"], attributes["v3"])
-        if len(words) > _CHUNK:
-          self._faces.convert()
-        return
+      self._words += [attributes[name] for name in self._names]
     except KeyError as error:
       raise MeshError(
         f"is damaged: a vertex or triangle lacks its {error}; export it again"
       ) from error
-    self._start_element(tag, attributes)
+    if len(self._words) > _CHUNK:
+      self._numbers.convert()
 
   def end(self, tag: str) -> None:
     """Ends an element."""
-    if self._within == "vertices" and tag.endswith("vertex"):
+    if tag == self._row:
+      self._is_open = False
       return
-    if self._within == "triangles" and tag.endswith("triangle"):
-      return
-    element = self.tree.end(_to_tag(tag))
-    self._path.pop()
-    if local_name(element) == self._within:
-      self._within = ""
-    if local_name(element) == "mesh" and self._path:
-      body = self._vertices.to_rows(), self._faces.to_rows()
-      self.meshes[self._path[-1]] = body
-      self._vertices = _Numbers(np.float64, "a vertex")
-      self._faces = _Numbers(np.int64, "a triangle")
+    self.tree.end(_to_tag(tag))
+    path = self._path
+    element = path.pop()
+    if element is self._table:
+      self._table, self._row = None, ""
+    if (
+      tag == self._core("mesh")
+      and path
+      and path[-1].tag == _to_tag(self._core("object"))
+    ):
+      self.meshes[path[-1]] = self._vertices.to_rows(), self._faces.to_rows()
+      self._clear()
+
+  def _core(self, name: str) -> str:
+    """Returns a name in the namespace of the root, as the parser has it."""
+    return f"{self._space}}}{name}" if self._space else name
+
+  def _clear(self) -> None:
+    self._vertices = _Numbers(np.float64, "a vertex")
+    self._faces = _Numbers(np.int64, "a triangle")
 
   def _start_element(self, tag: str, attributes: dict[str, str]) -> None:
+    if not self._path:
+      self._space = tag.rpartition("}")[0]
     element = self.tree.start(
       _to_tag(tag), {_to_tag(key): value for key, value in attributes.items()}
     )
-    parents = [local_name(parent) for parent in self._path[-2:]]
+    parents = [parent.tag for parent in self._path[-2:]]
     self._path.append(element)
-    name = local_name(element)
-    if name in ("vertices", "triangles") and parents == ["object", "mesh"]:
-      self._within = name
-    if name == "beams" and parents[-1:] == ["beamlattice"]:
+    lattice = "".join(parents[-1:]).endswith("}beamlattice")
+    if lattice and local_name(element) == "beams":
       raise MeshError(
         "has a beam lattice (extension of 3MF), which cannot be read; export "
         "it as triangles"
       )
+    if parents != [_to_tag(self._core(name)) for name in ("object", "mesh")]:
+      return
+    if tag == self._core("vertices"):
+      self._open(element, "vertex", ("x", "y", "z"), self._vertices)
+    elif tag == self._core("triangles"):
+      self._open(element, "triangle", ("v1", "v2", "v3"), self._faces)
+
+  def _open(
+    self,
+    table: Element,
+    row: str,
+    names: tuple[str, str, str],
+    numbers: _Numbers,
+  ) -> None:
+    """Begins a table, whose rows become numbers from now on."""
+    self._table, self._row, self._names = table, self._core(row), names
+    self._numbers, self._words = numbers, numbers.words
 
 
 def _to_tag(name: str) -> str:

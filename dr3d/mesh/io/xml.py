@@ -57,14 +57,19 @@ def local_name(element: Element) -> str:
 
 
 def children(element: Element | None, *names: str) -> list[Element]:
-  """Returns the children of some names, in any namespace."""
+  """Returns the children of some names, in the namespace of the element.
+
+  An element of an extension may have the name of one of the format.
+  """
   if element is None:
     return []
-  return [child for child in element if local_name(child) in names]
+  space = element.tag.rpartition("}")[0]
+  tags = [f"{space}}}{name}" if space else name for name in names]
+  return [child for child in element if child.tag in tags]
 
 
 def child(element: Element | None, name: str) -> Element | None:
-  """Returns the first child of a name, in any namespace; None without."""
+  """Returns the first child of a name; None if there is none."""
   return next(iter(children(element, name)), None)
 
 

@@ -289,6 +289,12 @@ def test_index_beyond_one_body_raises_and_takes_none_of_the_next(tmp_path):
     (model(body(1), '<item objectid="x"/>'), "the number 'x'"),
     (model(body(1), item(1)).replace('x="0', 'x="o'), "no number"),
     (model(body(1), item(1)).replace('v3="3"', ""), "lacks its 'v3'"),
+    (
+      model(body(1), item(1))
+      .replace('v3="1"/>', 'v3="1">', 1)
+      .replace("</triangles>", "</triangle></triangles>"),
+      "contains another one",
+    ),
     (model(body(1), item(1))[:-9], "is no XML"),
     ("<html/>", "is no 3MF model"),
     ('<!DOCTYPE a [<!ENTITY b "c">]><model/>', "entities"),
@@ -310,4 +316,24 @@ def test_model_in_another_encoding_is_read(tmp_path, encoding):
   if encoding == "utf-16":
     text = text.replace('version="1.0"', 'version="1.0" encoding="utf-16"')
   raw = read(tmp_path, text.encode(encoding))
+  assert area(raw) == pytest.approx(BLOCK_AREA)
+
+
+@pytest.mark.parametrize("tag", ["item", "triangle", "object", "components"])
+def test_element_of_an_extension_is_none_of_the_format(tmp_path, tag):
+  text = model(body(1) + body(2, CUBE), item(1))
+  foreign = {
+    "item": ("</build>", '<x:item objectid="2"/></build>'),
+    "triangle": (
+      "</triangles>",
+      '<x:triangle v1="0" v2="5" v3="7"/></triangles>',
+    ),
+    "object": ("</resources>", '<x:object id="1"/></resources>'),
+    "components": (
+      "</mesh>",
+      '</mesh><x:components><component objectid="2"/></x:components>',
+    ),
+  }
+  raw = read(tmp_path, text.replace(*foreign[tag]))
+  assert len(raw.faces) == 12
   assert area(raw) == pytest.approx(BLOCK_AREA)
