@@ -12,7 +12,7 @@ import numpy as np
 from dr3d.error import MeshError
 from dr3d.mesh.io.archive import Archive
 from dr3d.mesh.io.assembly import Assembly
-from dr3d.mesh.io.collada_mesh import read_mesh
+from dr3d.mesh.io.collada_mesh import find_element, read_mesh
 from dr3d.mesh.io.raw import RawMesh, join_bodies, points_only
 from dr3d.mesh.io.xml import (
   Element,
@@ -78,11 +78,7 @@ class _Scene:
 
   def __init__(self, root: Element):
     self._root = root
-    self._ids = {
-      element.get("id"): element
-      for element in root.iter()
-      if local_name(element) and element.get("id")
-    }
+    self._ids = _find_ids(root)
     self._assembly = Assembly()
     self._counts = [0, 0]  # points without a surface, and lines
 
@@ -148,12 +144,8 @@ class _Scene:
         f"refers to the other file {urllib.parse.unquote(file)[:200]}, which "
         "is not opened; export it as one file"
       )
-    element = self._ids.get(urllib.parse.unquote(name), self._ids.get(name))
-    if element is None:
-      raise MeshError(
-        f"refers to the {kind} {name[:100]!r}, which it lacks; export it again"
-      )
-    return element
+    plain = urllib.parse.unquote(name)
+    return find_element(plain if plain in self._ids else name, self._ids, kind)
 
   def _inner_nodes(self, element: Element) -> list[Element]:
     """Returns the nodes within a node, and those that it refers to."""
@@ -196,6 +188,16 @@ class _Scene:
       self._counts[1] += found.lines
       self._assembly.meshes[geometry] = found.bodies
     self._assembly.place(node, geometry, place)
+
+
+def _find_ids(root: Element) -> dict[str, Element | None]:
+  """Returns the elements by their id; None for an id that two have."""
+  ids: dict[str, Element | None] = {}
+  for element in root.iter():
+    key = element.get("id") if local_name(element) else None
+    if key:
+      ids[key] = None if key in ids else element
+  return ids
 
 
 def _read_transform(node: Element) -> np.ndarray:

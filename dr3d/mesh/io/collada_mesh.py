@@ -38,7 +38,7 @@ class Primitives:
   lines: int = 0
 
 
-def read_mesh(geometry: Element, ids: dict[str, Element]) -> Primitives:
+def read_mesh(geometry: Element, ids: dict[str, Element | None]) -> Primitives:
   """Reads a geometry.
 
   Args:
@@ -79,7 +79,7 @@ def read_mesh(geometry: Element, ids: dict[str, Element]) -> Primitives:
   return Primitives([body], points, lines)
 
 
-def _read_surface(element: Element, ids: dict[str, Element]) -> Geometry:
+def _read_surface(element: Element, ids: dict[str, Element | None]) -> Geometry:
   """Returns the vertices and triangles of one primitive element."""
   inputs = children(element, "input")
   try:
@@ -94,7 +94,7 @@ def _read_surface(element: Element, ids: dict[str, Element]) -> Geometry:
       "has a surface without an input for its vertices; export it again"
     ) from error
   offset, url = source
-  vertices = _read_source(_find(url, ids), ids)
+  vertices = _read_source(_find_source(url, ids), ids)
   kind = local_name(element)
   lists = [
     _corners(p, width, offset, len(vertices)) for p in children(element, "p")
@@ -171,19 +171,23 @@ def _corners(
   return corners
 
 
-def _read_source(element: Element, ids: dict[str, Element]) -> np.ndarray:
+def _read_source(
+  element: Element, ids: dict[str, Element | None]
+) -> np.ndarray:
   """Returns the positions [V, 3] of a vertices or source element."""
   if local_name(element) == "vertices":
     for entry in children(element, "input"):
       if entry.get("semantic") == "POSITION":
-        return _read_source(_find(entry.get("source"), ids), ids)
+        return _read_source(_find_source(entry.get("source"), ids), ids)
     raise MeshError("has vertices without positions; export it again")
   if local_name(element) != "source":
     raise MeshError("has vertices without a source; export it again")
   accessor = child(child(element, "technique_common"), "accessor")
   array = child(element, "float_array")
-  if accessor is not None and accessor.get("source"):
-    array = _find(accessor.get("source"), ids)
+  url = None if accessor is None else accessor.get("source")
+  # Its own array first: some writers give two arrays one id.
+  if url and (array is None or url != f"#{array.get('id')}"):
+    array = _find_source(url, ids)
   numbers = to_floats(None if array is None else array.text, "a source")
   if accessor is None:
     count, stride, start = len(numbers) // 3, 3, 0
@@ -200,13 +204,30 @@ def _read_source(element: Element, ids: dict[str, Element]) -> np.ndarray:
   return numbers[rows]
 
 
-def _find(url: str | None, ids: dict[str, Element]) -> Element:
-  name = (url or "").strip().removeprefix("#")
-  if name not in ids:
+def find_element(
+  name: str, ids: dict[str, Element | None], kind: str
+) -> Element:
+  """Returns the element that a reference within the file names.
+
+  Args:
+    name: its id.
+    ids: elements by their id, None for an id that two have.
+    kind: what messages call it.
+
+  Raises:
+    MeshError: there is none, or there are two. The message is a predicate.
+  """
+  element = ids.get(name)
+  if element is None:
+    reason = "which it has twice" if name in ids else "which it lacks"
     raise MeshError(
-      f"refers to the source {name[:100]!r}, which it lacks; export it again"
+      f"refers to the {kind} {name[:100]!r}, {reason}; export it again"
     )
-  return ids[name]
+  return element
+
+
+def _find_source(url: str | None, ids: dict[str, Element | None]) -> Element:
+  return find_element((url or "").strip().removeprefix("#"), ids, "source")
 
 
 def _concatenate(parts: list[np.ndarray]) -> np.ndarray:

@@ -250,6 +250,7 @@ GOOD = dae(BLOCK_XML, node("a"))
     (GOOD.replace("<p>0 2 1", "<p>"), "announces 12"),
     (GOOD.replace('count="8"', 'count="9"'), "announces 27"),
     (GOOD.replace("</p>", "</p><p>0 1 2</p>"), "announces 12"),
+    (GOOD.replace("<node>", '<node id="a">'), "'a', which it has twice"),
     (GOOD[:-30], "is no XML"),
     (GOOD.replace("mesh>", "spline>"), "kind spline"),
     ("<html/>", "is a web page"),
@@ -260,6 +261,12 @@ GOOD = dae(BLOCK_XML, node("a"))
 def test_damaged_file_raises_the_reason(tmp_path, text, reason):
   with pytest.raises(MeshError, match=reason):
     read(tmp_path, text)
+
+
+def test_array_of_a_source_is_its_own_whatever_has_its_id(tmp_path):
+  other = '<source id="n"><float_array id="a-a" count="3">1 2 3</float_array>'
+  text = GOOD.replace("<vertices", other + "</source><vertices")
+  assert area(read(tmp_path, text)) == pytest.approx(BLOCK_AREA)
 
 
 def test_lines_alone_have_no_faces(tmp_path):
