@@ -217,7 +217,9 @@ class Client:
       counts["new"] += report.new
       counts["unchanged"] += report.unchanged
       failures += report.failures
-    return Report(changed=0, missing=0, failures=tuple(failures), **counts)
+    return Report(
+      changed=0, missing=0, failures=tuple(failures), warnings=(), **counts
+    )
 
   def store(
     self,

@@ -1,15 +1,21 @@
-"""Reads damaged files; none may crash, hang or be misread silently.
+r"""Reads damaged files; none may crash, hang or be misread silently.
 
-    python -m experiments.fuzz_reader --count=1000
+    python -m experiments.fuzz_reader --count=1100 --family=3mf
 
-Valid files of every format are mutated: cut, bytes changed, removed, repeated
-or zeroed, extreme numbers and stray words inserted, one in ten with a wrong
-extension. They are read as `dr3d index` reads them. The table counts for each
-format the files that were read, those rejected with a reason, and those stopped
-only by the limits of the worker. A file that is read must give a finite mesh
-with a size. Then every valid file is cut at many places: a cut file that is
-read must hold all of the whole file, except OBJ, which does not show where it
-was cut. The exit status is 1 if any of this fails.
+Valid files of one format, or of every format, are mutated: bytes are cut,
+changed, removed, repeated or zeroed, extreme numbers and stray words inserted;
+or the structure of XML and JSON is changed (references, indices, extensions,
+transforms) and the file stays well formed. One in ten has a wrong extension.
+They are read as `dr3d index` reads them. The table counts for each extension
+the files that were read, those rejected with a reason, and those stopped only
+by the limits of the worker. A file that is read must give a finite mesh with a
+size.
+
+With --compare a second library reads each file as well, and the files in which
+it finds another area are listed: a person must look at these, since either
+reader may be wrong. Then every valid file is cut at many places: a cut file
+that is read must hold all of the whole file, except OBJ, which does not show
+where it was cut. The exit status is 1 if any of this fails.
 """
 
 import collections
@@ -24,13 +30,16 @@ from absl import app, flags
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.evaluation.report.table import format_table
-from dr3d.runtime.pool import Limits, WorkerError
-from experiments.corpus import make_seeds, write_corpus
+from dr3d.runtime.pool import Limits, WorkerError, call_each
+from experiments.corpus import FAMILIES, make_seeds, write_corpus
+from experiments.second_reader import LIBRARIES
 
 COUNT = flags.DEFINE_integer("count", 1000, "Mutated files.", lower_bound=0)
 CUTS = flags.DEFINE_integer("cuts", 40, "Cuts of each file.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the mutations.")
 JOBS = flags.DEFINE_integer("jobs", None, "Processes; default: one per core.")
+FAMILY = flags.DEFINE_enum("family", None, sorted(FAMILIES), "Format to test.")
+COMPARE = flags.DEFINE_bool("compare", False, "Read with a second library too.")
 KEEP = flags.DEFINE_string("keep", None, "Folder to keep the files in.")
 
 LIMITS = Limits(seconds=20, memory=1 << 30)  # below those of dr3d index
@@ -44,7 +53,11 @@ def main(argv: list[str]) -> None:
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(KEEP.value or temporary)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = list(write_corpus(folder, count=COUNT.value, seed=SEED.value))
+    paths = list(
+      write_corpus(
+        folder, count=COUNT.value, seed=SEED.value, family=FAMILY.value
+      )
+    )
     tally: dict[str, collections.Counter] = collections.defaultdict(
       collections.Counter
     )
@@ -56,6 +69,8 @@ def main(argv: list[str]) -> None:
         print(f"{path.name} {result}")
       if isinstance(result, ProcessedModel) and not is_sound(result):
         wrong.append(path.name)
+    if COMPARE.value:
+      tell_differences(paths)
     wrong += read_cut_files(reader, folder)
   unseen = [name for name in wrong if name.endswith(".obj")]
   wrong = [name for name in wrong if name not in unseen]
@@ -101,12 +116,38 @@ def is_sound(processed: ProcessedModel) -> bool:
   )
 
 
+def tell_differences(paths: list[pathlib.Path]) -> None:
+  """Prints how often a second library reads another area in a file."""
+  paths = [path for path in paths if path.suffix in LIBRARIES]
+  results = call_each(
+    "experiments.second_reader:compare",
+    ({"path": path} for path in paths),
+    limits=LIMITS,
+    count=JOBS.value or 1,
+  )
+  tally: collections.Counter[str] = collections.Counter()
+  for path, result in zip(paths, results, strict=True):
+    if isinstance(result, Exception):
+      tally["one of them ended by the worker"] += 1
+      continue
+    kind, own, other = result
+    if kind == "both":
+      alike = np.isclose(own, other, rtol=1e-3)
+      kind = "both alike" if alike else "both, but differently"
+      if not alike:
+        print(f"{path.name}: {own:.6g} here, {other:.6g} in another library")
+    tally[kind] += 1
+  print(f"compared with a second library: {dict(tally)}")
+
+
 def read_cut_files(reader: FileReader, folder: pathlib.Path) -> list[str]:
   """Returns the names of cut files that were read although incomplete."""
   rng = np.random.default_rng(SEED.value)
   paths: list[pathlib.Path] = []
   wholes: dict[str, pathlib.Path] = {}
   for name, data in make_seeds().items():
+    if FAMILY.value and name not in FAMILIES[FAMILY.value]:
+      continue
     wholes[name] = folder / f"whole_{name}"
     wholes[name].write_bytes(data)
     for at in np.sort(rng.integers(1, len(data), size=CUTS.value)):

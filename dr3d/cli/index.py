@@ -1,9 +1,17 @@
 """`dr3d index`: make a database of a folder of models, or update it."""
 
+import dataclasses
+import json
 import pathlib
+import sys
+from typing import TYPE_CHECKING
 
 from dr3d.cli import check, console, pipeline_flag, reader_flags
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
+
+if TYPE_CHECKING:
+  from dr3d.database.ingest import Report
+  from dr3d.database.writer import Database
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
@@ -13,7 +21,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
   check.check_new_folder(flags.db)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
-  from dr3d.data.folder import find_models
+  from dr3d.data.folder import (
+    count_other_files,
+    describe_other_files,
+    find_models,
+  )
   from dr3d.database import catalogue
   from dr3d.database.writer import Database
 
@@ -32,7 +44,26 @@ def run(flags: FlagValues, files: list[str]) -> int:
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
-  return reader_flags.print_report(database, report)
+  others = count_other_files(flags.models)
+  if flags.json:
+    return _print_json(database, report, others)
+  status = reader_flags.print_report(database, report)
+  if others:
+    print(describe_other_files(others))
+  return status
+
+
+def _print_json(
+  database: "Database", report: "Report", others: dict[str, int]
+) -> int:
+  """Prints what was done as JSON; returns the exit status."""
+  from dr3d.database import catalogue
+
+  searchable = database.count_states()[catalogue.INDEXED]
+  result = {"searchable": searchable, **dataclasses.asdict(report)}
+  json.dump(result | {"other_files": others}, sys.stdout, indent=2)
+  print()
+  return 0 if searchable else 1
 
 
 SUBCOMMAND = Subcommand(
@@ -43,7 +74,12 @@ SUBCOMMAND = Subcommand(
     kept, but it is not searched until the file is back. Files that cannot be
     read are listed with the reason, and the next run tries them again. The exit
     status is 1 only if no model can be searched. The same command resumes an
-    interrupted run.
+    interrupted run. Files of formats that cannot be read are counted by format.
+
+    With --json, stdout is one JSON document: searchable, new, changed,
+    unchanged, missing, failures (a list of {model, reason}), warnings
+    (likewise, of files that were read in part) and other_files (the number of
+    files that were not read, by extension).
   """,
   example="""
     dr3d index --db=parts.db --models=models
@@ -69,6 +105,7 @@ SUBCOMMAND = Subcommand(
       " the general pipeline that ships with dr3d.",
       "DIR",
     ),
+    Flag("json", "Print JSON.", kind="switch"),
     *reader_flags.FLAGS,
   ),
   run=run,

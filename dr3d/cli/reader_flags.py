@@ -65,6 +65,7 @@ def print_report(database: "Database", report: "Report") -> int:
   from dr3d.database import catalogue
 
   console.print_failures(report.failures, "failed")
+  console.print_failures(report.warnings, "warning")
   searchable = database.count_states()[catalogue.INDEXED]
   print(
     f"{database.directory}: {searchable} models to search; {report.new} new,"

@@ -1,5 +1,6 @@
 """Lists the mesh files of a folder with their labels."""
 
+import collections
 import csv
 import dataclasses
 import hashlib
@@ -12,9 +13,16 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 
 from dr3d.error import Dr3dError, LabelError
-from dr3d.mesh.io.reader import FORMATS
+from dr3d.mesh.io.format import (
+  FORMATS,
+  find_format,
+  is_cad,
+  is_shapeless,
+  suffix_of,
+)
 
 _COLUMNS = ("file", "class")
+_SHOWN = 12  # formats that one line can name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +80,15 @@ def find_models(
   paths = {
     to_text(path.relative_to(root).as_posix()): path
     for path in _walk(root)
-    if path.suffix.lower().lstrip(".") in FORMATS
+    if find_format(path.name) is not None
   }
   if not paths:
     known = ", ".join(f".{name}" for name in FORMATS)
-    raise Dr3dError(f"{root} contains no mesh file ({known}).")
+    others = describe_other_files(count_other_files(root))
+    raise Dr3dError(
+      f"{root} contains no mesh file ({known})"
+      + (f"; {others}" if others else ".")
+    )
   metadata: dict[str, dict[str, str]] | None = None
   if labels is None:
     table = {
@@ -97,6 +109,47 @@ def find_models(
     )
     for name in sorted(paths)
   ]
+
+
+def count_other_files(directory: str | os.PathLike[str]) -> dict[str, int]:
+  """Counts the files of a folder that may be models, but cannot be read.
+
+  Files that have no shape in any format, such as pictures and texts, are not
+  counted; see `find_models` for the files that are looked at.
+
+  Args:
+    directory: the folder.
+
+  Returns:
+    Number of files by extension, without the dot; the most frequent first.
+
+  Raises:
+    Dr3dError: a folder cannot be read.
+  """
+  counts = collections.Counter(
+    to_text(suffix_of(path.name))
+    for path in _walk(pathlib.Path(directory))
+    if find_format(path.name) is None and not is_shapeless(path.name)
+  )
+  return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def describe_other_files(counts: Mapping[str, int]) -> str:
+  """Returns one sentence on the result of `count_other_files`, or ""."""
+  if not counts:
+    return ""
+  shown = list(counts.items())[:_SHOWN]
+  listed = ", ".join(f"{count} .{suffix}" for suffix, count in shown)
+  total = sum(counts.values())
+  cad = [f".{suffix}" for suffix, _ in shown if is_cad(suffix)]
+  return (
+    f"{total} {'file' if total == 1 else 'files'} of {len(counts)} other "
+    f"{'format' if len(counts) == 1 else 'formats'} "
+    f"{'was' if total == 1 else 'were'} not read: {listed}"
+    + (", …" if len(counts) > _SHOWN else "")
+    + (f"; export STEP from CAD programs ({', '.join(cad)})" if cad else "")
+    + "."
+  )
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -60,6 +60,8 @@ class Report:
     missing: models whose file was there before and is not now.
     failures: files that cannot be indexed, by name; they are tried again
       each time.
+    warnings: files that were indexed in this run, but lack something or are
+      read by an assumption, with what it is.
   """
 
   new: int
@@ -67,6 +69,7 @@ class Report:
   unchanged: int
   missing: int
   failures: tuple[Failure, ...]
+  warnings: tuple[Failure, ...] = ()
 
 
 def ingest_files(
@@ -125,6 +128,7 @@ def ingest_files(
       for row in sorted(task.written, key=lambda row: row.name)
       if row.state == FAILED
     ),
+    warnings=tuple(sorted(task.warnings, key=lambda entry: entry.model)),
   )
 
 
@@ -154,6 +158,7 @@ class _Task:
     kept: rows whose vectors stay, to be written.
     done: files that need no more reading.
     failures: of these.
+    warnings: of files that were read.
   """
 
   connection: sqlite3.Connection
@@ -175,6 +180,7 @@ class _Task:
   kept: list[Model] = dataclasses.field(default_factory=list)
   done: int = 0
   failures: int = 0
+  warnings: list[Failure] = dataclasses.field(default_factory=list)
 
   def run(self, read: Read) -> None:
     """Examines, reads, embeds and commits all files."""
@@ -249,6 +255,10 @@ class _Task:
       self._fail(row, folder.to_text(reason))
     else:
       mesh = result.mesh
+      self.warnings += [
+        Failure(row.name, f"{row.name} {warning}.")
+        for warning in result.warnings
+      ]
       a, b, c = map(float, mesh.extent)
       row = dataclasses.replace(
         row,

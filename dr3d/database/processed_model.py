@@ -33,6 +33,7 @@ class ProcessedModel:
     volume: within it, cubic millimetres; see `catalogue.Model`.
     thumbnail: a small PNG; empty where none was drawn.
     preview: a GLB for a viewer; empty unless a service asked for one.
+    warnings: what the mesh lacks, or what was assumed; see `RawMesh`.
   """
 
   mesh: Mesh
@@ -43,6 +44,7 @@ class ProcessedModel:
   volume: float | None = None
   thumbnail: bytes = b""
   preview: bytes = b""
+  warnings: tuple[str, ...] = ()
 
 
 def read_processed_model(
@@ -89,6 +91,7 @@ def process_mesh(
     raw.body_count,
     *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
+    warnings=raw.warnings,
   )
 
 

@@ -19,33 +19,58 @@ UNITS = {
 _SYNONYMS = {
   "millimeter": "mm",
   "millimeters": "mm",
+  "millimetre": "mm",
   "centimeter": "cm",
+  "centimeters": "cm",
   "meter": "m",
   "meters": "m",
+  "metre": "m",
+  "in": "inch",
   "inches": "inch",
+  "ft": "foot",
+  "feet": "foot",
+  "micrometer": "micron",
+  "um": "micron",
 }
 
 
 def parse_unit(text: str | None) -> float | None:
-  """Length in millimetres of a unit in trimesh's notation.
+  """Returns the millimetres of a unit, or None if it is not stated.
 
   Args:
-    text: such as "inch" or "0.01 * meters"; None or empty if not stated.
-
-  Returns:
-    Millimetres, or None if the file does not state a unit.
+    text: the name of a unit in any case, "inch", with or without a factor
+      before it, "0.01 * meters".
 
   Raises:
     MeshError: the unit is not known; the message is a predicate, to follow
       the file's name.
   """
-  if not text:
+  if not text or not text.strip():
     return None
-  factor, _, name = text.rpartition(" * ")
+  factor, _, name = text.strip().lower().rpartition(" * ")
   length = UNITS.get(_SYNONYMS.get(name, name))
-  if length is None or not 0 < float(factor or 1) < float("inf"):
-    raise MeshError(f"has the unit {text!r}, which is not known")
-  return float(factor or 1) * length
+  if length is None:
+    raise MeshError(f"has the unit {text[:40]!r}, which is not known")
+  return parse_factor(factor or "1", text) * length
+
+
+def parse_factor(number: str, text: str) -> float:
+  """Returns a positive number that stands before a unit.
+
+  Args:
+    number: its digits.
+    text: the whole, for the message.
+
+  Raises:
+    MeshError: it is no such number; the message is a predicate.
+  """
+  try:
+    factor = float(number)
+  except ValueError:
+    factor = 0
+  if not 0 < factor < float("inf"):
+    raise MeshError(f"has the unit {text[:40]!r}, which is not known")
+  return factor
 
 
 def name_unit(length: float) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import pathlib
-import posixpath
 import tempfile
 from collections.abc import AsyncIterator
 from typing import IO
@@ -15,7 +14,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from dr3d.data.folder import ModelFile
-from dr3d.mesh.io.reader import FORMATS
+from dr3d.mesh.io.format import FORMATS, find_format, suffix_of
+from dr3d.mesh.io.format import recognize as recognize_head
 from dr3d.server.http_error import HttpError
 
 FIELD = "file"
@@ -23,7 +23,7 @@ FIELD = "file"
 _MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
 _FORM_BYTES = 64 << 10  # of a body besides the file
 _NAME_LENGTH = 200  # characters
-_OFF = (b"OFF", b"COFF", b"NOFF", b"CNOFF", b"STOFF", b"4OFF", b"NCOFF")
+_ZIPPED = ("amf", "stpz", "zae")  # endings of zip archives that are no 3MF
 
 
 @contextlib.asynccontextmanager
@@ -94,27 +94,15 @@ def recognize(path: pathlib.Path, name: str) -> str | None:
   with path.open("rb") as file:
     head = file.read(_MAGIC_BYTES)
   size = path.stat().st_size
-  text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-  if head.startswith(b"glTF"):
-    return "glb"
-  if head.startswith(b"PK\3\4"):
-    return "3mf"
   if size >= 84 and 84 + 50 * int.from_bytes(head[80:84], "little") == size:
     return "stl"
-  if text[:12].upper() == b"ISO-10303-21":
-    return "step"
-  if text[:3] == b"ply":
-    return "ply"
-  if text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in _OFF:
-    return "off"
-  if text[:1] == b"<" and b"COLLADA" in head:
-    return "dae"
-  if text[:1] == b"{":
+  named = find_format(name)
+  if head.startswith(b"PK\3\4"):  # several formats are a zip archive
+    return suffix_of(name) if suffix_of(name) in _ZIPPED else "3mf"
+  if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
     return "gltf"
-  if text[:5].lower() == b"solid":
-    return "stl"
-  extension = posixpath.splitext(name)[1].lower().lstrip(".")
-  return extension if extension in FORMATS else None
+  found = recognize_head(head) or named
+  return found.suffixes[0] if found else None
 
 
 def clean_name(name: str) -> str:

@@ -483,6 +483,24 @@ def test_index_fails_only_if_no_model_can_be_searched(
   assert "bad.stl" in err
 
 
+def test_index_tells_files_of_other_formats(run, models, pipeline, tmp_path):
+  folder = tmp_path / "models"
+  shutil.copytree(models, folder)
+  for name in ("a.sldprt", "b.fbx", "c.fbx", "d.png"):
+    (folder / name).write_text("x")
+  flags = (f"--db={tmp_path / 'db'}", f"--models={folder}")
+  status, out, _ = run("index", *flags, f"--pipeline={pipeline}")
+  assert status == 0
+  line = "3 files of 2 other formats were not read: 2 .fbx, 1 .sldprt"
+  assert line in out.splitlines()[-1]
+  status, out, _ = run("index", *flags, "--json")
+  result = json.loads(out)
+  assert status == 0
+  assert result["other_files"] == {"fbx": 2, "sldprt": 1}
+  assert (result["searchable"], result["unchanged"]) == (4, 4)
+  assert result["failures"] == []
+
+
 def test_index_uses_the_pretrained_pipeline_by_default(run, models, tmp_path):
   db = tmp_path / "db"
   status, out, _ = run("index", f"--db={db}", f"--models={models}")

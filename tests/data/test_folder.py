@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from dr3d.data import folder
 from dr3d.data.folder import ModelFile, find_models, hash_file, read_labels
 from dr3d.error import Dr3dError, LabelError
 
@@ -38,7 +39,7 @@ def test_label_is_the_name_of_the_folder(tmp_path):
 
 def test_only_mesh_extensions_are_found_in_any_case(tmp_path):
   good = ["A.STL", "b.Obj", "c.ply", "d.off", "e.glb", "f.gltf", "g.3mf"]
-  put(tmp_path, *good, "h.igs", "stl", "i.stl.bak", "readme.txt")
+  put(tmp_path, *good, "h.fbx", "stl", "i.stl.bak", "readme.txt")
   assert list(found(tmp_path)) == good
 
 
@@ -227,3 +228,26 @@ def test_other_columns_of_table_are_metadata(tmp_path):
   assert (two.label, two.metadata) == ("", {})
   one, _ = find_models(tmp_path / "m")
   assert one.metadata is None
+
+
+def test_other_formats_are_counted_and_shapeless_files_are_not(tmp_path):
+  put(tmp_path, "a.stl", "b.sldprt", "c.fbx", "d.FBX", "e.zip", "f.step.gz")
+  put(tmp_path, "g.png", "h.txt", "README", "i.mtl", ".hidden.fbx")
+  counts = folder.count_other_files(tmp_path)
+  assert list(counts.items()) == [("fbx", 2), ("sldprt", 1), ("zip", 1)]
+  assert folder.describe_other_files(counts) == (
+    "4 files of 3 other formats were not read: 2 .fbx, 1 .sldprt, 1 .zip; "
+    "export STEP from CAD programs (.sldprt)."
+  )
+  assert list(found(tmp_path)) == ["a.stl", "f.step.gz"]
+
+
+def test_folder_of_other_formats_alone_says_what_it_holds(tmp_path):
+  put(tmp_path, "a.jt", "b.fbx")
+  with pytest.raises(Dr3dError, match=r"no mesh file.*1 \.fbx, 1 \.jt"):
+    find_models(tmp_path)
+
+
+def test_folder_without_other_formats_says_nothing(tmp_path):
+  put(tmp_path, "a.stl", "b.png")
+  assert folder.describe_other_files(folder.count_other_files(tmp_path)) == ""

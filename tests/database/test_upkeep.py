@@ -59,6 +59,21 @@ def database(tmp_path, models):
   return made
 
 
+def test_update_reports_what_a_file_lacks(tmp_path):
+  folder = tmp_path / "models"
+  folder.mkdir()
+  data = bytearray(trimesh.creation.box([1, 2, 3]).export(file_type="stl"))
+  data[80:84] = bytes(4)  # the count of triangles in the head
+  (folder / "a.stl").write_bytes(data)
+  database = Database.create(tmp_path / "db", Pipeline())
+  report = database.update(folder, reader=FileReader(jobs=0))
+  assert report.new == 1
+  (warning,) = report.warnings
+  assert warning.model == "a.stl"
+  assert warning.reason.startswith("a.stl announces 0 triangles")
+  assert database.update(folder, reader=FileReader(jobs=0)).warnings == ()
+
+
 def test_added_models_are_found_and_survive_an_update(
   database, models, tmp_path
 ):

@@ -1,5 +1,7 @@
 """No file may crash, hang or be misread silently, however damaged."""
 
+import sys
+
 import numpy as np
 import pytest
 from support.upkeep import Pipeline
@@ -34,7 +36,7 @@ def test_mutated_file_is_read_soundly_or_rejected_with_a_reason(tmp_path):
 @pytest.mark.parametrize("name", ["part.step", "part.dae", "part.3mf"])
 def test_unit_is_read_from_the_file(tmp_path, name):
   if name == "part.step":
-    pytest.importorskip("cascadio")
+    pytest.importorskip("OCP")
   data = make_seeds()[name]
   size = {"part.step": (10, 20, 30), "part.dae": (15e3, 10e3, 4e3)}
   for text, length in (
@@ -54,7 +56,8 @@ def test_unit_is_read_from_the_file(tmp_path, name):
 
 
 def test_step_file_without_extra_says_what_to_install(tmp_path, monkeypatch):
-  monkeypatch.setitem(__import__("sys").modules, "cascadio", None)
+  monkeypatch.delitem(sys.modules, "dr3d.mesh.io.tessellation", raising=False)
+  monkeypatch.setitem(sys.modules, "OCP.BRep", None)
   (tmp_path / "a.step").write_bytes(make_seeds()["part.step"])
   with pytest.raises(Dr3dError, match=r"pip install 'dr3d\[step\]'"):
     read_raw(tmp_path / "a.step")

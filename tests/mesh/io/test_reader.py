@@ -79,7 +79,7 @@ def two_bodies() -> tuple[trimesh.Scene, float, float]:
     ("part.3mf", {}),
   ],
 )
-def test_a_body_survives_the_way_through_every_format(tmp_path, name, options):
+def test_body_written_in_every_format_is_read_back(tmp_path, name, options):
   body = wedge()
   file_type = name.rsplit(".", 1)[1].lower()
   data = export(body, **({"file_type": file_type} | options))
@@ -91,7 +91,7 @@ def test_a_body_survives_the_way_through_every_format(tmp_path, name, options):
   np.testing.assert_allclose(bounds, body.bounds, atol=1e-5)
 
 
-def test_a_gltf_with_a_file_beside_it_is_read(tmp_path):
+def test_gltf_with_buffer_beside_it_is_read(tmp_path):
   for name, data in trimesh.Scene(wedge()).export(file_type="gltf").items():
     write(tmp_path / name, data)
   geometry = read_geometry(tmp_path / "model.gltf")
@@ -99,7 +99,7 @@ def test_a_gltf_with_a_file_beside_it_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("file_type", ["glb", "3mf"])
-def test_a_scene_is_joined_with_its_transforms(tmp_path, file_type):
+def test_scene_is_joined_with_its_transforms(tmp_path, file_type):
   scene, joint_area, joint_volume = two_bodies()
   path = write(tmp_path / f"scene.{file_type}", export(scene, file_type))
   geometry = read_geometry(path)
@@ -111,20 +111,20 @@ def test_a_scene_is_joined_with_its_transforms(tmp_path, file_type):
   )
 
 
-def test_an_stl_is_binary_by_its_size_and_not_by_its_head(tmp_path):
+def test_binary_stl_that_begins_with_solid_is_read(tmp_path):
   data = bytearray(export(wedge(), "stl"))
   data[:6] = b"solid "
   geometry = read_geometry(write(tmp_path / "lies.stl", bytes(data)))
   assert volume(geometry) == pytest.approx(wedge().volume, rel=1e-5)
 
 
-def test_a_trailer_behind_the_facets_of_an_stl_is_passed_over(tmp_path):
+def test_text_after_binary_stl_facets_is_ignored(tmp_path):
   data = export(wedge(), "stl") + b"appended"
   assert len(read_geometry(write(tmp_path / "a.stl", data))[1]) == 6
 
 
 @pytest.mark.parametrize("name", ["vertex normal facet", "größe", "a solid b"])
-def test_a_text_stl_may_have_any_name(tmp_path, name):
+def test_text_stl_with_any_name_is_read(tmp_path, name):
   text = export(wedge(), "stl_ascii").decode()
   data = text.replace("solid ", f"solid {name}", 1).encode("latin-1")
   geometry = read_geometry(write(tmp_path / "named.stl", data))
@@ -133,13 +133,13 @@ def test_a_text_stl_may_have_any_name(tmp_path, name):
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are text there")
 @pytest.mark.parametrize("extension", ["obj", "off", "glb"])
-def test_a_file_name_may_be_no_text(tmp_path, extension):
+def test_file_name_outside_utf8_is_read(tmp_path, extension):
   path = tmp_path / os.fsdecode(b"gr\xf6\xdfe." + extension.encode())
   geometry = read_geometry(write(path, export(wedge(), extension)))
   assert volume(geometry) == pytest.approx(wedge().volume, rel=1e-5)
 
 
-def test_all_solids_of_a_text_stl_are_joined(tmp_path):
+def test_solids_of_text_stl_are_joined(tmp_path):
   text = export(wedge(), "stl_ascii")
   assert len(read_geometry(write(tmp_path / "two.stl", text + text))[1]) == 12
 
@@ -170,16 +170,14 @@ CUBES = [
 @pytest.mark.parametrize(
   ("name", "data"), CUBES, ids=[name for name, _ in CUBES]
 )
-def test_a_cube_of_polygons_is_read_from_what_other_programs_write(
-  tmp_path, name, data
-):
+def test_cube_of_polygons_is_read_whole(tmp_path, name, data):
   geometry = read_geometry(write(tmp_path / name, data))
   assert len(geometry[1]) == 12
   assert area(geometry) == pytest.approx(6)
   assert volume(geometry) == pytest.approx(1)
 
 
-def test_relative_numbers_of_an_obj_count_back_from_their_line(tmp_path):
+def test_relative_numbers_of_obj_count_back_from_their_line(tmp_path):
   text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\n"
   text += "v 0 0 1\nv 2 0 1\nv 0 2 1\nf -3/-3 -2/-2 -1/-1\n"
   geometry = read_geometry(write(tmp_path / "relative.obj", text))
@@ -189,7 +187,7 @@ def test_relative_numbers_of_an_obj_count_back_from_their_line(tmp_path):
 @pytest.mark.parametrize(
   ("name", "data", "reason"), BAD_FILES, ids=[case[0] for case in BAD_FILES]
 )
-def test_a_bad_file_is_refused_in_one_sentence(tmp_path, name, data, reason):
+def test_bad_file_raises_one_sentence(tmp_path, name, data, reason):
   path = write(tmp_path / name, data)
   with pytest.raises(MeshError) as caught:
     load_mesh(path)
@@ -200,7 +198,7 @@ def test_a_bad_file_is_refused_in_one_sentence(tmp_path, name, data, reason):
   assert "\n" not in message
 
 
-def test_a_missing_file_and_a_directory_are_refused_by_name(tmp_path):
+def test_missing_file_and_directory_raise_by_name(tmp_path):
   with pytest.raises(MeshError, match=r"gone\.stl does not exist\.$"):
     load_mesh(tmp_path / "gone.stl")
   (tmp_path / "folder.stl").mkdir()
@@ -212,7 +210,7 @@ def test_a_missing_file_and_a_directory_are_refused_by_name(tmp_path):
     load_mesh(tmp_path / ("x" * 400 + ".stl"))
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+def test_unreadable_file_raises(tmp_path, monkeypatch):
   path = write(tmp_path / "secret.stl", export(wedge(), "stl"))
 
   def refuse(self):
@@ -223,22 +221,27 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     load_mesh(path)
 
 
-def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr("dr3d.mesh.io.inspection._UNPACKED_LIMIT", 100)
+def test_archive_that_unpacks_beyond_limit_raises(tmp_path, monkeypatch):
+  monkeypatch.setattr("dr3d.mesh.io.archive.UNPACKED_LIMIT", 100)
   path = write(tmp_path / "bomb.3mf", export(wedge(), "3mf"))
   with pytest.raises(MeshError, match="would unpack to"):
     load_mesh(path)
 
 
-def test_a_table_without_data_may_not_announce_any_size(tmp_path):
+def test_gltf_table_beyond_limit_raises(tmp_path):
   table = {"componentType": 5126, "count": 10**9, "type": "VEC3"}
-  tree = {"asset": {"version": "2.0"}, "accessors": [table]}
+  tree = {
+    "asset": {"version": "2.0"},
+    "accessors": [table],
+    "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+    "nodes": [{"mesh": 0}],
+  }
   path = write(tmp_path / "bomb.gltf", json.dumps(tree))
   with pytest.raises(MeshError, match="announces 1000000000 rows"):
     load_mesh(path)
 
 
-def test_whatever_bytes_a_file_holds_only_mesh_errors_come_out(tmp_path):
+def test_random_damage_raises_mesh_errors_only(tmp_path):
   rng = np.random.default_rng(0)
   scene, _, _ = two_bodies()
   whole = {
