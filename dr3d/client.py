@@ -217,7 +217,7 @@ class Client:
       counts["new"] += report.new
       counts["unchanged"] += report.unchanged
       failures += report.failures
-    return Report(changed=0, missing=0, failures=tuple(failures), **counts)
+    return Report(counts["new"], 0, counts["unchanged"], 0, tuple(failures))
 
   def store(
     self,

@@ -2,15 +2,15 @@
 
 import pathlib
 
-from dr3d.cli import check, console, pipeline_flag, reader_flags
+from dr3d.cli import argument, console, pipeline_flag, reader_flags
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
-  check.check_models(flags.models, flags.labels)
-  check.check_new_folder(flags.db)
+  argument.check_models(flags.models, flags.labels)
+  argument.check_new_folder(flags.db)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.data.folder import find_models
@@ -29,6 +29,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       flags.models,
       labels=flags.labels,
       unit=flags.unit,
+      replace=flags.replace,
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
@@ -44,6 +45,11 @@ SUBCOMMAND = Subcommand(
     read are listed with the reason, and the next run tries them again. The exit
     status is 1 only if no model can be searched. The same command resumes an
     interrupted run.
+
+    What was given for a model is kept: a label of a table or set by hand, when
+    a run without a table would take the name of the folder; metadata; and the
+    unit of a file, given by dr3d add --unit or by the column unit of the table.
+    --unit is for all other files that state none.
   """,
   example="""
     dr3d index --db=parts.db --models=models
@@ -59,9 +65,16 @@ SUBCOMMAND = Subcommand(
     ),
     Flag(
       "labels",
-      "Table with the columns file and class. Without it, the class of a model"
-      " is the name of its folder.",
+      "Table with the column file and at least one of class and unit; other"
+      " columns are metadata. Without it, the class of a model is the name of"
+      " its folder.",
       "FILE.csv",
+    ),
+    Flag(
+      "replace",
+      "Replace labels, metadata and units that were given before by those of"
+      " this run.",
+      kind="switch",
     ),
     Flag(
       "pipeline",
