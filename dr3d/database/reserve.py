@@ -7,6 +7,7 @@ reserve nothing can be deleted from a disk that is full.
 import contextlib
 import os
 import pathlib
+import shutil
 
 FILE = "reserve"
 SIZE = 4 << 20
@@ -14,9 +15,9 @@ SIZE = 4 << 20
 
 
 def keep(directory: pathlib.Path) -> None:
-  """Writes the reserve if it is missing; a full disk leaves none."""
+  """Writes the reserve if it is missing and the disk has twice the space."""
   path = directory / FILE
-  if path.exists():
+  if path.exists() or shutil.disk_usage(directory).free < 2 * SIZE:
     return
   try:
     with path.open("wb") as file:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from typing import Literal
@@ -11,6 +12,7 @@ from dr3d.error import DatabaseError, FullDiskError, LockError
 
 _LOCK = "writer.lock"
 _TIMEOUT = 60.0  # seconds to wait for another process's short transaction
+_MIN_FREE = 1 << 16  # bytes: the shared index of the log takes 32 KiB
 
 Mode = Literal["rw", "rwc", "ro", "ro&immutable=1"]
 
@@ -53,21 +55,27 @@ def make_durable(connection: sqlite3.Connection) -> None:
 
 
 def reading_mode(path: pathlib.Path) -> Mode:
-  """How SQLite must open a file in a folder that may be read-only.
+  """How SQLite must open a file whose folder may be read-only or full.
 
   Even readers write to the file that coordinates them, unless they are told
-  that there is nothing to coordinate.
+  that there is nothing to coordinate. On a full disk they cannot make it, and
+  neither can a writer, so there is nothing to coordinate either.
 
   Raises:
     DatabaseError: the folder is read-only and its last writer was interrupted,
       so that SQLite cannot tell which writes are complete.
   """
-  if os.access(path.parent, os.W_OK):
+  shared = path.with_name(path.name + "-shm")
+  if os.access(path.parent, os.W_OK) and (
+    shared.exists() or not is_full(path.parent)
+  ):
     return "rw"
   log = path.with_name(path.name + "-wal")
   if not log.exists() or not log.stat().st_size:
     return "ro&immutable=1"
-  if not path.with_name(path.name + "-shm").exists():
+  if is_full(path.parent):
+    raise _report_full(path)
+  if not shared.exists():
     raise DatabaseError(
       f"{path.parent} is read-only, and its last writer was interrupted: run"
       " dr3d info on it once where it can be written, then copy it again."
@@ -114,6 +122,8 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
   path = directory / _LOCK
   with connect(path, mode="rwc", timeout=0) as connection:
     try:
+      # A journal on the disk would make the lock fail on a full one.
+      connection.execute("PRAGMA journal_mode = MEMORY")
       connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.DatabaseError as error:
       code = _read_code(error)
@@ -130,6 +140,14 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
     yield
 
 
+def is_full(directory: pathlib.Path) -> bool:
+  """Whether SQLite cannot make its files here for want of space."""
+  try:
+    return shutil.disk_usage(directory).free < _MIN_FREE
+  except OSError:
+    return False
+
+
 def has_lock(directory: pathlib.Path) -> bool:
   """Whether a writer has ever used this directory."""
   return (directory / _LOCK).exists()
@@ -138,11 +156,13 @@ def has_lock(directory: pathlib.Path) -> bool:
 def _explain(error: sqlite3.Error, path: pathlib.Path) -> DatabaseError:
   """Makes the sentence that says what is wrong and what to do."""
   code = _read_code(error)
-  if code == sqlite3.SQLITE_FULL:
-    return FullDiskError(
-      f"{path.parent} is on a disk that is full: make space and give the same "
-      "command again; what was stored before is kept."
-    )
+  is_refused = code in (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+  )
+  if code == sqlite3.SQLITE_FULL or (is_refused and is_full(path.parent)):
+    return _report_full(path)
   if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
     return DatabaseError(
       f"{path} is damaged ({error}): restore it from a backup, or index the "
@@ -160,6 +180,13 @@ def _explain(error: sqlite3.Error, path: pathlib.Path) -> DatabaseError:
       "nothing of this change is kept; check the disk."
     )
   return DatabaseError(f"{path} cannot be used ({error}).")
+
+
+def _report_full(path: pathlib.Path) -> FullDiskError:
+  return FullDiskError(
+    f"{path.parent} is on a disk that is full: make space and give the same "
+    "command again; what was stored before is kept."
+  )
 
 
 def _read_code(error: sqlite3.Error) -> int:

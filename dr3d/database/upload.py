@@ -135,12 +135,21 @@ class UploadWriter(BaseWriter):
       # nor a search may find it later.
       journal.withdraw(self.directory, file.name)
       with contextlib.suppress(Dr3dError, OSError):
-        self._delete([file.name])
+        self._withdraw_row(file.name)
       raise
     if report.failures:
       self._delete([file.name])
     self._try_keep_derived()
     return report
+
+  def _withdraw_row(self, name: str) -> None:
+    """Deletes the row of a model that is not accepted, if there is one."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      is_stored = catalogue.find_model(connection, name) is not None
+    if is_stored:
+      self._delete([name])  # may spend the reserve, so not without need
+    else:
+      self._collect_garbage()
 
   def _ingest_pending(
     self, file: folder.ModelFile, reader: FileReader
