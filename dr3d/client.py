@@ -218,7 +218,11 @@ class Client:
       counts["unchanged"] += report.unchanged
       failures += report.failures
     return Report(
-      changed=0, missing=0, failures=tuple(failures), warnings=(), **counts
+      new=counts["new"],
+      changed=0,
+      unchanged=counts["unchanged"],
+      missing=0,
+      failures=tuple(failures),
     )
 
   def store(

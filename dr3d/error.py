@@ -29,6 +29,10 @@ class LockError(DatabaseError):
   """Another process writes to the database."""
 
 
+class FullDiskError(DatabaseError):
+  """The disk of a database is full."""
+
+
 class EmptyError(DatabaseError):
   """A database has no model to search."""
 

@@ -79,9 +79,9 @@ def run(directory, models, pipeline) -> tuple[float, list[tuple[str, ...]]]:
     embed = staticmethod(embedding.timed(pipeline.embed))
 
   class Waited(FileReader):
-    def read(self, paths, **options):
-      """Reads as `FileReader` does, timed."""
-      results = super().read(paths, **options)
+    def read_each(self, files, **options):
+      """As `FileReader`, timed."""
+      results = super().read_each(files, **options)
       step = wait.timed(lambda: next(results, None))
       while (result := step()) is not None:
         yield result

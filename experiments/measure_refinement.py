@@ -28,7 +28,7 @@ from collections.abc import Callable
 import numpy as np
 from absl import app, flags
 
-from dr3d.database import reader
+from dr3d.database.setting import find_pipeline_folder
 from dr3d.database.writer import Database
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.report.table import format_table
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
   protocol = Protocol(rotation="so3", scan=SCAN.value, seed=SEED.value)
   config = AlignConfig(steps=STEPS.value)
   pipeline = Pipeline.load(
-    database.directory / database.settings.get(reader.PLACE, reader.PIPELINE)
+    database.directory / find_pipeline_folder(database.settings)
   )
   places = []  # of the exact model in each order, from 0
   decisions = []

@@ -1,6 +1,6 @@
 """`dr3d add`: add model files to a database."""
 
-from dr3d.cli import check, console, reader_flags
+from dr3d.cli import argument, console, reader_flags
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
@@ -8,8 +8,8 @@ from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 def run(flags: FlagValues, files: list[str]) -> int:
   """Adds the files."""
   pairs = read_pairs("add", "set", flags.set)
-  check.check_database(flags.db)
-  check.check_files(files)
+  argument.check_database(flags.db)
+  argument.check_files(files)
   from dr3d.database.writer import Database
 
   database = Database.open(flags.db)
@@ -32,7 +32,8 @@ SUBCOMMAND = Subcommand(
   details="""
     A file in the folder that dr3d index read is stored under its name there.
     Any other file is stored under its path as typed, and dr3d index leaves it
-    unchanged. The exit status is 1 if a file could not be added.
+    unchanged. --unit is for these files only. The exit status is 1 if a file
+    could not be added.
   """,
   example="""
     dr3d add --db=parts.db new/bolt.stl --label=bolt

@@ -1,90 +1,99 @@
-"""Checks of arguments before jax, SciPy and trimesh are imported.
-
-These imports take seconds. The library checks the same again; here the checks
-only come first, so that a mistyped argument fails at once.
-"""
+"""`dr3d check`: read all of a database and say what is damaged."""
 
 import pathlib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from dr3d.cli.subcommand import UsageError
-from dr3d.error import Dr3dError, LabelError, MeshError
+from dr3d.cli import argument, console
+from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-PAGE_SUFFIXES = (".htm", ".html")
+if TYPE_CHECKING:
+  from dr3d.database.check import Finding
 
-
-def check_database(directory: str) -> None:
-  """Checks that a folder is a database that this version can open.
-
-  Raises:
-    DatabaseError: it is not.
-  """
-  from dr3d.database import catalogue  # imports NumPy
-
-  with catalogue.open_catalogue(pathlib.Path(directory)):
-    pass
-
-
-def check_models(directory: str, labels: str | None = None) -> None:
-  """Checks that a folder of models and its label table exist.
-
-  Raises:
-    Dr3dError: the folder does not exist.
-    LabelError: the table cannot be read.
-  """
-  path = pathlib.Path(directory)
-  if not path.is_dir():
-    what = "is not a folder" if path.exists() else "does not exist"
-    raise Dr3dError(f"{path} {what}; give a folder of mesh files.")
-  if labels:
-    check_labels(labels)
+_ADVICE = {
+  "catalogue": "restore the database from a backup",
+  "setting": "restore the database from a backup, or run dr3d check --repair",
+  "row": "dr3d check --repair keeps the name and reads the file again; label"
+  " and metadata are lost",
+  "mesh": "dr3d check --repair reads the file again",
+  "vectors": "dr3d check --repair computes them again",
+  "file": "the model is still searched; remove it and add its file again, or"
+  " restore the database from a backup",
+  "upload": "dr3d check --repair sets the note aside; upload the file again",
+  "pipeline": "restore the database from a backup, or run dr3d rebuild"
+  " --pipeline",
+  "leftover": "dr3d check --repair, or the next change, removes it",
+}
 
 
-def check_labels(path: str) -> None:
-  """Checks that a label table can be read.
+def run(flags: FlagValues, files: list[str]) -> int:
+  """Checks, and repairs if asked."""
+  del files
+  argument.check_directory(flags.db)
+  from dr3d.database.check import count_searchable, scan
 
-  Raises:
-    LabelError: it cannot.
-  """
-  try:
-    pathlib.Path(path).open("rb").close()
-  except OSError as error:
-    raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def check_files(paths: Iterable[str]) -> None:
-  """Checks that mesh files exist.
-
-  Raises:
-    MeshError: one does not.
-  """
-  for path in paths:
-    if not pathlib.Path(path).exists():
-      raise MeshError(f"{path} does not exist.")
-
-
-def check_new_folder(directory: str) -> None:
-  """Checks that a folder to write to is not a file.
-
-  Raises:
-    Dr3dError: it is.
-  """
-  path = pathlib.Path(directory)
-  if path.exists() and not path.is_dir():
-    raise Dr3dError(f"{path} is a file; give another folder to write to.")
-
-
-def check_suffix(
-  subcommand: str, flag: str, path: str, suffixes: tuple[str, ...]
-) -> None:
-  """Checks the extension of a file to write.
-
-  Raises:
-    UsageError: no format has this extension.
-  """
-  if pathlib.Path(path).suffix.lower() not in suffixes:
-    raise UsageError(
-      f"{subcommand}: --{flag}={path} must end in one of"
-      f" {', '.join(suffixes)}; see dr3d {subcommand} --help."
+  directory = pathlib.Path(flags.db)
+  findings = list(scan(directory))
+  for finding in findings:
+    console.print_error(
+      f"dr3d: damaged: {finding}; {_ADVICE[finding.kind]}."
+      if finding.kind != "leftover"
+      else f"dr3d: {finding}; {_ADVICE[finding.kind]}."
     )
+  if not findings:
+    count = count_searchable(directory)
+    print(f"{directory}: nothing is damaged; {count} models to search.")
+    return 0
+  if flags.repair:
+    return _repair(directory, findings)
+  is_damaged = any(finding.kind != "leftover" for finding in findings)
+  print(f"{directory}: {len(findings)} findings; nothing was changed.")
+  return 1 if is_damaged else 0
+
+
+def _repair(directory: pathlib.Path, findings: "list[Finding]") -> int:
+  """Repairs, and prints what is left."""
+  from dr3d.database import catalogue
+  from dr3d.database.model import OUTDATED
+  from dr3d.database.repair import repair
+
+  left = repair(directory, findings)
+  for finding in left:
+    console.print_error(f"dr3d: not repaired: {finding}.")
+  print(f"{directory}: {len(findings) - len(left)} repaired, {len(left)} left.")
+  if any(finding.kind == "catalogue" for finding in left):
+    return 1
+  with catalogue.open_catalogue(directory) as connection:
+    outdated = catalogue.count_states(connection)[OUTDATED]
+  if outdated:
+    console.print_error(
+      f"dr3d: {outdated} models cannot be searched until dr3d index, or dr3d"
+      " add, reads their files."
+    )
+  return 1 if left or outdated else 0
+
+
+SUBCOMMAND = Subcommand(
+  name="check",
+  summary="Read all of a database and say what is damaged; repair it.",
+  details="""
+    Compares every row, mesh, vector and kept file with the digest that was
+    stored with it, and loads the pipeline. Other processes may use the database
+    meanwhile.
+
+    --repair computes again what can be computed and reads files again. A
+    damaged row keeps only its name. A backup is made before a repair by
+
+      dr3d backup --db=parts.db --out=before
+
+    The exit status is 1 if anything is damaged, or stays so.
+  """,
+  example="""
+    dr3d check --db=parts.db
+    dr3d check --db=parts.db --repair
+  """,
+  flags=(
+    Flag("db", "Folder of the database.", "DIR", required=True),
+    Flag("repair", "Repair what was found.", kind="switch"),
+  ),
+  run=run,
+)

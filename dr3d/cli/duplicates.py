@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dr3d.cli import check, console
+from dr3d.cli import argument, console
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.registration.relation import RELATIONS
 
@@ -26,8 +26,10 @@ def run(flags: FlagValues, files: list[str]) -> int:
       " --help."
     )
   if flags.html:
-    check.check_suffix("duplicates", "html", flags.html, check.PAGE_SUFFIXES)
-  check.check_database(flags.db)
+    argument.check_suffix(
+      "duplicates", "html", flags.html, argument.PAGE_SUFFIXES
+    )
+  argument.check_database(flags.db)
   from dr3d.database.writer import Database
 
   database = Database.open(flags.db)

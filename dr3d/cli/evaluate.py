@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, cast
 
-from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli import argument, console, pipeline_flag
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.search.answer import TARGET_PRECISION
@@ -61,14 +61,16 @@ def check_arguments(flags: FlagValues) -> None:
     UsageError: the report has another extension than .html.
   """
   if flags.report:
-    check.check_suffix("evaluate", "report", flags.report, check.PAGE_SUFFIXES)
-  check.check_database(flags.db)
+    argument.check_suffix(
+      "evaluate", "report", flags.report, argument.PAGE_SUFFIXES
+    )
+  argument.check_database(flags.db)
   if flags.queries:
-    check.check_models(flags.queries)
+    argument.check_models(flags.queries)
   if flags.labels:
-    check.check_labels(flags.labels)
+    argument.check_labels(flags.labels)
   if flags.models:
-    check.check_models(flags.models)
+    argument.check_models(flags.models)
   for method in flags.method:
     if method not in METHODS:
       pipeline_flag.find_pipeline(method)

@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from dr3d.cli import check, console, pipeline_flag, reader_flags
+from dr3d.cli import argument, console, pipeline_flag, reader_flags
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
-  check.check_models(flags.models, flags.labels)
-  check.check_new_folder(flags.db)
+  argument.check_models(flags.models, flags.labels)
+  argument.check_new_folder(flags.db)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.data.folder import (
@@ -41,6 +41,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       flags.models,
       labels=flags.labels,
       unit=flags.unit,
+      replace=flags.replace,
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
@@ -76,10 +77,16 @@ SUBCOMMAND = Subcommand(
     status is 1 only if no model can be searched. The same command resumes an
     interrupted run. Files of formats that cannot be read are counted by format.
 
+    What was given for a model is kept: a label of a table or set by hand, when
+    a run without a table would take the name of the folder; metadata; and the
+    unit of a file, given by dr3d add --unit or by the column unit of the table.
+    --unit is for all other files that state none.
+
     With --json, stdout is one JSON document: searchable, new, changed,
-    unchanged, missing, failures (a list of {model, reason}), warnings
-    (likewise, of files that were read in part) and other_files (the number of
-    files that were not read, by extension).
+    unchanged, missing, failures (a list of {model, reason}), warnings (the same
+    of files that were read in part), relabelled, labels_kept, assumed (files by
+    the unit that was assumed) and other_files (files that were not read, by
+    extension).
   """,
   example="""
     dr3d index --db=parts.db --models=models
@@ -95,9 +102,16 @@ SUBCOMMAND = Subcommand(
     ),
     Flag(
       "labels",
-      "Table with the columns file and class. Without it, the class of a model"
-      " is the name of its folder.",
+      "Table with the column file and at least one of class and unit; other"
+      " columns are metadata. Without it, the class of a model is the name of"
+      " its folder.",
       "FILE.csv",
+    ),
+    Flag(
+      "replace",
+      "Replace labels, metadata and units that were given before by those of"
+      " this run.",
+      kind="switch",
     ),
     Flag(
       "pipeline",

@@ -3,14 +3,14 @@
 import json
 import sys
 
-from dr3d.cli import check
+from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Prints the states of the models, failures and the recall of the index."""
   del files
-  check.check_database(flags.db)
+  argument.check_database(flags.db)
   from dr3d.database.writer import Database
   from dr3d.evaluation.report import table
 

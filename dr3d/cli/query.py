@@ -5,7 +5,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import check, console
+from dr3d.cli import argument, console
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -28,7 +28,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   if flags.server is not None:
     outcomes = ask_server(flags, files, condition)
   else:
-    check.check_database(flags.db)
+    argument.check_database(flags.db)
     outcomes = ask_database(flags, files, condition, refine, writer)
   with console.progress(len(files), "querying") as progress:
     for done, outcome in enumerate(outcomes, start=1):
@@ -60,7 +60,9 @@ def check_arguments(flags: FlagValues) -> None:
   if reason:
     raise UsageError(f"query: {reason}; see dr3d query --help.")
   if flags.pairs:
-    check.check_suffix("query", "pairs", flags.pairs, check.IMAGE_SUFFIXES)
+    argument.check_suffix(
+      "query", "pairs", flags.pairs, argument.IMAGE_SUFFIXES
+    )
 
 
 def ask_database(

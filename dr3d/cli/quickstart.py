@@ -2,14 +2,14 @@
 
 import pathlib
 
-from dr3d.cli import check
+from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Runs the quickstart."""
   del files
-  check.check_new_folder(flags.out)
+  argument.check_new_folder(flags.out)
   from dr3d import quickstart
 
   quickstart.run(pathlib.Path(flags.out))

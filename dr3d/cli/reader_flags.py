@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 UNIT = Flag(
   "unit",
   f"Unit of length for files that do not state one: {', '.join(UNITS)}."
-  " Default: the unit of the last run, or mm.",
+  " Default: the unit that was given for the file, then that of the last"
+  " dr3d index, then mm.",
   "NAME",
   choices=tuple(UNITS),
 )
@@ -72,4 +73,14 @@ def print_report(database: "Database", report: "Report") -> int:
     f" {report.changed} changed, {report.unchanged} unchanged,"
     f" {report.missing} missing, {len(report.failures)} failed."
   )
+  if report.assumed:
+    counts = [f"{unit} for {n}" for unit, n in sorted(report.assumed.items())]
+    print(f"Unit assumed for files that state none: {', '.join(counts)}.")
+  if report.relabelled:
+    print(f"Labels that were given before and replaced: {report.relabelled}.")
+  if report.labels_kept:
+    console.print_error(
+      f"dr3d: {report.labels_kept} labels set by hand differ from the table"
+      " and are kept; dr3d index --replace replaces them."
+    )
   return 0 if searchable else 1

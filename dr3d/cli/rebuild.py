@@ -1,13 +1,13 @@
 """`dr3d rebuild`: check a database and compute derived data again."""
 
-from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli import argument, console, pipeline_flag
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Rebuilds the database."""
   del files
-  check.check_database(flags.db)
+  argument.check_database(flags.db)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.database import catalogue
@@ -39,11 +39,11 @@ SUBCOMMAND = Subcommand(
   summary="Check a database and rebuild its index, or change its pipeline.",
   details="""
     Checks every page of the catalogue, frees unused space and builds the vector
-    index again. With --pipeline, the database changes to another pipeline. The
-    models are embedded again from the stored meshes if both pipelines simplify
-    to the same number of faces. Otherwise they become outdated and are not
-    searched until dr3d index reads their files. The exit status is 1 if models
-    stay outdated.
+    index again. With --pipeline, the database changes to another pipeline: all
+    stored meshes are embedded first, then all of them change at once, so the
+    database can be searched meanwhile and after a kill. If the pipelines
+    simplify to different numbers of faces, the next dr3d index reads the files
+    again. The exit status is 1 if models stay outdated.
   """,
   example="""
     dr3d rebuild --db=parts.db

@@ -2,14 +2,14 @@
 
 import pathlib
 
-from dr3d.cli import check, pipeline_flag
+from dr3d.cli import argument, pipeline_flag
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Draws the views."""
-  check.check_suffix("render", "out", flags.out, check.IMAGE_SUFFIXES)
-  check.check_files(files)
+  argument.check_suffix("render", "out", flags.out, argument.IMAGE_SUFFIXES)
+  argument.check_files(files)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.evaluation.report import sheet

@@ -7,7 +7,7 @@ import pathlib
 import signal
 import socket
 
-from dr3d.cli import check
+from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
@@ -24,7 +24,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   del files
   token = read_token(flags.token_file)
   check_address(flags.host, token=token, public=flags.public)
-  check.check_database(flags.db)
+  argument.check_database(flags.db)
   listener = listen(flags.host, flags.port)
   import uvicorn
 

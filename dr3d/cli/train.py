@@ -6,7 +6,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from dr3d.cli import check, console, pipeline_flag
+from dr3d.cli import argument, console, pipeline_flag
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def check_arguments(flags: FlagValues) -> None:
       f"train: --explore={flags.explore} is more than --steps={flags.steps},"
       " of which it is a part; see dr3d train --help."
     )
-  check.check_models(flags.models, flags.labels)
-  check.check_new_folder(flags.workdir)
+  argument.check_models(flags.models, flags.labels)
+  argument.check_new_folder(flags.workdir)
   if flags.init:
     check_init(flags)
 

@@ -11,6 +11,7 @@ import posixpath
 import stat
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from dr3d.error import Dr3dError, LabelError
 from dr3d.mesh.io.format import (
@@ -20,9 +21,10 @@ from dr3d.mesh.io.format import (
   is_shapeless,
   suffix_of,
 )
+from dr3d.mesh.unit import UNITS, Unit, is_unit
 
-_COLUMNS = ("file", "class")
 _SHOWN = 12  # formats that one line can name
+_FILE, _CLASS, _UNIT = _COLUMNS = ("file", "class", "unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,11 @@ class ModelFile:
     metadata: the other columns of the label table, text by column; None if
       there is no table.
     digest: `hash_file` of the file, if it is known already; empty otherwise.
-    unit: assumed if the file does not state one; None for the database's.
+    unit: assumed if the file does not state one; None if no unit was given for
+      this file.
+    label_source: "folder": the label is the name of its folder; "table": a
+      label table is used; "hand": it was given for this file.
+    is_listed: False if a label table is used and does not list the file.
   """
 
   path: pathlib.Path
@@ -44,7 +50,9 @@ class ModelFile:
   label: str
   metadata: Mapping[str, str] | None = None
   digest: str = ""
-  unit: str | None = None
+  unit: Unit | None = None
+  label_source: Literal["folder", "table", "hand"] = "folder"
+  is_listed: bool = True
 
 
 def find_models(
@@ -59,11 +67,12 @@ def find_models(
 
   Args:
     directory: the folder.
-    labels: a CSV file in UTF-8. Its header has at least the columns `file`
-      (path relative to the folder, with forward slashes) and `class`; other
-      columns become metadata. Files that it does not list have no label.
-      Without a table, a file's label is the name of its folder, and files in
-      `directory` itself have none.
+    labels: a CSV file in UTF-8. Its header has the column `file` (path relative
+      to the folder, with forward slashes) and at least one of `class` and
+      `unit` (assumed if the file does not state one; may be empty). Other
+      columns become metadata. Files that a table with `class` does not list
+      have no label. Without one, a file's label is the name of its folder, and
+      files in `directory` itself have none.
 
   Returns:
     At least one model, sorted by name.
@@ -89,26 +98,31 @@ def find_models(
       f"{root} contains no mesh file ({known})"
       + (f"; {others}" if others else ".")
     )
-  metadata: dict[str, dict[str, str]] | None = None
-  if labels is None:
-    table = {
-      name: to_text(path.parent.name)
-      for name, path in paths.items()
-      if path.parent != root
-    }
-  else:
-    table = read_labels(labels)
+  table: dict[str, _Row] = {}
+  if labels is not None:
+    table = _read_table(pathlib.Path(labels))
     _check_listed(table, paths, root, pathlib.Path(labels))
-    metadata = {row.name: row.rest for row in _read_rows(pathlib.Path(labels))}
-  return [
-    ModelFile(
-      paths[name],
-      name,
-      table.get(name, ""),
-      None if metadata is None else metadata.get(name, {}),
+  has_class = labels is not None and all(
+    row.label is not None for row in table.values()
+  )
+  models = []
+  for name in sorted(paths):
+    row, path = table.get(name), paths[name]
+    label = to_text(path.parent.name) if path.parent != root else ""
+    if has_class:
+      label = (row.label or "") if row else ""
+    models.append(
+      ModelFile(
+        path,
+        name,
+        label,
+        None if labels is None else dict(row.rest) if row else {},
+        unit=row.unit if row else None,
+        label_source="table" if has_class else "folder",
+        is_listed=row is not None or not has_class,
+      )
     )
-    for name in sorted(paths)
-  ]
+  return models
 
 
 def count_other_files(directory: str | os.PathLike[str]) -> dict[str, int]:
@@ -153,7 +167,7 @@ def describe_other_files(counts: Mapping[str, int]) -> str:
 
 
 def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
-  """Reads a label table.
+  """Reads the classes of a label table.
 
   Args:
     path: a CSV file in the format of `find_models`.
@@ -164,17 +178,13 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
   Raises:
     LabelError: the table cannot be read, lacks a column or contradicts itself.
   """
-  table: dict[str, str] = {}
-  lines: dict[str, int] = {}
-  for row in _read_rows(pathlib.Path(path)):
-    if table.get(row.name, row.label) != row.label:
-      raise LabelError(
-        f"{path}, line {row.line}: {row.name!r} has the class {row.label!r}, "
-        f"but line {lines[row.name]} says {table[row.name]!r}."
-      )
-    table[row.name] = row.label
-    lines.setdefault(row.name, row.line)
-  return table
+  table = _read_table(pathlib.Path(path))
+  if any(row.label is None for row in table.values()):
+    raise LabelError(
+      f"{path} must have the columns file and class in its first line; it lacks"
+      " class."
+    )
+  return {name: row.label or "" for name, row in table.items()}
 
 
 def hash_file(path: pathlib.Path) -> str:
@@ -247,12 +257,43 @@ def _is_file(path: pathlib.Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-  """A row of a label table: line number, file, class, other columns."""
+  """A row of a label table.
+
+  Attributes:
+    line: its number.
+    name: of the file.
+    label: class of the file; None if the table has no such column.
+    unit: of the file; None if the table does not say.
+    rest: the other columns.
+  """
 
   line: int
   name: str
-  label: str
+  label: str | None
+  unit: Unit | None
   rest: dict[str, str]
+
+
+def _read_table(path: pathlib.Path) -> dict[str, _Row]:
+  """Reads a label table by file; of equal files the last row counts.
+
+  Raises:
+    LabelError: two rows contradict each other.
+  """
+  table: dict[str, _Row] = {}
+  for row in _read_rows(path):
+    before = table.get(row.name, row)
+    for what, now, then in (
+      ("class", row.label, before.label),
+      ("unit", row.unit, before.unit),
+    ):
+      if now != then:
+        raise LabelError(
+          f"{path}, line {row.line}: {row.name!r} has the {what} {now!r}, but"
+          f" line {before.line} says {then!r}."
+        )
+    table[row.name] = row
+  return table
 
 
 def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
@@ -261,35 +302,57 @@ def _read_rows(path: pathlib.Path) -> Iterator[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
       reader = csv.reader(file, strict=True)
       header = [column.strip().lower() for column in next(reader, [])]
-      missing = [column for column in _COLUMNS if column not in header]
-      if missing:
-        raise LabelError(
-          f"{path} must have the columns file and class in its first line; "
-          f"it lacks {' and '.join(missing)}."
-        )
-      columns = [header.index(column) for column in _COLUMNS]
-      for row in reader:
-        if not any(cell.strip() for cell in row):
-          continue
-        if len(row) <= max(columns) or not row[columns[0]].strip():
-          raise LabelError(
-            f"{path}, line {reader.line_num}: the row lacks file or class."
-          )
-        name, label = (row[column].strip() for column in columns)
-        rest = {
-          column: cell.strip()
-          for column, cell in zip(header, row, strict=False)
-          if column not in _COLUMNS and column and cell.strip()
-        }
-        yield _Row(reader.line_num, posixpath.normpath(name), label, rest)
+      _check_header(header, path)
+      for cells in reader:
+        if any(cell.strip() for cell in cells):
+          yield _parse_row(header, cells, path, reader.line_num)
   except OSError as error:
     raise LabelError(f"{path} cannot be read ({error.strerror}).") from error
   except (csv.Error, UnicodeDecodeError) as error:
     raise LabelError(f"{path} is not a CSV file in UTF-8 ({error}).") from error
 
 
+def _check_header(header: list[str], path: pathlib.Path) -> None:
+  """Raises unless a table says which files, and something about them."""
+  needed = [_FILE] if _UNIT in header else [_FILE, _CLASS]
+  missing = [column for column in needed if column not in header]
+  if missing:
+    raise LabelError(
+      f"{path} must have the columns file and class in its first line; "
+      f"it lacks {' and '.join(missing)}."
+    )
+
+
+def _parse_row(
+  header: list[str], cells: list[str], path: pathlib.Path, line: int
+) -> _Row:
+  """Parses a row that is not empty.
+
+  Raises:
+    LabelError: it lacks a cell, or the unit is not known.
+  """
+  row = {
+    column: cell.strip() for column, cell in zip(header, cells, strict=False)
+  }
+  needed = [_FILE] if _CLASS not in header else [_FILE, _CLASS]
+  if not row.get(_FILE) or any(column not in row for column in needed):
+    raise LabelError(f"{path}, line {line}: the row lacks file or class.")
+  unit = row.get(_UNIT) or None
+  if unit is not None and not is_unit(unit):
+    raise LabelError(
+      f"{path}, line {line}: the unit must be one of {', '.join(UNITS)}, got"
+      f" {unit!r}."
+    )
+  rest = {
+    column: cell
+    for column, cell in row.items()
+    if column not in _COLUMNS and column and cell
+  }
+  return _Row(line, posixpath.normpath(row[_FILE]), row.get(_CLASS), unit, rest)
+
+
 def _check_listed(
-  table: dict[str, str],
+  table: dict[str, _Row],
   paths: dict[str, pathlib.Path],
   root: pathlib.Path,
   labels: pathlib.Path,
@@ -297,7 +360,7 @@ def _check_listed(
   """Checks that every file of the table is a mesh file of the folder."""
   if table.keys() <= paths.keys():
     return
-  row = next(row for row in _read_rows(labels) if row.name not in paths)
+  row = next(row for row in table.values() if row.name not in paths)
   reason = (
     "is not among the mesh files of"
     if (root / row.name).exists()

@@ -1,9 +1,10 @@
-"""A calibration as text, for the models it was fitted with, or nearly these.
+"""A calibration as text, with a sketch of the models that it was fitted to.
 
-To ask a large gallery for its own models takes seconds, and the result hardly
-changes when few models come and go. So a calibration is kept until one in fifty
-has changed. A sketch tells how many have: the smallest of the models' keys
-(Broder, On the resemblance and containment of documents, 1997).
+To query a large gallery with its own models takes seconds, and the result
+hardly changes when few models are added or removed. So a calibration is kept
+until 2 % of the models have changed. A sketch tells how many have: the smallest
+of the models' keys (Broder, On the resemblance and containment of documents,
+1997).
 """
 
 import json
@@ -15,15 +16,15 @@ import numpy as np
 from dr3d.runtime.hashing import MIX
 from dr3d.search.calibration import Calibration, Observations
 
-_FORMAT = 3
-_MAX_DRIFT = 0.02  # share of the models that may have come or gone
+_FORMAT = 3  # another one is fitted again
+_MAX_DRIFT = 0.02  # share of the models that may have been added or removed
 _SKETCH_SIZE = 1024  # keys: the drift is then estimated to .005
 
 
 def draw_sketch(
   names: Sequence[str], labels: Sequence[str], keys: np.ndarray
 ) -> np.ndarray:
-  """Stands for what a calibration depends on.
+  """Samples what a calibration depends on.
 
   Args:
     names: of the B models.
@@ -59,14 +60,14 @@ def dump(calibration: Calibration, sketch: np.ndarray) -> str:
 
 
 def load(text: str | None, sketch: np.ndarray) -> Calibration | None:
-  """A calibration from text; None if there is none or it is of other models.
+  """A calibration from text; None if there is none that fits the models.
 
   Args:
     text: as `dump` wrote it, or None.
     sketch: of the models that are searched.
 
   Returns:
-    The calibration; its models are -1 if others have come or gone since.
+    The calibration; its models are -1 if some were added or removed since.
   """
   if text is None:
     return None
@@ -86,7 +87,7 @@ def load(text: str | None, sketch: np.ndarray) -> Calibration | None:
 
 
 def _measure_drift(before: np.ndarray, now: np.ndarray) -> float:
-  """Share of the models of two sketches that only one of them has."""
+  """Share of the models in only one of two sketches."""
   either = np.union1d(before, now)[:_SKETCH_SIZE]
   both = np.isin(either, before) & np.isin(either, now)
   return 1 - float(both.mean()) if len(either) else 0.0

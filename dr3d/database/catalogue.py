@@ -1,38 +1,85 @@
-"""The catalogue of a database: one SQLite file that says what holds.
+"""The rows of the catalogue: what is known of each model.
 
-A model's row names the slot of its vectors, which stand in a file beside; that
-was written before, so the two never disagree, whenever the process is killed.
-The catalogue is in write-ahead mode: readers go on, with the state before,
-while a writer writes.
+A model's row names the slot of its vectors, which stand in a file beside the
+catalogue. They are written first, so the two never disagree, whenever the
+process is killed. The catalogue is in write-ahead mode: readers continue, with
+the state before, while a writer writes.
+
+Each row and each mesh carries a digest. Reading compares it, so a damaged label
+is an error and not an answer; a change of a damaged row is refused, because it
+would give wrong values a right digest.
 """
 
-import contextlib
 import dataclasses
 import json
-import pathlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from dr3d.database import row
-from dr3d.database.sqlite_file import connect, reading_mode, transaction
+from dr3d.database.digest import Value, hash_bytes, hash_values
+from dr3d.database.model import (
+  ADDED,
+  FAILED,
+  FOLDER,
+  INDEXED,
+  MISSING,
+  OUTDATED,
+  STATES,
+  Model,
+  Shape,
+)
+from dr3d.database.schema import (
+  FILE,
+  FORMAT,
+  create_catalogue,
+  find_directory,
+  is_complete,
+  open_catalogue,
+  read_format,
+)
+from dr3d.database.setting import read_settings, write_setting
+from dr3d.database.sqlite_file import transaction
 from dr3d.error import DatabaseError
 
-FILE = "catalogue.sqlite"
-FORMAT = 3
-"""Version of the tables; another one is not opened."""
-
-INDEXED = "indexed"
-FAILED = "failed"
-MISSING = "missing"
-OUTDATED = "outdated"
-STATES = (INDEXED, FAILED, MISSING, OUTDATED)
-
-FOLDER = "folder"
-ADDED = "added"
-
-_APPLICATION = 0x64723364  # "dr3d", in the head of the SQLite file
+__all__ = [
+  "ADDED",
+  "FAILED",
+  "FILE",
+  "FOLDER",
+  "FORMAT",
+  "INDEXED",
+  "MISSING",
+  "OUTDATED",
+  "STATES",
+  "Model",
+  "Shape",
+  "compact",
+  "count_states",
+  "create_catalogue",
+  "delete_models",
+  "drop_shape",
+  "drop_vectors",
+  "find_directory",
+  "find_model",
+  "insert_converted",
+  "insert_model",
+  "is_complete",
+  "list_with_shape",
+  "open_catalogue",
+  "read_models",
+  "read_settings",
+  "read_shapes",
+  "scan_models",
+  "scan_shapes",
+  "switch_pipeline",
+  "update_models",
+  "write_models",
+  "write_setting",
+  "write_vectors",
+]
 
 _PLAIN = (  # columns that are fields of `Model` as they stand
   "name",
@@ -50,222 +97,126 @@ _PLAIN = (  # columns that are fields of `Model` as they stand
   "radius",
   "face_count",
 )
+_SOURCES = ("label_source", "unit_source")  # likewise, since format 4
 _COLUMNS = (
   *_PLAIN,
+  *_SOURCES,
   "metadata",
   "extent_a",
   "extent_b",
   "extent_c",
   "checksum",
-  "slot",
+  "shape_digest",
 )
-_SCHEMA = """
-CREATE TABLE setting (
-  name TEXT PRIMARY KEY,
-  value TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE model (
-  name TEXT PRIMARY KEY,
-  label TEXT NOT NULL,
-  hash TEXT NOT NULL,
-  state TEXT NOT NULL
-    CHECK (state IN ('indexed', 'failed', 'missing', 'outdated')),
-  reason TEXT NOT NULL,
-  fingerprint TEXT NOT NULL,
-  source TEXT NOT NULL CHECK (source IN ('folder', 'added')),
-  unit TEXT NOT NULL,
-  geometry TEXT NOT NULL,
-  body_count INTEGER,
-  area REAL,
-  volume REAL,
-  radius REAL,
-  face_count INTEGER,
-  metadata TEXT NOT NULL,
-  extent_a REAL,
-  extent_b REAL,
-  extent_c REAL,
-  checksum INTEGER,
-  slot INTEGER,
-  CHECK (state <> 'indexed' OR (slot IS NOT NULL AND checksum IS NOT NULL))
-);
-CREATE TABLE shape (
-  name TEXT PRIMARY KEY,
-  mesh BLOB NOT NULL,
-  thumbnail BLOB NOT NULL
-);
-"""
+"""What the digest of a row covers. Not the slot, which a rebuild changes: the
+checksum of the vectors tells a wrong one."""
+
+_SELECT = {
+  3: ", ".join(_COLUMNS)
+  .replace("label_source", "'table'")
+  .replace("unit_source", "'default'")
+  .replace("shape_digest", "NULL, NULL"),
+  FORMAT: ", ".join((*_COLUMNS, "digest")),
+}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-  """A row of the catalogue.
+class ScannedModel(NamedTuple):
+  """A row as it stands in the catalogue.
 
   Attributes:
-    name: unique; path of the file relative to the folder of models.
-    label: empty for none.
-    hash: SHA-256 of the file, empty where it could not be read.
-    state: INDEXED; FAILED: the file cannot become a mesh or has no vectors;
-      MISSING: the file was gone when the folder was last looked at; OUTDATED:
-      the vectors are those of a former pipeline.
-    reason: why it failed, one sentence; otherwise empty.
-    fingerprint: of the pipeline that the row was made with.
-    source: FOLDER: the folder of models that is looked through; ADDED: a file
-      that was added by itself.
-    unit: of the file; "mm, assumed" where the file does not say.
-    geometry: hash of the triangles at their true size; see
-      `processed_model.hash_geometry`.
-    metadata: what else is known of the model, text by name.
-    body_count: bodies that the file lists; None, like all that follows, in
-      rows without vectors.
-    area: of the surface as it is in the file, square millimetres.
-    volume: within the surface, cubic millimetres; of an open one, what a lid
-      of rays to the middle of its box would close.
-    radius: of the smallest enclosing sphere, millimetres.
-    extent: size along the principal axes, millimetres.
-    face_count: faces that were rendered.
-    features: float32 [N, D] unit vectors; None also in rows that were read
-      without them.
-    shape: what is drawn and compared; None as features.
+    name: of the model, as it stands there.
+    model: the row; None if it is damaged.
   """
 
   name: str
-  label: str
-  hash: str
-  state: str
-  reason: str
-  fingerprint: str
-  source: str = FOLDER
-  unit: str = ""
-  geometry: str = ""
-  metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  body_count: int | None = None
-  area: float | None = None
-  volume: float | None = None
-  radius: float | None = None
-  extent: tuple[float, float, float] | None = None
-  face_count: int | None = None
-  features: np.ndarray | None = None
-  shape: "Shape | None" = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-  """A model to draw and to compare.
-
-  Attributes:
-    mesh: as `packing.pack_mesh` writes it.
-    thumbnail: a small PNG.
-  """
-
-  mesh: bytes
-  thumbnail: bytes
-
-
-def create_catalogue(directory: pathlib.Path, settings: dict[str, str]) -> None:
-  """Makes the catalogue of a new database, in one transaction.
-
-  Raises:
-    DatabaseError: it cannot be written.
-  """
-  with connect(directory / FILE, mode="rwc") as connection:
-    connection.execute("PRAGMA journal_mode = WAL")
-    with transaction(connection):
-      for statement in filter(str.strip, _SCHEMA.split(";")):
-        connection.execute(statement)
-      connection.executemany(
-        "INSERT INTO setting VALUES (?, ?)", settings.items()
-      )
-      connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-      connection.execute(f"PRAGMA user_version = {FORMAT}")
-
-
-def is_complete(directory: pathlib.Path) -> bool:
-  """Whether a catalogue is there whose creation was not cut short."""
-  if not (directory / FILE).exists():
-    return False
-  mode = reading_mode(directory / FILE)
-  with connect(directory / FILE, mode=mode) as connection:
-    tables = connection.execute("SELECT count(*) FROM sqlite_master")
-    return bool(tables.fetchone()[0])
-
-
-@contextlib.contextmanager
-def open_catalogue(directory: pathlib.Path) -> Iterator[sqlite3.Connection]:
-  """Opens the catalogue of a database for a few statements.
-
-  Raises:
-    DatabaseError: the directory holds no catalogue, or it is unfinished,
-      newer, damaged, or cannot be used for the moment.
-  """
-  if not (directory / FILE).exists():
-    raise DatabaseError(f"{directory} holds no dr3d database.")
-  mode = reading_mode(directory / FILE)
-  with connect(directory / FILE, mode=mode) as connection:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute(
-      "SELECT count(*) FROM sqlite_master"
-    ).fetchone()
-    if not tables:
-      raise DatabaseError(
-        f"{directory} is unfinished: run the command that makes the database "
-        "again."
-      )
-    if application != _APPLICATION:
-      raise DatabaseError(f"{directory / FILE} is no catalogue of dr3d.")
-    if version > FORMAT:
-      raise DatabaseError(
-        f"{directory} was written by a newer dr3d (format {version}, this one "
-        f"reads {FORMAT}): update dr3d."
-      )
-    if version < FORMAT:
-      raise DatabaseError(
-        f"{directory} was written by an older dr3d (format {version}, this one "
-        f"reads {FORMAT}): index the models into a new directory."
-      )
-    yield connection
-
-
-def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
-  """Returns the settings of the database, text by name."""
-  return dict(connection.execute("SELECT name, value FROM setting"))
-
-
-def write_setting(
-  connection: sqlite3.Connection, name: str, value: str
-) -> None:
-  """Writes one setting."""
-  connection.execute("REPLACE INTO setting VALUES (?, ?)", (name, value))
+  model: Model | None
 
 
 def read_models(connection: sqlite3.Connection) -> list[Model]:
-  """Returns all rows, by name, without their vectors."""
-  rows = connection.execute(
-    "SELECT metadata, extent_a, extent_b, extent_c, "
-    f"{', '.join(_PLAIN)} FROM model ORDER BY name"
+  """Returns all rows by name, without their vectors.
+
+  Raises:
+    DatabaseError: a row is damaged.
+  """
+  models = []
+  for name, model in scan_models(connection):
+    if model is None:
+      raise _damage(connection, name)
+    models.append(model)
+  return models
+
+
+def scan_models(connection: sqlite3.Connection) -> Iterator[ScannedModel]:
+  """Yields all rows by name, without their vectors, damaged ones too."""
+  version = read_format(connection)
+  for values in connection.execute(
+    f"SELECT {_SELECT[version]} FROM model ORDER BY name"
+  ):
+    yield ScannedModel(str(values[0]), _to_model(version, values))
+
+
+def find_model(connection: sqlite3.Connection, name: str) -> Model | None:
+  """Returns the row of a model; None if there is none of this name.
+
+  Raises:
+    DatabaseError: the row is damaged.
+  """
+  version = read_format(connection)
+  values = connection.execute(
+    f"SELECT {_SELECT[version]} FROM model WHERE name = ?", (name,)
+  ).fetchone()
+  if values is None:
+    return None
+  model = _to_model(version, values)
+  if model is None:
+    raise _damage(connection, name)
+  return model
+
+
+def count_states(connection: sqlite3.Connection) -> dict[str, int]:
+  """Returns how many models are in each of `model.STATES`."""
+  found = dict(
+    connection.execute("SELECT state, count(*) FROM model GROUP BY state")
   )
-  return [
-    Model(
-      **dict(zip(_PLAIN, rest, strict=True)),
-      metadata=json.loads(metadata),
-      extent=None if a is None else (a, b, c),
-    )
-    for metadata, a, b, c, *rest in rows
-  ]
+  return {state: found.get(state, 0) for state in STATES}
 
 
 def read_shapes(
   connection: sqlite3.Connection, names: Iterable[str]
 ) -> dict[str, Shape]:
-  """Returns what is drawn of models, by name; those without are left out."""
+  """Returns meshes and thumbnails by name; models without are left out.
+
+  Raises:
+    DatabaseError: one is damaged.
+  """
   found = {}
-  for name in names:
-    row = connection.execute(
-      "SELECT mesh, thumbnail FROM shape WHERE name = ?", (name,)
-    ).fetchone()
-    if row is not None:
-      found[name] = Shape(*row)
+  for name, shape in scan_shapes(connection, names):
+    if shape is None:
+      raise DatabaseError(
+        f"{find_directory(connection)} is damaged: the stored mesh of {name!r} "
+        "is not what was written; run dr3d check --repair, or restore the "
+        "database from a backup."
+      )
+    found[name] = shape
   return found
+
+
+def scan_shapes(
+  connection: sqlite3.Connection, names: Iterable[str]
+) -> Iterator[tuple[str, Shape | None]]:
+  """Yields mesh and thumbnail of models that have them; None if damaged."""
+  has_digest = read_format(connection) >= 4
+  column = "shape_digest" if has_digest else "NULL"
+  for name in names:
+    values = connection.execute(
+      f"SELECT mesh, thumbnail, {column} FROM shape JOIN model USING (name) "
+      "WHERE name = ?",
+      (name,),
+    ).fetchone()
+    if values is not None:
+      mesh, thumbnail, digest = values
+      is_whole = not has_digest or digest == hash_bytes(mesh, thumbnail)
+      yield name, Shape(mesh, thumbnail) if is_whole else None
 
 
 def write_models(
@@ -273,23 +224,87 @@ def write_models(
 ) -> None:
   """Adds rows or replaces those of the same name, all or none of them."""
   models = list(models)
-  places = ", ".join("?" * len(_COLUMNS))
   with transaction(connection):
-    stored = row.store(
+    places = row.store(
       connection,
       {m.name: m.features for m in models if m.features is not None},
     )
     for model in models:
-      connection.execute(
-        f"REPLACE INTO model ({', '.join(_COLUMNS)}) VALUES ({places})",
-        _to_row(model, stored.get(model.name, (None, None))),
-      )
-      connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
-      if model.shape is not None:
-        connection.execute(
-          "INSERT INTO shape VALUES (?, ?, ?)",
-          (model.name, model.shape.mesh, model.shape.thumbnail),
-        )
+      insert_model(connection, model, *places.get(model.name, (None, None)))
+
+
+def insert_model(
+  connection: sqlite3.Connection,
+  model: Model,
+  checksum: int | None,
+  slot: int | None,
+) -> None:
+  """Adds a row or replaces it; the caller is in a transaction.
+
+  Args:
+    connection: the catalogue.
+    model: the row, with its shape if it has one.
+    checksum: of its vectors, which are stored already.
+    slot: of these.
+  """
+  shape = model.shape
+  digest = None if shape is None else hash_bytes(shape.mesh, shape.thumbnail)
+  _insert(connection, model, (checksum, slot), digest)
+  connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
+  if shape is not None:
+    connection.execute(
+      "INSERT INTO shape (name, mesh, thumbnail) VALUES (?, ?, ?)",
+      (model.name, shape.mesh, shape.thumbnail),
+    )
+
+
+def insert_converted(
+  connection: sqlite3.Connection,
+  model: Model,
+  checksum: int | None,
+  slot: int | None,
+) -> None:
+  """As `insert_model`, for a model whose shape is stored already."""
+  values = connection.execute(
+    "SELECT mesh, thumbnail FROM shape WHERE name = ?", (model.name,)
+  ).fetchone()
+  digest = None if values is None else hash_bytes(*values)
+  _insert(connection, model, (checksum, slot), digest)
+
+
+def update_models(
+  connection: sqlite3.Connection, models: Iterable[Model]
+) -> None:
+  """Writes all fields of rows but for vectors and shape, all or none of them.
+
+  Raises:
+    DatabaseError: a row is damaged.
+  """
+  with transaction(connection):
+    for model in models:
+      if find_model(connection, model.name) is not None:
+        _update(connection, model)
+
+
+def drop_shape(connection: sqlite3.Connection, model: Model) -> None:
+  """Writes a row without its mesh; the caller is in a transaction."""
+  connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
+  _update(connection, model, has_shape=False)
+
+
+def drop_vectors(connection: sqlite3.Connection, model: Model) -> None:
+  """Writes a row without its vectors; the caller is in a transaction."""
+  _update(connection, model, place=(None, None))
+
+
+def list_with_shape(connection: sqlite3.Connection) -> list[str]:
+  """Names of the models whose mesh was stored."""
+  if read_format(connection) < 4:
+    return []  # these do not say
+  rows = connection.execute(
+    "SELECT name FROM model WHERE shape_digest IS NOT NULL ORDER BY name"
+  )
+  return [name for (name,) in rows]
 
 
 def write_vectors(
@@ -300,82 +315,59 @@ def write_vectors(
 ) -> None:
   """Makes models indexed with new vectors [N, D], all or none of them."""
   with transaction(connection):
-    connection.executemany(
-      "UPDATE model SET state = 'indexed', fingerprint = ?, checksum = ?, "
-      "slot = ? WHERE name = ?",
-      [
-        (fingerprint, checksum, number, name)
-        for name, (checksum, number) in row.store(connection, features).items()
-      ],
-    )
-
-
-def write_metadata(
-  connection: sqlite3.Connection, models: Iterable[Model]
-) -> None:
-  """Writes state, source, label and metadata; all else stays, all or none."""
-  with transaction(connection):
-    connection.executemany(
-      "UPDATE model SET state = ?, reason = '', source = ?, label = ?, "
-      "metadata = ? WHERE name = ?",
-      [
-        (
-          model.state,
-          model.source,
-          model.label,
-          _to_json(model.metadata),
-          model.name,
+    for name, (checksum, slot) in row.store(connection, features).items():
+      model = find_model(connection, name)
+      if model is not None:
+        changed = dataclasses.replace(
+          model, state=INDEXED, fingerprint=fingerprint
         )
-        for model in models
-      ],
-    )
-
-
-def write_label(connection: sqlite3.Connection, name: str, label: str) -> None:
-  """Gives a model another label; all else stays."""
-  connection.execute("UPDATE model SET label = ? WHERE name = ?", (label, name))
+        _update(connection, changed, place=(checksum, slot))
 
 
 def delete_models(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-  """Takes rows out with all that belongs to them, all or none."""
+  """Deletes rows with all that belongs to them, all or none."""
   rows = [(name,) for name in names]
   with transaction(connection):
     connection.executemany("DELETE FROM shape WHERE name = ?", rows)
     connection.executemany("DELETE FROM model WHERE name = ?", rows)
 
 
-def change_pipeline(
+def switch_pipeline(
   connection: sqlite3.Connection,
   settings: Mapping[str, str],
-  *,
-  keep_shapes: bool,
+  vectors: row.StagedVectors,
+  fingerprints: Mapping[str, str],
 ) -> None:
-  """Writes settings and makes all that was indexed outdated, in one step.
+  """Changes to another pipeline in one step.
 
-  The vectors, which nothing compares with any more, are given up.
+  Models without new vectors become outdated.
 
   Args:
     connection: the catalogue.
     settings: that name the new pipeline.
-    keep_shapes: whether the stored meshes are simplified as it wants them.
+    vectors: of the new pipeline, in the file of the next generation.
+    fingerprints: by name of model, what its row is to say of the pipeline.
   """
   with transaction(connection):
     for name, value in settings.items():
       write_setting(connection, name, value)
-    connection.execute(
-      "UPDATE model SET state = 'outdated' WHERE state = 'indexed'"
-    )
-    row.reset(connection)
-    if not keep_shapes:
-      connection.execute("DELETE FROM shape")
+    for model in read_models(connection):
+      checksum, slot = vectors.places.get(model.name, (None, None))
+      state = model.state
+      if state in (INDEXED, OUTDATED):
+        state = OUTDATED if slot is None else INDEXED
+      fingerprint = fingerprints.get(model.name, model.fingerprint)
+      changed = dataclasses.replace(model, state=state, fingerprint=fingerprint)
+      _update(connection, changed, place=(checksum, slot))
+    row.adopt(connection, vectors)
   row.collect_garbage(connection)
 
 
 def compact(connection: sqlite3.Connection) -> None:
-  """Checks every page and every vector, and gives free space back to the disk.
+  """Checks every page and every vector, and returns free space to the disk.
 
-  The vectors are written anew in the order of the names, so that they can be
-  mapped as they stand.
+  The vectors are written again in the order of the names, so that they can be
+  mapped as they stand. Nothing of deleted models remains in the files.
 
   Raises:
     DatabaseError: a file is damaged.
@@ -384,7 +376,7 @@ def compact(connection: sqlite3.Connection) -> None:
   if verdict != "ok":
     raise DatabaseError(
       f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
-      "a copy, or index the models into a new database."
+      "a backup, or index the models into a new database."
     )
   with transaction(connection):
     row.sort(connection)
@@ -393,14 +385,85 @@ def compact(connection: sqlite3.Connection) -> None:
   connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _to_row(model: Model, place: tuple[int | None, int | None]) -> tuple:
-  return (
-    *(getattr(model, column) for column in _PLAIN),
-    _to_json(model.metadata),
-    *(model.extent or (None, None, None)),
-    *place,
+def _insert(
+  connection: sqlite3.Connection,
+  model: Model,
+  place: tuple[int | None, int | None],
+  shape_digest: int | None,
+) -> None:
+  """Writes a row with its digest; `place` holds checksum and slot."""
+  checksum, slot = place
+  values = _to_values(model, checksum, shape_digest)
+  marks = ", ".join("?" * (len(values) + 2))
+  connection.execute(
+    f"REPLACE INTO model ({', '.join(_COLUMNS)}, slot, digest) "
+    f"VALUES ({marks})",
+    (*values, slot, hash_values(values)),
   )
 
 
-def _to_json(metadata: Mapping[str, str]) -> str:
-  return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+def _update(
+  connection: sqlite3.Connection,
+  model: Model,
+  *,
+  place: tuple[int | None, int | None] | None = None,
+  has_shape: bool = True,
+) -> None:
+  """Writes a row whose name exists, with its digest.
+
+  Args:
+    connection: the catalogue; the caller is in a transaction.
+    model: the row; its features and shape are not written.
+    place: checksum and slot of new vectors; None keeps the former ones.
+    has_shape: False if the stored mesh was deleted.
+  """
+  checksum, slot, shape_digest = connection.execute(
+    "SELECT checksum, slot, shape_digest FROM model WHERE name = ?",
+    (model.name,),
+  ).fetchone()
+  if place is not None:
+    checksum, slot = place
+  values = _to_values(model, checksum, shape_digest if has_shape else None)
+  changes = ", ".join(f"{c} = ?" for c in (*_COLUMNS, "slot", "digest"))
+  connection.execute(
+    f"UPDATE model SET {changes} WHERE name = ?",
+    (*values, slot, hash_values(values), model.name),
+  )
+
+
+def _to_model(version: int, values: tuple) -> Model | None:
+  """A row as `_SELECT` reads it; None if it is damaged."""
+  *columns, digest = values
+  if version >= 4 and digest != hash_values(columns):
+    return None
+  plain = dict(zip((*_PLAIN, *_SOURCES), columns, strict=False))
+  metadata, a, b, c, _, _ = columns[len(plain) :]
+  try:
+    return Model(
+      **plain,
+      metadata=json.loads(metadata),
+      extent=None if a is None else (a, b, c),
+    )
+  except ValueError:  # format 3 has no digest that tells it before
+    return None
+
+
+def _to_values(
+  model: Model, checksum: int | None, shape_digest: int | None
+) -> tuple[Value, ...]:
+  """The values of `_COLUMNS`."""
+  return (
+    *(getattr(model, column) for column in (*_PLAIN, *_SOURCES)),
+    json.dumps(dict(model.metadata), ensure_ascii=False, sort_keys=True),
+    *(model.extent or (None, None, None)),
+    checksum,
+    shape_digest,
+  )
+
+
+def _damage(connection: sqlite3.Connection, name: str) -> DatabaseError:
+  return DatabaseError(
+    f"{find_directory(connection)} is damaged: the row of {name!r} is not what "
+    "was written; run dr3d check --repair, or restore the database from a "
+    "backup."
+  )

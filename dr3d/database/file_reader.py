@@ -4,13 +4,17 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from dr3d.database.processed_model import ProcessedModel, read_processed_model
 from dr3d.error import Dr3dError
+from dr3d.mesh import Mesh
+from dr3d.mesh.unit import Unit
 from dr3d.runtime import pool
 
 _FUNCTION = "dr3d.database.processed_model:read_processed_model"
+
+UnitFile = tuple[pathlib.Path, Unit]
+"""A file, and the unit that is assumed if it does not state one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,16 +22,16 @@ class FileReader:
   """How model files are read.
 
   Attributes:
-    jobs: processes; one for each core where None; with 0 files are read in
-      this process, where no limit holds.
+    jobs: number of processes; None for one for each core. With 0 files are
+      read in this process, without limits.
     limits: of time and memory for one file.
-    load: path → Mesh, called in this process instead of all else.
+    load: path → Mesh, called in this process instead of the processes.
     files: paths → what each of them holds, likewise.
   """
 
   jobs: int | None = None
   limits: pool.Limits = dataclasses.field(default_factory=pool.Limits)
-  load: Callable[[pathlib.Path], Any] | None = None
+  load: Callable[[pathlib.Path], Mesh] | None = None
   files: Callable[[Iterable[pathlib.Path]], Iterator[ProcessedModel]] | None = (
     None
   )
@@ -37,37 +41,46 @@ class FileReader:
     paths: Iterable[pathlib.Path],
     *,
     face_budget: int | None,
-    unit: str,
+    unit: Unit,
+  ) -> Iterator[ProcessedModel | Dr3dError]:
+    """Reads files of one unit; see `read_each`."""
+    return self.read_each(
+      ((path, unit) for path in paths), face_budget=face_budget
+    )
+
+  def read_each(
+    self, files: Iterable[UnitFile], *, face_budget: int | None
   ) -> Iterator[ProcessedModel | Dr3dError]:
     """Reads files, the first ones at once, ahead of what is asked for.
 
     Args:
-      paths: the files.
+      files: each with its unit.
       face_budget: see `processed_model.read_processed_model`.
-      unit: see `processed_model.read_processed_model`.
 
     Returns:
       An iterator: for each file, in order, what it holds or why it cannot be
       read.
     """
     if self.files is not None:
-      return self.files(paths)
+      return self.files(path for path, _ in files)
     jobs = os.cpu_count() or 1 if self.jobs is None else self.jobs
     if self.load is None and jobs:
-      options = {"face_budget": face_budget, "unit": unit}
       return pool.call_each(
         _FUNCTION,
-        ({"path": path, **options} for path in paths),
+        (
+          {"path": path, "face_budget": face_budget, "unit": unit}
+          for path, unit in files
+        ),
         limits=self.limits,
         count=jobs,
       )
-    return self._read_here(paths, face_budget, unit)
+    return self._read_here(files, face_budget)
 
   def _read_here(
-    self, paths: Iterable[pathlib.Path], face_budget: int | None, unit: str
+    self, files: Iterable[UnitFile], face_budget: int | None
   ) -> Iterator[ProcessedModel | Dr3dError]:
     """Yields what is read in this process."""
-    for path in paths:
+    for path, unit in files:
       try:
         if self.load is not None:
           yield ProcessedModel(self.load(path))

@@ -1,39 +1,48 @@
-"""Takes model files into a catalogue, what has changed and no more.
+"""Brings the rows of a catalogue to the state of model files.
 
-Files are read one after the other, ahead of what is needed, by whatever
-`Read` does; models of one size are embedded together, and each such batch is
-committed in one transaction: a run that is killed loses the batches at hand,
-and the next run, which compares the hashes of all files, takes up from there.
+Only new and changed files are read, ahead of what is needed. Models of about
+the same size are embedded together, and each such batch is committed in one
+transaction: a run that is killed loses the batches in memory, and the next
+run, which compares the hashes of all files, resumes from there.
 """
 
 import collections
 import dataclasses
 import pathlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from dr3d.data import folder
-from dr3d.database import catalogue
-from dr3d.database.catalogue import FAILED, INDEXED, MISSING, Model
+from dr3d.database import catalogue, label
+from dr3d.database.file_reader import UnitFile
+from dr3d.database.model import (
+  FAILED,
+  FOLDER,
+  INDEXED,
+  MISSING,
+  Model,
+  Shape,
+  Source,
+)
 from dr3d.database.processed_model import ASSUMED, ProcessedModel
 from dr3d.error import Dr3dError
 from dr3d.index.vector_index import check_vectors
-from dr3d.mesh import BUCKETS
+from dr3d.mesh import BUCKETS, Mesh
 from dr3d.mesh.packing import pack_mesh
+from dr3d.mesh.unit import Unit
 from dr3d.runtime.pool import WorkerError
 
-Read = Callable[[Iterable[pathlib.Path]], Iterator[ProcessedModel | Dr3dError]]
-"""Paths → for each, in order, what was read, or the error it ended in."""
-Embed = Callable[[list[Any]], np.ndarray]
+Read = Callable[[Iterable[UnitFile]], Iterator[ProcessedModel | Dr3dError]]
+"""Files → for each, in order, what was read, or the error it ended in."""
+Embed = Callable[[list[Mesh]], np.ndarray]
 """B meshes → float32 [B, N, D] unit vectors."""
 Progress = Callable[[int, int, int], None]
 """Files done, all files, files that failed."""
 
-_MESHES = 16  # embedded at a time
-_ROWS = 256  # committed at a time, where few of them need embedding
+_BATCH_SIZE = 16  # meshes embedded at a time; bounds the memory of the renderer
+_MAX_WAITING = 256  # rows without meshes that a kill may lose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +71,10 @@ class Report:
       each time.
     warnings: files that were indexed in this run, but lack something or are
       read by an assumption, with what it is.
+    relabelled: models whose label was given before and is another now.
+    labels_kept: models whose label was given before and is kept, although the
+      label table says another; see `label`.
+    assumed: number of files that state no unit, by the unit that was assumed.
   """
 
   new: int
@@ -70,6 +83,9 @@ class Report:
   missing: int
   failures: tuple[Failure, ...]
   warnings: tuple[Failure, ...] = ()
+  relabelled: int = 0
+  labels_kept: int = 0
+  assumed: Mapping[Unit, int] = dataclasses.field(default_factory=dict)
 
 
 def ingest_files(
@@ -79,8 +95,9 @@ def ingest_files(
   embed: Embed,
   fingerprint: str,
   read: Read,
-  unit: str = "mm",
-  source: str = catalogue.FOLDER,
+  unit: label.UnitDefault,
+  source: Source = FOLDER,
+  replace: bool = False,
   progress: Progress | None = None,
 ) -> Report:
   """Brings models of a catalogue to the state of their files.
@@ -89,11 +106,13 @@ def ingest_files(
     connection: the catalogue; the caller holds the writer's lock.
     files: all models of the folder, or some files of their own.
     embed: the pipeline.
-    fingerprint: of the pipeline; rows that were made with another are redone.
+    fingerprint: of the pipeline; rows of another one are made again.
     read: reads model files.
-    unit: that it takes where a file does not say.
-    source: `FOLDER`: models of the folder that are not among the files are
-      missing from now on; or `ADDED`.
+    unit: of files that state none and were given none.
+    source: `FOLDER`: models of the folder that are not among the files become
+      missing; or `ADDED`.
+    replace: whether labels, metadata and units that were given before give way
+      to those of this run; see `label`.
     progress: called after each file.
 
   Returns:
@@ -104,31 +123,50 @@ def ingest_files(
   """
   known = {model.name: model for model in catalogue.read_models(connection)}
   gone = []
-  if source == catalogue.FOLDER:
+  if source == FOLDER:
     gone = _mark_missing(connection, known, {file.name for file in files})
   task = _Task(
-    connection, files, known, embed, fingerprint, unit, source, progress
+    connection,
+    files,
+    known,
+    embed,
+    fingerprint,
+    unit,
+    source,
+    replace,
+    progress,
   )
   task.run(read)
-  tally = collections.Counter(
-    "failed"
-    if row.state == FAILED
-    else "changed"
-    if row.name in known and known[row.name].state == INDEXED
-    else "new"
-    for row in task.written
-  )
+  return _make_report(task, missing=len(gone))
+
+
+def _make_report(task: "_Task", *, missing: int) -> Report:
+  """Counts what a run has done."""
+  tally: collections.Counter[str] = collections.Counter()
+  for row in task.written:
+    before = task.known.get(row.name)
+    if row.state == FAILED:
+      tally["failed"] += 1
+    elif before is not None and before.state == INDEXED:
+      tally["changed"] += 1
+    else:
+      tally["new"] += 1
+    if before is not None and before.label_source != "folder":
+      tally["relabelled"] += row.label != before.label
   return Report(
     new=tally["new"],
     changed=tally["changed"],
-    unchanged=len(files) - len(task.written),
-    missing=len(gone),
+    unchanged=len(task.files) - len(task.written),
+    missing=missing,
     failures=tuple(
       Failure(row.name, row.reason)
       for row in sorted(task.written, key=lambda row: row.name)
       if row.state == FAILED
     ),
     warnings=tuple(sorted(task.warnings, key=lambda entry: entry.model)),
+    relabelled=tally["relabelled"],
+    labels_kept=task.labels_kept,
+    assumed=dict(task.assumed),
   )
 
 
@@ -136,13 +174,13 @@ def _mark_missing(
   connection: sqlite3.Connection, known: dict[str, Model], names: set[str]
 ) -> list[Model]:
   gone = [
-    dataclasses.replace(model, state=MISSING)
+    dataclasses.replace(model, state=MISSING, reason="")
     for model in known.values()
-    if model.source == catalogue.FOLDER
+    if model.source == FOLDER
     and model.name not in names
     and model.state != MISSING
   ]
-  catalogue.write_metadata(connection, gone)
+  catalogue.update_models(connection, gone)
   return gone
 
 
@@ -156,6 +194,8 @@ class _Task:
     batches: rows and meshes that wait for others of their size.
     failed: rows of files that gave no mesh, to be written.
     kept: rows whose vectors stay, to be written.
+    labels_kept: see `Report`.
+    assumed: see `Report`.
     done: files that need no more reading.
     failures: of these.
     warnings: of files that were read.
@@ -166,18 +206,23 @@ class _Task:
   known: dict[str, Model]
   embed: Embed
   fingerprint: str
-  unit: str
-  source: str
+  unit: label.UnitDefault
+  source: Source
+  replace: bool
   progress: Progress | None
   written: list[Model] = dataclasses.field(default_factory=list)
   waiting: collections.deque[tuple[Model, pathlib.Path]] = dataclasses.field(
     default_factory=collections.deque
   )
-  batches: dict[int, list[tuple[Model, Any]]] = dataclasses.field(
+  batches: dict[int, list[tuple[Model, Mesh]]] = dataclasses.field(
     default_factory=lambda: collections.defaultdict(list)
   )
   failed: list[Model] = dataclasses.field(default_factory=list)
   kept: list[Model] = dataclasses.field(default_factory=list)
+  labels_kept: int = 0
+  assumed: collections.Counter[Unit] = dataclasses.field(
+    default_factory=collections.Counter
+  )
   done: int = 0
   failures: int = 0
   warnings: list[Failure] = dataclasses.field(default_factory=list)
@@ -188,61 +233,63 @@ class _Task:
     for result in results:
       self._receive(*self.waiting.popleft(), result)
       for size, batch in self.batches.items():
-        if len(batch) >= _MESHES:
+        if len(batch) >= _BATCH_SIZE:
           self._commit(size)
-      if len(self.failed) + len(self.kept) >= _ROWS:
+      if len(self.failed) + len(self.kept) >= _MAX_WAITING:
         self._commit()
     for size in sorted(self.batches):
       self._commit(size)
     self._commit()
 
-  def _examine(self) -> Iterator[pathlib.Path]:
-    """Yields the files that must be read; settles the others."""
+  def _examine(self) -> Iterator[UnitFile]:
+    """Yields the files that must be read; decides about the others."""
     for file in self.files:
       before = self.known.get(file.name)
-      metadata = file.metadata
-      if metadata is None:
-        metadata = before.metadata if before else {}
+      given = label.merge(file, before, self.unit, replace=self.replace)
+      self.labels_kept += given.is_kept
       row = Model(
         file.name,
-        file.label,
+        given.label,
         "",
         FAILED,
         "",
         self.fingerprint,
         self.source,
-        metadata=metadata,
+        unit=f"{given.unit}{ASSUMED}",
+        metadata=given.metadata,
+        label_source=given.label_source,
+        unit_source=given.unit_source,
       )
       try:
         # Hashed before it is read: a file that changes in between has the
-        # hash of its old content and is taken again by the next run.
+        # hash of its old content, so the next run reads it again.
         digest = file.digest or folder.hash_file(file.path)
         row = dataclasses.replace(row, hash=digest)
       except OSError as error:
         self._fail(row, f"{file.name} cannot be read ({error.strerror}).")
         continue
-      if before is None or not self._holds(before, row):
+      if before is None or not _holds(before, row):
         self.waiting.append((row, file.path))
-        yield file.path
+        yield file.path, given.unit
         continue
-      kept = dataclasses.replace(
-        before,
-        state=INDEXED,
-        source=self.source,
-        label=file.label,
-        metadata=metadata,
-      )
-      if _metadata(kept) != _metadata(before):
-        self.kept.append(kept)
-      self._tell()
+      self._keep(before, row)
 
-  def _holds(self, before: Model, row: Model) -> bool:
-    """Whether reading the file again would give what is stored."""
-    return (
-      before.radius is not None
-      and (before.hash, before.fingerprint) == (row.hash, row.fingerprint)
-      and before.unit.removesuffix(ASSUMED) in (before.unit, self.unit)
+  def _keep(self, before: Model, row: Model) -> None:
+    """Keeps the vectors of a model whose file is the same."""
+    kept = dataclasses.replace(
+      before,
+      state=INDEXED,
+      reason="",
+      source=self.source,
+      label=row.label,
+      label_source=row.label_source,
+      unit_source=row.unit_source,
+      metadata=row.metadata,
     )
+    if _list_given(kept) != _list_given(before):
+      self.kept.append(kept)
+    self._count_unit(kept)
+    self._tell()
 
   def _receive(
     self, row: Model, path: pathlib.Path, result: ProcessedModel | Dr3dError
@@ -270,16 +317,24 @@ class _Task:
         radius=float(mesh.radius),
         extent=(a, b, c),
         face_count=len(mesh.faces),
-        shape=catalogue.Shape(pack_mesh(mesh), result.thumbnail)
+        shape=Shape(pack_mesh(mesh), result.thumbnail)
         if result.thumbnail
         else None,
       )
       count = min(len(mesh.faces), BUCKETS[-1])
       size = next(size for size in BUCKETS if count <= size)
       self.batches[size].append((row, mesh))
+      self._count_unit(row)
       self._tell()
 
+  def _count_unit(self, row: Model) -> None:
+    unit = label.parse_assumed(row.unit)
+    if unit is not None:
+      self.assumed[unit] += 1
+
   def _fail(self, row: Model, reason: str) -> None:
+    if row.unit_source == "default":  # nothing to remember
+      row = dataclasses.replace(row, unit="")
     self.failed.append(dataclasses.replace(row, reason=reason))
     self.failures += 1
     self._tell()
@@ -290,7 +345,7 @@ class _Task:
       self.progress(self.done, len(self.files), self.failures)
 
   def _commit(self, size: int | None = None) -> None:
-    """Writes what is settled, and the models of one size."""
+    """Writes the rows that are decided, and the models of one size."""
     rows, batch = self.failed, []
     if size is not None:
       batch, self.batches[size] = self.batches[size], []
@@ -306,7 +361,7 @@ class _Task:
         for (row, _), vectors in zip(batch, features, strict=True)
       ]
     catalogue.write_models(self.connection, rows)
-    catalogue.write_metadata(self.connection, self.kept)
+    catalogue.update_models(self.connection, self.kept)
     self.written += [
       dataclasses.replace(row, features=None, shape=None)
       for row in rows + self.kept
@@ -314,13 +369,29 @@ class _Task:
     self.failed, self.kept = [], []
 
 
-def _metadata(row: Model) -> tuple:
+def _holds(before: Model, row: Model) -> bool:
+  """Whether reading the file again would give what is stored."""
+  return (
+    before.radius is not None
+    and (before.hash, before.fingerprint) == (row.hash, row.fingerprint)
+    and (label.parse_assumed(before.unit) is None or before.unit == row.unit)
+  )
+
+
+def _list_given(row: Model) -> tuple[object, ...]:
   """What can change without reading the file."""
-  return row.state, row.source, row.label, dict(row.metadata)
+  return (
+    row.state,
+    row.source,
+    row.label,
+    row.label_source,
+    row.unit_source,
+    dict(row.metadata),
+  )
 
 
 def _give_vectors(row: Model, features: np.ndarray) -> Model:
-  """Completes a row; vectors that cannot be searched make it a failed one."""
+  """Completes a row; it fails if its vectors cannot be searched."""
   try:
     check_vectors(features, "vectors")
   except ValueError as error:
@@ -333,5 +404,6 @@ def _give_vectors(row: Model, features: np.ndarray) -> Model:
       row.fingerprint,
       row.source,
       metadata=row.metadata,
+      label_source=row.label_source,
     )
   return dataclasses.replace(row, state=INDEXED, features=features)

@@ -10,18 +10,27 @@ was accepted, whenever the one before was killed. Names that users give never
 become part of a path. Whoever writes here holds the writer's lock.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from dr3d.data import folder
+from dr3d.database.digest import hash_values
+from dr3d.mesh.unit import UNITS
 from dr3d.runtime.atomic import atomic_file, sync
 
 FILES = "files"
 PENDING = "inbox"
+
+# A note from elsewhere must not name a file outside of the database.
+_KEPT_NAME = re.compile(r"[0-9a-f]{64}\.[0-9a-z]{1,9}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_FIELDS = ("file", "name", "label", "metadata", "unit")
 
 
 def accept(directory: pathlib.Path, file: folder.ModelFile) -> folder.ModelFile:
@@ -36,57 +45,80 @@ def accept(directory: pathlib.Path, file: folder.ModelFile) -> folder.ModelFile:
     The model, with the path of the copy.
 
   Raises:
-    OSError: the disk does not take it.
+    OSError: the disk does not store them; then neither is left.
   """
   name = f"{file.digest}{file.path.suffix.lower()}"
   kept = dataclasses.replace(file, path=directory / FILES / name)
-  with atomic_file(kept.path) as partial:
-    shutil.copyfile(file.path, partial)
-    sync(partial)
-  sync(directory / FILES)
-  note = {
-    "file": name,
-    "name": file.name,
-    "label": file.label,
-    "metadata": dict(file.metadata or {}),
-    "unit": file.unit,
-  }
-  with atomic_file(_place(directory, file.name)) as partial:
-    partial.write_text(json.dumps(note), encoding="utf-8")
-    sync(partial)
-  sync(directory / PENDING)
-  sync(directory)
+  is_new = not kept.path.exists()
+  try:
+    with atomic_file(kept.path) as partial:
+      shutil.copyfile(file.path, partial)
+    note = {
+      "file": name,
+      "name": file.name,
+      "label": file.label,
+      "metadata": dict(file.metadata or {}),
+      "unit": file.unit,
+    }
+    with atomic_file(_note_path(directory, file.name)) as partial:
+      partial.write_text(
+        json.dumps({**note, "digest": _hash_note(note)}), encoding="utf-8"
+      )
+    sync(directory)  # of the folders, which may be new
+  except OSError:
+    # Without this the next start would index a model whose sender was told
+    # that it is not accepted.
+    withdraw(directory, file.name)
+    if is_new:
+      with contextlib.suppress(OSError):
+        kept.path.unlink(missing_ok=True)
+    raise
   return kept
 
 
+def withdraw(directory: pathlib.Path, name: str) -> None:
+  """Removes the note about a model that is not accepted after all."""
+  path = _note_path(directory, name)
+  if path.exists():
+    path.unlink()
+    with contextlib.suppress(OSError):  # the disk may be what fails
+      sync(path.parent)
+
+
 def read_pending(directory: pathlib.Path) -> list[folder.ModelFile]:
-  """Models that were accepted and are not yet in the catalogue."""
-  files = []
-  for path in sorted((directory / PENDING).glob("*.json")):
-    if path.name[0] == ".":  # the writer was killed before the note was whole
-      continue
-    note = json.loads(path.read_text(encoding="utf-8"))
-    name = note.pop("file")
-    files.append(
-      folder.ModelFile(
-        directory / FILES / name, digest=name.split(".")[0], **note
-      )
-    )
-  return files
+  """Models that were accepted and are not yet in the catalogue.
+
+  Damaged notes are left out; `find_damaged` lists them.
+  """
+  files = [_read_note(directory, path) for path in _list_notes(directory)]
+  return [file for file in files if file is not None]
+
+
+def find_damaged(directory: pathlib.Path) -> list[pathlib.Path]:
+  """Notes that cannot be read, so that their models cannot be completed."""
+  return [
+    path
+    for path in _list_notes(directory)
+    if _read_note(directory, path) is None
+  ]
 
 
 def forget(directory: pathlib.Path, name: str) -> None:
   """Removes the note about a model that is in the catalogue now."""
-  _place(directory, name).unlink(missing_ok=True)
+  _note_path(directory, name).unlink(missing_ok=True)
 
 
 def collect_garbage(directory: pathlib.Path, hashes: Collection[str]) -> None:
   """Removes files that no model has any more.
 
+  Nothing is removed while a note is damaged: its file may be wanted.
+
   Args:
     directory: of the database.
     hashes: of the files of all models.
   """
+  if find_damaged(directory):
+    return
   kept = {*hashes, *(file.digest for file in read_pending(directory))}
   for path in (directory / FILES).glob("*"):
     if path.name.split(".")[0] not in kept:
@@ -94,10 +126,66 @@ def collect_garbage(directory: pathlib.Path, hashes: Collection[str]) -> None:
 
 
 def find_file(directory: pathlib.Path, digest: str) -> pathlib.Path | None:
-  """The file with this SHA-256, if it is kept."""
-  return next((directory / FILES).glob(f"{digest}.*"), None) if digest else None
+  """The file with this SHA-256, if the database keeps it."""
+  if not _HASH.fullmatch(digest):
+    return None
+  return next((directory / FILES).glob(f"{digest}.*"), None)
 
 
-def _place(directory: pathlib.Path, name: str) -> pathlib.Path:
+def list_files(directory: pathlib.Path) -> list[pathlib.Path]:
+  """All files that the database keeps, by name."""
+  paths = sorted((directory / FILES).glob("*"))
+  return [path for path in paths if _KEPT_NAME.fullmatch(path.name)]
+
+
+def _list_notes(directory: pathlib.Path) -> list[pathlib.Path]:
+  paths = sorted((directory / PENDING).glob("*.json"))
+  # A name with a dot is a note whose writer was killed before it was whole.
+  return [path for path in paths if path.name[0] != "."]
+
+
+def _read_note(
+  directory: pathlib.Path, path: pathlib.Path
+) -> folder.ModelFile | None:
+  """Reads a note; None if it is damaged."""
+  try:
+    note = json.loads(path.read_bytes())
+    digest = note.pop("digest", None)  # version 0.1 wrote none
+    if not _is_whole(note) or digest not in (None, _hash_note(note)):
+      return None
+  except (OSError, ValueError, TypeError, AttributeError):
+    return None
+  name = note["file"]
+  return folder.ModelFile(
+    directory / FILES / name,
+    note["name"],
+    note["label"],
+    note["metadata"],
+    name.split(".")[0],
+    note["unit"],
+    label_source="hand",
+  )
+
+
+def _is_whole(note: object) -> bool:
+  """Whether a note has the fields that it must have, of the right types."""
+  return (
+    isinstance(note, dict)
+    and set(note) == set(_FIELDS)
+    and isinstance(note["name"], str)
+    and isinstance(note["label"], str)
+    and isinstance(note["metadata"], dict)
+    and note["unit"] in UNITS
+    and isinstance(note["file"], str)
+    and _KEPT_NAME.fullmatch(note["file"]) is not None
+  )
+
+
+def _hash_note(note: Mapping[str, object]) -> int:
+  return hash_values([json.dumps(note, sort_keys=True)])
+
+
+def _note_path(directory: pathlib.Path, name: str) -> pathlib.Path:
+  # Half of the digits keep names apart and paths short.
   key = hashlib.sha256(name.encode()).hexdigest()[:32]
   return directory / PENDING / f"{key}.json"

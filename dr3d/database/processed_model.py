@@ -12,11 +12,15 @@ import numpy as np
 from dr3d.mesh import Mesh, build_mesh, thumbnail
 from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
-from dr3d.mesh.unit import UNITS, name_unit
+from dr3d.mesh.unit import UNITS, Unit, name_unit
+from dr3d.runtime.hashing import MIX
 
 ASSUMED = ", assumed"
+"""Follows the unit of a file that does not state one."""
 
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+# Two odd constants give two independent sums, together 128 bits. The second is
+# the second prime of xxHash64 (Y. Collet).
+_MIX = (MIX, np.uint64(0xC2B2AE3D27D4EB4F))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,14 +28,14 @@ class ProcessedModel:
   """A model file, read.
 
   Attributes:
-    mesh: simplified; radius and extent in millimetres where the unit is known.
-    geometry: hash of the triangles at their true size, in whatever order they
-      stand in the file; empty where it was not asked for.
-    unit: of the file; "mm, assumed" where it does not say.
-    body_count: bodies that the file lists.
-    area: of the whole surface, before it was simplified, in square millimetres.
-    volume: within it, cubic millimetres; see `catalogue.Model`.
-    thumbnail: a small PNG; empty where none was drawn.
+    mesh: simplified; radius and extent in millimetres.
+    geometry: hash of the triangles at their true size, in any order; empty if
+      it is not known.
+    unit: of the file; "mm, assumed" if it does not state one.
+    body_count: number of bodies in the file.
+    area: of the whole surface, before it was simplified, square millimetres.
+    volume: inside it, cubic millimetres; see `model.Model`.
+    thumbnail: a small PNG; empty if none was drawn.
     preview: a GLB for a viewer; empty unless a service asked for one.
     warnings: what the mesh lacks, or what was assumed; see `RawMesh`.
   """
@@ -48,14 +52,14 @@ class ProcessedModel:
 
 
 def read_processed_model(
-  path: str | pathlib.Path, *, face_budget: int | None, unit: str = "mm"
+  path: str | pathlib.Path, *, face_budget: int | None, unit: Unit = "mm"
 ) -> ProcessedModel:
   """Reads a model file.
 
   Args:
-    path: a file whose name ends as one of `reader.FORMATS`.
-    face_budget: simplify to at most so many faces; None keeps all.
-    unit: one of `reader.UNITS`, where the file does not say.
+    path: a file with an extension of `reader.FORMATS`.
+    face_budget: simplify to at most this many faces; None keeps all.
+    unit: assumed if the file does not state one.
 
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
@@ -73,10 +77,10 @@ def process_mesh(
   """Makes what a database keeps of the triangles of a file.
 
   Args:
-    raw: what the file holds.
-    path: what messages call it.
+    raw: the content of the file.
+    path: names the file in messages.
     face_budget: see `read_processed_model`.
-    unit: likewise.
+    unit: see `read_processed_model`.
 
   Raises:
     MeshError: the triangles cannot become a mesh.
@@ -96,7 +100,7 @@ def process_mesh(
 
 
 def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:
-  """Returns area and volume; the latter about the middle of the box."""
+  """Returns area and volume, the latter from the centre of the box."""
   corners = vertices[faces]
   low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
   corners = corners - (low + high) / 2
@@ -108,9 +112,9 @@ def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:
 def hash_geometry(vertices: np.ndarray, faces: np.ndarray) -> str:
   """Hash of a set of oriented triangles, in float32.
 
-  The order of vertices, of triangles, and of the corners that a triangle
-  begins with do not show, so the same triangles in another file format have
-  the same hash. It is a sum of 128-bit hashes of the triangles.
+  The hash does not depend on the order of vertices, of triangles, or on the
+  corner that a triangle begins with, so the same triangles in another file
+  format have the same hash. It is a sum of 128-bit hashes of the triangles.
 
   Args:
     vertices: float [V, 3].
@@ -134,7 +138,11 @@ def hash_geometry(vertices: np.ndarray, faces: np.ndarray) -> str:
 
 
 def _scramble(numbers: np.ndarray, mix: np.uint64) -> np.ndarray:
-  """Spreads every bit of 64-bit numbers over all bits."""
+  """Spreads every bit of 64-bit numbers over all bits.
+
+  Multiply and shift, as finalizers of hash functions do. The shifts are part of
+  stored hashes.
+  """
   for shift in (np.uint64(32), np.uint64(29)):
     numbers = (numbers ^ (numbers >> shift)) * mix  # wraps, as a hash should
   return numbers ^ (numbers >> np.uint64(32))

@@ -1,35 +1,28 @@
-"""What a database answers: the part of it that only reads.
+"""What a database answers to queries.
 
 Any number of processes may read while one writes. Each answers from one state,
 catalogue and vectors together.
 """
 
-import contextlib
 import dataclasses
-import functools
-import json
 import os
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dr3d.data import folder
-from dr3d.database import catalogue, journal
+from dr3d.database import catalogue
 from dr3d.database.condition import Condition
-from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
+from dr3d.database.listing import DatabaseListing
+from dr3d.database.model import Model
 from dr3d.database.processed_model import read_processed_model
-from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError, EmptyError
-from dr3d.index.engine import EXACT_BELOW
-from dr3d.index.exact import ExactIndex
-from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
-from dr3d.search.gallery import Gallery, find_neighbours
+from dr3d.search.gallery import find_neighbours
 from dr3d.search.matching import Register, find_matches
 from dr3d.search.query import Query
 
@@ -40,196 +33,9 @@ if TYPE_CHECKING:
 
   RegisterMeshes = Callable[[Mesh, Mapping[str, bytes]], Mapping[str, Fit]]
 
-# Names of settings, as they are stored.
-PIPELINE = "pipeline"  # the fingerprint; also the name of its folder
-PLACE = "pipeline_folder"  # the pipeline's folder, if it is another one
-MODELS = "models"  # the folder that was indexed last
-BUDGET = "face_budget"  # of the pipeline
-UNIT = "unit"  # of length, assumed for files that state none
 
-
-class DatabaseReader:
-  """Models that can be searched, in a directory.
-
-  An object answers from the state that it read at its first query. `refresh`
-  makes it read again.
-
-  Attributes:
-    directory: of the database.
-    settings: text by name.
-    fingerprint: of the pipeline.
-  """
-
-  def __init__(
-    self,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = EXACT_BELOW,
-  ):
-    """Opens a database; see `open`."""
-    self.directory = pathlib.Path(directory)
-    self._read_settings()
-    self._load_pipeline = load_pipeline
-    self._exact_below = exact_below
-
-  @classmethod
-  def open(
-    cls,
-    directory: str | os.PathLike[str],
-    *,
-    load_pipeline: LoadPipeline | None = None,
-    exact_below: int = EXACT_BELOW,
-  ) -> Self:
-    """Opens a database that exists.
-
-    Args:
-      directory: of the database.
-      load_pipeline: reads the pipeline; `Pipeline.load` if None.
-      exact_below: number of vectors from which ScaNN is used.
-
-    Raises:
-      DatabaseError: the directory holds no database, or an unfinished, newer
-        or damaged one.
-    """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
-
-  @functools.cached_property
-  def pipeline(self) -> EmbeddingPipeline:
-    """The pipeline that made the vectors.
-
-    Raises:
-      DatabaseError: the stored pipeline is another one.
-    """
-    load = self._load_pipeline
-    if load is None:
-      from dr3d.retrieval.pipeline import Pipeline  # brings jax
-
-      load = Pipeline.load
-    place = self.directory / self.settings.get(PLACE, PIPELINE)
-    pipeline = load(place)
-    if pipeline.fingerprint != self.fingerprint:
-      raise DatabaseError(
-        f"{place} is not the pipeline that made the "
-        "vectors of this database: restore it from a copy."
-      )
-    return pipeline
-
-  @property
-  def gallery(self) -> Gallery:
-    """The indexed models, as they were when this was first asked for.
-
-    Raises:
-      DatabaseError: no model is indexed, or the catalogue is damaged.
-    """
-    return self.snapshot.gallery
-
-  @functools.cached_property
-  def snapshot(self) -> Snapshot:
-    """The state that is searched, read when it is first asked for.
-
-    Raises:
-      EmptyError: no model is indexed.
-      DatabaseError: the catalogue is damaged.
-    """
-    return read_snapshot(self.directory, exact_below=self._exact_below)
-
-  @property
-  def face_budget(self) -> int | None:
-    """Faces that the pipeline wants; known without loading it."""
-    return json.loads(self.settings[BUDGET])
-
-  @property
-  def unit(self) -> str:
-    """Unit of length that is assumed for files that state none."""
-    return self.settings.get(UNIT, "mm")
-
-  def refresh(self) -> None:
-    """Makes the next query see what other processes have written."""
-    before = self.fingerprint
-    self._read_settings()
-    self.__dict__.pop("snapshot", None)
-    if self.fingerprint != before:
-      self.__dict__.pop("pipeline", None)
-
-  def _read_settings(self) -> None:
-    with catalogue.open_catalogue(self.directory) as connection:
-      self.settings = catalogue.read_settings(connection)
-    self.fingerprint = self.settings[PIPELINE]
-
-  def models(self) -> list[catalogue.Model]:
-    """All models with label, state, reason and size, by name."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      return catalogue.read_models(connection)
-
-  def count_states(self) -> dict[str, int]:
-    """How many models are in each of `catalogue.STATES`."""
-    return _count_states(self.models())
-
-  def inspect(self) -> dict[str, Any]:
-    """What the database holds, ready for JSON.
-
-    Returns:
-      The number of models in each state; `labels`, the number of labels of
-      indexed models; `vectors` that are searched; `index`, its engine; `recall`
-      of the first ten neighbours, None if nothing is indexed; `vote`, the share
-      of its own models that get the right label when asked for among the
-      others, and `accepted`, the share of these that are accepted by votes
-      alone, None if no two models share a label, or all; `pipeline`, its
-      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
-      and reason.
-
-    Raises:
-      DatabaseError: the directory is damaged.
-    """
-    models = self.models()
-    indexed = [model for model in models if model.state == catalogue.INDEXED]
-    return {
-      **_count_states(models),
-      "labels": len({model.label for model in indexed} - {""}),
-      **self._inspect_index(bool(indexed)),
-      "pipeline": self.fingerprint,
-      "format": catalogue.FORMAT,
-      "bytes": sum(
-        path.stat().st_size
-        for path in self.directory.rglob("*")
-        if path.is_file()
-      ),
-      "failures": [
-        {"model": model.name, "reason": model.reason}
-        for model in models
-        if model.state == catalogue.FAILED
-      ],
-    }
-
-  def _inspect_index(self, is_searchable: bool) -> dict[str, Any]:
-    """What `inspect` says of the index and of the calibration."""
-    vote = accepted = recall = None
-    vectors, engine = 0, "none"
-    if is_searchable:
-      gallery = self.gallery
-      stored = gallery.features.reshape(-1, gallery.features.shape[2])
-      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
-      vectors, engine = gallery.index.count, gallery.index.engine
-      calibration = gallery.calibrate()
-      queries = calibration.in_database
-      if len(queries.right):
-        vote = round(float(queries.right.mean()), 3)
-        passes = calibration.accept(queries, TARGET_PRECISION)
-        accepted = round(float(passes.mean()), 3)
-    return {
-      "vectors": vectors,
-      "index": engine,
-      "recall": recall,
-      "vote": vote,
-      "accepted": accepted,
-    }
-
-  def describe_index(self) -> str:
-    """Name of the index's engine, or "none"."""
-    if not self.count_states()[catalogue.INDEXED]:
-      return "none"
-    return self.gallery.index.engine
+class DatabaseReader(DatabaseListing):
+  """Models that can be searched, in a directory; see `DatabaseListing`."""
 
   def embed(self, mesh: "Mesh") -> Query:
     """Makes a query of a mesh: its vectors at the learned views.
@@ -347,7 +153,7 @@ class DatabaseReader:
     Raises:
       DatabaseError: there is no such model, or no mesh of it is stored.
     """
-    self._find(name)
+    self.find_model(name)
     shape = self.load_shapes([name]).get(name)
     if shape is None:
       raise DatabaseError(f"no mesh of the model {name!r} is stored.")
@@ -371,39 +177,6 @@ class DatabaseReader:
       return None
     row = gallery.rows.get(name)
     return None if row is None else gallery.features[row]
-
-  def read_file(self, name: str) -> bytes:
-    """Returns the file of a model, as it was indexed.
-
-    Raises:
-      DatabaseError: there is no such model, or its file is gone or changed.
-    """
-    path = self.find_file(self._find(name))
-    if path is None:
-      raise DatabaseError(
-        f"the file of {name!r} is gone or has changed since it was read."
-      )
-    return path.read_bytes()
-
-  def load_shapes(self, names: Collection[str]) -> dict[str, catalogue.Shape]:
-    """Meshes and pictures of models, by name, where they are stored."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      return catalogue.read_shapes(connection, names)
-
-  def find_file(self, model: catalogue.Model) -> pathlib.Path | None:
-    """Where the file of a model is; None where it is gone or has changed."""
-    root = self.settings.get(MODELS, "")
-    kept = journal.find_file(self.directory, model.hash)
-    if kept is not None:
-      path = kept
-    elif model.source == catalogue.FOLDER:
-      path = pathlib.Path(root, model.name)
-    else:
-      path = pathlib.Path(model.name)
-    with contextlib.suppress(OSError, ValueError):
-      if path.is_absolute() or kept:
-        return path if folder.hash_file(path) == model.hash else None
-    return None
 
   def find_duplicates(
     self,
@@ -441,13 +214,6 @@ class DatabaseReader:
         weakest=weakest,
         progress=progress,
       )
-
-  def _find(self, name: str) -> catalogue.Model:
-    """The row of a model."""
-    for model in self.models():
-      if model.name == name:
-        return model
-    raise DatabaseError(f"{self.directory} has no model {name!r}.")
 
   def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> "Mesh":
     """Reads a query file as model files are read."""
@@ -491,12 +257,7 @@ class DatabaseReader:
     )
 
 
-def _count_states(models: Sequence[catalogue.Model]) -> dict[str, int]:
-  states = [model.state for model in models]
-  return {state: states.count(state) for state in catalogue.STATES}
-
-
-def _add_size(match: Match, model: catalogue.Model, query: Query) -> Match:
+def _add_size(match: Match, model: Model, query: Query) -> Match:
   """Completes a match by the true size of the model."""
   assert model.radius is not None, "the tables let none be indexed without"
   scale = None

@@ -1,19 +1,18 @@
-"""Which slot of the file of vectors each row of the catalogue names.
+"""Which slot of the vector file each row of the catalogue names.
 
-A connection is that of a catalogue; the file stands beside it.
+A connection is that of a catalogue; the vector file stands beside it.
 """
 
 import dataclasses
-import pathlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dr3d.database import vector_file
+from dr3d.database.schema import find_directory
+from dr3d.database.setting import VECTORS, read_setting, write_setting
 from dr3d.error import DatabaseError
-
-_SETTING = "vectors"  # holds the layout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +22,7 @@ class SearchableModels:
   Attributes:
     names: B names, ascending.
     labels: B labels.
-    features: float32 [B, N, D]; N = D = 0 where nothing was ever indexed.
+    features: float32 [B, N, D]; N = D = 0 if nothing was ever indexed.
     keys: uint64 [B], equal for models of equal vectors.
   """
 
@@ -33,20 +32,33 @@ class SearchableModels:
   keys: np.ndarray
 
 
+@dataclasses.dataclass(eq=False)
+class StagedVectors:
+  """Vectors of the next generation, which no row names yet.
+
+  Attributes:
+    layout: of their file.
+    places: checksum and slot by name of model.
+  """
+
+  layout: vector_file.Layout
+  places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+
 def read_features(connection: sqlite3.Connection) -> SearchableModels:
   """Reads what is searched: the indexed models.
 
-  The connection is in a transaction, so that no row is newer than another.
+  The connection is in a transaction, so that all rows are of one state.
 
   Raises:
     DatabaseError: the vectors are missing or damaged.
   """
-  slots = _read_slots(connection, "state = 'indexed'")
-  layout = _read_layout(connection)
+  slots = read_slots(connection, "state = 'indexed'")
+  layout = read_layout(connection)
   return SearchableModels(
     tuple(slot.name for slot in slots),
     tuple(slot.label for slot in slots),
-    vector_file.read(_find_home(connection), layout, slots),
+    vector_file.read(find_directory(connection), layout, slots),
     np.array([slot.checksum for slot in slots], np.int64).view(np.uint64),
   )
 
@@ -56,84 +68,91 @@ def store(
 ) -> dict[str, tuple[int, int]]:
   """Writes vectors of models, by name, into the next slots.
 
-  The caller is in a transaction, in which it names them.
+  The caller is in a transaction, in which rows come to name these slots.
 
   Returns:
     Checksum and slot by name.
 
   Raises:
-    DatabaseError: the disk does not take them.
+    DatabaseError: the disk does not accept them.
   """
-  layout = _read_layout(connection)
-  after = _append(_find_home(connection), layout, list(features.values()))
-  _write_layout(connection, after)
-  return {
-    name: (vector_file.hash_vectors(vectors), number)
-    for number, (name, vectors) in enumerate(features.items(), layout.count)
-  }
+  layout = read_layout(connection)
+  after, places = _append(connection, layout, features)
+  if places:
+    write_setting(connection, VECTORS, str(after))
+  return places
+
+
+def stage(connection: sqlite3.Connection) -> StagedVectors:
+  """Starts the vectors of the next generation, beside those that are searched.
+
+  A process that ends before `adopt` leaves a file that the next writer removes.
+  """
+  return StagedVectors(_next_generation(read_layout(connection)))
+
+
+def extend(
+  connection: sqlite3.Connection,
+  staged: StagedVectors,
+  features: Mapping[str, np.ndarray],
+) -> None:
+  """Writes vectors of further models, by name, into a staged file.
+
+  Raises:
+    DatabaseError: the disk does not accept them.
+  """
+  staged.layout, places = _append(connection, staged.layout, features)
+  staged.places.update(places)
+
+
+def adopt(connection: sqlite3.Connection, staged: StagedVectors) -> None:
+  """Makes staged vectors the ones that rows name.
+
+  The caller is in a transaction, in which it names them in all rows, and calls
+  `collect_garbage` after it.
+  """
+  write_setting(connection, VECTORS, str(staged.layout))
 
 
 def sort(connection: sqlite3.Connection) -> None:
   """Writes the vectors of all rows as the next generation, sorted by name.
 
-  Nothing is written where they are all there, sorted and without gaps. The
+  Nothing is written if they are all there, sorted and without gaps. The
   caller is in a transaction, and calls `collect_garbage` after it.
 
   Raises:
-    DatabaseError: the vectors are damaged, or the disk does not take them.
+    DatabaseError: the vectors are damaged, or the disk does not accept them.
   """
-  home = _find_home(connection)
-  layout = _read_layout(connection)
-  rows = _read_slots(connection, "slot IS NOT NULL")
-  features = vector_file.read(home, layout, rows)
+  layout = read_layout(connection)
+  rows = read_slots(connection, "slot IS NOT NULL")
+  features = vector_file.read(find_directory(connection), layout, rows)
   if [row.number for row in rows] == list(range(layout.count)):
     return
-  fresh = dataclasses.replace(layout, generation=layout.generation + 1, count=0)
-  _write_layout(connection, _append(home, fresh, features))
+  staged = stage(connection)
+  names = [row.name for row in rows]
+  extend(connection, staged, dict(zip(names, features, strict=True)))
+  adopt(connection, staged)
   connection.executemany(
     "UPDATE model SET slot = ? WHERE name = ?",
-    [(number, row.name) for number, row in enumerate(rows)],
+    [(slot, name) for name, (_, slot) in staged.places.items()],
   )
 
 
-def reset(connection: sqlite3.Connection) -> None:
-  """Gives up all vectors, of rows that are indexed no more.
-
-  The caller is in a transaction, and calls `collect_garbage` after it.
-  """
-  layout = _read_layout(connection)
-  _write_layout(connection, vector_file.Layout(layout.generation + 1))
-  connection.execute("UPDATE model SET slot = NULL, checksum = NULL")
-
-
 def collect_garbage(connection: sqlite3.Connection) -> None:
-  """Removes the files of former generations."""
-  layout = _read_layout(connection)
-  vector_file.remove_others(_find_home(connection), layout)
+  """Removes the files of other generations."""
+  layout = read_layout(connection)
+  vector_file.remove_others(find_directory(connection), layout)
 
 
-def _append(
-  home: pathlib.Path,
-  layout: vector_file.Layout,
-  features: Sequence[np.ndarray] | np.ndarray,
-) -> vector_file.Layout:
-  """Writes vectors.
-
-  Raises:
-    DatabaseError: the disk does not take them.
-  """
-  try:
-    return vector_file.append(home, layout, features)
-  except OSError as error:
-    raise DatabaseError(
-      f"{home} does not take the vectors ({error.strerror}): make space and "
-      "give the same command again; what was stored before is kept."
-    ) from error
-
-
-def _read_slots(
+def read_slots(
   connection: sqlite3.Connection, condition: str
 ) -> list[vector_file.StoredRow]:
+  """Returns where the vectors of some rows stand, by name.
+
+  Args:
+    connection: the catalogue.
+    condition: in SQL, which rows.
+  """
   rows = connection.execute(
     f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
     "ORDER BY name"
@@ -141,22 +160,46 @@ def _read_slots(
   return [vector_file.StoredRow(*row) for row in rows]
 
 
-def _read_layout(connection: sqlite3.Connection) -> vector_file.Layout:
-  row = connection.execute(
-    "SELECT value FROM setting WHERE name = ?", (_SETTING,)
-  ).fetchone()
-  return vector_file.Layout.parse(row[0] if row else None)
+def read_layout(connection: sqlite3.Connection) -> vector_file.Layout:
+  """Returns where the vectors stand.
+
+  Raises:
+    DatabaseError: the setting is damaged.
+  """
+  try:
+    return vector_file.Layout.parse(read_setting(connection, VECTORS))
+  except ValueError as error:
+    raise DatabaseError(
+      f"{find_directory(connection)} is damaged (the layout of its vectors is "
+      f"{error}): restore it from a backup."
+    ) from error
 
 
-def _write_layout(
-  connection: sqlite3.Connection, layout: vector_file.Layout
-) -> None:
-  connection.execute(
-    "REPLACE INTO setting VALUES (?, ?)", (_SETTING, str(layout))
-  )
+def _append(
+  connection: sqlite3.Connection,
+  layout: vector_file.Layout,
+  features: Mapping[str, np.ndarray],
+) -> tuple[vector_file.Layout, dict[str, tuple[int, int]]]:
+  """Writes vectors; returns the layout after it, checksums and slots.
+
+  Raises:
+    DatabaseError: the disk does not accept them.
+  """
+  directory = find_directory(connection)
+  arrays: Sequence[np.ndarray] = list(features.values())
+  try:
+    after = vector_file.append(directory, layout, arrays)
+  except OSError as error:
+    raise DatabaseError(
+      f"{directory} cannot store the vectors ({error.strerror}): make space "
+      "and give the same command again; what was stored before is kept."
+    ) from error
+  places = {
+    name: (vector_file.hash_vectors(array), slot)
+    for slot, (name, array) in enumerate(features.items(), layout.count)
+  }
+  return after, places
 
 
-def _find_home(connection: sqlite3.Connection) -> pathlib.Path:
-  """The directory that the catalogue is in."""
-  _, _, path = connection.execute("PRAGMA database_list").fetchone()
-  return pathlib.Path(path).parent
+def _next_generation(layout: vector_file.Layout) -> vector_file.Layout:
+  return vector_file.Layout(layout.generation + 1)

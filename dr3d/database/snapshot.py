@@ -1,4 +1,4 @@
-"""A state of a database, read at once: its catalogue, vectors and index."""
+"""One state of a database: its catalogue, vectors and index."""
 
 import dataclasses
 import pathlib
@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 
 from dr3d.database import calibration_file, catalogue, row, sqlite_file
+from dr3d.database.model import Model
+from dr3d.database.setting import CALIBRATION, read_settings, write_setting
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.index import scann_file
 from dr3d.index.engine import build_index, choose_engine
@@ -14,14 +16,13 @@ from dr3d.index.scann import ScannIndex
 from dr3d.index.vector_index import VectorIndex, measure_recall
 from dr3d.search.gallery import SIMILARITY, Gallery
 
-_CALIBRATION = "calibration"  # name of a setting
-_MAX_DRIFT = 0.1  # of the vectors; a look-up compares the new ones exactly
-_MIN_RECALL = 0.95  # of probes; below, a drifted index is built again
+_MAX_DRIFT = 0.1  # share of new vectors, which a search compares exactly
+_MIN_RECALL = 0.95  # of probes; below it, a drifted index is built again
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-  """A state of the database.
+  """One state of the database.
 
   Attributes:
     gallery: the indexed models.
@@ -32,13 +33,13 @@ class Snapshot:
   """
 
   gallery: Gallery
-  models: dict[str, catalogue.Model]
+  models: dict[str, Model]
   keys: np.ndarray
   sketch: np.ndarray
 
 
 def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
-  """Reads the state that a database is in now.
+  """Reads the present state of a database.
 
   Args:
     directory: of the database.
@@ -50,7 +51,7 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
   """
   try:
     found, models, settings = _read_state(directory)
-  except DatabaseError:  # a rebuild in between has moved the vectors
+  except DatabaseError:  # a rebuild may have moved the vectors meanwhile
     found, models, settings = _read_state(directory)
   names, features = found.names, found.features
   if not names:
@@ -63,10 +64,10 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     index = _find_index(directory, vectors, keys, exact_below)
   except ValueError as error:
     raise DatabaseError(
-      f"{directory} is damaged ({error}): restore it from a copy."
+      f"{directory} is damaged ({error}): restore it from a backup."
     ) from error
   sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
-  calibration = calibration_file.load(settings.get(_CALIBRATION), sketch)
+  calibration = calibration_file.load(settings.get(CALIBRATION), sketch)
   known = {} if calibration is None else {SIMILARITY: calibration}
   gallery = Gallery(names, found.labels, features, index, known)
   return Snapshot(
@@ -88,9 +89,9 @@ def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
     return
   calibration = snapshot.gallery.calibrate()
   with catalogue.open_catalogue(directory) as connection:
-    catalogue.write_setting(
+    write_setting(
       connection,
-      _CALIBRATION,
+      CALIBRATION,
       calibration_file.dump(calibration, snapshot.sketch),
     )
 
@@ -100,8 +101,8 @@ def keep_index(
 ) -> Snapshot:
   """Builds and stores ScaNN's index if none is good enough.
 
-  An index of other vectors is good enough while few have come and gone since,
-  and while it still finds the neighbours of probes.
+  An index of other vectors is good enough while few vectors were added or
+  removed since, and while it still finds the neighbours of probes.
 
   Args:
     snapshot: the state that is to be searched.
@@ -145,15 +146,15 @@ def _is_good(index: VectorIndex, vectors: np.ndarray) -> bool:
 
 def _read_state(
   directory: pathlib.Path,
-) -> tuple[row.SearchableModels, list[catalogue.Model], dict[str, str]]:
+) -> tuple[row.SearchableModels, list[Model], dict[str, str]]:
   with (
     catalogue.open_catalogue(directory) as connection,
-    sqlite_file.transaction(connection, kind="DEFERRED"),  # one state of it
+    sqlite_file.transaction(connection, kind="DEFERRED"),  # one state
   ):
     return (
       row.read_features(connection),
       catalogue.read_models(connection),
-      catalogue.read_settings(connection),
+      read_settings(connection),
     )
 
 

@@ -3,84 +3,109 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
+from typing import Literal
 
-from dr3d.error import DatabaseError, LockError
+from dr3d.error import DatabaseError, FullDiskError, LockError
 
 _LOCK = "writer.lock"
-_PATIENCE = 60.0
+_TIMEOUT = 60.0  # seconds to wait for another process's short transaction
+_MIN_FREE = 1 << 16  # bytes: the shared index of the log takes 32 KiB
+
+Mode = Literal["rw", "rwc", "ro", "ro&immutable=1"]
 
 
 @contextlib.contextmanager
 def connect(
-  path: pathlib.Path, *, mode: str = "rw", patience: float = _PATIENCE
+  path: pathlib.Path, *, mode: Mode = "rw", timeout: float = _TIMEOUT
 ) -> Iterator[sqlite3.Connection]:
   """Opens a file and turns SQLite's exceptions into sentences.
 
   Args:
     path: of the file.
     mode: as SQLite names it in a URI: "rw", "rwc" to make the file, "ro".
-    patience: seconds to wait for another process's short transaction.
+    timeout: seconds to wait for another process's short transaction.
 
   Raises:
+    FullDiskError: the disk is full.
     DatabaseError: the file is damaged or cannot be used.
   """
   try:
     connection = sqlite3.connect(
       f"{path.absolute().as_uri()}?mode={mode}",
       uri=True,
-      timeout=patience,
+      timeout=timeout,
       isolation_level=None,  # transactions begin where this module says so
     )
     with contextlib.closing(connection):
       yield connection
   except sqlite3.Error as error:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-      raise DatabaseError(
-        f"{path.parent} is on a disk that is full: make space and give the "
-        "same command again; what was stored before is kept."
-      ) from error
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-      raise DatabaseError(
-        f"{path} is damaged ({error}): restore it from a copy, or index the "
-        "models into a new database."
-      ) from error
-    raise DatabaseError(f"{path} cannot be used ({error}).") from error
+    raise _explain(error, path) from error
 
 
-def reading_mode(path: pathlib.Path) -> str:
-  """How SQLite must open a file that may stand where none can write.
+def make_durable(connection: sqlite3.Connection) -> None:
+  """Sets how commits and deletions reach the disk."""
+  # A commit is on the disk before it is reported, also in builds of SQLite
+  # whose default is weaker.
+  connection.execute("PRAGMA synchronous = FULL")
+  # Deleted rows are overwritten with zeros, not only marked as free.
+  connection.execute("PRAGMA secure_delete = ON")
+
+
+def reading_mode(path: pathlib.Path) -> Mode:
+  """How SQLite must open a file whose folder may be read-only or full.
 
   Even readers write to the file that coordinates them, unless they are told
-  that there is nothing to coordinate.
+  that there is nothing to coordinate. On a full disk they cannot make it, and
+  neither can a writer, so there is nothing to coordinate either.
+
+  Raises:
+    DatabaseError: the folder is read-only and its last writer was interrupted,
+      so that SQLite cannot tell which writes are complete.
   """
-  if os.access(path.parent, os.W_OK):
+  shared = path.with_name(path.name + "-shm")
+  if os.access(path.parent, os.W_OK) and (
+    shared.exists() or not is_full(path.parent)
+  ):
     return "rw"
-  writing = path.with_name(path.name + "-wal").exists()
-  return "ro" if writing else "ro&immutable=1"
+  log = path.with_name(path.name + "-wal")
+  if not log.exists() or not log.stat().st_size:
+    return "ro&immutable=1"
+  if is_full(path.parent):
+    raise _report_full(path)
+  if not shared.exists():
+    raise DatabaseError(
+      f"{path.parent} is read-only, and its last writer was interrupted: run"
+      " dr3d info on it once where it can be written, then copy it again."
+    )
+  return "ro"
 
 
 @contextlib.contextmanager
 def transaction(
-  connection: sqlite3.Connection, *, kind: str = "IMMEDIATE"
+  connection: sqlite3.Connection,
+  *,
+  kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE",
 ) -> Iterator[None]:
   """All statements of the block are kept, or none of them.
 
   Args:
     connection: of the file.
-    kind: "IMMEDIATE" to write; with "DEFERRED" all that is read in the block
+    kind: "IMMEDIATE" to write; with "DEFERRED" everything that the block reads
       is of one state of the file.
   """
   connection.execute(f"BEGIN {kind}")
   try:
     yield
+    # Within the block that rolls back: a commit that the disk refuses leaves
+    # the transaction open.
+    connection.execute("COMMIT")
   except BaseException:
     if connection.in_transaction:  # SQLite may have rolled back by itself
       connection.execute("ROLLBACK")
     raise
-  connection.execute("COMMIT")
 
 
 @contextlib.contextmanager
@@ -91,13 +116,23 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
   ends with the process, however that ends.
 
   Raises:
-    LockError: another writer is at work.
+    LockError: another process writes.
+    DatabaseError: the directory cannot be written.
   """
-  with connect(directory / _LOCK, mode="rwc", patience=0) as connection:
+  path = directory / _LOCK
+  with connect(path, mode="rwc", timeout=0) as connection:
     try:
+      # A journal on the disk would make the lock fail on a full one.
+      connection.execute("PRAGMA journal_mode = MEMORY")
       connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-      if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+    except sqlite3.DatabaseError as error:
+      code = _read_code(error)
+      if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise DatabaseError(
+          f"{path} is damaged. It holds no data: delete it and give the "
+          "command again."
+        ) from error
+      if code != sqlite3.SQLITE_BUSY:
         raise
       raise LockError(
         f"{directory} is being written by another process: wait until it ends."
@@ -105,6 +140,55 @@ def writer_lock(directory: pathlib.Path) -> Iterator[None]:
     yield
 
 
+def is_full(directory: pathlib.Path) -> bool:
+  """Whether SQLite cannot make its files here for want of space."""
+  try:
+    return shutil.disk_usage(directory).free < _MIN_FREE
+  except OSError:
+    return False
+
+
 def has_lock(directory: pathlib.Path) -> bool:
-  """Whether a writer has ever been at work here."""
+  """Whether a writer has ever used this directory."""
   return (directory / _LOCK).exists()
+
+
+def _explain(error: sqlite3.Error, path: pathlib.Path) -> DatabaseError:
+  """Makes the sentence that says what is wrong and what to do."""
+  code = _read_code(error)
+  is_refused = code in (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+  )
+  if code == sqlite3.SQLITE_FULL or (is_refused and is_full(path.parent)):
+    return _report_full(path)
+  if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    return DatabaseError(
+      f"{path} is damaged ({error}): restore it from a backup, or index the "
+      "models into a new database."
+    )
+  if code == sqlite3.SQLITE_READONLY or (
+    code == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK)
+  ):
+    return DatabaseError(
+      f"{path.parent} cannot be written: it is read-only for this user."
+    )
+  if code == sqlite3.SQLITE_IOERR:
+    return DatabaseError(
+      f"{path} cannot be used, because the disk reports an error ({error}): "
+      "nothing of this change is kept; check the disk."
+    )
+  return DatabaseError(f"{path} cannot be used ({error}).")
+
+
+def _report_full(path: pathlib.Path) -> FullDiskError:
+  return FullDiskError(
+    f"{path.parent} is on a disk that is full: make space and give the same "
+    "command again; what was stored before is kept."
+  )
+
+
+def _read_code(error: sqlite3.Error) -> int:
+  """Primary result code; the bits above it tell details."""
+  return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

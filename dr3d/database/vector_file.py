@@ -3,16 +3,15 @@
     vectors-G.f32   float32, little endian: [N, D] numbers in each slot
 
 A row of the catalogue names its slot and the checksum of what stands there. A
-slot is written, and on the disk, before the transaction that names it, and is
-never written again once it was named. So a process that is killed leaves at
-the most slots that no row names, which the next writer takes, and a reader
-that has mapped the file sees what its rows say, whatever is written since.
-Slots of rows that have gone are lost until `rebuild` writes the file anew, in
-the order of the names, as generation G + 1.
+slot is on the disk before the transaction that names it, and it is never
+written again once it was named. So a process that is killed leaves at most
+slots that no row names, which the next writer uses, and a reader that has
+mapped the file sees what its rows say, whatever is written since. Slots of
+deleted rows stay until `rebuild` writes the file again, in the order of the
+names, as generation G + 1.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dr3d.database.digest import hash_bytes
 from dr3d.error import DatabaseError
 from dr3d.runtime.atomic import sync
 
@@ -32,7 +32,7 @@ class Layout:
   Attributes:
     generation: G.
     count: slots that were ever named; the next model has this one.
-    views: N; 0 where there is no vector yet.
+    views: N; 0 if there is no vector yet.
     size: D, likewise.
   """
 
@@ -43,8 +43,22 @@ class Layout:
 
   @classmethod
   def parse(cls, text: str | None) -> "Layout":
-    """Reads the setting; that of a new database where there is none."""
-    return cls(**json.loads(text)) if text else cls()
+    """Reads the setting; that of a new database if there is none.
+
+    Raises:
+      ValueError: it is not a layout; the message is the text. A layout names a
+        file, so its numbers must be numbers.
+    """
+    if text is None:
+      return cls()
+    try:
+      values = json.loads(text)
+      layout = cls(**values)
+    except (ValueError, TypeError) as error:
+      raise ValueError(repr(text)) from error
+    if not all(type(value) is int and value >= 0 for value in values.values()):
+      raise ValueError(repr(text))
+    return layout
 
   def __str__(self) -> str:
     return json.dumps(dataclasses.asdict(self))
@@ -93,7 +107,7 @@ def append(
 
   Raises:
     ValueError: vectors of another shape than those that are stored.
-    OSError: the disk does not take them.
+    OSError: the disk does not accept them.
   """
   if not len(features):
     return layout
@@ -123,8 +137,8 @@ def read(
 ) -> np.ndarray:
   """Returns the vectors of some models.
 
-  Where the slots follow each other, as a rebuild leaves them, the file itself
-  is mapped, so that processes share its memory; else the vectors are copied.
+  If the slots follow each other, as a rebuild leaves them, the file itself is
+  mapped, so that processes share its memory; otherwise the vectors are copied.
 
   Args:
     directory: of the database.
@@ -137,24 +151,12 @@ def read(
   Raises:
     DatabaseError: the file is missing, too short, or not what was written.
   """
-  path = directory / layout.name
-  shape = (layout.views, layout.size)
   if not slots:
-    return np.zeros((0, *shape), np.float32)
-  try:
-    stored = np.memmap(path, "<f4", "r", shape=(layout.count, *shape))
-  except (OSError, ValueError) as error:
-    reason = getattr(error, "strerror", None) or "it is too short"
-    raise DatabaseError(
-      f"{path} cannot be read ({reason}): restore it from a copy together "
-      "with the catalogue, or index the models into a new database."
-    ) from error
+    return np.zeros((0, layout.views, layout.size), np.float32)
+  stored = open_vectors(directory, layout)
   for slot in slots:
     if not 0 <= slot.number < layout.count:
-      raise DatabaseError(
-        f"{path} is damaged: it has no vectors of {slot.name!r}; restore the "
-        "database from a copy."
-      )
+      raise _damage(directory, layout, f"it has no vectors of {slot.name!r}")
   numbers = np.array([slot.number for slot in slots])
   first = numbers[0]
   if np.array_equal(numbers, np.arange(first, first + len(numbers))):
@@ -164,27 +166,51 @@ def read(
   features = np.asarray(features, np.float32)
   for slot, array in zip(slots, features, strict=True):
     if hash_vectors(array) != slot.checksum:
-      raise DatabaseError(
-        f"{path} is damaged: the vectors of {slot.name!r} are not what was "
-        "written; restore the database from a copy."
-      )
+      what = f"the vectors of {slot.name!r} are not what was written"
+      raise _damage(directory, layout, what)
   return features
 
 
+def open_vectors(directory: pathlib.Path, layout: Layout) -> np.ndarray:
+  """Maps the file: float32 [count, N, D], not to be changed.
+
+  Raises:
+    DatabaseError: the file is missing or too short.
+  """
+  path = directory / layout.name
+  shape = (layout.count, layout.views, layout.size)
+  try:
+    return np.memmap(path, "<f4", "r", shape=shape)
+  except (OSError, ValueError) as error:
+    reason = getattr(error, "strerror", None) or "it is too short"
+    raise DatabaseError(
+      f"{path} cannot be read ({reason}): restore the database from a backup, "
+      "or run dr3d check --repair, which embeds the stored meshes again."
+    ) from error
+
+
+def _damage(
+  directory: pathlib.Path, layout: Layout, what: str
+) -> DatabaseError:
+  return DatabaseError(
+    f"{directory / layout.name} is damaged: {what}; run dr3d check --repair, "
+    "or restore the database from a backup."
+  )
+
+
 def remove_others(directory: pathlib.Path, layout: Layout) -> None:
-  """Removes files of other generations; those that are in use stay."""
+  """Removes files of other generations, unless they are in use."""
   for path in directory.glob("vectors-*.f32"):
     if path.name != layout.name:
       try:
         path.unlink()
-      except OSError:  # Windows, where a reader has it open: the next time
+      except OSError:  # on Windows a reader has it open: next time
         continue
 
 
 def hash_vectors(features: np.ndarray) -> int:
-  """Names vectors [N, D] by their bits: 64 of SHA-256, signed for SQLite."""
-  digest = hashlib.sha256(to_bytes(features)).digest()
-  return int.from_bytes(digest[:8], "little", signed=True)
+  """Digest of vectors [N, D]; equal vectors have the same."""
+  return hash_bytes(to_bytes(features))
 
 
 def to_bytes(features: np.ndarray) -> memoryview:

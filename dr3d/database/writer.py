@@ -1,44 +1,48 @@
 """A directory of models that can be searched: catalogue, pipeline, index.
 
-    DIR/catalogue.sqlite   models, labels, states: the one truth
-    DIR/vectors-G.f32      vectors, each where its row of the catalogue says
-    DIR/pipeline/          what made the vectors and embeds the queries
-    DIR/index-HASH/        ScaNN's index of these vectors, or nearly: derived
-    DIR/writer.lock        one writer at a time
-    DIR/files/, DIR/inbox/ files that it keeps a copy of; see `journal`
+    DIR/catalogue.sqlite    models, labels, states: the one truth
+    DIR/vectors-G.f32       vectors, each where its row of the catalogue says
+    DIR/pipeline[-NAME]/    what made the vectors and embeds the queries
+    DIR/index-HASH/         ScaNN's index of these vectors, or nearly: derived
+    DIR/writer.lock         one writer at a time
+    DIR/reserve             space to delete models on a full disk
+    DIR/files/, DIR/inbox/  files that it keeps a copy of; see `journal`
 
-The directory needs nothing outside of it, so it can be moved or copied.
-Whatever moment a writer is killed at, the same command completes the work.
+The directory needs nothing outside of it, so it can be moved. It must not be
+copied while a process writes: `backup` makes a consistent copy. Whenever a
+writer is killed, the same command completes the work. `schema` lists the
+formats.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from typing import Self
 
 from dr3d.data import folder
-from dr3d.database import catalogue, ingest, journal, sqlite_file
-from dr3d.database import reader as reader_lib
+from dr3d.database import (
+  catalogue,
+  garbage,
+  ingest,
+  journal,
+  pipeline_switch,
+  setting,
+)
+from dr3d.database.creation import make_database
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
-from dr3d.database.processed_model import ASSUMED, ProcessedModel
-from dr3d.database.reader import DatabaseReader
-from dr3d.database.snapshot import keep_calibration, keep_index
-from dr3d.error import ConflictError, DatabaseError
+from dr3d.database.label import parse_assumed
+from dr3d.database.model import ADDED, FOLDER, OUTDATED, LabelSource, Model
+from dr3d.database.upload import UploadWriter
+from dr3d.error import DatabaseError
 from dr3d.index import scann_file
 from dr3d.index.engine import EXACT_BELOW
-from dr3d.mesh.packing import unpack_mesh
-from dr3d.mesh.unit import UNITS, Unit
-
-_BATCH = 16  # models embedded anew at a time
+from dr3d.mesh import Mesh
+from dr3d.mesh.unit import Unit
 
 
-class Database(DatabaseReader):
+class Database(UploadWriter):
   """Models that can be searched, added and removed, in a directory.
 
   An object answers from the state that it read at its first query, or after
@@ -53,11 +57,11 @@ class Database(DatabaseReader):
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
-  ) -> "Database":
+  ) -> Self:
     """Makes a database, completes a half-made one, or opens one that exists.
 
     Args:
-      directory: where it is to be; made if it does not exist.
+      directory: of the database; made if it does not exist.
       pipeline: copied into the directory; it makes all vectors of this
         database. None opens a database with the pipeline that it has.
       load_pipeline: see `open`.
@@ -65,7 +69,7 @@ class Database(DatabaseReader):
 
     Raises:
       DatabaseError: the database has another pipeline, the directory holds
-        other things, it cannot be written, or there is neither a database nor
+        other files, it cannot be written, or there is neither a database nor
         a pipeline to make one with.
     """
     directory = pathlib.Path(directory)
@@ -75,7 +79,7 @@ class Database(DatabaseReader):
           f"{directory} holds no database yet: name the pipeline to make one "
           "with."
         )
-      _make(directory, pipeline)
+      make_database(directory, pipeline)
     database = cls(
       directory, load_pipeline=load_pipeline, exact_below=exact_below
     )
@@ -83,8 +87,8 @@ class Database(DatabaseReader):
       if pipeline.fingerprint != database.fingerprint:
         raise DatabaseError(
           f"{directory} was made with another pipeline, whose vectors do not "
-          "compare: index into a new directory, or name no pipeline to go on "
-          "with the one it has."
+          "compare: index into a new directory, or name no pipeline to use the "
+          "one that it has."
         )
       database.pipeline = pipeline
     return database
@@ -94,43 +98,55 @@ class Database(DatabaseReader):
     models: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
-    unit: str | None = None,
-    load: Callable[[pathlib.Path], Any] | None = None,
+    unit: Unit | None = None,
+    replace: bool = False,
+    load: Callable[[pathlib.Path], Mesh] | None = None,
     reader: FileReader | None = None,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
     """Brings the database to the state of a folder of models.
 
-    Files that are new or have changed since are embedded; a file that cannot
-    be is recorded with the reason. Models whose file has disappeared are kept
-    but not searched, until the file comes back. Files that were added by
-    themselves stay as they are.
+    Files that are new or have changed are embedded; a file that cannot be is
+    recorded with the reason. Models whose file is gone are kept but not
+    searched, until the file is back. Files that were added by themselves stay
+    as they are. What was given before is kept; see `label`.
 
     Args:
       models: the folder; names of models are relative to it.
       labels: a CSV file; see `folder.find_models`.
-      unit: of files that do not say, one of `mesh.unit.UNITS`; where None that
-        of the last time, at first millimetres.
+      unit: of files that state none and were given none, now and in later
+        runs; None for that of the earlier run, at first millimetres.
+      replace: whether labels, metadata and units that were given before give
+        way to those of this call.
       load: path → Mesh, called in this process instead of the reader.
       reader: how files are read.
       progress: called after each file with the files done, all files, and
         those that failed.
 
     Returns:
-      What has been done.
+      What was done.
 
     Raises:
-      Dr3dError: the folder or the table of labels cannot be used.
-      DatabaseError: another process writes, or the disk does not take it.
+      Dr3dError: the folder or the label table cannot be used.
+      DatabaseError: another process writes, or the disk does not store it.
     """
-    return self._ingest(
-      folder.find_models(models, labels=labels),
-      {reader_lib.MODELS: folder.to_text(os.path.abspath(models))},
-      unit=unit,
-      reader=reader or FileReader(load=load),
-      source=catalogue.FOLDER,
-      progress=progress,
-    )
+    unit = self._check_unit(unit)
+    files = folder.find_models(models, labels=labels)
+    settings = {setting.MODELS: folder.to_text(os.path.abspath(models))}
+    if unit is not None:
+      settings[setting.UNIT] = unit
+    with self._writing():
+      report = self._write(
+        files,
+        settings,
+        unit=unit,
+        reader=reader or FileReader(load=load),
+        source=FOLDER,
+        replace=replace,
+        progress=progress,
+      )
+      self._keep_derived()
+    return report
 
   def add(
     self,
@@ -145,173 +161,86 @@ class Database(DatabaseReader):
     """Adds model files, or brings models of the same names up to date.
 
     A file in the folder of models has the name that `update` gives it; another
-    one is called as its path is written.
+    one is named by its path as written.
 
     Args:
       paths: the files.
-      label: of all of them; where None, models keep the label they have.
+      label: of all of them; None keeps the labels that models have.
       metadata: text by name, added to what is known of each model.
-      unit: see `update`.
+      unit: of these files, if they state none; None keeps what was given for a
+        file, or is the unit of the database.
       reader: see `update`.
       progress: see `update`.
 
     Returns:
-      What has been done.
+      What was done.
 
     Raises:
       DatabaseError: a file does not exist, another process writes, or the disk
-        does not take it.
+        does not store it.
     """
-    known = {model.name: model for model in self.models()}
-    files = {}
-    for path in map(pathlib.Path, paths):
-      if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise DatabaseError(f"{path} {what}: nothing is added.")
-      name = self._name(path)
-      before = known.get(name)
-      files[name] = folder.ModelFile(
-        path,
-        name,
-        (before.label if before else "") if label is None else label,
-        {**(before.metadata if before else {}), **(metadata or {})},
-      )
-    return self._ingest(
-      list(files.values()),
-      {},
-      unit=unit,
-      reader=reader or FileReader(),
-      source=catalogue.ADDED,
-      progress=progress,
-    )
-
-  def store(
-    self,
-    path: str | os.PathLike[str],
-    *,
-    name: str,
-    label: str = "",
-    metadata: Mapping[str, str] | None = None,
-    unit: Unit | None = None,
-  ) -> ingest.Report:
-    """Adds a model whose file the database copies.
-
-    Once file and name are on the disk the model is accepted: if the process
-    ends before it is indexed, `recover` completes the work. A file that cannot
-    be indexed leaves nothing behind.
-
-    Args:
-      path: the file; its ending tells the format.
-      name: of the model.
-      label: of the model.
-      metadata: of the model, text by name.
-      unit: see `update`.
-
-    Returns:
-      What has been done; a file that the database has under this name already
-      counts as unchanged.
-
-    Raises:
-      ConflictError: another file has this name.
-      DatabaseError: another process writes, the file cannot be read, or the
-        disk does not take it.
-    """
-    return self.store_file(
-      folder.ModelFile(
-        pathlib.Path(path), name, label, dict(metadata or {}), unit=unit
-      )
-    )
-
-  def store_file(
-    self, file: folder.ModelFile, *, processed: ProcessedModel | None = None
-  ) -> ingest.Report:
-    """As `store`, for a file that may have been hashed and read already.
-
-    Args:
-      file: the model.
-      processed: what the file holds, if it was read already.
-    """
-    unit = self._check_unit(file.unit)
-    with sqlite_file.writer_lock(self.directory):
-      try:
-        digest = file.digest or folder.hash_file(file.path)
-        for model in self.models():
-          if model.name != file.name:
-            continue
-          if model.hash != digest:
-            raise ConflictError(
-              f"the database has another model {file.name!r}: choose another "
-              "name, or remove that one."
-            )
-          if model.state == catalogue.INDEXED:
-            return ingest.Report(0, 0, 1, 0, ())
-        kept = journal.accept(
-          self.directory, dataclasses.replace(file, digest=digest, unit=unit)
+    unit = self._check_unit(unit)
+    with self._writing():
+      known = {model.name: model for model in self.models()}
+      files = {}
+      for path in map(pathlib.Path, paths):
+        if not path.is_file():
+          what = "is not a file" if path.exists() else "does not exist"
+          raise DatabaseError(f"{path} {what}: nothing is added.")
+        name = self._name(path)
+        files[name] = _make_file(
+          path, name, known.get(name), label, metadata, unit
         )
-      except OSError as error:
-        raise DatabaseError(
-          f"{file.path} cannot be stored as {file.name} ({error.strerror}): "
-          "it is not accepted."
-        ) from error
-      reader = FileReader(jobs=1)
-      if processed is not None:
-        known = processed  # what the type checker sees in the next line
-        reader = FileReader(files=lambda paths: (known for _ in paths))
-      report = self._ingest_pending(kept, reader)
-      if report.failures:
-        self._remove([file.name])
-      return report
-
-  def recover(self, *, reader: FileReader | None = None) -> int:
-    """Indexes models that a process accepted before it was killed.
-
-    Returns:
-      How many models there were.
-
-    Raises:
-      DatabaseError: another process writes, or the disk does not take it.
-    """
-    if not journal.read_pending(self.directory):
-      return 0
-    with sqlite_file.writer_lock(self.directory):
-      pending = journal.read_pending(self.directory)
-      for file in pending:
-        self._ingest_pending(file, reader or FileReader(jobs=1))
-      self._collect_garbage()
-    return len(pending)
+      report = self._write(
+        list(files.values()),
+        {},
+        reader=reader or FileReader(),
+        source=ADDED,
+        progress=progress,
+      )
+      self._keep_derived()
+    return report
 
   def label(self, name: str, label: str) -> None:
-    """Gives a model another label.
-
-    `update` gives a model of its folder the label that the folder says.
+    """Gives a model another label, which updates keep.
 
     Raises:
       DatabaseError: there is no model of this name, or another process writes.
     """
-    with sqlite_file.writer_lock(self.directory):
-      if name not in {model.name for model in self.models()}:
-        raise DatabaseError(f"{self.directory} has no model {name!r}.")
+    with self._writing():
+      model = self.find_model(name)
+      changed = dataclasses.replace(model, label=label, label_source="hand")
       with catalogue.open_catalogue(self.directory) as connection:
-        catalogue.write_label(connection, name, label)
+        catalogue.update_models(connection, [changed])
       self.refresh()
-      self._keep_derived()
+      self._try_keep_derived()
 
-  def remove(self, names: Collection[str]) -> None:
-    """Takes models out, with their vectors and pictures, all or none.
+  def remove(self, names: Collection[str], *, purge: bool = False) -> None:
+    """Removes models, with their vectors and images, all or none.
 
     A model whose file stays in the folder of models comes back with the next
-    `update`.
+    `update`. What a removed model had in the catalogue is overwritten; its
+    vectors stay in their file, without a name, until `rebuild` or a purge.
+
+    Args:
+      names: of the models.
+      purge: whether vectors are overwritten, too, which writes all vectors
+        again. Backups keep what they hold.
 
     Raises:
       DatabaseError: there is no model of such a name, or another process
         writes.
     """
-    with sqlite_file.writer_lock(self.directory):
-      known = {model.name for model in self.models()}
+    with self._writing():
       for name in names:
-        if name not in known:
-          raise DatabaseError(f"{self.directory} has no model {name!r}.")
-      self._remove(names)
+        self._check_name(name)
+      self._delete(names)
+      if purge:
+        with catalogue.open_catalogue(self.directory) as connection:
+          catalogue.compact(connection)
+        scann_file.remove_indices(self.directory)
+        self.refresh()
+      self._try_keep_derived()
 
   def rebuild(
     self,
@@ -319,213 +248,108 @@ class Database(DatabaseReader):
     *,
     progress: ingest.Progress | None = None,
   ) -> int:
-    """Checks the catalogue and makes anew whatever is derived from it.
+    """Checks the catalogue and computes again what is derived from it.
 
     Args:
-      pipeline: takes the place of the one that the database has. Models that
-        were simplified to as many faces as it wants are embedded anew at
-        once, and so are those whose files the database keeps; the others
-        stay outdated until `update` reads their files.
+      pipeline: replaces the pipeline of the database. All stored meshes are
+        embedded again before the change, so what could be searched before can
+        be searched at any moment; see `pipeline_switch`.
       progress: see `update`.
 
     Returns:
-      How many models were embedded anew.
+      How many models were embedded again.
 
     Raises:
       DatabaseError: the directory is damaged, or another process writes.
     """
-    with sqlite_file.writer_lock(self.directory):
+    with self._writing():
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.compact(connection)
+      count = 0
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
-        self._change_pipeline(pipeline)
-      count = self._embed_outdated(progress) + self._read_kept()
+        count = pipeline_switch.switch(
+          self.directory,
+          pipeline,
+          former_budget=self.face_budget,
+          progress=progress,
+        )
+        self.refresh()
+        self.pipeline = pipeline
+        garbage.remove_leftovers(self.directory, self.settings)
+      count += self._embed_outdated(progress)
+      self._read_kept()
       scann_file.remove_indices(self.directory)
       self.refresh()
       self._keep_derived()
     return count
 
-  def _ingest(
-    self,
-    files: Sequence[folder.ModelFile],
-    settings: dict[str, str],
-    *,
-    unit: str | None,
-    reader: FileReader,
-    source: str,
-    progress: ingest.Progress | None,
-  ) -> ingest.Report:
-    """Writes what is new or changed, and sees to the index."""
-    unit = self._check_unit(unit)
-    with sqlite_file.writer_lock(self.directory):
-      return self._write(
-        files,
-        {**settings, reader_lib.UNIT: unit},
-        unit=unit,
-        reader=reader,
-        source=source,
-        progress=progress,
-      )
-
-  def _ingest_pending(
-    self, file: folder.ModelFile, reader: FileReader
-  ) -> ingest.Report:
-    """Indexes what was accepted; the caller holds the writer's lock."""
-    assert file.unit is not None, "the journal writes it"
-    report = self._write(
-      [file], {}, unit=file.unit, reader=reader, source=catalogue.ADDED
-    )
-    journal.forget(self.directory, file.name)
-    return report
-
-  def _remove(self, names: Collection[str]) -> None:
-    """Deletes rows; the caller holds the writer's lock."""
-    with catalogue.open_catalogue(self.directory) as connection:
-      catalogue.delete_models(connection, names)
-    self._collect_garbage()
-    self.refresh()
-    self._keep_derived()
-
-  def _write(
-    self,
-    files: Sequence[folder.ModelFile],
-    settings: dict[str, str],
-    *,
-    unit: str,
-    reader: FileReader,
-    source: str,
-    progress: ingest.Progress | None = None,
-  ) -> ingest.Report:
-    """Takes files in; the caller holds the writer's lock."""
-    self._read_settings()
-    with catalogue.open_catalogue(self.directory) as connection:
-      for name, value in settings.items():
-        catalogue.write_setting(connection, name, value)
-      report = ingest.ingest_files(
-        connection,
-        files,
-        embed=lambda meshes: self.pipeline.embed(meshes),
-        fingerprint=self.fingerprint,
-        read=lambda paths: reader.read(
-          paths, face_budget=self.face_budget, unit=unit
-        ),
-        unit=unit,
-        source=source,
-        progress=progress,
-      )
-    self.refresh()
-    self._keep_derived()
-    return report
-
-  def _check_unit(self, unit: str | None) -> str:
-    unit = unit or self.unit
-    if unit not in UNITS:
-      raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
-    return unit
-
-  def _collect_garbage(self) -> None:
-    """Removes kept files of models that are gone."""
-    journal.collect_garbage(
-      self.directory, {model.hash for model in self.models()}
-    )
-
   def _name(self, path: pathlib.Path) -> str:
-    """What a file that is added is called."""
-    root = pathlib.Path(self.settings.get(reader_lib.MODELS, os.devnull))
+    """Name of a file that is added."""
+    root = pathlib.Path(self.settings.get(setting.MODELS, os.devnull))
     whole = pathlib.Path(os.path.abspath(path))
     if whole.is_relative_to(root):
       return folder.to_text(whole.relative_to(root).as_posix())
     return folder.to_text(pathlib.Path(os.path.normpath(path)).as_posix())
 
-  def _change_pipeline(self, pipeline: EmbeddingPipeline) -> None:
-    """Puts another pipeline in the place of the present one."""
-    before = self.settings.get(reader_lib.PLACE, reader_lib.PIPELINE)
-    place = f"{reader_lib.PIPELINE}-{pipeline.fingerprint}"
-    pipeline.save(self.directory / place)
-    same = pipeline.face_budget == self.face_budget
-    with catalogue.open_catalogue(self.directory) as connection:
-      catalogue.change_pipeline(
-        connection,
-        {**_describe(pipeline), reader_lib.PLACE: place},
-        keep_shapes=same,
-      )
-    shutil.rmtree(self.directory / before, ignore_errors=True)
-    self._read_settings()
-    self.pipeline = pipeline
-
   def _embed_outdated(self, progress: ingest.Progress | None) -> int:
-    """Embeds outdated models whose mesh is stored."""
-    outdated = [
-      model.name for model in self.models() if model.state == catalogue.OUTDATED
-    ]
+    """Embeds outdated models whose mesh is stored; returns how many."""
+    names = [model.name for model in self.models() if model.state == OUTDATED]
     count = 0
+    size = pipeline_switch.BATCH_SIZE
     with catalogue.open_catalogue(self.directory) as connection:
-      for start in range(0, len(outdated), _BATCH):
-        shapes = catalogue.read_shapes(
-          connection, outdated[start : start + _BATCH]
-        )
+      for start in range(0, len(names), size):
+        shapes = catalogue.read_shapes(connection, names[start:][:size])
         if shapes:
-          meshes = [unpack_mesh(shape.mesh) for shape in shapes.values()]
-          features = np.asarray(self.pipeline.embed(meshes), np.float32)
+          features = pipeline_switch.embed_shapes(self.pipeline, shapes)
           catalogue.write_vectors(
-            connection,
-            dict(zip(shapes, features, strict=True)),
-            fingerprint=self.fingerprint,
+            connection, features, fingerprint=self.fingerprint
           )
-          count += len(shapes)
+          count += len(features)
         if progress is not None:
-          done = min(start + _BATCH, len(outdated))
-          progress(done, len(outdated), done - count)
+          done = min(start + size, len(names))
+          progress(done, len(names), done - count)
     return count
 
-  def _read_kept(self) -> int:
-    """Reads the kept files of outdated models; returns how many."""
-    units: dict[str, list[folder.ModelFile]] = {}
-    for model in self.models():
-      path = journal.find_file(self.directory, model.hash)
-      if model.state == catalogue.OUTDATED and path is not None:
-        file = folder.ModelFile(
-          path, model.name, model.label, model.metadata, model.hash
-        )
-        unit = model.unit.removesuffix(ASSUMED)
-        units.setdefault(unit if unit in UNITS else self.unit, []).append(file)
-    for unit, files in units.items():
-      self._write(
-        files, {}, unit=unit, reader=FileReader(jobs=1), source=catalogue.ADDED
+  def _read_kept(self) -> None:
+    """Reads the kept files of models that were not read for this pipeline."""
+    files = [
+      folder.ModelFile(
+        path,
+        model.name,
+        model.label,
+        model.metadata,
+        model.hash,
+        parse_assumed(model.unit),
+        model.label_source,
       )
-    return sum(map(len, units.values()))
-
-  def _keep_derived(self) -> None:
-    """Sees to the index of what is searched now, and to its trust."""
-    if self.count_states()[catalogue.INDEXED]:
-      self.snapshot = keep_index(
-        self.snapshot, self.directory, exact_below=self._exact_below
-      )
-      keep_calibration(self.snapshot, self.directory)
+      for model in self.models()
+      if model.state == OUTDATED or not model.fingerprint
+      if (path := journal.find_file(self.directory, model.hash)) is not None
+    ]
+    if files:
+      self._write(files, {}, reader=FileReader(jobs=1), source=ADDED)
 
 
-def _describe(pipeline: EmbeddingPipeline) -> dict[str, str]:
-  """Settings that tell of a pipeline."""
-  return {
-    reader_lib.PIPELINE: pipeline.fingerprint,
-    reader_lib.BUDGET: json.dumps(pipeline.face_budget),
-  }
-
-
-def _make(directory: pathlib.Path, pipeline: EmbeddingPipeline) -> None:
-  """Makes a database; one is there from the moment the catalogue is."""
-  try:
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not sqlite_file.has_lock(directory):
-      raise DatabaseError(
-        f"{directory} holds other files but no database: name a new directory."
-      )
-    with sqlite_file.writer_lock(directory):
-      if catalogue.is_complete(directory):
-        return
-      pipeline.save(directory / reader_lib.PIPELINE)
-      catalogue.create_catalogue(directory, _describe(pipeline))
-  except OSError as error:
-    raise DatabaseError(
-      f"{directory} cannot be written ({error.strerror})."
-    ) from error
+def _make_file(
+  path: pathlib.Path,
+  name: str,
+  before: Model | None,
+  label: str | None,
+  metadata: Mapping[str, str] | None,
+  unit: Unit | None,
+) -> folder.ModelFile:
+  """A file that is added, with what was given for it."""
+  known = before.metadata if before else {}
+  if label is not None:
+    label_source: LabelSource = "hand"
+  else:
+    label = before.label if before else ""
+    label_source = before.label_source if before else "folder"
+  return folder.ModelFile(
+    path,
+    name,
+    label,
+    {**known, **(metadata or {})},
+    unit=unit,
+    label_source=label_source,
+  )

@@ -1,6 +1,6 @@
 """Units of length under the names that mesh files use."""
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from dr3d.error import MeshError
 
@@ -32,6 +32,11 @@ _SYNONYMS = {
   "micrometer": "micron",
   "um": "micron",
 }
+
+
+def is_unit(text: str) -> TypeGuard[Unit]:
+  """Whether text is the name of a unit."""
+  return text in UNITS
 
 
 def parse_unit(text: str | None) -> float | None:

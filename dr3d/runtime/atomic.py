@@ -1,10 +1,14 @@
 """Files and directories that are replaced atomically."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems that cannot flush; any other means lost data."""
 
 
 @contextlib.contextmanager
@@ -47,7 +51,8 @@ def atomic_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
 def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields a path whose file replaces `path` when the block ends.
 
-  Creates the folder if it is missing. If the block raises, `path` is unchanged.
+  Creates the folder if it is missing. If the block raises, or the disk does not
+  store the file, `path` is unchanged.
 
   Args:
     path: the file to replace.
@@ -59,7 +64,9 @@ def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
   partial = path.with_name(f".{path.stem}.partial{path.suffix}")
   try:
     yield partial
+    sync(partial)  # else a power cut can leave the new name with no content
     partial.replace(path)
+    sync(path.parent)
   finally:
     partial.unlink(missing_ok=True)
 
@@ -88,14 +95,22 @@ def _former_path(directory: pathlib.Path) -> pathlib.Path:
 
 
 def sync(path: pathlib.Path) -> None:
-  """Flushes a file or a directory to the disk."""
+  """Flushes a file or a directory to the disk.
+
+  File systems that cannot flush, such as some network ones, are accepted.
+
+  Raises:
+    OSError: the disk did not store it. Nothing may then be reported as stored:
+      the system can drop what it could not write, and a second flush would
+      succeed without it.
+  """
   if path.is_dir() and os.name == "nt":  # Windows cannot open directories
     return
   descriptor = os.open(path, os.O_RDONLY)
   try:
-    with contextlib.suppress(
-      OSError
-    ):  # not supported by some network file systems
-      os.fsync(descriptor)
+    os.fsync(descriptor)
+  except OSError as error:
+    if error.errno not in _UNSUPPORTED:
+      raise
   finally:
     os.close(descriptor)

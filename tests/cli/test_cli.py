@@ -458,6 +458,7 @@ def test_index_creates_and_updates_a_database(run, models, pipeline, tmp_path):
   assert out == (
     f"{db}: 4 models to search; 4 new, 0 changed, 0 unchanged, 0 missing,"
     " 0 failed.\n"
+    "Unit assumed for files that state none: mm for 4.\n"
   )
   status, out, _ = run("index", f"--db={db}", f"--models={models}")
   assert status == 0

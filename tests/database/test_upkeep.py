@@ -177,41 +177,19 @@ def test_another_pipeline_embeds_the_stored_meshes(database, models, tmp_path):
   assert names == ["pipeline-other"]
 
 
-def test_a_pipeline_of_another_budget_waits_for_the_files(database, models):
-  other = Pipeline("finer")
-  other.face_budget = 300
-  assert database.rebuild(other) == 0
-  assert database.count_states() == {
-    "indexed": 0, "failed": 0, "missing": 0, "outdated": 5,
-  }  # fmt: skip
-  with pytest.raises(DatabaseError, match="holds no indexed model"):
-    database.query(dr3d.load_mesh(models / "kind0/2.stl"))
-  database.update(models, reader=HERE)
-  assert database.count_states()["indexed"] == 5
-
-
-def test_a_rebuild_that_breaks_off_is_completed_by_the_next(
-  database, monkeypatch
+def test_pipeline_of_other_budget_is_searched_at_once_and_read_later(
+  database, models
 ):
-  whole = Pipeline("other")
-  broken = Pipeline("other")
-  monkeypatch.setattr("dr3d.database.writer._BATCH", 2)
-  calls = []
-
-  def embed(meshes):
-    calls.append(meshes)
-    if len(calls) == 2:
-      raise KeyboardInterrupt
-    return whole.embed(meshes)
-
-  broken.embed = embed
-  with pytest.raises(KeyboardInterrupt):
-    database.rebuild(broken)
-  again = open_database(database.directory)
-  assert again.count_states()["outdated"] == 3
-  assert len(again.query(unpack_mesh(rows(again.directory)[1][0][1])).matches)
-  assert again.rebuild() == 3
-  assert again.count_states()["indexed"] == 5
+  other = Pipeline("finer")
+  other.face_budget = 8  # the boxes have 12
+  assert database.rebuild(other) == 5
+  assert database.count_states()["indexed"] == 5
+  assert {model.fingerprint for model in database.models()} == {""}
+  mesh = dr3d.load_mesh(models / "kind0/2.stl", face_budget=8)
+  assert database.query(mesh).matches
+  assert database.update(models, reader=HERE).changed == 5
+  assert {model.face_count for model in database.models()} == {8}
+  assert {model.fingerprint for model in database.models()} == {"finer"}
 
 
 def test_a_damaged_page_is_found_by_a_rebuild(database):
@@ -245,13 +223,6 @@ def test_a_full_disk_is_told_and_loses_nothing(database, models, monkeypatch):
   assert set(before[0]) <= set(found)
   report = open_database(database.directory).update(models, reader=HERE)
   assert report.new + len(found) == 65
-
-
-def test_an_older_format_is_told_from_a_newer(database):
-  with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("PRAGMA user_version = 1")
-  with pytest.raises(DatabaseError, match=r"an older dr3d \(format 1, this"):
-    open_database(database.directory)
 
 
 def test_the_order_of_a_file_does_not_show_in_the_hash_of_its_geometry():

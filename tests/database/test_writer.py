@@ -88,10 +88,11 @@ def open_database(directory, **options):
 
 
 def rows(directory):
-  """All rows but for the slot of the vectors, which stands last."""
+  """All rows but for the slot of the vectors."""
   with sqlite3.connect(directory / "catalogue.sqlite") as connection:
-    found = connection.execute("SELECT * FROM model ORDER BY name")
-    return [row[:-1] for row in found]
+    connection.row_factory = sqlite3.Row
+    found = map(dict, connection.execute("SELECT * FROM model ORDER BY name"))
+    return [{**row, "slot": row["slot"] is not None} for row in found]
 
 
 def states(database):
@@ -265,8 +266,14 @@ def test_failures_are_kept_with_their_reason_and_tried_again(database, models):
 
 def test_rows_of_another_pipeline_are_made_anew(database, models):
   before = rows(database.directory)
-  with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("UPDATE model SET fingerprint = 'old' WHERE rowid < 6")
+  with catalogue.open_catalogue(database.directory) as connection:
+    catalogue.update_models(
+      connection,
+      [
+        dataclasses.replace(model, fingerprint="old")
+        for model in catalogue.read_models(connection)[:5]
+      ],
+    )
   assert database.update(models, load=load) == Report(0, 5, 35, 0, ())
   assert rows(database.directory) == before
 
@@ -321,8 +328,8 @@ def test_odd_names_are_stored_and_found(tmp_path):
 
 
 def test_the_size_of_batches_does_not_show(database, models, monkeypatch):
-  monkeypatch.setattr(ingest, "_MESHES", 3)
-  monkeypatch.setattr(ingest, "_ROWS", 5)
+  monkeypatch.setattr(ingest, "_BATCH_SIZE", 3)
+  monkeypatch.setattr(ingest, "_MAX_WAITING", 5)
   other = Database.create(database.directory.with_name("other"), Pipeline())
   other.update(models, load=load)
   assert other.pipeline.batches == [3] * 13 + [1]
@@ -440,17 +447,17 @@ def test_a_directory_without_a_database_is_named(tmp_path):
 
 def test_a_newer_database_is_not_opened(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
-    connection.execute("PRAGMA user_version = 4")
-  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 4, this one"):
+    connection.execute("PRAGMA user_version = 5")
+  with pytest.raises(DatabaseError, match=r"newer dr3d \(format 5, this one"):
     open_database(database.directory)
 
 
 def test_another_programs_file_is_not_opened(tmp_path):
   with sqlite3.connect(tmp_path / "catalogue.sqlite") as connection:
     connection.execute("CREATE TABLE other (x)")
-  with pytest.raises(DatabaseError, match="is no catalogue of dr3d"):
+  with pytest.raises(DatabaseError, match="is not a catalogue of dr3d"):
     open_database(tmp_path)
-  with pytest.raises(DatabaseError, match="is no catalogue of dr3d"):
+  with pytest.raises(DatabaseError, match="is not a catalogue of dr3d"):
     Database.create(tmp_path, Pipeline())
 
 

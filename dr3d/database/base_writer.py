@@ -1,0 +1,142 @@
+"""What all changes of a database have in common."""
+
+import contextlib
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from dr3d.data import folder
+from dr3d.database import (
+  catalogue,
+  garbage,
+  ingest,
+  journal,
+  migration,
+  reserve,
+  sqlite_file,
+)
+from dr3d.database.file_reader import FileReader
+from dr3d.database.label import UnitDefault
+from dr3d.database.model import INDEXED, Source
+from dr3d.database.reader import DatabaseReader
+from dr3d.database.snapshot import keep_calibration, keep_index
+from dr3d.error import DatabaseError, FullDiskError
+from dr3d.mesh.unit import UNITS, Unit, is_unit
+
+_LOG = logging.getLogger(__name__)
+
+
+class BaseWriter(DatabaseReader):
+  """Takes the writer's lock, writes rows, and keeps what is derived of them."""
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    """Holds the writer's lock; first converts and tidies the database.
+
+    Raises:
+      LockError: another process writes.
+      DatabaseError: the database cannot be written.
+    """
+    with sqlite_file.writer_lock(self.directory):
+      migration.migrate(self.directory)
+      self.refresh()  # another process may have changed the pipeline
+      garbage.remove_leftovers(self.directory, self.settings)
+      reserve.keep(self.directory)
+      yield
+
+  def _write(
+    self,
+    files: Sequence[folder.ModelFile],
+    settings: Mapping[str, str],
+    *,
+    reader: FileReader,
+    source: Source,
+    unit: Unit | None = None,
+    replace: bool = False,
+    progress: ingest.Progress | None = None,
+  ) -> ingest.Report:
+    """Ingests files; the caller holds the writer's lock."""
+    default = UnitDefault(run=unit, database=self.unit)
+    with catalogue.open_catalogue(self.directory) as connection:
+      for name, value in settings.items():
+        catalogue.write_setting(connection, name, value)
+      report = ingest.ingest_files(
+        connection,
+        files,
+        embed=lambda meshes: self.pipeline.embed(meshes),
+        fingerprint=self.fingerprint,
+        read=lambda files: reader.read_each(
+          files, face_budget=self.face_budget
+        ),
+        unit=default,
+        source=source,
+        replace=replace,
+        progress=progress,
+      )
+    self.refresh()
+    return report
+
+  def _delete(self, names: Collection[str]) -> None:
+    """Deletes rows, also on a full disk; the caller holds the lock."""
+    try:
+      self._delete_rows(names)
+    except FullDiskError:
+      if not reserve.spend(self.directory):
+        raise
+      self._delete_rows(names)
+    self._collect_garbage()
+    self.refresh()
+
+  def _delete_rows(self, names: Collection[str]) -> None:
+    with catalogue.open_catalogue(self.directory) as connection:
+      catalogue.delete_models(connection, names)
+      # Deleted content leaves the log, and the log the disk.
+      connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+  def _collect_garbage(self) -> None:
+    """Removes kept files of models that are gone."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      rows = connection.execute("SELECT hash FROM model")
+      hashes = {digest for (digest,) in rows}
+    journal.collect_garbage(self.directory, hashes)
+
+  def _keep_derived(self) -> None:
+    """Updates index and calibration to what is searched now.
+
+    Raises:
+      DatabaseError: they cannot be written.
+    """
+    if self.count_states()[INDEXED]:
+      self.snapshot = keep_index(
+        self.snapshot, self.directory, exact_below=self._exact_below
+      )
+      keep_calibration(self.snapshot, self.directory)
+
+  def _try_keep_derived(self) -> None:
+    """As `_keep_derived`, after a change of a few models that is stored.
+
+    What is derived can be computed again, so a failure to store it must not
+    report the change as failed.
+    """
+    try:
+      self._keep_derived()
+    except FullDiskError as error:
+      _LOG.warning("%s", error)
+
+  def _check_unit(self, unit: str | None) -> Unit | None:
+    """Returns a unit.
+
+    Raises:
+      ValueError: it is not known.
+    """
+    if unit is not None and not is_unit(unit):
+      raise ValueError(f"unit must be among {', '.join(UNITS)}, got {unit!r}")
+    return unit
+
+  def _check_name(self, name: str) -> None:
+    """Raises if there is no model of this name."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      row = connection.execute(
+        "SELECT 1 FROM model WHERE name = ?", (name,)
+      ).fetchone()
+    if row is None:
+      raise DatabaseError(f"{self.directory} has no model {name!r}.")

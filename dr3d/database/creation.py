@@ -1,0 +1,43 @@
+"""Makes the directory of a database."""
+
+import json
+import pathlib
+
+from dr3d.database import catalogue, setting, sqlite_file
+from dr3d.database.embedding import EmbeddingPipeline
+from dr3d.error import DatabaseError
+
+
+def make_database(directory: pathlib.Path, pipeline: EmbeddingPipeline) -> None:
+  """Makes a database; it exists from the moment that the catalogue does.
+
+  Args:
+    directory: made if it is missing; empty, or what an interrupted call left.
+    pipeline: copied into the directory.
+
+  Raises:
+    DatabaseError: the directory holds other files, or cannot be written.
+  """
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()) and not sqlite_file.has_lock(directory):
+      raise DatabaseError(
+        f"{directory} holds other files but no database: name a new directory."
+      )
+    with sqlite_file.writer_lock(directory):
+      if catalogue.is_complete(directory):
+        return
+      pipeline.save(directory / setting.PIPELINE)
+      catalogue.create_catalogue(directory, describe_pipeline(pipeline))
+  except OSError as error:
+    raise DatabaseError(
+      f"{directory} cannot be written ({error.strerror})."
+    ) from error
+
+
+def describe_pipeline(pipeline: EmbeddingPipeline) -> dict[str, str]:
+  """Settings that describe a pipeline."""
+  return {
+    setting.PIPELINE: pipeline.fingerprint,
+    setting.FACE_BUDGET: json.dumps(pipeline.face_budget),
+  }

@@ -1,0 +1,266 @@
+"""What a database holds: rows, settings, files; nothing is searched here."""
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Collection
+from typing import Any, Self
+
+from dr3d.data import folder
+from dr3d.database import catalogue, journal, setting
+from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
+from dr3d.database.model import FAILED, FOLDER, INDEXED, Model, Shape
+from dr3d.database.schema import read_format
+from dr3d.database.snapshot import Snapshot, read_snapshot
+from dr3d.error import DatabaseError
+from dr3d.index.engine import EXACT_BELOW
+from dr3d.index.exact import ExactIndex
+from dr3d.index.vector_index import measure_recall
+from dr3d.mesh.unit import Unit, is_unit
+from dr3d.runtime.atomic import find_whole
+from dr3d.search.answer import TARGET_PRECISION
+from dr3d.search.gallery import Gallery
+
+
+class DatabaseListing:
+  """Models in a directory, and the state in which they are searched.
+
+  An object answers from the state that it read at its first query. `refresh`
+  makes it read again.
+
+  Attributes:
+    directory: of the database.
+    settings: text by name.
+    fingerprint: of the pipeline.
+  """
+
+  def __init__(
+    self,
+    directory: str | os.PathLike[str],
+    *,
+    load_pipeline: LoadPipeline | None = None,
+    exact_below: int = EXACT_BELOW,
+  ):
+    """Opens a database; see `open`."""
+    self.directory = pathlib.Path(directory)
+    self._read_settings()
+    self._load_pipeline = load_pipeline
+    self._exact_below = exact_below
+
+  @classmethod
+  def open(
+    cls,
+    directory: str | os.PathLike[str],
+    *,
+    load_pipeline: LoadPipeline | None = None,
+    exact_below: int = EXACT_BELOW,
+  ) -> Self:
+    """Opens a database that exists.
+
+    Args:
+      directory: of the database.
+      load_pipeline: reads the pipeline; `Pipeline.load` if None.
+      exact_below: number of vectors from which ScaNN is used.
+
+    Raises:
+      DatabaseError: the directory holds no database, or one that is
+        unfinished, damaged or of another format.
+    """
+    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
+
+  @functools.cached_property
+  def pipeline(self) -> EmbeddingPipeline:
+    """The pipeline that made the vectors.
+
+    Raises:
+      DatabaseError: the stored pipeline is another one.
+    """
+    load = self._load_pipeline
+    if load is None:
+      from dr3d.retrieval.pipeline import Pipeline  # imports jax
+
+      load = Pipeline.load
+    path = self.directory / setting.find_pipeline_folder(self.settings)
+    if not find_whole(path).exists():
+      raise DatabaseError(
+        f"{path} is gone: if dr3d rebuild has changed the pipeline, open the "
+        "database again; else restore it from a backup."
+      )
+    pipeline = load(path)
+    if pipeline.fingerprint != self.fingerprint:
+      raise DatabaseError(
+        f"{path} is not the pipeline that made the vectors of this database: "
+        "restore it from a backup."
+      )
+    return pipeline
+
+  @property
+  def gallery(self) -> Gallery:
+    """The indexed models, as they were when this was first asked for.
+
+    Raises:
+      DatabaseError: no model is indexed, or the database is damaged.
+    """
+    return self.snapshot.gallery
+
+  @functools.cached_property
+  def snapshot(self) -> Snapshot:
+    """The state that is searched, read when it is first asked for.
+
+    Raises:
+      EmptyError: no model is indexed.
+      DatabaseError: the database is damaged.
+    """
+    return read_snapshot(self.directory, exact_below=self._exact_below)
+
+  @property
+  def face_budget(self) -> int | None:
+    """Faces that the pipeline wants; known without loading it."""
+    if setting.FACE_BUDGET not in self.settings:  # format 1 had no such setting
+      return self.pipeline.face_budget
+    return json.loads(self.settings[setting.FACE_BUDGET])
+
+  @property
+  def unit(self) -> Unit:
+    """Unit of length that is assumed for files that state none."""
+    unit = self.settings.get(setting.UNIT, "mm")
+    return unit if is_unit(unit) else "mm"
+
+  def refresh(self) -> None:
+    """Makes the next query see what other processes have written."""
+    before = self.fingerprint
+    self._read_settings()
+    self.__dict__.pop("snapshot", None)
+    if self.fingerprint != before:
+      self.__dict__.pop("pipeline", None)
+
+  def models(self) -> list[Model]:
+    """All models with label, state, reason and size, by name."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.read_models(connection)
+
+  def find_model(self, name: str) -> Model:
+    """The row of a model.
+
+    Raises:
+      DatabaseError: there is no such model, or its row is damaged.
+    """
+    with catalogue.open_catalogue(self.directory) as connection:
+      model = catalogue.find_model(connection, name)
+    if model is None:
+      raise DatabaseError(f"{self.directory} has no model {name!r}.")
+    return model
+
+  def count_states(self) -> dict[str, int]:
+    """How many models are in each of `model.STATES`."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.count_states(connection)
+
+  def inspect(self) -> dict[str, Any]:
+    """What the database holds, ready for JSON.
+
+    Returns:
+      The number of models in each state; `labels`, the number of labels of
+      indexed models; `vectors` that are searched; `index`, its engine; `recall`
+      of the first ten neighbours, None if nothing is indexed; `vote`, the share
+      of its own models that get the right label when queried against the
+      others, and `accepted`, the share of these that are accepted by votes
+      alone, None if no two models share a label, or all; `pipeline`, its
+      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
+      and reason.
+
+    Raises:
+      DatabaseError: the database is damaged.
+    """
+    models = self.models()
+    with catalogue.open_catalogue(self.directory) as connection:
+      version = read_format(connection)
+    indexed = [model for model in models if model.state == INDEXED]
+    return {
+      **self.count_states(),
+      "labels": len({model.label for model in indexed} - {""}),
+      **self._inspect_index(bool(indexed)),
+      "pipeline": self.fingerprint,
+      "format": version,
+      "bytes": sum(
+        path.stat().st_size
+        for path in self.directory.rglob("*")
+        if path.is_file()
+      ),
+      "failures": [
+        {"model": model.name, "reason": model.reason}
+        for model in models
+        if model.state == FAILED
+      ],
+    }
+
+  def describe_index(self) -> str:
+    """Name of the index's engine, or "none"."""
+    if not self.count_states()[INDEXED]:
+      return "none"
+    return self.gallery.index.engine
+
+  def read_file(self, name: str) -> bytes:
+    """Returns the file of a model, as it was indexed.
+
+    Raises:
+      DatabaseError: there is no such model, or its file is gone or changed.
+    """
+    path = self.find_file(self.find_model(name))
+    if path is None:
+      raise DatabaseError(
+        f"the file of {name!r} is gone or has changed since it was read."
+      )
+    return path.read_bytes()
+
+  def find_file(self, model: Model) -> pathlib.Path | None:
+    """Path of a model's file; None if it is gone or has changed."""
+    kept = journal.find_file(self.directory, model.hash)
+    path = kept or pathlib.Path(model.name)
+    if kept is None and model.source == FOLDER:
+      path = pathlib.Path(self.settings.get(setting.MODELS, ""), model.name)
+    with contextlib.suppress(OSError, ValueError):
+      # A relative path means another file in another working directory.
+      if (kept or path.is_absolute()) and folder.hash_file(path) == model.hash:
+        return path
+    return None
+
+  def load_shapes(self, names: Collection[str]) -> dict[str, Shape]:
+    """Meshes and thumbnails of models, by name, if they are stored."""
+    with catalogue.open_catalogue(self.directory) as connection:
+      return catalogue.read_shapes(connection, names)
+
+  def _read_settings(self) -> None:
+    with catalogue.open_catalogue(self.directory) as connection:
+      self.settings = setting.read_settings(connection)
+    if setting.PIPELINE not in self.settings:
+      raise DatabaseError(
+        f"{self.directory} is damaged: it does not name its pipeline; restore "
+        "it from a backup."
+      )
+    self.fingerprint = self.settings[setting.PIPELINE]
+
+  def _inspect_index(self, is_searchable: bool) -> dict[str, Any]:
+    """What `inspect` says of the index and of the calibration."""
+    vote = accepted = recall = None
+    vectors, engine = 0, "none"
+    if is_searchable:
+      gallery = self.gallery
+      stored = gallery.features.reshape(-1, gallery.features.shape[2])
+      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
+      vectors, engine = gallery.index.count, gallery.index.engine
+      calibration = gallery.calibrate()
+      queries = calibration.in_database
+      if len(queries.right):
+        vote = round(float(queries.right.mean()), 3)
+        passes = calibration.accept(queries, TARGET_PRECISION)
+        accepted = round(float(passes.mean()), 3)
+    return {
+      "vectors": vectors,
+      "index": engine,
+      "recall": recall,
+      "vote": vote,
+      "accepted": accepted,
+    }

@@ -1,0 +1,121 @@
+"""Settings of a database: text by name, beside the rows.
+
+A setting may come from a database that someone else made, so a name of a folder
+or a file is checked before it becomes part of a path.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping
+
+from dr3d.database.digest import hash_values
+from dr3d.database.schema import find_directory, read_format
+from dr3d.error import DatabaseError
+
+# Names of settings, as they are stored.
+PIPELINE = "pipeline"  # the fingerprint; also the name of its folder
+PIPELINE_FOLDER = "pipeline_folder"  # the pipeline's folder, if another one
+MODELS = "models"  # the folder that was indexed last
+FACE_BUDGET = "face_budget"  # of the pipeline
+UNIT = "unit"  # of length, assumed for files that do not state one
+CALIBRATION = "calibration"  # derived; see `calibration_file`
+VECTORS = "vectors"  # layout of the vector file; see `vector_file`
+
+DERIVED = (CALIBRATION,)
+"""Settings that can be computed again, so damage to them costs nothing."""
+
+REPLACEABLE = (*DERIVED, MODELS, UNIT, VECTORS)
+"""Settings that a repair can do without: the next index gives the folder and
+the unit, and vectors are computed again."""
+
+# A folder inside the database, as `rebuild` names it. Without this check a
+# database from elsewhere could name any folder, which a rebuild then deletes.
+_FOLDER = re.compile(r"pipeline(-[0-9A-Za-z_]+)?")
+
+
+def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
+  """Returns the settings; damaged ones that can be derived are left out.
+
+  Raises:
+    DatabaseError: a setting is damaged, or names a folder elsewhere.
+  """
+  settings = {}
+  for name, value, is_whole in scan_settings(connection):
+    if is_whole:
+      settings[name] = value
+    elif name not in DERIVED:
+      raise _damage(connection, name)
+  _check(settings, connection)
+  return settings
+
+
+def read_setting(connection: sqlite3.Connection, name: str) -> str | None:
+  """Returns one setting; None if it is not set.
+
+  Raises:
+    DatabaseError: it is damaged.
+  """
+  for found, value, is_whole in scan_settings(connection):
+    if found == name:
+      if not is_whole:
+        raise _damage(connection, name)
+      return value
+  return None
+
+
+def scan_settings(
+  connection: sqlite3.Connection,
+) -> list[tuple[str, str, bool]]:
+  """Returns name and value of each setting, and whether it is undamaged."""
+  if read_format(connection) < 4:  # these have no digests
+    rows = connection.execute("SELECT name, value FROM setting")
+    return [(name, value, True) for name, value in rows]
+  rows = connection.execute("SELECT name, value, digest FROM setting")
+  return [
+    (name, value, digest == hash_values((name, value)))
+    for name, value, digest in rows
+  ]
+
+
+def write_setting(
+  connection: sqlite3.Connection, name: str, value: str
+) -> None:
+  """Writes one setting."""
+  connection.execute(
+    "REPLACE INTO setting (name, value, digest) VALUES (?, ?, ?)",
+    (name, value, hash_values((name, value))),
+  )
+
+
+def find_pipeline_folder(settings: Mapping[str, str]) -> str:
+  """Name of the folder in the database that holds its pipeline."""
+  return settings.get(PIPELINE_FOLDER, PIPELINE)
+
+
+def _damage(connection: sqlite3.Connection, name: str) -> DatabaseError:
+  return DatabaseError(
+    f"{find_directory(connection)} is damaged: the setting {name!r} is not "
+    "what was written; run dr3d check --repair, or restore the database from "
+    "a backup."
+  )
+
+
+def _check(settings: Mapping[str, str], connection: sqlite3.Connection) -> None:
+  """Raises if a setting has no meaning, or names a folder elsewhere."""
+  directory = find_directory(connection)
+  folder = find_pipeline_folder(settings)
+  if not _FOLDER.fullmatch(folder):
+    raise DatabaseError(
+      f"{directory} names {folder!r} as the folder of its pipeline, which is "
+      "not a folder of a database: do not use it."
+    )
+  try:
+    budget = json.loads(settings.get(FACE_BUDGET, "null"))
+  except ValueError:
+    budget = ""
+  if not isinstance(budget, int | None):
+    raise DatabaseError(
+      f"{directory} is damaged: its face budget is "
+      f"{settings[FACE_BUDGET]!r}; restore it from a backup."
+    )

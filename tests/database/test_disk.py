@@ -1,0 +1,296 @@
+"""Disks that are full or fail: nothing is lost, and nothing comes back."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+import trimesh
+from support.upkeep import Pipeline
+
+from dr3d.data.folder import ModelFile
+from dr3d.database import catalogue, reserve
+from dr3d.database.file_reader import FileReader
+from dr3d.database.processed_model import read_processed_model
+from dr3d.database.writer import Database
+from dr3d.error import DatabaseError
+
+HERE = FileReader(jobs=0)
+
+
+def open_database(directory):
+  return Database.open(directory, load_pipeline=Pipeline.load)
+
+
+def write_box(path, *sides):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  trimesh.creation.box(sides).export(path)
+  return path
+
+
+def store(database, path, name):
+  processed = read_processed_model(path, face_budget=200)
+  return database.store_file(ModelFile(path, name, "box"), processed=processed)
+
+
+def names(directory):
+  return {model.name for model in open_database(directory).models()}
+
+
+@pytest.fixture
+def database(tmp_path):
+  for i in range(3):
+    write_box(tmp_path / f"models/kind/{i}.stl", 1, 2, 2 + i)
+  made = Database.create(
+    tmp_path / "db", Pipeline(), load_pipeline=Pipeline.load
+  )
+  made.update(tmp_path / "models", reader=HERE)
+  return made
+
+
+@pytest.fixture
+def upload(tmp_path):
+  return write_box(tmp_path / "up.stl", 1, 3, 9)
+
+
+@pytest.mark.parametrize("call", range(1, 12))
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_failed_flush_accepts_nothing(
+  database, upload, monkeypatch, call, code
+):
+  """Whichever flush fails, the model is stored or it never appears."""
+  flush, calls = os.fsync, []
+
+  def fail(descriptor):
+    calls.append(descriptor)
+    if len(calls) == call:
+      raise OSError(code, os.strerror(code))
+    flush(descriptor)
+
+  monkeypatch.setattr(os, "fsync", fail)
+  try:
+    store(database, upload, "up.stl")
+    message = ""
+  except DatabaseError as error:
+    message = str(error)
+  monkeypatch.undo()
+  again = open_database(database.directory)
+  assert again.recover(reader=HERE) == 0
+  assert ("up.stl" in names(database.directory)) == (not message)
+  if message:
+    assert os.strerror(code) in message
+    assert list((database.directory / "files").glob("*.stl")) == []
+    assert store(again, upload, "up.stl").new == 1
+
+
+def test_error_after_acceptance_withdraws_the_model(
+  database, upload, monkeypatch
+):
+  def fail(*args):
+    raise sqlite3.OperationalError("disk I/O error")
+
+  monkeypatch.setattr(catalogue, "insert_model", fail)
+  with pytest.raises(DatabaseError, match="cannot be used"):
+    store(database, upload, "up.stl")
+  monkeypatch.undo()
+  again = open_database(database.directory)
+  assert again.recover(reader=HERE) == 0
+  assert "up.stl" not in names(database.directory)
+  assert list((database.directory / "files").iterdir()) == []
+
+
+def test_file_system_that_cannot_flush_is_accepted(
+  database, upload, monkeypatch
+):
+  flush = os.fsync
+
+  def fail(descriptor):
+    if pathlib.Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_dir():
+      raise OSError(errno.EINVAL, "Invalid argument")
+    flush(descriptor)
+
+  monkeypatch.setattr(os, "fsync", fail)
+  assert store(database, upload, "up.stl").new == 1
+
+
+def test_deletion_spends_the_reserve_once(database, monkeypatch):
+  delete, calls = catalogue.delete_models, []
+
+  def fail_once(connection, doomed):
+    calls.append(doomed)
+    if len(calls) == 1:
+      error = sqlite3.OperationalError("database or disk is full")
+      error.sqlite_errorcode = sqlite3.SQLITE_FULL
+      raise error
+    delete(connection, doomed)
+
+  assert (database.directory / reserve.FILE).stat().st_size == reserve.SIZE
+  monkeypatch.setattr(catalogue, "delete_models", fail_once)
+  database.remove(["kind/0.stl"])
+  assert "kind/0.stl" not in names(database.directory)
+  assert not (database.directory / reserve.FILE).exists()
+  database.remove(["kind/1.stl"])  # the next change writes it again
+  assert (database.directory / reserve.FILE).exists()
+
+
+def test_removed_content_is_overwritten(database, tmp_path):
+  shape = database.load_shapes(["kind/0.stl"])["kind/0.stl"]
+  vectors = database.find_features("kind/0.stl").tobytes()
+
+  def read_all():
+    return b"".join(
+      path.read_bytes()
+      for path in database.directory.rglob("*")
+      if path.is_file()
+    )
+
+  part = shape.thumbnail[100:200]
+  assert part in read_all()
+  database.remove(["kind/0.stl"])
+  assert part not in read_all()
+  assert vectors in read_all()  # until a rebuild, as `remove` says
+  database.rebuild()
+  assert vectors not in read_all()
+
+
+def test_purge_overwrites_vectors_at_once(database):
+  vectors = database.find_features("kind/0.stl").tobytes()
+  database.remove(["kind/0.stl"], purge=True)
+  for path in database.directory.rglob("*"):
+    assert not path.is_file() or vectors not in path.read_bytes()
+  assert database.count_states()["indexed"] == 2
+
+
+MAX_BYTES = 14 << 20  # of the disk that is filled
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
+def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
+  """A real disk of a few megabytes, in a mount namespace of its own."""
+  mount = tmp_path / "disk"
+  mount.mkdir()
+  command = (
+    f"mount -t tmpfs -o size={MAX_BYTES} none {mount} && "
+    f"{sys.executable} {__file__} fill {mount} {tmp_path}"
+  )
+  process = subprocess.run(
+    ["unshare", "-rm", "sh", "-c", command],
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  )
+  if process.stderr.startswith(("mount:", "unshare:")):
+    pytest.skip(process.stderr)
+  assert process.stdout.endswith("done\n"), process.stderr
+
+
+def fill(mount, root):
+  """Stores models until the disk is full; then deletes some."""
+  database = Database.create(mount / "db", Pipeline())
+  upload = write_box(root / "big.stl", 1, 2, 3)
+  stored = set()
+
+  def grow(count):
+    for i in range(count):
+      name = f"m{len(stored)}.stl"
+      path = write_box(root / "m.stl", 1, 2, 3 + len(stored) / 7)
+      # Trailing bytes, which the reader skips, fill the disk fast.
+      with path.open("ab") as file:
+        file.write(os.urandom(150_000))
+      processed = read_processed_model(upload, face_budget=200)
+      file = ModelFile(path, name, "box")
+      assert database.store_file(file, processed=processed).new == 1, i
+      stored.add(name)
+
+  with pytest.raises(DatabaseError, match=r"disk that is full|No space left"):
+    grow(200)
+  again = open_database(mount / "db")
+  assert {model.name for model in again.models()} == stored
+  assert not again.recover(reader=HERE)
+  with (
+    contextlib.suppress(OSError),  # until not one block is left
+    (mount / "last").open("wb", buffering=0) as file,
+  ):
+    while file.write(bytes(512)):
+      pass
+  for _ in range(3):
+    again = open_database(mount / "db")
+    doomed = sorted(stored)[:4]
+    again.remove(doomed)
+    stored.difference_update(doomed)
+    assert {model.name for model in again.models()} == stored
+  mesh = read_processed_model(upload, face_budget=200).mesh
+  assert open_database(mount / "db").query(mesh, verify=0).matches
+  print("done")
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_disk_that_reports_errors_to_sqlite_keeps_what_was_stored(
+  database, tmp_path, upload
+):
+  """`fsync` and `fdatasync` of the whole process fail while a file exists."""
+  source, library = tmp_path / "fail.c", tmp_path / "fail.so"
+  source.write_text(f"""
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int fails(void) {{ return access("{tmp_path}/fail", F_OK) == 0; }}
+int fsync(int fd) {{
+  if (fails()) {{ errno = EIO; return -1; }}
+  return syscall(SYS_fsync, fd);
+}}
+int fdatasync(int fd) {{
+  if (fails()) {{ errno = EIO; return -1; }}
+  return syscall(SYS_fdatasync, fd);
+}}
+""")
+  subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+  process = subprocess.run(
+    [sys.executable, __file__, "inject", database.directory, tmp_path],
+    capture_output=True,
+    text=True,
+    env={
+      **os.environ,
+      "PYTHONPATH": os.pathsep.join(sys.path),
+      "LD_PRELOAD": str(library),
+    },
+  )
+  assert process.stdout.endswith("done\n"), process.stderr
+  again = open_database(database.directory)
+  assert again.recover(reader=HERE) == 0
+  assert names(database.directory) == {
+    "kind/0.stl", "kind/1.stl", "kind/2.stl",
+  }  # fmt: skip
+  assert {m.label for m in again.models()} == {"kind"}
+
+
+def inject(directory, root):
+  """Tries to change a database on a disk that fails."""
+  database = open_database(directory)
+  pipeline = Pipeline("other")
+  upload = root / "up.stl"
+  (root / "fail").touch()
+  for change in (
+    lambda: store(database, upload, "up.stl"),
+    lambda: database.label("kind/0.stl", "other"),
+    lambda: database.remove(["kind/0.stl"]),
+    lambda: database.rebuild(pipeline),
+  ):
+    try:
+      change()
+      raise AssertionError("the change was reported as stored")
+    except DatabaseError as error:
+      print(error)
+  (root / "fail").unlink()
+  print("done")
+
+
+if __name__ == "__main__":
+  {"fill": fill, "inject": inject}[sys.argv[1]](
+    *map(pathlib.Path, sys.argv[2:])
+  )
