@@ -1,4 +1,4 @@
-"""Groups of duplicates as one HTML page, pictures within."""
+"""Groups of duplicates as one HTML page that holds its images."""
 
 import base64
 import html
@@ -41,7 +41,7 @@ def make_page(
   Args:
     title: plain text.
     groups: see `duplicate.find_groups`.
-    thumbnails: PNG by name of model; others have no picture.
+    thumbnails: PNG by name of model; the other models have no image.
   """
   parts = [
     "<!doctype html>",
@@ -60,7 +60,7 @@ def make_page(
 
 
 def describe(member: Member) -> str:
-  """How a model is related, in a few words."""
+  """Describes the relation of a model in a few words."""
   if not member.relation:
     return ""
   words = [f"{_WORDS[member.relation]} {member.to}"]
