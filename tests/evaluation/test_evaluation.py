@@ -321,7 +321,7 @@ def test_chosen_views_are_far_apart():
   cosine = (cosine @ cosine.T)[~np.eye(3, dtype=bool)]
   assert cosine.max() < 0.3
   assert sorted(choose_views(views, 12)) == list(range(12))
-  with pytest.raises(Dr3dError, match="12 views, of which 13 cannot"):
+  with pytest.raises(Dr3dError, match="12 views, so 13 cannot"):
     choose_views(views, 13)
 
 
@@ -391,7 +391,7 @@ def test_moved_files_raise_unless_their_folder_is_named(
 ):
   models.rename(tmp_path / "moved")
   config = EvaluateConfig(Protocol("z"), searches=("exact",))
-  with pytest.raises(Dr3dError, match=r"is not there.*--models"):
+  with pytest.raises(Dr3dError, match=r"does not exist.*--models"):
     evaluate_database(database, config=config)
   found = evaluate_database(database, config=config, models=tmp_path / "moved")
   assert len(found.task.queries) == 9
@@ -449,7 +449,7 @@ def test_evaluation_predicts_as_a_query_does(database, tmp_path, verify):
   names = evaluation.task.models
   for i, file in enumerate(files):
     mesh = dr3d.load_mesh(file.path, face_budget=64)
-    answer = database.query(mesh, k=1, verify=verify)  # as many are laid
+    answer = database.query(mesh, k=1, verify=verify)  # as many are registered
     assert answer.prediction.accepted == accepted[i]
     assert answer.prediction.label == result.known.labels[i]
     if result.measures["NN"][i]:  # or a wrong one is as alike
@@ -534,7 +534,7 @@ def test_evaluation_without_scorable_query_raises(database):
 
 
 def test_unknown_method_raises_with_the_known_ones(database):
-  with pytest.raises(Dr3dError, match=r"no method 'sift': name pipeline, untr"):
+  with pytest.raises(Dr3dError, match=r"unknown method 'sift': name pipe"):
     evaluate_database(database, config=EvaluateConfig(methods=("sift",)))
 
 
@@ -696,9 +696,9 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
 @pytest.mark.parametrize(
   ("flags", "status", "message"),
   [
-    (["--report=r.pdf"], 2, "must end in .html"),
-    (["--views=3"], 1, "there are 2 views, of which 3 cannot count"),
-    (["--rotation=x"], 2, "must be among none, z, so3"),
+    (["--report=r.pdf"], 2, "must end in one of .htm, .html"),
+    (["--views=3"], 1, "there are 2 views, so 3 cannot be compared"),
+    (["--rotation=x"], 2, "must be one of none, z, so3"),
     (["--labels=none.csv"], 1, "none.csv cannot be read"),
   ],
 )

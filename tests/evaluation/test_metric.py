@@ -181,5 +181,5 @@ def test_resampling_keeps_the_number_of_queries_and_is_seeded():
 
 
 def test_values_and_classes_of_different_lengths_raise():
-  with pytest.raises(ValueError, match="as many"):
+  with pytest.raises(ValueError, match="equal lengths"):
     average(np.ones(3), np.zeros(2), resample(3))
