@@ -185,12 +185,12 @@ def check_copies(root: pathlib.Path) -> None:
       assert not scan(path)
     shutil.rmtree(path)
   former = root / "former" / "db"
-  if former.exists():
+  if (former / catalogue.FILE).exists():
     with sqlite_file.writer_lock(former):
       migration.migrate(former)
     with catalogue.open_catalogue(former) as connection:
       assert len(catalogue.read_models(connection)) == 7
-    shutil.rmtree(root / "former")
+  shutil.rmtree(root / "former", ignore_errors=True)  # the child may have begun
 
 
 def scan(directory: pathlib.Path) -> list[check.Finding]:
