@@ -11,7 +11,6 @@ would give wrong values a right digest.
 """
 
 import dataclasses
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dr3d.database import row
-from dr3d.database.digest import Value, hash_bytes, hash_values
+from dr3d.database.digest import hash_bytes, hash_values
 from dr3d.database.model import (
   ADDED,
   FAILED,
@@ -31,6 +30,7 @@ from dr3d.database.model import (
   Model,
   Shape,
 )
+from dr3d.database.record import COLUMNS, SELECT, to_model, to_values
 from dr3d.database.schema import (
   FILE,
   FORMAT,
@@ -81,44 +81,6 @@ __all__ = [
   "write_vectors",
 ]
 
-_PLAIN = (  # columns that are fields of `Model` as they stand
-  "name",
-  "label",
-  "hash",
-  "state",
-  "reason",
-  "fingerprint",
-  "source",
-  "unit",
-  "geometry",
-  "body_count",
-  "area",
-  "volume",
-  "radius",
-  "face_count",
-)
-_SOURCES = ("label_source", "unit_source")  # likewise, since format 4
-_COLUMNS = (
-  *_PLAIN,
-  *_SOURCES,
-  "metadata",
-  "extent_a",
-  "extent_b",
-  "extent_c",
-  "checksum",
-  "shape_digest",
-)
-"""What the digest of a row covers. Not the slot, which a rebuild changes: the
-checksum of the vectors tells a wrong one."""
-
-_SELECT = {
-  3: ", ".join(_COLUMNS)
-  .replace("label_source", "'table'")
-  .replace("unit_source", "'default'")
-  .replace("shape_digest", "NULL, NULL"),
-  FORMAT: ", ".join((*_COLUMNS, "digest")),
-}
-
 
 class ScannedModel(NamedTuple):
   """A row as it stands in the catalogue.
@@ -150,9 +112,9 @@ def scan_models(connection: sqlite3.Connection) -> Iterator[ScannedModel]:
   """Yields all rows by name, without their vectors, damaged ones too."""
   version = read_format(connection)
   for values in connection.execute(
-    f"SELECT {_SELECT[version]} FROM model ORDER BY name"
+    f"SELECT {SELECT[version]} FROM model ORDER BY name"
   ):
-    yield ScannedModel(str(values[0]), _to_model(version, values))
+    yield ScannedModel(str(values[0]), to_model(version, values))
 
 
 def find_model(connection: sqlite3.Connection, name: str) -> Model | None:
@@ -163,11 +125,11 @@ def find_model(connection: sqlite3.Connection, name: str) -> Model | None:
   """
   version = read_format(connection)
   values = connection.execute(
-    f"SELECT {_SELECT[version]} FROM model WHERE name = ?", (name,)
+    f"SELECT {SELECT[version]} FROM model WHERE name = ?", (name,)
   ).fetchone()
   if values is None:
     return None
-  model = _to_model(version, values)
+  model = to_model(version, values)
   if model is None:
     raise _damage(connection, name)
   return model
@@ -393,11 +355,10 @@ def _insert(
 ) -> None:
   """Writes a row with its digest; `place` holds checksum and slot."""
   checksum, slot = place
-  values = _to_values(model, checksum, shape_digest)
+  values = to_values(model, checksum, shape_digest)
   marks = ", ".join("?" * (len(values) + 2))
   connection.execute(
-    f"REPLACE INTO model ({', '.join(_COLUMNS)}, slot, digest) "
-    f"VALUES ({marks})",
+    f"REPLACE INTO model ({', '.join(COLUMNS)}, slot, digest) VALUES ({marks})",
     (*values, slot, hash_values(values)),
   )
 
@@ -423,41 +384,11 @@ def _update(
   ).fetchone()
   if place is not None:
     checksum, slot = place
-  values = _to_values(model, checksum, shape_digest if has_shape else None)
-  changes = ", ".join(f"{c} = ?" for c in (*_COLUMNS, "slot", "digest"))
+  values = to_values(model, checksum, shape_digest if has_shape else None)
+  changes = ", ".join(f"{c} = ?" for c in (*COLUMNS, "slot", "digest"))
   connection.execute(
     f"UPDATE model SET {changes} WHERE name = ?",
     (*values, slot, hash_values(values), model.name),
-  )
-
-
-def _to_model(version: int, values: tuple) -> Model | None:
-  """A row as `_SELECT` reads it; None if it is damaged."""
-  *columns, digest = values
-  if version >= 4 and digest != hash_values(columns):
-    return None
-  plain = dict(zip((*_PLAIN, *_SOURCES), columns, strict=False))
-  metadata, a, b, c, _, _ = columns[len(plain) :]
-  try:
-    return Model(
-      **plain,
-      metadata=json.loads(metadata),
-      extent=None if a is None else (a, b, c),
-    )
-  except ValueError:  # format 3 has no digest that tells it before
-    return None
-
-
-def _to_values(
-  model: Model, checksum: int | None, shape_digest: int | None
-) -> tuple[Value, ...]:
-  """The values of `_COLUMNS`."""
-  return (
-    *(getattr(model, column) for column in (*_PLAIN, *_SOURCES)),
-    json.dumps(dict(model.metadata), ensure_ascii=False, sort_keys=True),
-    *(model.extent or (None, None, None)),
-    checksum,
-    shape_digest,
   )
 
 

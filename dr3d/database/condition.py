@@ -1,16 +1,16 @@
-"""Which models of a database a query is about."""
+"""Conditions on the models that a query searches."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
-from dr3d.database.catalogue import Model
+from dr3d.database.model import Model
 from dr3d.error import ConditionError
 
-TOLERANCE = 0.05  # of the longest side, in which sizes count as the same
+TOLERANCE = 0.05  # of the longest side: a scan measures it to some percent
 
 
 def split_pairs(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
-  """Reads `key=value` pairs; a key, in small letters, may come several times.
+  """Parses `key=value` pairs; keys are lowered, and may have several values.
 
   Raises:
     ValueError: a pair has no equals sign or no key; the message is a
@@ -31,10 +31,10 @@ class Condition:
   """What a model must have to be searched.
 
   Attributes:
-    labels: one of these, where there are any.
-    where: of each key one of the values; keys of the metadata.
-    same_size: true size along each principal axis that of the query, within
-      this share of the query's longest; None for any size.
+    labels: accepted labels; empty accepts all.
+    where: accepted values by key of the metadata.
+    same_size: largest difference of the true size along each principal axis,
+      as a share of the query's longest; None for any size.
   """
 
   labels: Collection[str] = ()
@@ -51,8 +51,8 @@ class Condition:
       extent: of the query along its principal axes, millimetres.
 
     Raises:
-      ConditionError: no model at all has such a label, key or value, which is
-        most likely misspelt.
+      ConditionError: no model has such a label, key or value, which is
+        probably misspelt.
     """
     self._check(models)
     return {
@@ -73,7 +73,7 @@ class Condition:
       if not found:
         keys = sorted({key for model in models for key in model.metadata})
         raise ConditionError(
-          f"no indexed model has metadata {key!r}; known are "
+          f"no indexed model has metadata {key!r}; the known keys are "
           f"{', '.join(keys) or 'none'}."
         )
       for value in values:

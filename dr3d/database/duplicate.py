@@ -1,18 +1,18 @@
-"""Models of a database that are one shape, in groups; nothing is changed.
+"""Groups of models that have the same shape; nothing is changed.
 
-Each relation is one to another model of the group:
+A model has a relation to another model of its group:
 
-    identical   the very same triangles at the same true size, in any order
+    identical   the same triangles at the same true size, in any order
     same        the same surface in another mesh, format or pose
-    scaled      the same surface in another size
-    mirrored    the mirror image, of whatever size
-    similar     surfaces that nearly coincide at one size
+    scaled      the same surface at another size
+    mirrored    the mirror image at any size
+    similar     surfaces that nearly coincide at equal size
 
-"Identical" is decided by a hash of 128 bits, all else by sides, area and volume
-of the whole surface and by laying one simplified surface upon the other. Two
-shapes whose measures agree to some thousandths and that differ in small detail
-only may be called the same; identical they are called never. A copy that was
-decimated until it lost more than that is similar.
+A hash of 128 bits decides about "identical". The other relations depend on
+sides, area and volume of the whole surface and on registering the simplified
+surfaces. Two shapes that agree in these to some thousandths and differ only in
+small details can be called the same, but never identical. A copy that was
+decimated further is similar.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from dr3d.database.catalogue import Model
+from dr3d.database.model import Model
 from dr3d.mesh import Mesh
 from dr3d.registration.relation import (
   FAR,
@@ -37,13 +37,15 @@ from dr3d.registration.relation import (
 )
 from dr3d.registration.surface import Cloud, Fit, compare, make_cloud
 
-_SIMILAR = 0.02
-_SIZE = 0.003  # relative difference of sizes that are one
-_ALIKE = np.array([0.003, 0.003, 0.003, 0.004, 0.005])  # of proportions
-_ROUNDING = 0.0005  # of the longest side, in which a short one may differ
-_REACH = 0.08  # of proportions, within which models are compared at all
-_CANDIDATES = 6  # earlier shapes that a model is compared with
-_CACHED = 1024  # shapes kept ready
+_MAX_SIMILAR_DISTANCE = 0.02  # of surfaces, in radii
+_MAX_SIZE_DIFFERENCE = 0.003  # relative: what remeshing changes
+# Relative differences of three sides, area and volume of one surface in two
+# meshes. Area and volume depend more on the mesh than the sides.
+_MAX_DIFFERENCES = np.array([0.003, 0.003, 0.003, 0.004, 0.005])
+_MAX_ROUNDING = 0.0005  # of the longest side: how much a short one may differ
+_MAX_PROFILE_DISTANCE = 0.08  # of proportions, so that few pairs are registered
+_MAX_CANDIDATES = 6  # earlier shapes that a model is registered to
+_MAX_CACHED = 1024  # shapes: some 100 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +54,13 @@ class Member:
 
   Attributes:
     model: its name.
-    label: its label, empty for none.
+    label: its label; empty if it has none.
     relation: to another model of the group; empty for the first.
     to: name of that model; empty for the first.
-    scale: size of this model over that of the other.
-    distance: of the surfaces at one size, mean, in radii of the smallest
-      enclosing sphere.
-    mirrored: whether one of them was mirrored for that.
+    scale: size of this model, divided by that of the other.
+    distance: mean distance of the surfaces at equal size, in radii of the
+      smallest enclosing sphere.
+    mirrored: whether one of them was mirrored for the registration.
   """
 
   model: str
@@ -72,11 +74,11 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """Models that belong together.
+  """Models of one shape.
 
   Attributes:
-    relation: the weakest in it.
-    members: at least two, the first one first, then by relation and name.
+    relation: the weakest of the group.
+    members: at least two; after the first one by relation and name.
   """
 
   relation: Relation
@@ -93,16 +95,16 @@ def find_groups(
 ) -> list[Group]:
   """Finds the groups.
 
-  Models are taken by name. One that is not identical to an earlier one is
-  compared with a few earlier shapes of like proportions and with those that
-  were proposed, and joins the one that it is related to most strongly. A model
-  that is only similar to another is similar to the first of the group, so that
-  groups do not creep.
+  Takes the models in the order of their names. One that is not identical to an
+  earlier one is registered to a few earlier shapes of similar proportions and
+  to those that were proposed, and joins the one with the strongest relation. A
+  model that is only similar must be similar to the first of the group, so that
+  groups do not grow along chains.
 
   Args:
     models: indexed ones.
-    load_mesh: name → mesh, or None where there is none to compare.
-    proposals: of a model, other models that it may be related to.
+    load_mesh: name → mesh; None if there is none to compare.
+    proposals: by name of a model, other models that it may be related to.
     weakest: relation that is still reported.
     progress: called after each model with the models done and all models.
 
@@ -129,9 +131,8 @@ class _Finder:
 
   Attributes:
     members: all, by name.
-    heads: of each hash of triangles, the first model.
-    shapes: names of models that are the same as no earlier one, and what
-      finds like ones among them.
+    heads: the first model of each hash of triangles.
+    shapes: profiles of models that are not the same as an earlier one.
   """
 
   models: dict[str, Model]
@@ -142,14 +143,14 @@ class _Finder:
   shapes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
-    self.cloud = functools.lru_cache(_CACHED)(self._make_cloud)
+    self.cloud = functools.lru_cache(_MAX_CACHED)(self._make_cloud)
 
   def _make_cloud(self, name: str) -> Cloud | None:
     mesh = self.load_mesh(name)
     return None if mesh is None else make_cloud(mesh)
 
   def place(self, model: Model, proposed: Collection[str]) -> None:
-    """Finds what an additional model is related to."""
+    """Finds the relation of an additional model."""
     self.members[model.name] = Member(model.name, model.label)
     if model.geometry:
       head = self.heads.setdefault(
@@ -183,14 +184,14 @@ class _Finder:
     )
 
   def _choose(self, model: Model, proposed: Collection[str]) -> list[str]:
-    """Names of earlier shapes that the model is compared with."""
+    """Names of earlier shapes that the model is registered to."""
     if not self.shapes:
       return []
     names = list(self.shapes)
     away = np.array(list(self.shapes.values())) - _profile(model)
     away = np.abs(away).max(axis=1)
-    near = np.argsort(away, kind="stable")[:_CANDIDATES]
-    chosen = [names[i] for i in near if away[i] <= _REACH]
+    near = np.argsort(away, kind="stable")[:_MAX_CANDIDATES]
+    chosen = [names[i] for i in near if away[i] <= _MAX_PROFILE_DISTANCE]
     for name in proposed:
       while name in self.members and name not in self.shapes:
         name = self.members[name].to
@@ -199,7 +200,7 @@ class _Finder:
     return list(dict.fromkeys(chosen))
 
   def _relate(self, model: Model, name: str) -> Member | None:
-    """The relation of a model to an earlier shape, if there is one."""
+    """Finds the relation of a model to an earlier shape; None if unrelated."""
     one, two = self.cloud(model.name), self.cloud(name)
     if one is None or two is None:
       return None
@@ -236,27 +237,28 @@ def judge(one: Model, two: Model, fit: Fit) -> tuple[Related, float]:
   Args:
     one: a model.
     two: another one, not identical.
-    fit: of their surfaces at one size.
+    fit: of their surfaces at equal size.
 
   Returns:
-    The relation, empty for none, and the size of one over that of two.
+    The relation, empty if unrelated, and the size of one divided by that of
+    two.
   """
   first, second = _proportions(one), _proportions(two)
-  # The volume of an open shell is next to nothing, and so is what it says.
+  # The volume of an open shell is nearly 0, so a share of it means nothing.
   unit = np.array([*second[:4], max(second[4], second[3] / 9)])
-  slack = _ALIKE * unit
-  slack[:3] += _ROUNDING * second[:3].max()
-  alike = bool(np.all(np.abs(first - second) <= slack))
+  slack = _MAX_DIFFERENCES * unit
+  slack[:3] += _MAX_ROUNDING * second[:3].max()
+  is_equal = bool(np.all(np.abs(first - second) <= slack))
   scale = round(float(_radius(one) / _radius(two)), 6)
-  if alike and fit.mean <= NEAR and fit.far <= FAR:
+  if is_equal and fit.mean <= NEAR and fit.far <= FAR:
     if fit.mirrored:
       return MIRRORED, scale
-    return (SAME if abs(scale - 1) <= _SIZE else SCALED), scale
-  return (SIMILAR if fit.mean <= _SIMILAR else ""), scale
+    return (SAME if abs(scale - 1) <= _MAX_SIZE_DIFFERENCE else SCALED), scale
+  return (SIMILAR if fit.mean <= _MAX_SIMILAR_DISTANCE else ""), scale
 
 
 def _proportions(model: Model) -> np.ndarray:
-  """Sides, ascending, area and volume in units of the radius, float [5]."""
+  """Sides, ascending, area and volume in units of the radius: float [5]."""
   radius = _radius(model)
   sides = np.sort(model.extent or (0, 0, 0)) / radius
   area, volume = (model.area or 0) / radius**2, (model.volume or 0) / radius**3
@@ -264,7 +266,7 @@ def _proportions(model: Model) -> np.ndarray:
 
 
 def _profile(model: Model) -> np.ndarray:
-  """What like shapes have alike, float [4], all of the order of a length."""
+  """Sides and root of the area: float [4], similar for similar shapes."""
   sides, area = np.split(_proportions(model), [3])
   return np.append(sides, np.sqrt(area[0]))
 

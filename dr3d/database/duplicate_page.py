@@ -1,4 +1,4 @@
-"""Groups of duplicates as one HTML page with their thumbnails."""
+"""Groups of duplicates as one HTML page that holds its images."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def make_page(
   Args:
     title: plain text.
     groups: see `duplicate.find_groups`.
-    thumbnails: PNG files by the name of the model; other models have no image.
+    thumbnails: PNG by name of model; the other models have no image.
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader(__package__, ""),
@@ -52,7 +52,7 @@ def make_page(
 
 
 def describe(member: Member) -> str:
-  """Says in a few words how a model is related to another of its group."""
+  """Describes the relation of a model in a few words."""
   if not member.relation:
     return ""
   words = [f"{_PHRASES[member.relation]} {member.to}"]

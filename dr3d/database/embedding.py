@@ -1,4 +1,4 @@
-"""What a database and an evaluation ask of a pipeline."""
+"""The interface of a pipeline for databases and evaluations."""
 
 import pathlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dr3d.mesh import Mesh
 
 
 class EmbeddingPipeline(Protocol):
-  """Makes vectors of meshes, and can be stored; `Pipeline` is one."""
+  """Makes vectors of meshes, and can be stored; `Pipeline` implements it."""
 
   @property
   def face_budget(self) -> int | None:

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import pathlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from dr3d.database.model import (
   Source,
 )
 from dr3d.database.processed_model import ASSUMED, ProcessedModel
+from dr3d.database.report import Failure, Report, make_report
 from dr3d.error import Dr3dError
 from dr3d.index.vector_index import check_vectors
 from dr3d.mesh import BUCKETS, Mesh
@@ -41,51 +42,10 @@ Embed = Callable[[list[Mesh]], np.ndarray]
 Progress = Callable[[int, int, int], None]
 """Files done, all files, files that failed."""
 
+__all__ = ["Failure", "Progress", "Report", "ingest_files"]
+
 _BATCH_SIZE = 16  # meshes embedded at a time; bounds the memory of the renderer
 _MAX_WAITING = 256  # rows without meshes that a kill may lose
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-  """A file that is not searched.
-
-  Attributes:
-    model: its name.
-    reason: why, in one sentence.
-  """
-
-  model: str
-  reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """What was done.
-
-  Attributes:
-    new: models that were not indexed before and are now.
-    changed: models that were indexed with other content, label or metadata.
-    unchanged: models that were left as they were.
-    missing: models whose file was there before and is not now.
-    failures: files that cannot be indexed, by name; they are tried again
-      each time.
-    warnings: files that were indexed in this run, but lack something or are
-      read by an assumption, with what it is.
-    relabelled: models whose label was given before and is another now.
-    labels_kept: models whose label was given before and is kept, although the
-      label table says another; see `label`.
-    assumed: number of files that state no unit, by the unit that was assumed.
-  """
-
-  new: int
-  changed: int
-  unchanged: int
-  missing: int
-  failures: tuple[Failure, ...]
-  warnings: tuple[Failure, ...] = ()
-  relabelled: int = 0
-  labels_kept: int = 0
-  assumed: Mapping[Unit, int] = dataclasses.field(default_factory=dict)
 
 
 def ingest_files(
@@ -137,36 +97,14 @@ def ingest_files(
     progress,
   )
   task.run(read)
-  return _make_report(task, missing=len(gone))
-
-
-def _make_report(task: "_Task", *, missing: int) -> Report:
-  """Counts what a run has done."""
-  tally: collections.Counter[str] = collections.Counter()
-  for row in task.written:
-    before = task.known.get(row.name)
-    if row.state == FAILED:
-      tally["failed"] += 1
-    elif before is not None and before.state == INDEXED:
-      tally["changed"] += 1
-    else:
-      tally["new"] += 1
-    if before is not None and before.label_source != "folder":
-      tally["relabelled"] += row.label != before.label
-  return Report(
-    new=tally["new"],
-    changed=tally["changed"],
-    unchanged=len(task.files) - len(task.written),
-    missing=missing,
-    failures=tuple(
-      Failure(row.name, row.reason)
-      for row in sorted(task.written, key=lambda row: row.name)
-      if row.state == FAILED
-    ),
-    warnings=tuple(sorted(task.warnings, key=lambda entry: entry.model)),
-    relabelled=tally["relabelled"],
+  return make_report(
+    task.written,
+    known,
+    file_count=len(files),
+    missing=len(gone),
+    warnings=task.warnings,
     labels_kept=task.labels_kept,
-    assumed=dict(task.assumed),
+    assumed=task.assumed,
   )
 
 

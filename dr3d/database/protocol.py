@@ -1,13 +1,13 @@
-"""The calls of a database, in this process or behind a service."""
+"""The interface of a database, in this process or behind a service."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group
 from dr3d.database.ingest import Report
+from dr3d.database.model import Model
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
@@ -38,7 +38,7 @@ class ModelDatabase(Protocol):
       condition: which models are searched; None for all.
       min_score: of a match.
       verify: how many of the first matches are registered to the query.
-      unit: of a file that states none; None for that of the database.
+      unit: assumed for a file that states none; None for the database's.
 
     Returns:
       The predicted label and at most k models, best first.
@@ -56,10 +56,10 @@ class ModelDatabase(Protocol):
     """Answers which other models a model of the database looks like."""
 
   def models(self) -> list[Model]:
-    """All models by name, without their vectors and pictures."""
+    """All models by name, without their vectors and images."""
 
   def count_states(self) -> dict[str, int]:
-    """How many models are in each of `catalogue.STATES`."""
+    """How many models are in each of `model.STATES`."""
 
   def inspect(self) -> dict[str, Any]:
     """What the database holds, ready for JSON; see `Database.inspect`."""

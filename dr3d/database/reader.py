@@ -65,20 +65,20 @@ class DatabaseReader(DatabaseListing):
     Args:
       query: a mesh file; a Mesh, as `load_mesh` returns it, whose unit is taken
         to be the millimetre; or a Query, for vectors that are known already.
-      k: matches wanted, at least 1.
+      k: number of matches, at least 1.
       target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
       condition: which models are searched.
       min_score: matches of a lower score are left out.
-      refine: how many of the first matches are ordered by how well they fit the
+      refine: number of first matches that are ordered by how well they fit the
         query, the best of them by their images; see `refinement`. If the
         condition asks for the same size, size counts there too. The prediction
         does not change.
-      verify: how many of the most similar models are registered to the query,
-        so that their `distance`, `mirrored` and `same` are known. A near one
-        moves to the front and supports its label; see `geometric_score`. A
-        query without a mesh has none registered.
-      unit: of a file that states none; that of the database if None.
+      verify: number of most similar models that are registered to the query, so
+        that their `distance`, `mirrored` and `same` are known. A near one moves
+        to the front and supports its label; see `geometric_score`. Without a
+        mesh nothing is registered.
+      unit: assumed for a file that states none; that of the database if None.
       register: registers meshes; `verification.register_meshes` if None.
 
     Returns:
@@ -124,7 +124,7 @@ class DatabaseReader(DatabaseListing):
   def _choose(
     self, condition: Condition | None, query: Query
   ) -> set[str] | None:
-    """Names of the models that meet a condition; None for all."""
+    """Names of the models that meet a condition; None if there is none."""
     if condition is None:
       return None
     if condition.same_size is not None and query.extent is None:
@@ -227,7 +227,7 @@ class DatabaseReader(DatabaseListing):
   def _make_register(
     self, mesh: "Mesh", register: "RegisterMeshes | None"
   ) -> Register:
-    """Registers models to a mesh, as far as their meshes are stored."""
+    """Makes a function that registers models with stored meshes to a mesh."""
 
     def register_models(names: Sequence[str]) -> "Mapping[str, Fit]":
       from dr3d.search.verification import register_meshes

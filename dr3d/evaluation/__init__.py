@@ -1,1 +1,1 @@
-"""How good are the answers? Measures, protocols and untrained rivals."""
+"""Measures the quality of answers, by protocols and against baselines."""

@@ -9,17 +9,19 @@ from dr3d.evaluation.task import MethodResult, RetrievalTask
 def accept(
   result: MethodResult, task: RetrievalTask, *, target_precision: float
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Which predictions are accepted, with models of their label and without.
+  """Decides which predictions are accepted, with and without right matches.
 
-  In a leave-one-out, a query's own observation does not decide about it.
+  In a leave-one-out, a query's own observation does not count in the
+  calibration that decides about it.
 
   Args:
     result: of Q queries.
-    task: whose result it is.
+    task: that the result is of.
     target_precision: share of the accepted predictions that are to be right.
 
   Returns:
-    Two of bool [Q]; the second are the false accepts.
+    Two arrays bool [Q]: accepted among all models, and accepted without the
+    models of the query's label, which are false accepts.
   """
   own = np.zeros(0, int) if task.own is None else task.own
   asked = np.flatnonzero(np.isin(own, result.calibration.models))

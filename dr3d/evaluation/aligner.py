@@ -16,17 +16,17 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.runtime import pool
 from dr3d.search import geometric_score, verification
 
-_MIN_QUERIES = 8  # for fewer, starting processes costs more than it saves
+_MIN_QUERIES = 8  # with fewer, starting processes takes longer than it saves
 
 
 class Aligner:
-  """Registers models to queries, in processes of its own if these are many.
+  """Registers models to queries, in child processes if there are many queries.
 
   A context manager: the processes end with it.
   """
 
   def __init__(self, queries: ModelSet, gallery: ModelSet, *, count: int):
-    """Prepares registrations; none is made for a model without a mesh.
+    """Prepares registrations; models without a mesh are not registered.
 
     Args:
       queries: the queries.
@@ -49,7 +49,7 @@ class Aligner:
 
   @property
   def can_align(self) -> bool:
-    """Whether models are wanted and meshes of both sets are known."""
+    """Whether models are to be registered and both sets have meshes."""
     return self._count > 0 and all(
       any(map(side.has_shape, range(len(side.files))))
       for side in (self._queries, self._gallery)
@@ -69,8 +69,8 @@ class Aligner:
 
     Args:
       first: index of the first of the queries.
-      whole: [q, B], similarity of the models, by which they are chosen; `-inf`
-        for those that are not found.
+      whole: [q, B], similarity of the models, which chooses them; `-inf` for
+        models that are not found.
 
     Returns:
       [q, B], see `geometric_score.score_distance`; 0 for models that were not

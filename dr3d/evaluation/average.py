@@ -1,4 +1,4 @@
-"""Means over queries and over classes, and how far chance may have moved them.
+"""Means over queries and over classes, with confidence intervals.
 
 Notation: Q queries, K classes, S resamplings of the queries.
 """
@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-RESAMPLES = 1000
-LEVEL = 0.95  # of the intervals
+RESAMPLES = 1000  # the ends of an interval then vary by some hundredths of it
+LEVEL = 0.95  # share of repetitions whose interval holds the true mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Estimate:
   """A mean and its interval.
 
   Attributes:
-    value: the mean; NaN where there is nothing to average.
+    value: the mean; NaN if there is nothing to average.
     low: lower end of the interval.
     high: upper end of the interval.
   """
@@ -32,8 +32,8 @@ class Means:
   """Two means of one measure.
 
   Attributes:
-    micro: over queries: every query weighs the same.
-    macro: over classes of the mean of each: every class weighs the same.
+    micro: mean over queries, each with the same weight.
+    macro: mean over classes of the mean of each, with the same weight.
   """
 
   micro: Estimate
@@ -43,12 +43,12 @@ class Means:
 def resample(
   count: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-  """Draws the queries anew, with replacement, for the bootstrap.
+  """Draws queries with replacement, for the bootstrap.
 
   Args:
     count: Q.
     resamples: S.
-    seed: another one draws otherwise.
+    seed: of the random numbers.
 
   Returns:
     float32 [S, Q]: how often each query is drawn; rows sum to Q.
@@ -67,26 +67,26 @@ def average(
 ) -> Means:
   """Averages a measure over queries and over classes.
 
-  The interval is that of the percentiles of the bootstrap (B. Efron, Bootstrap
-  methods: another look at the jackknife, 1979). A class of which a resampling
-  draws no query is left out of its mean.
+  The interval holds the percentiles of the bootstrap (B. Efron, Bootstrap
+  methods: another look at the jackknife, 1979). A class without a query in a
+  resampling is left out of the mean of that resampling.
 
   Args:
     values: [Q].
     classes: int or text [Q], the class of each query.
     draws: [S, Q], from `resample`.
-    weights: [Q], at least 0, of the values; 1 where None. A class whose
-      weights are all 0 is left out of the macro mean.
+    weights: [Q], at least 0, of the values; None for 1. A class whose weights
+      are all 0 is left out of the macro mean.
 
   Raises:
-    ValueError: the shapes do not fit.
+    ValueError: the shapes do not match.
   """
   values = np.asarray(values, np.float64)
   weights = np.ones_like(values) if weights is None else np.asarray(weights)
   shapes = (np.shape(classes), weights.shape, draws.shape[1:])
   if values.ndim != 1 or not len(values) or {values.shape} != set(shapes):
     raise ValueError(
-      "values, classes, weights and a row of draws must be as many, got"
+      "values, classes, weights and a row of draws must have equal lengths, got"
       f" {values.shape}, {', '.join(map(str, shapes))}."
     )
   once = np.ones((1, len(values)))

@@ -18,8 +18,8 @@ class FalseAccept:
     label: its label.
     prediction: the label that was predicted.
     model: the best match with that label.
-    distance: mean distance of its surface from that of the query at one size,
-      in radii of the smallest enclosing sphere; None if it was not registered.
+    distance: mean distance of its surface from the query's at equal size, in
+      radii of the smallest enclosing sphere; None if it was not registered.
   """
 
   query: str
@@ -36,7 +36,7 @@ def find_false_accepts(
 
   Args:
     result: of Q queries.
-    task: whose result it is.
+    task: that the result is of.
     target_precision: share of the accepted predictions that are to be right.
   """
   accepted, _ = accept(result, task, target_precision=target_precision)

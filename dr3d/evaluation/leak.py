@@ -1,12 +1,13 @@
-"""Leaks: models that stand on both sides of an evaluation.
+"""Leaks: models that are both among the queries and in the gallery.
 
-A query that finds its own file, or the same mesh under another name, tells
-nothing about models that the gallery has never seen.
+A query that finds its own file, or the same mesh under another name, says
+nothing about models that are not in the gallery.
 """
 
 import collections
 import dataclasses
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import scipy.spatial
@@ -16,33 +17,35 @@ from dr3d.error import Dr3dError
 from dr3d.evaluation.model_set import ModelSet
 from dr3d.mesh import load_mesh
 
-_NEAR = 1e-4  # of the radius: what file formats round away
+_TOLERANCE = 1e-4  # of the radius: file formats round more than float32 does
+
+LeakKind = Literal["file", "geometry"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Leak:
-  """A model on both sides.
+  """A model in both sets.
 
   Attributes:
     query: its name as a query.
     model: its name in the gallery.
-    kind: `"file"` where the files are equal, byte by byte; `"geometry"` where
-      the vertices and faces are, but for the file's format, the pose and the
-      size of the whole.
+    kind: `"file"`: the files are equal, byte by byte; `"geometry"`: vertices
+      and faces are equal, up to format, pose and size.
   """
 
   query: str
   model: str
-  kind: str
+  kind: LeakKind
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Shape:
-  """What equal meshes have in common, whatever way they lie.
+  """What equal meshes have in common in any pose.
 
   Attributes:
     face_count: after cleaning.
-    radii: [V], distances of the vertices from the centre, ascending.
+    radii: [V], distances of the vertices from the centre of the enclosing
+      sphere, ascending.
   """
 
   face_count: int
@@ -52,17 +55,16 @@ class _Shape:
 def find_leaks(
   queries: ModelSet, gallery: ModelSet, *, own: bool
 ) -> list[Leak]:
-  """Finds the models that stand on both sides.
+  """Finds the models that are in both sets.
 
   Args:
     queries: with proportions.
     gallery: with proportions.
-    own: in a leave-one-out, where a query is itself in the gallery, left out,
-      and only other models of the gallery count.
+    own: whether the queries are models of the gallery, as in a leave-one-out;
+      then only pairs of different models count.
 
   Returns:
-    Leaks by query and model. Models whose files are no longer there are
-    compared as files only.
+    Leaks by query and model. If a file is gone, only its hash is compared.
   """
   leaks = []
   shapes: dict[ModelFile, _Shape | None] = {}
@@ -82,7 +84,7 @@ def find_leaks(
 def _pair_files(
   queries: ModelSet, gallery: ModelSet
 ) -> Iterator[tuple[int, int]]:
-  """Places of equal files."""
+  """Indices of equal files."""
   places = collections.defaultdict(list)
   for g, digest in enumerate(gallery.hashes):
     places[digest].append(g)
@@ -94,7 +96,7 @@ def _pair_files(
 def _pair_sizes(
   queries: ModelSet, gallery: ModelSet
 ) -> Iterator[tuple[int, int]]:
-  """Places of models of the same proportions, which equal meshes have."""
+  """Indices of models with equal proportions, as equal meshes have."""
   if queries.proportions is None or gallery.proportions is None:
     return
   sides = (queries.proportions, gallery.proportions)
@@ -102,7 +104,7 @@ def _pair_sizes(
   trees = [
     scipy.spatial.KDTree(x[rows]) for x, rows in zip(sides, known, strict=True)
   ]
-  near = trees[0].query_ball_tree(trees[1], r=_NEAR)
+  near = trees[0].query_ball_tree(trees[1], r=_TOLERANCE)
   for q, several in zip(known[0], near, strict=True):
     yield from ((int(q), int(g)) for g in known[1][several])
 
@@ -110,7 +112,7 @@ def _pair_sizes(
 def _look(
   file: ModelFile, seen: dict[ModelFile, _Shape | None]
 ) -> _Shape | None:
-  """The shape of a file; None where it cannot be read."""
+  """The shape of a file; None if it cannot be read."""
   if file not in seen:
     try:
       mesh = load_mesh(file.path, face_budget=None)
@@ -128,5 +130,5 @@ def _is_equal(one: _Shape | None, two: _Shape | None) -> bool:
     and two is not None
     and one.face_count == two.face_count
     and len(one.radii) == len(two.radii)
-    and bool(np.abs(one.radii - two.radii).max() < _NEAR)
+    and bool(np.abs(one.radii - two.radii).max() < _TOLERANCE)
   )

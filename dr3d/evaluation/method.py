@@ -1,7 +1,7 @@
-"""Methods of retrieval behind one call: meshes to descriptors to likeness.
+"""Methods of retrieval behind one call: meshes to descriptors to similarity.
 
-The trained pipeline and what it has to beat are the same kind of thing here, so
-that one run measures them on the same meshes.
+The trained pipeline and the baselines have the same interface, so that one run
+measures them on the same meshes.
 """
 
 import dataclasses
@@ -33,21 +33,25 @@ BASELINES = (UNTRAINED, LIGHT_FIELD, DISTRIBUTION)
 NAMES = (PIPELINE, *BASELINES)
 
 Progress = Callable[[int, int], None]
+"""Takes the models done, and all."""
+
+_BATCH_SIZE = 64  # meshes embedded between two reports of progress
+_MAX_QUERIES = 64  # compared between two reports of progress
+_MAX_PAIRS = 1 << 25  # cosines held at a time: 128 MiB in float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """A way to tell how alike models are.
+  """A way to measure how similar models are.
 
   Attributes:
     name: in the tables.
-    describe: B meshes, and what is to be called after some of them with those
-      done and all, to descriptors [B, ...].
-    compare: descriptors of Q queries and of B models to their likeness.
-    chosen: views of a pipeline that count, or None for all; of a method with
-      vectors.
+    describe: B meshes, and a function to call with the meshes done and all, to
+      descriptors [B, ...].
+    compare: descriptors of Q queries and of B models to their similarity.
+    chosen: int [N'], views of a pipeline that are compared; None for all.
     has_vectors: whether a descriptor is N unit vectors [N, D], which an index
-      can hold, so that there is an approximate search.
+      can hold, so that approximate search is possible.
   """
 
   name: str
@@ -57,11 +61,11 @@ class Method:
   has_vectors: bool = False
 
   def split(self, queries: np.ndarray, gallery: np.ndarray) -> Iterator[slice]:
-    """Yields as many queries at a time as can be compared in little room."""
+    """Yields ranges of queries that are compared in bounded memory."""
     each = len(gallery)
     if self.has_vectors:
       each *= queries.shape[1] * gallery.shape[1]
-    step = max(1, min(64, _ROOM // each))
+    step = max(1, min(_MAX_QUERIES, _MAX_PAIRS // each))
     for start in range(0, len(queries), step):
       yield slice(start, start + step)
 
@@ -79,11 +83,11 @@ def make_methods(
     pipeline: of the database.
     names: of `NAMES`, or folders of other trained pipelines.
     kind: how sets of vectors are compared; see `similarity.compare_vectors`.
-    views: views of a pipeline that count, spread best; all where None.
+    views: number of views of a pipeline that are compared; None for all.
 
   Raises:
     Dr3dError: a name is neither known nor a trained pipeline, or a pipeline
-      has fewer views than are to count.
+      has fewer views.
   """
   methods = []
   for name in names:
@@ -103,8 +107,8 @@ def make_methods(
 
 
 def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
-  """That of the database, the same untrained, or one in a folder."""
-  from dr3d.retrieval.pipeline import CONFIG_FILE, Pipeline  # brings jax
+  """Makes the pipeline of a name: the trained one, untrained, or a folder."""
+  from dr3d.retrieval.pipeline import CONFIG_FILE, Pipeline  # imports jax
 
   if name == PIPELINE:
     return trained
@@ -114,7 +118,7 @@ def _make_pipeline(name: str, trained: "Pipeline") -> "Pipeline":
     if (folder / CONFIG_FILE).exists():
       return Pipeline.load(folder)
   raise Dr3dError(
-    f"there is no method {name!r}: name {', '.join(NAMES)}, or the folder of a"
+    f"unknown method {name!r}: name {', '.join(NAMES)}, or the folder of a"
     " trained pipeline."
   )
 
@@ -132,13 +136,13 @@ def make_pipeline_method(
     pipeline: makes the vectors.
     name: in the tables.
     kind: how sets of vectors are compared; see `similarity.compare_vectors`.
-    chosen: int [N'], the views that count; all where None.
+    chosen: int [N'], the views that are compared; None for all.
   """
 
   def describe(meshes, progress):
     parts = [
-      pipeline.embed(list(meshes[start : start + _BATCH]))
-      for start in _count(len(meshes), progress, step=_BATCH)
+      pipeline.embed(list(meshes[start : start + _BATCH_SIZE]))
+      for start in _count(len(meshes), progress, step=_BATCH_SIZE)
     ]
     features = np.concatenate(parts)
     return features if chosen is None else features[:, chosen]
@@ -148,8 +152,8 @@ def make_pipeline_method(
 
 
 def make_light_field_method() -> Method:
-  """Compares silhouettes; each of a query's ten dodecahedra has a vote."""
-  from dr3d.descriptor import lightfield  # brings jax
+  """Compares silhouettes; each of a query's ten dodecahedra votes."""
+  from dr3d.descriptor import lightfield  # imports jax
 
   def compare(queries, gallery):
     parts = -lightfield.compare(queries, gallery)
@@ -170,7 +174,7 @@ def make_distribution_method() -> Method:
 
 
 def choose_views(views: "Views", count: int) -> np.ndarray:
-  """The views that are spread best: int [count], the first view in front.
+  """Chooses views by farthest-point sampling: int [count], from the first view.
 
   Each next one is the view whose direction is farthest from those chosen
   before; of equally far ones the first.
@@ -178,12 +182,12 @@ def choose_views(views: "Views", count: int) -> np.ndarray:
   Raises:
     Dr3dError: there are fewer views.
   """
-  from dr3d.camera.view import view_directions  # brings jax
+  from dr3d.camera.view import view_directions  # imports jax
 
   directions = np.asarray(view_directions(views.quaternion), np.float64)
   if not 0 < count <= len(directions):
     raise Dr3dError(
-      f"there are {len(directions)} views, of which {count} cannot count."
+      f"there are {len(directions)} views, so {count} cannot be compared."
     )
   chosen = [0]
   while len(chosen) < count:
@@ -193,12 +197,8 @@ def choose_views(views: "Views", count: int) -> np.ndarray:
   return np.array(chosen)
 
 
-_BATCH = 64  # meshes embedded between two reports of progress
-_ROOM = 1 << 25  # likenesses of single vectors held at a time
-
-
 def _describe_each(describe: Callable[[Mesh], np.ndarray]):
-  """A describe of many meshes from one of a single mesh."""
+  """Makes a function of many meshes from one of a single mesh."""
 
   def describe_all(meshes, progress):
     return np.stack(
@@ -209,7 +209,7 @@ def _describe_each(describe: Callable[[Mesh], np.ndarray]):
 
 
 def _count(total: int, progress: Progress, *, step: int):
-  """Yields 0, step, ... below the total; tells when each is done."""
+  """Yields 0, step, ... below the total, and reports when each is done."""
   for start in range(0, total, step):
     yield start
     progress(min(start + step, total), total)

@@ -1,9 +1,10 @@
-"""Measures of ranked lists, from a matrix of likeness.
+"""Measures of ranked lists, from a matrix of similarity.
 
 Notation: Q queries, B models of the gallery, M models in a ranked list, R of
-them relevant to its query. `hits` is bool [Q, M]: whether the model at a place
-of the list is relevant. Every list holds all models that it may, so R is the
-number of its hits. All measures are in [0, 1], 1 is best, one for each query.
+them relevant to its query. `hits` is bool [Q, M]: whether the model at a rank
+is relevant. Every list holds all models of the gallery but the query itself, so
+R is the number of its hits. Each measure is one number in [0, 1] for each
+query; 1 is best.
 
 Source: P. Shilane, P. Min, M. Kazhdan, T. Funkhouser, The Princeton Shape
 Benchmark (Shape Modeling International 2004), section 5.
@@ -11,10 +12,10 @@ Benchmark (Shape Modeling International 2004), section 5.
 
 import numpy as np
 
-FIRST = 32  # models that the E-measure looks at: a page of answers
+FIRST = 32  # models that the E-measure counts: a page of results in the paper
 RECALLS = np.arange(1, 21) / 20
 
-_DECIMALS = 6  # of a likeness: rounding errors do not decide the order
+_DECIMALS = 6  # of a similarity, so that rounding errors do not decide ranks
 
 
 def rank_models(
@@ -23,37 +24,37 @@ def rank_models(
   *,
   excluded: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Sorts the models for each query, the most alike first.
+  """Sorts the models for each query, the most similar first.
 
-  Likeness counts to six decimals. Of equally like models those that are not
-  relevant come first, then the order of the gallery decides: a tie never
-  flatters, so a method that finds all models alike is the worst of all.
+  Similarity counts to six decimals. Of equally similar models those that are
+  not relevant come first, then the order of the gallery decides: a tie never
+  flatters, so a method that finds all models equally similar is the worst.
 
   Args:
     similarity: [Q, B]; `-inf` for models that were not found.
     relevant: bool [Q, B].
     excluded: int [Q], a model that is left out of each list, such as the
-      query itself; none where None.
+      query itself; None for none.
 
   Returns:
-    int [Q, M]: models; M is B, or B - 1 where one is left out.
+    int [Q, M]: models; M is B, or B - 1 if one is left out.
 
   Raises:
-    ValueError: shapes that do not fit, or a likeness that is NaN.
+    ValueError: the shapes do not match, or a similarity is NaN.
   """
   similarity = np.asarray(similarity)
   if similarity.ndim != 2 or similarity.shape != np.shape(relevant):
     raise ValueError(
-      "likeness and relevant must be [Q, B], got shapes"
+      "similarity and relevant must be [Q, B], got shapes"
       f" {similarity.shape} and {np.shape(relevant)}."
     )
   if np.isnan(similarity).any():
     query, model = np.argwhere(np.isnan(similarity))[0]
-    raise ValueError(f"likeness[{query}, {model}] is NaN.")
+    raise ValueError(f"similarity[{query}, {model}] is NaN.")
   outside = np.zeros(similarity.shape, bool)
   if excluded is not None:
     np.put_along_axis(outside, np.asarray(excluded)[:, None], True, axis=1)
-  # Stable: what the keys leave equal stays in the order of the gallery.
+  # Stable, so that models of equal keys stay in the order of the gallery.
   order = np.lexsort(
     (relevant, -np.round(similarity, _DECIMALS), outside), axis=-1
   )
@@ -81,8 +82,8 @@ def nearest_neighbour(hits: np.ndarray) -> np.ndarray:
 def tier(hits: np.ndarray, *, tiers: int) -> np.ndarray:
   """Recall within the first `tiers · R` models, float [Q].
 
-  One tier is FT, two are ST. In a leave-one-out R is one less than the
-  members of the query's class.
+  One tier is FT, two are ST. In a leave-one-out R is one less than the size of
+  the query's class.
   """
   hits = _check(hits)
   count = hits.sum(axis=1)
@@ -93,8 +94,8 @@ def tier(hits: np.ndarray, *, tiers: int) -> np.ndarray:
 def e_measure(hits: np.ndarray, *, first: int = FIRST) -> np.ndarray:
   """Harmonic mean of precision and recall in the first models: E, float [Q].
 
-  `E = 2 / (1/P + 1/R)`, zero where there is no hit. The precision is that of
-  all models where there are fewer than `first`.
+  `E = 2 / (1/P + 1/R)`; zero if there is no hit. If there are fewer than
+  `first` models, the precision is that of all.
   """
   hits = _check(hits)
   found = hits[:, :first].sum(axis=1)
@@ -106,8 +107,8 @@ def e_measure(hits: np.ndarray, *, first: int = FIRST) -> np.ndarray:
 def discounted_gain(hits: np.ndarray) -> np.ndarray:
   """Discounted cumulative gain of the whole list: DCG, float [Q].
 
-  A hit at place 1 counts 1, one at place i counts 1 / log₂ i; divided by what
-  a list with all hits in front reaches.
+  A hit at rank 1 counts 1, one at rank i counts 1 / log₂ i; the sum is divided
+  by that of a list with all hits in front.
   """
   hits = _check(hits)
   place = np.arange(1, hits.shape[1] + 1)
@@ -117,9 +118,9 @@ def discounted_gain(hits: np.ndarray) -> np.ndarray:
 
 
 def average_precision(hits: np.ndarray) -> np.ndarray:
-  """Mean over the hits of the precision at their places: AP, float [Q].
+  """Mean over the hits of the precision at their ranks: AP, float [Q].
 
-  Its mean over queries is mAP. Nothing is interpolated.
+  Its mean over queries is mAP. The precision is not interpolated.
   """
   precision, is_hit = _hit_precision(_check(hits))
   return precision.sum(axis=1, where=is_hit) / is_hit.sum(axis=1)
@@ -128,7 +129,7 @@ def average_precision(hits: np.ndarray) -> np.ndarray:
 def recall_precision(
   hits: np.ndarray, *, recalls: np.ndarray = RECALLS
 ) -> np.ndarray:
-  """Precision where the list first reaches a recall: float [Q, len(recalls)].
+  """Precision at the first rank with a recall: float [Q, len(recalls)].
 
   Args:
     hits: bool [Q, M].
@@ -136,13 +137,13 @@ def recall_precision(
   """
   precision, is_hit = _hit_precision(_check(hits))
   count = is_hit.sum(axis=1, keepdims=True)
-  # Less than a rounding error, so that 0.6 of 5 is 3 and not 4.
+  # Subtracts more than a rounding error, so that 0.6 of 5 is 3 and not 4.
   place = np.ceil(np.asarray(recalls) * count - 1e-9).astype(int) - 1
   return np.take_along_axis(precision, np.maximum(place, 0), axis=1)
 
 
 def _hit_precision(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Precision at the k-th hit, and which k there are, each [Q, max R]."""
+  """Precision at the k-th hit, and whether there is one, each [Q, max R]."""
   count = hits.sum(axis=1)
   most = int(count.max())
   place = np.argsort(~hits, axis=1, kind="stable")[:, :most] + 1

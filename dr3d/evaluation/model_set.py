@@ -1,4 +1,4 @@
-"""The two sides of an evaluation: what is asked, and among what."""
+"""The two sets of an evaluation: queries and gallery."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ import numpy as np
 
 from dr3d.data.collection import read_models
 from dr3d.data.folder import ModelFile, hash_file
-from dr3d.database import catalogue
+from dr3d.database import catalogue, setting
 from dr3d.error import MeshError
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.mesh import Mesh, load_mesh
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelSet:
-  """Models of one side.
+  """Models of one set.
 
   Attributes:
     files: B models, ascending by name.
-    hashes: SHA-256 of their files; empty where that is not known.
-    meshes: the models, or None where they were not read.
+    hashes: SHA-256 of their files; empty if a file cannot be read.
+    meshes: of the models; None if they were not read.
     features: float32 [B, N, D] vectors of the database's pipeline, or None.
-    proportions: float64 [B, 3], extents in radii of the enclosing sphere, of
-      the models as they are filed; NaN or None where that is not known.
-    packed: the models as the database keeps them, see `packing.pack_mesh`;
-      empty or None where it does not.
+    proportions: float64 [B, 3], extents of the unchanged models in radii of the
+      enclosing sphere; NaN or None if they are not known.
+    packed: meshes as the database stores them, see `packing.pack_mesh`; empty
+      or None if it does not.
   """
 
   files: tuple[ModelFile, ...]
@@ -50,7 +50,7 @@ class ModelSet:
 
   @property
   def labels(self) -> tuple[str, ...]:
-    """The labels of the models, empty for none."""
+    """The labels of the models, empty if they have none."""
     return tuple(file.label for file in self.files)
 
   def take(self, chosen: Sequence[int]) -> "ModelSet":
@@ -69,21 +69,21 @@ class ModelSet:
       None if self.packed is None else tuple(self.packed[i] for i in chosen),
     )
 
-  def has_shape(self, place: int) -> bool:
+  def has_shape(self, index: int) -> bool:
     """Whether the mesh of a model is known."""
-    return self.meshes is not None or bool(self.packed and self.packed[place])
+    return self.meshes is not None or bool(self.packed and self.packed[index])
 
-  def pack(self, place: int) -> bytes:
-    """A model whose mesh is known; see `packing.pack_mesh`.
+  def pack(self, index: int) -> bytes:
+    """Packs the mesh of a model; see `packing.pack_mesh`.
 
     Raises:
-      ValueError: it is not known.
+      ValueError: the mesh is not known.
     """
     if self.meshes is not None:
-      return pack_mesh(self.meshes[place])
-    if not self.packed or not self.packed[place]:
-      raise ValueError(f"the mesh of {self.names[place]} is not known.")
-    return self.packed[place]
+      return pack_mesh(self.meshes[index])
+    if not self.packed or not self.packed[index]:
+      raise ValueError(f"the mesh of {self.names[index]} is not known.")
+    return self.packed[index]
 
   def drop(self, names: Collection[str]) -> "ModelSet":
     """All but the models of these names."""
@@ -93,10 +93,8 @@ class ModelSet:
 
 
 def find_folder(database: "Database") -> pathlib.Path:
-  """The folder of models that was indexed last, as it was named then."""
-  with catalogue.open_catalogue(database.directory) as connection:
-    settings = catalogue.read_settings(connection)
-  return pathlib.Path(settings.get("models", "."))
+  """The folder of models that was indexed last, under its name at that time."""
+  return pathlib.Path(database.settings.get(setting.MODELS, "."))
 
 
 def list_database(
@@ -110,8 +108,8 @@ def list_database(
   Args:
     database: holds at least one indexed model.
     folder: of the files.
-    labels: by name, instead of those of the database; models that it lacks
-      have none.
+    labels: by name, instead of those of the database; models that are not in
+      it have none.
 
   Raises:
     DatabaseError: the database cannot be read or holds no indexed model.
@@ -142,9 +140,9 @@ def list_database(
 
 
 def list_files(files: Sequence[ModelFile]) -> ModelSet:
-  """Makes a side of model files that are in no database.
+  """Makes a set of model files that are in no database.
 
-  A file that cannot be read has no hash; `read_model_set` tells why.
+  A file that cannot be read has no hash; `read_model_set` says why.
   """
   return ModelSet(tuple(files), tuple(_hash(file.path) for file in files))
 
@@ -156,16 +154,16 @@ def read_model_set(
   face_budget: int | None,
   progress: Callable[[int, int], None] | None = None,
 ) -> "tuple[ModelSet, tuple[Failure, ...]]":
-  """Reads the meshes of a side, as the protocol has them.
+  """Reads the meshes of a set and changes them as the protocol says.
 
   Args:
-    side: its files.
-    protocol: what is done to each model.
-    face_budget: at most so many faces a mesh.
+    side: the set.
+    protocol: how models are changed.
+    face_budget: largest number of faces of a mesh; None keeps all.
     progress: called after each file with the files done and all files.
 
   Returns:
-    The side with meshes, models that cannot be read left out; and these with
+    The set with meshes, without the models that cannot be read; and these with
     the reason.
 
   Raises:
@@ -191,11 +189,11 @@ def read_model_set(
   reading = read_models(side.files, load=load, progress=progress)
   failed = {failure.model for failure in reading.failures}
   kept = dataclasses.replace(side.drop(failed), meshes=reading.meshes)
-  if protocol.changes:  # these are of the models as filed
+  if protocol.changes:  # these are of the unchanged models
     kept = dataclasses.replace(kept, features=None, packed=None)
   if kept.proportions is None:
     meshes = reading.meshes
-    if protocol.scan:  # as filed, not as scanned
+    if protocol.scan:  # of the models, not of their scans
       meshes = tuple(
         load_mesh(file.path, face_budget=None) for file in kept.files
       )
@@ -205,7 +203,7 @@ def read_model_set(
 
 
 def _hash(path: pathlib.Path) -> str:
-  """SHA-256 of a file; empty where it cannot be read."""
+  """SHA-256 of a file; empty if it cannot be read."""
   try:
     return hash_file(path)
   except OSError:

@@ -1,4 +1,4 @@
-"""Predictions of any method, by the search that answers queries.
+"""Predictions of any method, by the code that answers queries.
 
 Notation: q queries, B models of the gallery.
 """
@@ -33,12 +33,12 @@ class Predictions:
 
   @property
   def labels(self) -> tuple[str, ...]:
-    """The predicted labels, empty if none was voted for."""
+    """The predicted labels, empty if there was no vote."""
     return tuple(each.label for each in self.evidence)
 
   @property
   def observations(self) -> Observations:
-    """How sure the predictions are."""
+    """Margins, rejection scores, and whether the predictions are right."""
     return Observations(
       np.array([each.margin for each in self.evidence], np.float64),
       np.array([each.rejection_score for each in self.evidence], np.float64),
@@ -47,7 +47,7 @@ class Predictions:
 
   @classmethod
   def join(cls, several: Sequence["Predictions"]) -> "Predictions":
-    """All of them, one after the other."""
+    """Joins predictions in their order."""
     return cls(
       tuple(each for some in several for each in some.evidence),
       np.concatenate([some.right for some in several]),
@@ -57,8 +57,8 @@ class Predictions:
 class Predictor:
   """Hands a method's similarities to the search.
 
-  It only makes candidates; votes, margins, rejection and calibration are those
-  of `dr3d.search`.
+  Makes candidates only; votes, margins, rejection and calibration are those of
+  `dr3d.search`.
   """
 
   def __init__(
@@ -73,8 +73,8 @@ class Predictor:
     self._gallery = gallery
     self._names = names
     self._labels = np.array(labels)
-    self._rows: dict[int, np.ndarray] = {}  # scores of models [B], computed
-    self._asked: tuple[int, Similarity] | None = None  # the last one
+    self._rows: dict[int, np.ndarray] = {}  # by model, its scores [B]
+    self._latest: tuple[int, Similarity] | None = None  # of `_ask`
 
   def predict(
     self,
@@ -105,10 +105,10 @@ class Predictor:
     return fit_calibration(self._names, self._labels.tolist(), self._ask)
 
   def _ask(self, model: int, allowed: np.ndarray) -> Evidence:
-    """Asks for a model of the gallery among some of the models."""
-    if self._asked is None or self._asked[0] != model:
-      self._asked = (model, self._compare(model))
-    seen = hide(self._asked[1], ~allowed[None])
+    """Queries some of the models with a model of the gallery."""
+    if self._latest is None or self._latest[0] != model:
+      self._latest = (model, self._compare(model))
+    seen = hide(self._latest[1], ~allowed[None])
     return self._weigh(seen.parts[0], seen.whole[0], None)
 
   def _weigh(

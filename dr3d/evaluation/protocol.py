@@ -1,14 +1,16 @@
-"""What is done to a query before it is asked. The gallery stays as it is."""
+"""How queries are changed before a search; the gallery is not changed."""
 
 import dataclasses
 import hashlib
+from typing import Literal, get_args
 
 import numpy as np
 
 from dr3d.data.scan import random_rotation, simulate_scan
 from dr3d.mesh import Mesh, make_mesh
 
-ROTATIONS = ("none", "z", "so3")
+Rotation = Literal["none", "z", "so3"]
+ROTATIONS: tuple[Rotation, ...] = get_args(Rotation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +20,11 @@ class Protocol:
   Attributes:
     rotation: `"none"`; `"z"`: by a random angle about the z axis of the file;
       `"so3"`: by a random rotation, all equally likely.
-    scan: whether a scan is imitated: noise, holes, a coarse mesh.
-    seed: another one turns and scans otherwise.
+    scan: whether a scan is simulated: noise, holes, a coarse mesh.
+    seed: of the random rotations and scans.
   """
 
-  rotation: str = "none"
+  rotation: Rotation = "none"
   scan: bool = False
   seed: int = 0
 
@@ -55,20 +57,20 @@ def make_query(
   protocol: Protocol,
   face_budget: int | None,
 ) -> Mesh:
-  """Does to a model what the protocol says.
+  """Makes a query of a model, as the protocol says.
 
-  The result hangs on the mesh, the protocol and the name alone, whatever else
-  is asked.
+  The result depends only on the mesh, the protocol and the name, so it is the
+  same in every selection of queries.
 
   Args:
     vertices: float [V, 3], in any unit.
     faces: int [F, 3].
     name: of the model.
-    protocol: what is done.
-    face_budget: at most so many faces.
+    protocol: how it is changed.
+    face_budget: largest number of faces; None keeps all.
 
   Raises:
-    MeshError: the arrays are no mesh.
+    MeshError: the arrays are not a usable mesh.
   """
   digest = hashlib.sha256(f"{protocol.seed}/{name}".encode()).digest()
   rng = np.random.default_rng(list(digest))
@@ -79,7 +81,7 @@ def make_query(
   return make_mesh(vertices, faces, face_budget=face_budget)
 
 
-def _draw_rotation(rng: np.random.Generator, kind: str) -> np.ndarray:
+def _draw_rotation(rng: np.random.Generator, kind: Rotation) -> np.ndarray:
   if kind == "so3":
     return random_rotation(rng)
   angle = rng.uniform(0, 2 * np.pi)

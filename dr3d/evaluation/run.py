@@ -34,7 +34,7 @@ if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
 
 Progress = Callable[[str, int, int], None]
-"""What is being done, how many are done, and all."""
+"""Takes the name of a stage, the models done, and all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +42,12 @@ class EvaluateConfig:
   """How an evaluation is run.
 
   Attributes:
-    protocol: what is done to the queries.
+    protocol: how queries are changed.
     methods: of `method.NAMES`, or folders of other trained pipelines.
     similarity: how sets of vectors are compared; see `similarity.KINDS`.
-    verify: models that are registered to each query: those that the pipeline
-      finds most similar; see `search.geometric_score`.
-    views: views of a pipeline that count, spread best; all if None.
+    verify: number of most similar models that are registered to each query;
+      see `search.geometric_score`.
+    views: number of views of a pipeline that are compared; None for all.
     target_precision: share of the accepted predictions that are to be right;
       see `search.calibration`.
     searches: some of `task.SEARCHES`.
@@ -68,7 +68,7 @@ class Evaluation:
 
   Attributes:
     config: how it was run.
-    task: who asked among whom.
+    task: queries and gallery.
     results: of each method by exact search, by approximate search if there is
       one, and, of pipelines, with models registered to the queries.
     leaks: models that are both queries and in the gallery.
@@ -101,25 +101,25 @@ def evaluate_database(
   sink: Sink | None = None,
   progress: Progress | None = None,
 ) -> Evaluation:
-  """Asks a database for files, or for each of its own models in turn.
+  """Queries a database with files, or with each of its own models.
 
-  Without queries this is a leave-one-out: each model is asked among all
+  Without queries this is a leave-one-out: each model is a query among all
   others. Files are read only if needed: for queries that the protocol changes,
   and for methods other than the database's own pipeline. Every method has the
   same queries and the same models, simplified to the same number of faces.
 
   Args:
     database: holds at least one indexed model.
-    config: how it is done.
-    queries: files to ask for; a leave-one-out if None.
+    config: how the evaluation is run.
+    queries: files; a leave-one-out if None.
     labels: of the models by name, in place of those of the database.
-    models: folder of the database's files; where they were indexed if None.
-    sink: is given all rankings.
-    progress: is told how far it is.
+    models: folder of the database's files; that of the last index if None.
+    sink: called with all rankings.
+    progress: called while models are read, embedded and compared.
 
   Raises:
     Dr3dError: the database or its files cannot be used, or no query has both
-      a label and a model to be found.
+      a label and a right match.
   """
   config = config or EvaluateConfig()
   progress = progress or _show_nothing
@@ -150,7 +150,7 @@ def evaluate_database(
   reads_own = needs_files or (own and config.protocol.changes)
   if reads_own and not folder.is_dir():
     raise DatabaseError(
-      f"{database.directory} was indexed from {folder}, which is not there,"
+      f"{database.directory} was indexed from {folder}, which does not exist,"
       " and the files are needed: name their folder with --models."
     )
   if needs_files:
@@ -181,26 +181,26 @@ def evaluate(
   sink: Sink | None = None,
   progress: Progress | None = None,
 ) -> Evaluation:
-  """Asks for the models of one set among those of another.
+  """Ranks the models of a gallery for each query, and scores the rankings.
 
   Queries without a label are left out. So are queries whose label no other
-  model of the gallery has: there is nothing to be found. Models without a
+  model of the gallery has, because they have no right match. Models without a
   label, or with a label that no query has, stay in the gallery as wrong
   matches.
 
   Args:
-    queries: as they are asked, with meshes; without, in a leave-one-out in
-      their original pose.
+    queries: changed as the protocol says, with meshes. A leave-one-out in the
+      original pose needs none.
     gallery: with meshes or, for the database's pipeline, with its vectors.
     methods: at least one.
     own: whether the queries are models of the gallery, by name, each of which
       is left out of its own list.
-    config: how it is done; its methods are not read.
-    sink: is given all rankings.
-    progress: is told how far it is.
+    config: how the evaluation is run; its methods are not read.
+    sink: called with all rankings.
+    progress: called while models are embedded and compared.
 
   Raises:
-    Dr3dError: no query has both a label and a model to be found, or models
+    Dr3dError: no query has both a label and a right match, or models
       cannot be registered to queries.
   """
   progress = progress or _show_nothing
@@ -213,7 +213,7 @@ def evaluate(
   if not chosen:
     raise Dr3dError(
       f"none of {len(queries.files)} queries can be scored: a query needs a"
-      " label, and a model of the same label to be found."
+      " label, and another model with the same label in the gallery."
     )
   asked = queries.take(chosen)
   task = RetrievalTask(
@@ -245,7 +245,9 @@ def evaluate(
         aligner=aligner if is_verified else None,
         searches=config.searches,
         sink=sink,
-        progress=lambda *done, m=method: progress(f"{m.name}: asking", *done),
+        progress=lambda *done, m=method: progress(
+          f"{m.name}: searching", *done
+        ),
       )
   return Evaluation(
     config=config,
@@ -263,7 +265,7 @@ def evaluate(
 def _describe(
   method: Method, side: ModelSet, progress: Progress, what: str
 ) -> np.ndarray:
-  """Descriptors of a model set; those of the database are not made again."""
+  """Descriptors of a model set; those of the database are reused."""
   if method.name == method_lib.PIPELINE and side.features is not None:
     features = side.features
     return features if method.chosen is None else features[:, method.chosen]

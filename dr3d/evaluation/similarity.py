@@ -19,12 +19,12 @@ KINDS: tuple[SimilarityKind, ...] = get_args(SimilarityKind)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Similarity:
-  """Numbers that are larger the more similar two models are.
+  """How similar queries and models are; larger is more similar.
 
   Attributes:
-    parts: [Q, P, B]: of each part of a query to the models. Each part votes for
+    parts: [Q, P, B], of each part of a query to each model. A part votes for
       the most similar model.
-    whole: [Q, B]: of the models; they are ranked by it.
+    whole: [Q, B], of each query to each model, which ranks the models.
   """
 
   parts: np.ndarray
@@ -97,8 +97,8 @@ def hide(similarity: Similarity, hidden: np.ndarray) -> Similarity:
 def find_nearest(parts: np.ndarray) -> np.ndarray:
   """The model that each part votes for: int [Q, P].
 
-  The first of equally near models, in single precision, as in a query of a
-  database; otherwise rounding would decide differently.
+  The first of equally near models. In single precision, as when a database is
+  queried; otherwise rounding would decide differently.
   """
   return parts.astype(np.float32).argmax(axis=2)
 
@@ -107,7 +107,7 @@ def add_votes(similarity: Similarity) -> np.ndarray:
   """Ranks by votes, ties by the whole similarity: [Q, B].
 
   Args:
-    similarity: of which `whole` is between -1 and 1, or `-inf`.
+    similarity: its `whole` is between -1 and 1, or `-inf`.
   """
   nearest = find_nearest(similarity.parts)
   votes = np.zeros(similarity.whole.shape)

@@ -1,4 +1,4 @@
-"""A method put to a retrieval task: who asks among whom, what is found.
+"""Runs a method on a retrieval task: queries, gallery, rankings.
 
 Notation: Q queries, B models of the gallery, P parts of a query (its views), M
 models in a ranking.
@@ -32,26 +32,27 @@ EXACT: SearchKind = "exact"
 APPROXIMATE: SearchKind = "approximate"
 VERIFIED: SearchKind = "verified"
 SEARCHES: tuple[SearchKind, ...] = get_args(SearchKind)
-"""By the similarity to all models; to those that own the vectors that ScaNN
-finds; and to all, with the most similar ones registered to the query, as
-`dr3d query` does."""
-DEPTH = 160  # vectors looked up for each of a query, as dr3d query does
-BEST = 8  # models of each ranking that are kept for images
+"""`exact`: by the similarity to all models; `approximate`: to the models whose
+vectors ScaNN finds; `verified`: to all, with the most similar ones registered
+to the query, as `dr3d query` does."""
+DEPTH = 160  # vectors that ScaNN finds for each of a query, as in a database
+BEST = 8  # models of each ranking that the report shows
 
 Sink = Callable[["Rankings"], None]
+"""Takes the rankings of some queries at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RetrievalTask:
-  """Who asks among whom.
+  """Queries and the gallery that they are searched in.
 
   Attributes:
     queries: names of the Q queries; each has a relevant model.
     query_labels: their labels.
     models: names of the B models of the gallery.
-    model_labels: their labels, empty for none.
-    own: int [Q], in a leave-one-out the index of each query in the gallery.
-      That model is left out with all its vectors. None otherwise.
+    model_labels: their labels, empty if they have none.
+    own: int [Q], the index of each query in the gallery in a leave-one-out,
+      which leaves out that model with all its vectors. None otherwise.
   """
 
   queries: tuple[str, ...]
@@ -66,7 +67,7 @@ class RetrievalTask:
     return asked[:, None] == np.array(self.model_labels)
 
   def relevant(self, rows: slice) -> np.ndarray:
-    """The same, without the query itself: bool [q, B]."""
+    """Which of these are not the query itself: bool [q, B]."""
     relevant = self.same_class(rows)
     if self.own is not None:
       relevant[np.arange(len(relevant)), self.own[rows]] = False
@@ -78,17 +79,17 @@ class Rankings:
   """Ranked lists of some queries.
 
   Attributes:
-    task: of whose queries these are some.
+    task: that the queries are of.
     method: its name.
     search: one of `SEARCHES`.
-    first: place of the first of the queries.
+    first: index of the first of the queries.
     order: int [q, M], models, best first.
-    score: [q, M], their likeness; `-inf` where a model was not found.
+    score: [q, M], their similarity; `-inf` for models that were not found.
   """
 
   task: RetrievalTask
   method: str
-  search: str
+  search: SearchKind
   first: int
   order: np.ndarray
   score: np.ndarray
@@ -104,12 +105,12 @@ class MethodResult:
     measures: [Q] by name; see `metric.measure`.
     precision: [Q, 20] at the recalls `metric.RECALLS`.
     known: the predictions of the Q queries.
-    unknown: the same with all models of the query's label left out.
+    unknown: the predictions without the models of the query's label.
     calibration: of the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
     score: of these, their similarity.
-    votes: int, of these: how many parts of the query are nearest to them.
-    seconds: to compare a query with the gallery, once it is described.
+    votes: int, of these, number of parts of the query that are nearest to them.
+    seconds: to compare the descriptor of a query with the gallery.
   """
 
   method: str
@@ -140,21 +141,21 @@ def run_task(
   """Ranks all models for all queries.
 
   Args:
-    task: who asks among whom.
-    method: compares.
+    task: queries and gallery.
+    method: compares them.
     queries: descriptors of the Q queries.
     gallery: descriptors of the B models.
     kind: `"vote"` ranks by votes first.
     aligner: registers models to the queries.
     searches: some of `SEARCHES`.
-    sink: is given all rankings, some queries at a time.
-    progress: called after some queries with those done and all.
+    sink: called with all rankings.
+    progress: called with the queries done and all.
 
   Returns:
     A result for each search. Approximate search is left out if the descriptors
-    are not vectors or ScaNN is not installed. In it, a model that owns none of
-    the `DEPTH` nearest vectors of the query's vectors is not found and stands
-    at the end of the ranking. Verified search is left out without an aligner.
+    are not vectors or ScaNN is not installed. It finds the models of the
+    `DEPTH` nearest vectors of each of the query's vectors; the others come last
+    in the ranking. Verified search is left out without an aligner.
 
   Raises:
     Dr3dError: models cannot be registered to queries.
@@ -207,7 +208,7 @@ def run_task(
 
 
 def build_approximate(gallery: np.ndarray) -> VectorIndex | None:
-  """ScaNN's index of the vectors [B, N, D]; None if there cannot be one."""
+  """ScaNN's index of vectors [B, N, D]; None if it is not possible."""
   vectors = gallery.reshape(-1, gallery.shape[2])
   try:
     index = build_index(vectors, engine="scann")
@@ -217,7 +218,7 @@ def build_approximate(gallery: np.ndarray) -> VectorIndex | None:
 
 
 def look_up(index: VectorIndex, queries: np.ndarray, count: int) -> np.ndarray:
-  """Which models the nearest vectors belong to.
+  """Finds the models of the nearest vectors.
 
   Args:
     index: over the vectors of `count` models, N of each.
@@ -246,7 +247,7 @@ def _rank(
   predictor: Predictor,
   calibration: Calibration,
 ) -> tuple[MethodResult, Rankings]:
-  """Ranks the models that are found for some queries, and predicts labels."""
+  """Ranks the found models for some queries, and predicts labels."""
 
   def align(seen: Similarity) -> np.ndarray | None:
     return None if aligner is None else aligner.rate(rows.start, seen.whole)
@@ -281,18 +282,17 @@ def _rank(
 
 
 def _join(parts: list[MethodResult]) -> MethodResult:
-  """The result of all queries from those of some at a time."""
-
-  def stack(name):
-    return np.concatenate([getattr(part, name) for part in parts])
-
+  """Joins the results of some queries at a time."""
   return dataclasses.replace(
     parts[0],
     measures={
       name: np.concatenate([part.measures[name] for part in parts])
       for name in parts[0].measures
     },
+    precision=np.concatenate([part.precision for part in parts]),
     known=Predictions.join([part.known for part in parts]),
     unknown=Predictions.join([part.unknown for part in parts]),
-    **{name: stack(name) for name in ("precision", "best", "score", "votes")},
+    best=np.concatenate([part.best for part in parts]),
+    score=np.concatenate([part.score for part in parts]),
+    votes=np.concatenate([part.votes for part in parts]),
   )

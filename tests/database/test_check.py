@@ -17,6 +17,8 @@ from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError
 
+pytestmark = pytest.mark.fast
+
 HERE = FileReader(jobs=0)
 
 

@@ -26,11 +26,11 @@ def choose(extent=(10.0, 2.0, 1.0), **options):
   return Condition(**options).choose(MODELS, extent=extent)
 
 
-def test_no_condition_chooses_all():
+def test_empty_condition_chooses_all():
   assert choose() == {"bolt", "twice", "nut"}
 
 
-def test_labels_are_any_of_and_keys_are_all_of():
+def test_any_label_and_all_keys_must_match():
   assert choose(labels=["bolt"]) == {"bolt", "twice"}
   assert choose(labels=["bolt", "nut"]) == {"bolt", "twice", "nut"}
   assert choose(where={"steel": ["a2", "a4"]}) == {"bolt", "twice"}
@@ -38,17 +38,17 @@ def test_labels_are_any_of_and_keys_are_all_of():
   assert choose(labels=["nut"], where={"steel": ["a2"]}) == set()
 
 
-def test_the_same_size_is_meant_in_any_pose_within_the_tolerance():
+def test_same_size_holds_in_any_pose_within_the_tolerance():
   assert choose(same_size=0.05) == {"bolt", "nut"}
   assert choose((1.0, 9.6, 2.3), same_size=0.05) == {"bolt", "nut"}
   assert choose((1.0, 9.4, 2.3), same_size=0.05) == set()
   assert choose((19.5, 4.0, 2.0), same_size=0.05) == {"twice"}
 
 
-def test_what_no_model_has_is_told_and_not_answered_with_nothing():
+def test_condition_that_no_model_can_meet_raises():
   with pytest.raises(DatabaseError, match="no indexed model has the label 'x'"):
     choose(labels=["x"])
-  with pytest.raises(DatabaseError, match="metadata 'a'; known are maker, st"):
+  with pytest.raises(DatabaseError, match="metadata 'a'; the known keys"):
     choose(where={"a": ["b"]})
   with pytest.raises(DatabaseError, match="no indexed model has steel=a3"):
     choose(where={"steel": ["a2", "a3"]})

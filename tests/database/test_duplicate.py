@@ -152,7 +152,7 @@ def matrix(tmp_path_factory):
   return write_matrix(folder), *read_models(folder)
 
 
-def test_the_matrix_of_what_a_duplicate_is(matrix):
+def test_relations_of_changed_copies_are_as_defined(matrix):
   expected, models, meshes = matrix
   (group,) = find_groups(models, meshes.get)
   found = {member.model: member for member in group.members}
@@ -169,7 +169,7 @@ def test_the_matrix_of_what_a_duplicate_is(matrix):
   assert group.relation == "similar"
 
 
-def test_identical_is_said_of_nothing_that_differs_by_a_bit(matrix):
+def test_models_that_differ_by_a_bit_are_not_identical(matrix):
   _, models, meshes = matrix
   groups = find_groups(models, meshes.get, weakest="identical")
   names = {member.model for group in groups for member in group.members}
@@ -181,7 +181,7 @@ def test_identical_is_said_of_nothing_that_differs_by_a_bit(matrix):
   assert [m.relation for m in group.members] == ["", "same"]
 
 
-def test_what_differs_by_half_a_percent_is_similar_and_no_more():
+def test_models_that_differ_by_half_a_percent_are_similar():
   for k, measure in (
     (0.994, "extent"),
     (1.006, "area"),
@@ -206,14 +206,14 @@ def test_what_differs_by_half_a_percent_is_similar_and_no_more():
   )  # fmt: skip
 
 
-def test_the_order_of_models_does_not_show(matrix):
+def test_groups_do_not_depend_on_the_order_of_models(matrix):
   _, models, meshes = matrix
   assert find_groups(models[::-1], meshes.get) == find_groups(
     models, meshes.get
   )
 
 
-def test_weaker_relations_are_left_out_on_request(matrix):
+def test_relations_weaker_than_asked_are_left_out(matrix):
   _, models, meshes = matrix
   groups = find_groups(models, meshes.get, weakest="same")
   (group,) = groups
@@ -222,7 +222,7 @@ def test_weaker_relations_are_left_out_on_request(matrix):
   }  # fmt: skip
 
 
-def test_without_a_mesh_only_the_identical_is_found(matrix):
+def test_models_without_mesh_can_only_be_identical(matrix):
   _, models, _ = matrix
   groups = find_groups(models, lambda name: None)
   assert {member.relation for g in groups for member in g.members} == {
@@ -230,7 +230,7 @@ def test_without_a_mesh_only_the_identical_is_found(matrix):
   }  # fmt: skip
 
 
-def test_proposed_models_are_compared_whatever_their_proportions(matrix):
+def test_proposed_models_are_compared_despite_other_proportions(matrix):
   _, models, meshes = matrix
   long = [model for model in models if model.name in ("0.stl", "5 turned.stl")]
   odd = dataclasses.replace(long[1], extent=(90.0, 20.0, 10.0))
@@ -241,7 +241,7 @@ def test_proposed_models_are_compared_whatever_their_proportions(matrix):
   assert group.relation == "similar"
 
 
-def test_the_closest_point_is_that_of_an_independent_formula():
+def test_closest_point_agrees_with_an_independent_formula():
   rng = np.random.default_rng(5)
   points, corners = rng.normal(size=(300, 3)), rng.normal(size=(300, 3, 3))
   found = closest_on_triangles(points, corners)
@@ -274,7 +274,9 @@ def test_symmetric_shapes_fit_in_every_pose_and_are_not_mirrored(solid):
     assert not fit.mirrored
 
 
-def test_the_report_is_table_json_and_page(matrix, tmp_path, monkeypatch):
+def test_duplicates_are_printed_as_table_json_and_page(
+  matrix, tmp_path, monkeypatch
+):
   from dr3d.cli import duplicates
   from dr3d.database import duplicate_page
 

@@ -11,6 +11,8 @@ from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.error import LabelError
 
+pytestmark = pytest.mark.fast
+
 HERE = FileReader(jobs=0)
 
 

@@ -74,7 +74,7 @@ def test_update_reports_what_a_file_lacks(tmp_path):
   assert database.update(folder, reader=FileReader(jobs=0)).warnings == ()
 
 
-def test_added_models_are_found_and_survive_an_update(
+def test_added_models_are_found_and_kept_by_an_update(
   database, models, tmp_path
 ):
   extra = write_box(tmp_path / "extra" / "long.stl", 1, 1, 40)
@@ -93,7 +93,7 @@ def test_added_models_are_found_and_survive_an_update(
   assert (model.label, model.metadata) == ("bar", {"maker": "a", "steel": "b"})
 
 
-def test_a_file_of_the_folder_is_added_under_its_name_there(database, models):
+def test_file_of_the_folder_is_added_under_its_relative_name(database, models):
   write_box(models / "kind0" / "9.stl", 1, 1, 9)
   assert database.add([models / "kind0" / "9.stl"], reader=HERE).new == 1
   report = database.update(models, reader=HERE)
@@ -103,7 +103,7 @@ def test_a_file_of_the_folder_is_added_under_its_name_there(database, models):
   assert database.update(models, reader=HERE).missing == 1
 
 
-def test_a_file_that_does_not_exist_is_not_added(database, tmp_path):
+def test_missing_file_raises_and_adds_nothing(database, tmp_path):
   before = rows(database.directory)
   good = write_box(tmp_path / "good.stl", 1, 1, 1)
   with pytest.raises(DatabaseError, match=r"no\.stl does not exist: nothing"):
@@ -111,7 +111,7 @@ def test_a_file_that_does_not_exist_is_not_added(database, tmp_path):
   assert rows(database.directory) == before
 
 
-def test_removed_models_are_gone_with_all_that_belongs_to_them(database):
+def test_removed_models_leave_no_row_and_no_shape(database):
   names = ["kind0/2.stl", "kind1/1.stl"]
   database.remove(names)
   found, shapes = rows(database.directory)
@@ -122,7 +122,7 @@ def test_removed_models_are_gone_with_all_that_belongs_to_them(database):
   assert len(rows(database.directory)[0]) == 3
 
 
-def test_the_catalogue_keeps_size_unit_bodies_and_picture(database, tmp_path):
+def test_row_holds_size_unit_bodies_and_thumbnail(database, tmp_path):
   scene = trimesh.Scene()
   scene.add_geometry(trimesh.creation.box([0.01, 0.02, 0.03]))
   scene.add_geometry(
@@ -145,7 +145,7 @@ def test_the_catalogue_keeps_size_unit_bodies_and_picture(database, tmp_path):
   assert unpack_mesh(shapes["kind1/1.stl"].mesh).face_count == 12
 
 
-def test_another_unit_is_another_size_and_is_remembered(database, models):
+def test_other_unit_changes_sizes_and_is_remembered(database, models):
   assert database.update(models, unit="inch", reader=HERE).changed == 5
   assert database.models()[0].extent == pytest.approx((4 * 25.4, 50.8, 25.4))
   assert open_database(database.directory).update(models).unchanged == 5
@@ -153,7 +153,7 @@ def test_another_unit_is_another_size_and_is_remembered(database, models):
     database.update(models, unit="mile")
 
 
-def test_a_rebuild_changes_nothing_but_what_is_derived(database):
+def test_rebuild_changes_only_what_is_derived(database):
   before = rows(database.directory)
   answer = database.query(unpack_mesh(before[1][0][1]))
   assert database.rebuild() == 0
@@ -161,7 +161,7 @@ def test_a_rebuild_changes_nothing_but_what_is_derived(database):
   assert database.query(unpack_mesh(before[1][0][1])) == answer
 
 
-def test_another_pipeline_embeds_the_stored_meshes(database, models, tmp_path):
+def test_other_pipeline_embeds_the_stored_meshes(database, models, tmp_path):
   reader = open_database(database.directory)
   reader.query(dr3d.load_mesh(models / "kind0/2.stl"))
   assert database.rebuild(Pipeline("other")) == 5
@@ -192,7 +192,7 @@ def test_pipeline_of_other_budget_is_searched_at_once_and_read_later(
   assert {model.fingerprint for model in database.models()} == {"finer"}
 
 
-def test_a_damaged_page_is_found_by_a_rebuild(database):
+def test_rebuild_of_a_damaged_page_raises(database):
   path = database.directory / "catalogue.sqlite"
   content = bytearray(path.read_bytes())
   content[-3000:] = b"\x5a" * 3000
@@ -201,7 +201,7 @@ def test_a_damaged_page_is_found_by_a_rebuild(database):
     database.rebuild()
 
 
-def test_a_full_disk_is_told_and_loses_nothing(database, models, monkeypatch):
+def test_full_disk_raises_and_loses_no_row(database, models, monkeypatch):
   before = rows(database.directory)
   for i in range(60):
     write_box(models / "more" / f"{i}.stl", 1, 3, 2 + i)
@@ -225,7 +225,7 @@ def test_a_full_disk_is_told_and_loses_nothing(database, models, monkeypatch):
   assert report.new + len(found) == 65
 
 
-def test_the_order_of_a_file_does_not_show_in_the_hash_of_its_geometry():
+def test_hash_of_geometry_does_not_depend_on_order():
   rng = np.random.default_rng(0)
   vertices, faces = rng.normal(size=(30, 3)), rng.integers(30, size=(50, 3))
   same = hash_geometry(vertices, faces)
@@ -243,7 +243,7 @@ def test_the_order_of_a_file_does_not_show_in_the_hash_of_its_geometry():
   assert hash_geometry(vertices, swapped) != same
 
 
-def test_a_packed_mesh_comes_back_to_the_last_bit(tmp_path):
+def test_unpacked_mesh_equals_the_packed_one_bit_by_bit(tmp_path):
   mesh = dr3d.load_mesh(write_box(tmp_path / "a.stl", 1, 2, 3))
   again = unpack_mesh(pack_mesh(mesh))
   for name in ("vertices", "faces", "normals", "frame", "moments", "extent"):
@@ -254,7 +254,7 @@ def test_a_packed_mesh_comes_back_to_the_last_bit(tmp_path):
       unpack_mesh(data)
 
 
-def test_a_picture_shows_the_model_on_nothing(tmp_path):
+def test_thumbnail_shows_the_model_on_a_transparent_background(tmp_path):
   from io import BytesIO
 
   from PIL import Image
@@ -287,7 +287,9 @@ def command(tmp_path, models, monkeypatch, capsys):
   return run
 
 
-def test_the_life_of_a_database_in_commands(command, models, tmp_path):
+def test_commands_index_add_inspect_remove_and_rebuild(
+  command, models, tmp_path
+):
   (models / "bad.stl").write_text("nothing")
   status, out, err = command("index", f"--models={models}", "--jobs=0")
   assert status == 0
@@ -323,7 +325,9 @@ def test_the_life_of_a_database_in_commands(command, models, tmp_path):
   assert (status, "--set takes key=value, not 'maker'" in err) == (2, True)
 
 
-def test_a_query_in_commands(command, models, tmp_path, monkeypatch):
+def test_query_command_filters_and_prints_all_formats(
+  command, models, tmp_path, monkeypatch
+):
   command("index", f"--models={models}", "--jobs=0")
   part = write_box(tmp_path / "part.stl", 2, 4, 8)
   command("add", part, "--label=x", "--set=no=7", "--jobs=0")
@@ -360,7 +364,7 @@ def test_a_query_in_commands(command, models, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("flag", ["--refine", "--refine=3"])
-def test_refined_matches_come_from_further_down_than_those_shown(
+def test_refinement_orders_more_matches_than_are_shown(
   command, models, tmp_path, monkeypatch, flag
 ):
   calls = []
@@ -389,7 +393,9 @@ def test_refined_matches_come_from_further_down_than_those_shown(
   assert calls[2][2] is True
 
 
-def test_duplicates_in_commands(command, models, tmp_path):
+def test_duplicates_command_lists_groups_and_changes_nothing(
+  command, models, tmp_path
+):
   command("index", f"--models={models}", "--jobs=0")
   part = write_box(tmp_path / "part.stl", 1, 2, 4, unit=2.0)
   shutil.copy(part, tmp_path / "copy.stl")
@@ -413,7 +419,7 @@ def test_duplicates_in_commands(command, models, tmp_path):
   assert rows(tmp_path / "db") == before
 
 
-def test_a_moved_database_answers_as_before(database, models, tmp_path):
+def test_moved_database_of_meshes_answers_as_before(database, models, tmp_path):
   mesh = dr3d.load_mesh(models / "kind0/2.stl")
   before = database.query(mesh)
   shutil.move(tmp_path / "db", tmp_path / "moved")

@@ -41,7 +41,7 @@ def connection(tmp_path):
     yield opened
 
 
-def test_what_was_appended_is_read_back_in_any_order(tmp_path):
+def test_appended_vectors_are_read_in_any_order(tmp_path):
   features = draw(0, 5)
   layout = append(tmp_path, Layout(), features[:2])
   layout = append(tmp_path, layout, features[2:])
@@ -55,7 +55,7 @@ def test_what_was_appended_is_read_back_in_any_order(tmp_path):
   assert (tmp_path / layout.name).stat().st_size == 5 * layout.stride
 
 
-def test_slots_in_a_row_are_mapped_and_others_copied(tmp_path):
+def test_consecutive_slots_are_mapped_and_others_copied(tmp_path):
   features = draw(0, 4)
   layout = append(tmp_path, Layout(), features)
   mapped = read(tmp_path, layout, slots(features)[1:])
@@ -64,7 +64,7 @@ def test_slots_in_a_row_are_mapped_and_others_copied(tmp_path):
   assert copied.flags.writeable
 
 
-def test_what_a_killed_writer_left_is_overwritten(tmp_path):
+def test_vectors_of_a_killed_writer_are_overwritten(tmp_path):
   features = draw(0, 3)
   layout = append(tmp_path, Layout(), features[:1])
   append(tmp_path, layout, draw(1, 7))  # and never committed
@@ -75,13 +75,13 @@ def test_what_a_killed_writer_left_is_overwritten(tmp_path):
   )
 
 
-def test_vectors_of_another_shape_are_refused(tmp_path):
+def test_vectors_of_other_shape_raise(tmp_path):
   layout = append(tmp_path, Layout(), draw(0))
   with pytest.raises(ValueError, match=r"must be \(2, 4\), got \(3, 4\)"):
     append(tmp_path, layout, [np.zeros((3, 4), np.float32)])
 
 
-def test_a_reader_keeps_what_it_has_read_whatever_is_written(connection):
+def test_mapped_vectors_do_not_change_when_others_are_written(connection):
   one, two, three = draw(0, 3)
   catalogue.write_models(connection, [model("b", one), model("a", two)])
   before = row.read_features(connection)
@@ -95,7 +95,7 @@ def test_a_reader_keeps_what_it_has_read_whatever_is_written(connection):
   np.testing.assert_array_equal(after.features, [three])
 
 
-def test_a_slot_is_never_named_twice(connection):
+def test_slot_is_never_named_twice(connection):
   one, two = draw(0, 2)
   catalogue.write_models(connection, [model("a", one)])
   mapped = row.read_features(connection).features
@@ -104,7 +104,7 @@ def test_a_slot_is_never_named_twice(connection):
   np.testing.assert_array_equal(mapped, [one])
 
 
-def test_compacting_drops_gaps_and_sorts(connection, tmp_path):
+def test_compacting_removes_gaps_and_sorts(connection, tmp_path):
   features = draw(0, 6)
   names = "fbdace"
   catalogue.write_models(
@@ -125,7 +125,7 @@ def test_compacting_drops_gaps_and_sorts(connection, tmp_path):
   assert (tmp_path / "vectors-1.f32").exists()
 
 
-def test_a_batch_that_is_not_committed_leaves_no_trace(connection):
+def test_uncommitted_batch_leaves_no_row(connection):
   one, two = draw(0, 2)
   catalogue.write_models(connection, [model("a", one)])
   wrong = dataclasses.replace(model("b", two), state="nonsense")
@@ -146,7 +146,7 @@ def test_equal_vectors_have_equal_keys(connection):
   assert a == c != b
 
 
-def test_no_vectors_are_no_rows(tmp_path):
+def test_no_slots_give_an_empty_array(tmp_path):
   assert read(tmp_path, Layout(), []).shape == (0, 0, 0)
   assert append(tmp_path, Layout(), []) == Layout()
   assert list(tmp_path.iterdir()) == []

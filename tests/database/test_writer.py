@@ -113,7 +113,7 @@ def database(tmp_path, models):
   return made
 
 
-def test_an_indexed_model_is_found_by_its_mesh(database):
+def test_indexed_model_is_found_by_its_mesh(database):
   assert database.pipeline.batches == [16, 16, 8]
   answer = database.query(Thing("kind3", 10), k=4)
   assert len(answer.matches) == 4
@@ -126,14 +126,14 @@ def test_an_indexed_model_is_found_by_its_mesh(database):
   assert prediction.accepted
 
 
-def test_a_new_process_gives_the_same_answer(database):
+def test_reopened_database_gives_the_same_answer(database):
   again = open_database(database.directory)
   for seed in (3, 10, 99):
     thing = Thing("kind3", seed)
     assert again.query(thing) == database.query(thing)
 
 
-def test_a_database_can_be_moved(database, tmp_path):
+def test_moved_database_gives_the_same_answer(database, tmp_path):
   before = database.query(Thing("kind3", 99))
   shutil.move(tmp_path / "db", tmp_path / "elsewhere")
   shutil.rmtree(tmp_path / "models")
@@ -141,13 +141,13 @@ def test_a_database_can_be_moved(database, tmp_path):
   assert moved.query(Thing("kind3", 99)) == before
 
 
-def test_a_model_can_be_left_out_of_its_own_answer(database):
+def test_excluded_model_is_not_in_the_answer(database):
   answer = database.query(Thing("kind3", 10), exclude=["kind3/010.stl"])
   assert "kind3/010.stl" not in {match.model for match in answer.matches}
   assert answer.prediction.label == "kind3"
 
 
-def test_the_catalogue_knows_size_and_origin(database, models):
+def test_row_holds_label_hash_size_and_fingerprint(database, models):
   model = database.models()[0]
   assert (model.name, model.label, model.state) == (
     "kind0/000.stl",
@@ -159,14 +159,14 @@ def test_the_catalogue_knows_size_and_origin(database, models):
   assert (model.face_count, model.fingerprint) == (12, "one")
 
 
-def test_a_second_run_does_nothing(database, models):
+def test_second_update_reads_no_file(database, models):
   before = rows(database.directory)
   again = open_database(database.directory)
   assert again.update(models, load=pytest.fail) == Report(0, 0, 40, 0, ())
   assert rows(database.directory) == before
 
 
-def test_only_what_is_new_or_changed_is_embedded(database, models):
+def test_only_new_and_changed_files_are_embedded(database, models):
   put(models, "kind0/000.stl", "kind0 555")
   put(models, "new/1.stl", "new 1")
   (models / "kind1/001.stl").touch()
@@ -188,9 +188,7 @@ def test_only_what_is_new_or_changed_is_embedded(database, models):
   assert answer.matches[0].model == "kind0/000.stl"
 
 
-def test_a_model_that_disappears_is_not_found_until_it_comes_back(
-  database, models
-):
+def test_missing_model_is_not_found_until_its_file_is_back(database, models):
   answer = database.query(Thing("kind3", 10))
   (models / "kind3/010.stl").rename(models / "kind3/010.away")
   assert database.update(models, load=load).missing == 1
@@ -205,7 +203,9 @@ def test_a_model_that_disappears_is_not_found_until_it_comes_back(
   assert database.query(Thing("kind3", 10)) == answer
 
 
-def test_a_model_that_comes_back_changed_is_embedded_anew(database, models):
+def test_missing_model_that_comes_back_changed_is_embedded_again(
+  database, models
+):
   (models / "kind3/010.stl").unlink()
   database.update(models, load=load)
   put(models, "kind3/010.stl", "kind3 777")
@@ -214,7 +214,7 @@ def test_a_model_that_comes_back_changed_is_embedded_anew(database, models):
   assert answer.matches[0].model == "kind3/010.stl"
 
 
-def test_another_label_is_written_without_embedding(database, models, tmp_path):
+def test_new_label_is_written_without_embedding(database, models, tmp_path):
   labels = tmp_path / "labels.csv"
   labels.write_text("file,class\nkind3/010.stl,special\n")
   report = database.update(models, labels=labels, load=pytest.fail)
@@ -226,7 +226,7 @@ def test_another_label_is_written_without_embedding(database, models, tmp_path):
   assert {m.label for m in answer.matches} == {"special", ""}
 
 
-def test_failures_are_kept_with_their_reason_and_tried_again(database, models):
+def test_failures_keep_their_reason_and_are_tried_again(database, models):
   put(models, "kind0/000.stl", "broken 0")
   put(models, "odd/nan.stl", "spoiled 1")
   (models / "odd/link.stl").symlink_to("nowhere")
@@ -264,7 +264,7 @@ def test_failures_are_kept_with_their_reason_and_tried_again(database, models):
   )
 
 
-def test_rows_of_another_pipeline_are_made_anew(database, models):
+def test_rows_of_another_fingerprint_are_embedded_again(database, models):
   before = rows(database.directory)
   with catalogue.open_catalogue(database.directory) as connection:
     catalogue.update_models(
@@ -278,7 +278,7 @@ def test_rows_of_another_pipeline_are_made_anew(database, models):
   assert rows(database.directory) == before
 
 
-def test_a_folder_of_failures_is_no_error_but_has_no_answer(tmp_path):
+def test_folder_of_failures_is_indexed_but_query_raises(tmp_path):
   put(tmp_path / "models", "a.stl", "broken 0")
   database = Database.create(tmp_path / "db", Pipeline())
   report = database.update(tmp_path / "models", load=load)
@@ -289,7 +289,7 @@ def test_a_folder_of_failures_is_no_error_but_has_no_answer(tmp_path):
     database.query(Thing("kind0", 0))
 
 
-def test_a_wrong_folder_or_table_changes_nothing(database, models, tmp_path):
+def test_invalid_folder_or_table_changes_nothing(database, models, tmp_path):
   before = rows(database.directory)
   (tmp_path / "empty").mkdir()
   for folder, labels, kind in (
@@ -302,7 +302,7 @@ def test_a_wrong_folder_or_table_changes_nothing(database, models, tmp_path):
   assert rows(database.directory) == before
 
 
-def test_progress_is_told_after_each_file(database, models):
+def test_progress_is_reported_after_each_file(database, models):
   put(models, "kind0/000.stl", "broken 0")
   calls = []
   database.update(
@@ -311,7 +311,7 @@ def test_progress_is_told_after_each_file(database, models):
   assert calls == [(i, 40, 1) for i in range(1, 41)]
 
 
-def test_odd_names_are_stored_and_found(tmp_path):
+def test_unusual_names_are_stored_and_found(tmp_path):
   names = ["a\nb.stl", "螺丝/ø ü.stl", "x'; DROP TABLE model;--.stl"]
   for seed, name in enumerate(names):
     put(tmp_path / "models", name, f"odd {seed}")
@@ -327,7 +327,7 @@ def test_odd_names_are_stored_and_found(tmp_path):
     assert again.query(Thing("odd", seed), k=1).matches[0].model == name
 
 
-def test_the_size_of_batches_does_not_show(database, models, monkeypatch):
+def test_rows_do_not_depend_on_the_batch_size(database, models, monkeypatch):
   monkeypatch.setattr(ingest, "_BATCH_SIZE", 3)
   monkeypatch.setattr(ingest, "_MAX_WAITING", 5)
   other = Database.create(database.directory.with_name("other"), Pipeline())
@@ -336,7 +336,7 @@ def test_the_size_of_batches_does_not_show(database, models, monkeypatch):
   assert rows(other.directory) == rows(database.directory)
 
 
-def test_a_pipeline_that_returns_nonsense_is_an_error(models, tmp_path):
+def test_pipeline_with_wrong_shape_of_vectors_raises(models, tmp_path):
   pipeline = Pipeline()
   pipeline.embed = lambda meshes: np.ones((3, 4))
   database = Database.create(tmp_path / "db", pipeline)
@@ -344,7 +344,7 @@ def test_a_pipeline_that_returns_nonsense_is_an_error(models, tmp_path):
     database.update(models, load=load)
 
 
-def test_meshes_are_read_with_the_budget_of_the_pipeline(tmp_path):
+def test_meshes_have_the_face_budget_of_the_pipeline(tmp_path):
   (tmp_path / "models").mkdir()
   phi = np.linspace(0, 2 * np.pi, 200, endpoint=False)
   ring = np.stack([np.cos(phi), np.sin(phi), 0 * phi], axis=1)
@@ -368,9 +368,7 @@ def test_meshes_are_read_with_the_budget_of_the_pipeline(tmp_path):
   assert cone.extent == pytest.approx((2, 2, 2), abs=1e-3)
 
 
-def test_a_database_that_cannot_be_written_can_be_searched(
-  database, monkeypatch
-):
+def test_read_only_database_can_be_searched(database, monkeypatch):
   before = database.query(Thing("kind3", 99))
   monkeypatch.setattr(sqlite_file.os, "access", lambda path, mode: False)
   files = set(database.directory.iterdir())
@@ -384,7 +382,7 @@ def test_a_database_that_cannot_be_written_can_be_searched(
 # Creation and opening.
 
 
-def test_create_opens_what_exists_and_completes_what_does_not(tmp_path):
+def test_create_opens_a_database_and_completes_a_half_made_one(tmp_path):
   directory = tmp_path / "deep" / "db"
   with pytest.raises(DatabaseError, match="no database yet: name the pipeline"):
     Database.create(directory)
@@ -405,7 +403,7 @@ def test_create_opens_what_exists_and_completes_what_does_not(tmp_path):
   )
 
 
-def test_another_pipeline_is_refused(database):
+def test_other_pipeline_raises(database):
   with pytest.raises(DatabaseError, match="another pipeline, whose vectors do"):
     Database.create(database.directory, Pipeline("two"))
   (database.directory / "pipeline" / "name").write_text("two")
@@ -413,7 +411,7 @@ def test_another_pipeline_is_refused(database):
     open_database(database.directory).query(Thing("kind0", 0))
 
 
-def test_other_files_are_not_touched(tmp_path):
+def test_folder_with_other_files_raises_and_is_unchanged(tmp_path):
   (tmp_path / "pipeline").mkdir()
   (tmp_path / "pipeline" / "weights").touch()
   with pytest.raises(DatabaseError, match="holds other files but no database"):
@@ -423,7 +421,7 @@ def test_other_files_are_not_touched(tmp_path):
     Database.create(tmp_path / "pipeline" / "weights" / "db", Pipeline())
 
 
-def test_a_pipeline_that_cannot_be_saved_leaves_no_database(tmp_path):
+def test_unsaved_pipeline_leaves_no_database(tmp_path):
   pipeline = Pipeline()
 
   def fail(directory):
@@ -438,21 +436,21 @@ def test_a_pipeline_that_cannot_be_saved_leaves_no_database(tmp_path):
   Database.create(tmp_path / "db", Pipeline())
 
 
-def test_a_directory_without_a_database_is_named(tmp_path):
+def test_directory_without_database_raises_with_its_name(tmp_path):
   for directory in (tmp_path, tmp_path / "nowhere"):
     with pytest.raises(DatabaseError, match=f"^{directory} holds no dr3d data"):
       open_database(directory)
   assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_database_is_not_opened(database):
+def test_newer_format_raises(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
     connection.execute("PRAGMA user_version = 5")
   with pytest.raises(DatabaseError, match=r"newer dr3d \(format 5, this one"):
     open_database(database.directory)
 
 
-def test_another_programs_file_is_not_opened(tmp_path):
+def test_catalogue_of_another_program_raises(tmp_path):
   with sqlite3.connect(tmp_path / "catalogue.sqlite") as connection:
     connection.execute("CREATE TABLE other (x)")
   with pytest.raises(DatabaseError, match="is not a catalogue of dr3d"):
@@ -480,7 +478,7 @@ def damage_text(content):
 @pytest.mark.parametrize(
   "damage", [damage_head, damage_middle, damage_end, damage_text]
 )
-def test_a_damaged_catalogue_is_an_error_that_says_so(database, damage):
+def test_damaged_catalogue_raises(database, damage):
   path = database.directory / "catalogue.sqlite"
   path.write_bytes(damage(path.read_bytes()))
 
@@ -504,7 +502,7 @@ def test_a_damaged_catalogue_is_an_error_that_says_so(database, damage):
     ),
   ],
 )
-def test_damaged_vectors_are_an_error_that_says_so(database, damage, message):
+def test_damaged_vectors_raise_with_the_model(database, damage, message):
   path = database.directory / "vectors-0.f32"
   content = damage(path.read_bytes())
   path.unlink()
@@ -516,7 +514,7 @@ def test_damaged_vectors_are_an_error_that_says_so(database, damage, message):
     open_database(database.directory).rebuild()
 
 
-def test_a_row_that_names_a_slot_which_is_not_there_is_damage(database):
+def test_row_with_missing_slot_raises(database):
   with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
     connection.execute("UPDATE model SET slot = 40 WHERE rowid = 9")
   with pytest.raises(DatabaseError, match="is damaged: it has no vectors of"):
@@ -540,7 +538,7 @@ def index_of(database):
   return list(database.directory.glob("index-*"))
 
 
-def test_the_index_is_stored_and_used(large):
+def test_stored_index_is_used(large):
   assert len(index_of(large)) == 1
   again = open_database(large.directory, exact_below=100)
   exact = open_database(large.directory, exact_below=10_000)
@@ -555,7 +553,7 @@ def test_the_index_is_stored_and_used(large):
 
 
 @pytest.mark.parametrize("harm", ["delete", "damage", "swap"])
-def test_without_its_index_a_database_answers_exactly_and_mends_it(large, harm):
+def test_damaged_index_is_replaced_by_exact_search_until_an_update(large, harm):
   (path,) = index_of(large)
   if harm == "delete":
     shutil.rmtree(path)
@@ -574,7 +572,7 @@ def test_without_its_index_a_database_answers_exactly_and_mends_it(large, harm):
   assert mended.gallery.index.engine == "scann"
 
 
-def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
+def test_index_is_built_again_only_after_many_changes(large):
   (old,) = index_of(large)
   models = large.directory.with_name("models")
   for count, kept in ((1, True), (60, False)):
@@ -595,7 +593,7 @@ def test_the_index_bears_a_few_changes_and_is_built_anew_after_many(large):
       }
 
 
-def test_an_index_that_finds_too_little_is_built_anew(large, monkeypatch):
+def test_index_of_low_recall_is_built_again(large, monkeypatch):
   (old,) = index_of(large)
   put(large.directory.with_name("models"), "new/1.stl", "new 1")
   monkeypatch.setattr(
@@ -609,7 +607,7 @@ def test_an_index_that_finds_too_little_is_built_anew(large, monkeypatch):
 # One writer, many readers, and kills.
 
 
-def test_a_second_writer_is_told_to_wait(database, models):
+def test_second_writer_raises_and_says_to_wait(database, models):
   again = open_database(database.directory)
   with sqlite_file.writer_lock(database.directory):
     with pytest.raises(DatabaseError, match="written by another process: wait"):
@@ -620,7 +618,7 @@ def test_a_second_writer_is_told_to_wait(database, models):
   assert again.update(models, load=load).unchanged == 40
 
 
-def test_readers_go_on_while_models_are_written(tmp_path, models):
+def test_readers_continue_while_models_are_written(tmp_path, models):
   database = Database.create(tmp_path / "db", Pipeline())
   seen = []
 
@@ -637,9 +635,7 @@ def test_readers_go_on_while_models_are_written(tmp_path, models):
   assert seen == [0] * 16 + [16] * 16 + [32] * 8
 
 
-def test_an_open_database_keeps_its_answers_until_it_is_refreshed(
-  database, models
-):
+def test_open_database_answers_from_its_state_until_refreshed(database, models):
   reader = open_database(database.directory)
   before = reader.query(Thing("new", 1))
   put(models, "new/1.stl", "new 1")
@@ -649,9 +645,7 @@ def test_an_open_database_keeps_its_answers_until_it_is_refreshed(
   assert reader.query(Thing("new", 1)) == database.query(Thing("new", 1))
 
 
-def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
-  database, models, monkeypatch
-):
+def test_calibration_is_fitted_by_writers(database, models, monkeypatch):
   count = 0
 
   def measure(*args, **options):
@@ -681,7 +675,7 @@ def test_what_a_database_finds_in_itself_is_measured_when_it_is_written(
   assert count == 4
 
 
-def test_a_database_knows_how_it_answers_about_its_own_models(database):
+def test_inspection_agrees_with_queries_of_own_models(database):
   answers = {
     model.name: database.query(
       Thing(model.label, int(model.name[-7:-4])), exclude=[model.name]
@@ -697,7 +691,7 @@ def test_a_database_knows_how_it_answers_about_its_own_models(database):
 
 
 @pytest.mark.parametrize("moment", [0, 1, 15, 16, 17, 31, 39])
-def test_a_run_that_breaks_off_is_completed_by_the_next(
+def test_interrupted_update_is_completed_by_the_next(
   database, models, tmp_path, moment
 ):
   other = Database.create(tmp_path / "other", Pipeline())
@@ -755,7 +749,7 @@ def main(directory, models):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
-def test_a_killed_run_loses_nothing_and_doubles_nothing(tmp_path):
+def test_killed_update_loses_and_doubles_no_row(tmp_path):
   models, directory = tmp_path / "models", tmp_path / "db"
   fill(models, 200)
   put(models, "bad/one.stl", "broken 1")

@@ -32,7 +32,7 @@ def side():
   )
 
 
-def test_the_most_alike_are_laid(side):
+def test_most_similar_models_are_registered(side):
   whole = np.random.default_rng(0).uniform(-1, 1, (COUNT, COUNT))
   whole[:, 2] = -np.inf
   with Aligner(side, side, count=4) as aligner:
@@ -46,7 +46,7 @@ def test_the_most_alike_are_laid(side):
       assert rated[query].argmax() == query
 
 
-def test_few_queries_are_asked_in_this_process_with_the_same_result(side):
+def test_few_queries_in_this_process_give_the_same_result(side):
   whole = np.random.default_rng(1).uniform(-1, 1, (4, COUNT))
   with Aligner(side, side, count=5) as aligner:
     many = aligner.rate(4, whole)
@@ -54,7 +54,7 @@ def test_few_queries_are_asked_in_this_process_with_the_same_result(side):
     np.testing.assert_array_equal(aligner.rate(0, whole), many)
 
 
-def test_a_model_is_laid_once_upon_a_query(side, monkeypatch):
+def test_each_model_is_registered_once_to_a_query(side, monkeypatch):
   laid = []
 
   def measure(mesh, packed):
@@ -71,7 +71,7 @@ def test_a_model_is_laid_once_upon_a_query(side, monkeypatch):
   assert laid == [3, 1]
 
 
-def test_without_meshes_nothing_can_be_laid(side):
+def test_set_without_meshes_cannot_be_aligned(side):
   bare = dataclasses.replace(side, packed=None)
   for queries, gallery, count, expected in (
     (side, side, 1, True),
@@ -83,7 +83,7 @@ def test_without_meshes_nothing_can_be_laid(side):
       assert aligner.can_align == expected
 
 
-def test_a_mesh_that_cannot_be_laid_is_told(side):
+def test_mesh_that_cannot_be_registered_raises_with_its_name(side):
   broken = dataclasses.replace(side, packed=(b"", b"x", *side.packed[2:]))
   whole = np.eye(COUNT)
   with (

@@ -106,7 +106,7 @@ def database(models, tmp_path):
 # Similarity.
 
 
-def test_kinds_of_similarity_agree_with_loops():
+def test_similarity_kinds_agree_with_loops():
   queries, gallery = random_vectors(0, 2, 3, 5), random_vectors(1, 4, 3, 5)
   for kind in KINDS:
     similarity = compare_vectors(queries, gallery, kind=kind)
@@ -135,7 +135,7 @@ def test_kinds_of_similarity_agree_with_loops():
         np.testing.assert_allclose(similarity.parts[q, :, b], parts, atol=1e-6)
 
 
-def test_an_unknown_kind_is_refused():
+def test_unknown_similarity_kind_raises():
   vectors = random_vectors(0, 1, 1, 2)
   with pytest.raises(ValueError, match="got 'worst'"):
     compare_vectors(vectors, vectors, kind="worst")
@@ -151,7 +151,7 @@ def test_votes_rank_before_similarity():
 # Trials.
 
 
-def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
+def test_leave_one_out_equals_a_query_without_the_model():
   vectors = random_vectors(2, 40, 4, 6)
   names = tuple(f"{i:02}" for i in range(40))
   labels = tuple("abcd"[i % 4] for i in range(40))
@@ -212,7 +212,7 @@ def test_a_leave_one_out_ranks_and_votes_as_a_query_without_the_model():
     np.testing.assert_array_equal(result.measures[name], values)
 
 
-def test_approximate_search_loses_a_little_and_says_which_models():
+def test_approximate_search_marks_models_that_are_not_found():
   pytest.importorskip("scann")
   count, size = 1200, 16
   vectors = random_vectors(3, count, 3, size)
@@ -239,7 +239,7 @@ def test_approximate_search_loses_a_little_and_says_which_models():
   assert cut < full + 0.01
 
 
-def test_a_method_that_finds_all_alike_is_the_worst():
+def test_method_with_equal_similarities_has_the_worst_measures():
   names = tuple("abcdef")
   labels = tuple("xxxyyy")
   task = RetrievalTask(names, labels, names, labels, np.arange(6))
@@ -257,7 +257,7 @@ def test_a_method_that_finds_all_alike_is_the_worst():
 # Protocols.
 
 
-def test_queries_are_turned_but_keep_their_size():
+def test_rotated_queries_keep_their_size():
   size = BOX * (1, 2, 3)
   plain = make_mesh(size, BOX_FACES)
 
@@ -282,7 +282,7 @@ def test_queries_are_turned_but_keep_their_size():
   assert 0.02 > abs(scanned.radius / plain.radius - 1) > 1e-6
 
 
-def test_a_query_hangs_on_seed_and_name_alone():
+def test_query_depends_only_on_seed_and_name():
   def turn(name, seed):
     protocol = Protocol("so3", seed=seed)
     return make_query(
@@ -294,7 +294,7 @@ def test_a_query_hangs_on_seed_and_name_alone():
   assert np.abs(turn("a", 3) - turn("a", 4)).max() > 0.01
 
 
-def test_random_rotations_are_even():
+def test_random_rotations_are_uniform():
   vertices = np.concatenate([BOX, [[0, 0, 9]]])
   faces = np.concatenate([BOX_FACES, [[1, 5, 8]]])
   tips = []
@@ -307,12 +307,12 @@ def test_random_rotations_are_even():
   assert np.linalg.norm(mean) < 4 / math.sqrt(300)
 
 
-def test_an_unknown_rotation_is_refused():
+def test_unknown_rotation_raises():
   with pytest.raises(ValueError, match="got 'y'"):
     Protocol("y")
 
 
-def test_views_are_chosen_far_apart():
+def test_chosen_views_are_far_apart():
   views = make_views(sphere_views(12))
   chosen = choose_views(views, 3)
   assert chosen[0] == 0
@@ -321,14 +321,14 @@ def test_views_are_chosen_far_apart():
   cosine = (cosine @ cosine.T)[~np.eye(3, dtype=bool)]
   assert cosine.max() < 0.3
   assert sorted(choose_views(views, 12)) == list(range(12))
-  with pytest.raises(Dr3dError, match="12 views, of which 13 cannot"):
+  with pytest.raises(Dr3dError, match="12 views, so 13 cannot"):
     choose_views(views, 13)
 
 
 # Whole evaluations.
 
 
-def test_a_leave_one_out_of_a_database(database):
+def test_leave_one_out_of_a_database_scores_each_model(database):
   # The pipeline was hardly trained: its vectors are near each other.
   config = EvaluateConfig(searches=("exact",), target_precision=0)
   evaluation = evaluate_database(database, config=config)
@@ -343,7 +343,7 @@ def test_a_leave_one_out_of_a_database(database):
   assert means["accepted"].micro.value == means["right"].micro.value == 1
 
 
-def test_turned_queries_are_drawn_anew_from_their_files(database, models):
+def test_rotated_queries_are_made_of_their_files(database, models):
   config = EvaluateConfig(
     Protocol("so3"), methods=("pipeline", "d2"), searches=("exact",)
   )
@@ -363,7 +363,7 @@ def test_turned_queries_are_drawn_anew_from_their_files(database, models):
     assert means["NN"].micro.value == 1
 
 
-def test_turned_queries_are_not_asked_with_the_stored_vectors(models, tmp_path):
+def test_rotated_queries_do_not_use_stored_vectors(models, tmp_path):
   class Box(Ruler):
     """Sees the axes of the file."""
 
@@ -386,16 +386,18 @@ def test_turned_queries_are_not_asked_with_the_stored_vectors(models, tmp_path):
   assert two.min() < 1
 
 
-def test_files_that_have_moved_are_asked_for(database, models, tmp_path):
+def test_moved_files_raise_unless_their_folder_is_named(
+  database, models, tmp_path
+):
   models.rename(tmp_path / "moved")
   config = EvaluateConfig(Protocol("z"), searches=("exact",))
-  with pytest.raises(Dr3dError, match=r"is not there.*--models"):
+  with pytest.raises(Dr3dError, match=r"does not exist.*--models"):
     evaluate_database(database, config=config)
   found = evaluate_database(database, config=config, models=tmp_path / "moved")
   assert len(found.task.queries) == 9
 
 
-def test_queries_are_asked_among_the_models_of_a_database(database, tmp_path):
+def test_query_files_are_searched_among_all_models(database, tmp_path):
   write_box(tmp_path / "new" / "rod" / "a.obj", (1, 1.2, 6.9))
   write_box(tmp_path / "new" / "rod" / "b.obj", (3, 3.9, 0.1))  # a plate
   write_box(tmp_path / "new" / "ball" / "c.obj", (1, 1, 1))
@@ -431,7 +433,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("verify", [0, 2])
-def test_an_evaluation_answers_as_a_query_does(database, tmp_path, verify):
+def test_evaluation_predicts_as_a_query_does(database, tmp_path, verify):
   files = write_sizes(tmp_path / "new", QUERIES)
   evaluation = evaluate_database(
     database,
@@ -447,14 +449,14 @@ def test_an_evaluation_answers_as_a_query_does(database, tmp_path, verify):
   names = evaluation.task.models
   for i, file in enumerate(files):
     mesh = dr3d.load_mesh(file.path, face_budget=64)
-    answer = database.query(mesh, k=1, verify=verify)  # as many are laid
+    answer = database.query(mesh, k=1, verify=verify)  # as many are registered
     assert answer.prediction.accepted == accepted[i]
     assert answer.prediction.label == result.known.labels[i]
     if result.measures["NN"][i]:  # or a wrong one is as alike
       assert answer.matches[0].model == names[result.best[i, 0]]
 
 
-def test_what_is_laid_upon_a_query_speaks_for_its_label(database, tmp_path):
+def test_registered_models_support_their_label(database, tmp_path):
   files = write_sizes(tmp_path / "new", QUERIES)
   evaluation = evaluate_database(
     database,
@@ -480,7 +482,7 @@ def test_what_is_laid_upon_a_query_speaks_for_its_label(database, tmp_path):
   assert laid.score[known, 0] > exact.score[known].max()
 
 
-def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
+def test_false_accepts_are_listed_by_name(database, tmp_path):
   files = write_sizes(tmp_path / "new", {"rod": [(3, 4, 0.1), (1, 1.2, 6)]})
   evaluation = evaluate_database(
     database,
@@ -502,14 +504,14 @@ def test_what_is_relied_on_and_wrong_is_told_by_name(database, tmp_path):
   assert lines[3][:3] == ["1", "within", "0.5,"]
 
 
-def test_no_mistake_is_said_to_be_none(database):
+def test_result_without_false_accepts_says_none(database):
   evaluation = evaluate_database(
     database, config=EvaluateConfig(searches=("exact",), target_precision=1.0)
   )
   assert describe_false_accepts(evaluation).endswith("pipeline, exact: none.")
 
 
-def test_only_a_pipeline_has_models_laid_upon_queries(database):
+def test_baselines_have_no_verified_search(database):
   evaluation = evaluate_database(
     database, config=EvaluateConfig(methods=("pipeline", "d2"))
   )
@@ -517,7 +519,7 @@ def test_only_a_pipeline_has_models_laid_upon_queries(database):
   assert laid == ["pipeline"]
 
 
-def test_labels_of_a_table_take_the_place_of_folders(database):
+def test_labels_of_a_table_replace_those_of_the_database(database):
   labels = {"odd/0.obj": "small", "loose.obj": "small"}
   evaluation = evaluate_database(
     database, labels=labels, config=EvaluateConfig(searches=("exact",))
@@ -526,13 +528,13 @@ def test_labels_of_a_table_take_the_place_of_folders(database):
   assert evaluation.unlabelled == 9
 
 
-def test_nothing_to_score_is_told(database):
+def test_evaluation_without_scorable_query_raises(database):
   with pytest.raises(Dr3dError, match="none of 11 queries can be scored"):
     evaluate_database(database, labels={"odd/0.obj": "a", "loose.obj": "b"})
 
 
-def test_an_unknown_method_is_told(database):
-  with pytest.raises(Dr3dError, match=r"no method 'sift': name pipeline, untr"):
+def test_unknown_method_raises_with_the_known_ones(database):
+  with pytest.raises(Dr3dError, match=r"unknown method 'sift': name pipe"):
     evaluate_database(database, config=EvaluateConfig(methods=("sift",)))
 
 
@@ -566,7 +568,9 @@ def test_leaks_are_found_by_file_and_by_geometry(database, models, tmp_path):
   ]
 
 
-def test_twins_in_a_database_are_leaks_of_a_leave_one_out(database, models):
+def test_equal_models_of_a_database_are_leaks_of_a_leave_one_out(
+  database, models
+):
   twin = models / "cube" / "twin.obj"
   twin.write_bytes((models / "cube" / "0.obj").read_bytes())
   database.update(models)
@@ -585,7 +589,7 @@ def test_twins_in_a_database_are_leaks_of_a_leave_one_out(database, models):
 # Methods.
 
 
-def test_progress_is_told_for_each_mesh():
+def test_progress_is_reported_for_each_mesh():
   calls = []
   make_distribution_method().describe(
     [make_mesh(BOX, BOX_FACES)] * 2, lambda *call: calls.append(call)
@@ -593,7 +597,7 @@ def test_progress_is_told_for_each_mesh():
   assert calls == [(1, 2), (2, 2)]
 
 
-def test_meshes_are_needed_where_no_vectors_are_known(database, models):
+def test_set_without_meshes_and_vectors_raises(database, models):
   side = list_database(database, folder=models)
   with pytest.raises(ValueError, match="meshes are needed for the method d2"):
     evaluate(
@@ -605,7 +609,7 @@ def test_meshes_are_needed_where_no_vectors_are_known(database, models):
     )
 
 
-def test_a_query_file_that_cannot_be_read_is_named(tmp_path):
+def test_unreadable_query_file_is_a_failure_with_its_name(tmp_path):
   (tmp_path / "bad.obj").write_text("nothing")
   with pytest.raises((MeshError, Dr3dError), match=r"bad\.obj"):
     read_model_set(
@@ -693,12 +697,12 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
   ("flags", "status", "message"),
   [
     (["--report=r.pdf"], 2, "must end in one of .htm, .html"),
-    (["--views=3"], 1, "there are 2 views, of which 3 cannot count"),
+    (["--views=3"], 1, "there are 2 views, so 3 cannot be compared"),
     (["--rotation=x"], 2, "must be one of none, z, so3"),
     (["--labels=none.csv"], 1, "none.csv cannot be read"),
   ],
 )
-def test_what_the_command_cannot_do_is_told(
+def test_invalid_arguments_of_the_command_fail_with_a_sentence(
   flags, status, message, request, capsys
 ):
   db = request.getfixturevalue("real")

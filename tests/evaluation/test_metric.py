@@ -49,7 +49,7 @@ def test_measures_of_lists_made_by_hand():
     np.testing.assert_allclose(measures[name], values, rtol=1e-12)
 
 
-def test_measures_agree_with_their_definitions_taken_word_by_word():
+def test_measures_agree_with_literal_definitions():
   rng = np.random.default_rng(0)
   for width in (1, 2, 7, 31, 32, 33, 200):
     hits = rng.random((20, width)) < rng.random((20, 1))
@@ -60,14 +60,14 @@ def test_measures_agree_with_their_definitions_taken_word_by_word():
         assert measures[name][i] == pytest.approx(value, rel=1e-12), name
 
 
-def test_the_e_measure_looks_at_32_models():
+def test_e_measure_counts_32_models():
   near, far = np.zeros((2, 1, 40), bool)
   near[0, 31] = far[0, 32] = True
   assert metric.e_measure(near)[0] == pytest.approx(2 / 33)
   assert metric.e_measure(far)[0] == 0
 
 
-def test_perfect_lists_reach_one_and_better_lists_more():
+def test_perfect_lists_score_one_and_better_lists_score_more():
   perfect = metric.measure(lists("x" * 32 + "o" * 9))
   assert {name: values[0] for name, values in perfect.items()} == (
     pytest.approx(dict.fromkeys(perfect, 1.0))
@@ -84,7 +84,7 @@ def test_perfect_lists_reach_one_and_better_lists_more():
   assert np.all(good["mAP"] > worse["mAP"])
 
 
-def test_precision_where_a_recall_is_reached():
+def test_precision_is_that_of_the_first_rank_with_the_recall():
   curve = metric.recall_precision(
     lists("oxooxx", "xooooo"), recalls=np.array([0.1, 1 / 3, 0.5, 2 / 3, 1])
   )
@@ -95,7 +95,7 @@ def test_precision_where_a_recall_is_reached():
   assert fifth[0, 0] == 1
 
 
-def test_models_are_ranked_without_the_query():
+def test_excluded_query_is_not_ranked():
   similarity = np.array([[9.0, 1, 3, 2], [1, 9, 2, -np.inf]])
   relevant = np.zeros((2, 4), bool)
   whole = metric.rank_models(similarity, relevant)
@@ -114,7 +114,7 @@ def test_ties_put_the_wrong_models_first_then_keep_the_order():
   np.testing.assert_array_equal(hits, [[False, False, False, True, True]])
 
 
-def test_ranks_do_not_hang_on_a_monotone_change_of_likeness():
+def test_ranks_are_invariant_to_monotone_changes_of_similarity():
   rng = np.random.default_rng(2)
   similarity = rng.normal(size=(6, 30))
   relevant = rng.random((6, 30)) < 0.2
@@ -131,12 +131,12 @@ def test_ranks_do_not_hang_on_a_monotone_change_of_likeness():
     (lambda: metric.measure(np.zeros((1, 2))), r"float64 \(1, 2\)"),
     (
       lambda: metric.rank_models(np.array([[1.0, np.nan]]), lists("xo")),
-      r"likeness\[0, 1\] is NaN",
+      r"similarity\[0, 1\] is NaN",
     ),
     (lambda: metric.rank_models(np.ones((2, 2)), lists("xo")), "shapes"),
   ],
 )
-def test_what_cannot_be_measured_is_refused(call, message):
+def test_invalid_input_of_measures_raises(call, message):
   with pytest.raises(ValueError, match=message):
     call()
 
@@ -150,7 +150,7 @@ def test_means_over_queries_and_over_classes():
   assert means.micro.low < 0.7 < means.micro.high
 
 
-def test_means_of_some_of_the_queries():
+def test_weights_select_queries_of_means():
   values = np.array([1.0, 0, 1, 0])
   means = average(
     values, np.array([0, 0, 1, 2]), resample(4), weights=np.array([1, 1, 1, 0])
@@ -162,7 +162,7 @@ def test_means_of_some_of_the_queries():
   assert math.isnan(nothing.macro.low)
 
 
-def test_the_interval_is_that_of_a_binomial_share():
+def test_interval_agrees_with_the_binomial_one():
   rng = np.random.default_rng(3)
   values = (rng.random(400) < 0.3).astype(float)
   share = values.mean()
@@ -173,13 +173,13 @@ def test_the_interval_is_that_of_a_binomial_share():
   assert 0.8 < (means.macro.high - means.macro.low) / (2 * half) < 1.3
 
 
-def test_resampling_keeps_the_number_of_queries_and_the_seed():
+def test_resampling_keeps_the_number_of_queries_and_is_seeded():
   draws = resample(30, resamples=5, seed=4)
   np.testing.assert_array_equal(draws.sum(axis=1), 30)
   np.testing.assert_array_equal(draws, resample(30, resamples=5, seed=4))
   assert (draws != resample(30, resamples=5, seed=5)).any()
 
 
-def test_values_and_classes_must_be_as_many():
-  with pytest.raises(ValueError, match="as many"):
+def test_values_and_classes_of_different_lengths_raise():
+  with pytest.raises(ValueError, match="equal lengths"):
     average(np.ones(3), np.zeros(2), resample(3))
