@@ -16,6 +16,9 @@ from dr3d.mesh.unit import UNITS, name_unit
 
 ASSUMED = ", assumed"
 
+# What the readers of some formats import when they need it; see `worker`.
+PRELOAD = ("trimesh", "PIL.Image", "lxml.etree", "collada", "cascadio")
+
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 

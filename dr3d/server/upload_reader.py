@@ -8,13 +8,19 @@ import json
 import pathlib
 from typing import Any, Literal
 
-from dr3d.database.processed_model import ProcessedModel, process_mesh
+from dr3d.database.processed_model import (
+  PRELOAD,
+  ProcessedModel,
+  process_mesh,
+)
 from dr3d.error import MeshError
 from dr3d.mesh import build_mesh
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.unit import UNITS
 from dr3d.search import verification
+
+__all__ = ["PRELOAD", "FaceLimitError", "read_upload", "run"]
 
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
