@@ -28,6 +28,7 @@ SUBCOMMANDS = (
   "query",
   "duplicates",
   "serve",
+  "token",
   "render",
   "evaluate",
 )

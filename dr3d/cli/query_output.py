@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REJECT_REASONS = {
   "ambiguous": "models of other labels are nearly as similar",
   "unknown": "the label may be missing in the database",
+  "unverified": "the service could not register the matches; ask again",
 }
 COLUMNS = (
   "query",
