@@ -28,8 +28,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
   del files
   own_token = read_token(flags.token_file)
   os.environ.pop(TOKEN, None)  # no child process shall inherit it
-  check.check_database(flags.db)
   public_read = may_read_freely(flags, own_token)
+  check.check_database(flags.db)
   listener = listen(flags.host, flags.port)
   _allow_connections()
   import uvicorn
@@ -99,7 +99,7 @@ def may_read_freely(flags: FlagValues, own_token: str | None) -> bool:
     UsageError: other machines are served, nobody has a token, and
       --public-read is not given; or a proxy is not an address.
   """
-  from dr3d.server.connection import parse_networks
+  from dr3d.server.limiter import parse_networks
   from dr3d.server.token import TokenStore
 
   proxies = flags.trusted_proxy or ()

@@ -9,13 +9,12 @@ limit for each address. Deadlines of bodies are in `admission`.
 import asyncio
 import collections
 import ipaddress
-from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dr3d.server.limiter import group_address
+from dr3d.server.limiter import group_address, parse_networks
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 
@@ -228,14 +227,3 @@ class LimitedProtocol(H11Protocol):
       text = f"HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n"
       self.transport.write(f"{text}Connection: close\r\n\r\n".encode())
       self.transport.close()
-
-
-def parse_networks(
-  names: Sequence[str],
-) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-  """Reads addresses and networks, such as "10.0.0.0/8".
-
-  Raises:
-    ValueError: one is neither.
-  """
-  return [ipaddress.ip_network(name) for name in names]

@@ -10,7 +10,7 @@ import ipaddress
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from dr3d.server.http_error import HttpError
 
@@ -32,6 +32,17 @@ def group_address(host: str) -> str:
   if address.ipv4_mapped is not None:
     return str(address.ipv4_mapped)
   return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def parse_networks(
+  names: Sequence[str],
+) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+  """Reads addresses and networks, such as "10.0.0.0/8".
+
+  Raises:
+    ValueError: one is neither.
+  """
+  return [ipaddress.ip_network(name) for name in names]
 
 
 def share(limit: int) -> int:
