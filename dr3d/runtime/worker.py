@@ -131,6 +131,8 @@ def _answer_apart(
   code = os.waitstatus_to_exitcode(status)
   if timed_out:
     return codec.encode(["ended", TIMEOUT])
+  if len(data) > job["answer"]:
+    return codec.encode(["error", "gives more data than is allowed"])
   return codec.encode(["ended", code]) if code or not data else data
 
 

@@ -1,5 +1,6 @@
 """A call that fails in a child ends alone; the others continue."""
 
+import io
 import os
 import pathlib
 import signal
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from dr3d.error import Dr3dError, MeshError
+from dr3d.runtime import codec, worker
 from dr3d.runtime.pool import (
   Limits,
   LostWorkerError,
@@ -162,6 +164,7 @@ def test_answer_beyond_its_limit_fails_alone():
   limits = Limits(seconds=10, memory=512 << 20, answer=1000)
   large, small = call_all(("return", "x" * 5000), ("return", 1), limits=limits)
   assert isinstance(large, WorkerError)
+  assert str(large) == "gives more data than is allowed"
   assert small == 1
 
 
@@ -169,3 +172,24 @@ def test_child_that_cannot_start_raises(monkeypatch):
   monkeypatch.setattr(sys, "executable", "/bin/false")
   with pytest.raises(Dr3dError, match=r"cannot be started .* use --jobs=0"):
     call_all(("return", 1))
+
+
+def test_system_without_fork_answers_in_the_child_itself():
+  job = worker.Job(
+    path=[],
+    function="support.pool_calls:act",
+    seconds=9,
+    memory=1 << 30,
+    answer=1 << 20,
+    access="file",
+  )
+  function = worker._import(job["function"])
+  for call, answer in (
+    ({"action": "return", "value": [1]}, ["done", [1]]),
+    ({"action": "fail", "value": "b"}, ["error", "fails (KeyError: 'b')"]),
+    ({"action": "parents"}, ["done", (os.getpid(), os.getppid())]),
+  ):
+    message = worker._answer_here(
+      function, codec.encode(call), job, io.BytesIO()
+    )
+    assert codec.decode(message) == answer
