@@ -60,6 +60,9 @@ MAX_MEMORY, MAX_SLOWDOWN = 1.5, 3.0  # bounds of --strict
 _PAUSE = 0.25  # seconds between two queries of the honest client
 _PROBE_SECONDS = 2.0
 _BOUNDARY = "Content-Type: multipart/form-data; boundary=x"
+_PART = (
+  b"--x\r\nContent-Disposition: form-data; name=file; filename=a.stl\r\n\r\n"
+)
 _MEBIBYTE = bytes(1 << 20)
 
 
@@ -385,7 +388,7 @@ async def upload_slowly(target: Target) -> str:
     for _ in range(40):
       _, writer = await stack.enter_async_context(connect(target))
       writer.write(
-        head("POST", "/api/query", _BOUNDARY, "Content-Length: 100000")
+        head("POST", "/api/query", _BOUNDARY, "Content-Length: 100000") + _PART
       )
       writers.append(writer)
     for _ in range(round(SECONDS.value)):
@@ -551,7 +554,8 @@ async def read_environment(target: Target) -> str:
 async def delay_end(target: Target) -> str:
   """Row 18: one slow upload while the service is told to stop."""
   async with connect(target) as (_, writer):
-    writer.write(head("POST", "/api/query", _BOUNDARY, "Content-Length: 9999"))
+    length = "Content-Length: 9999"
+    writer.write(head("POST", "/api/query", _BOUNDARY, length) + _PART)
     await asyncio.sleep(2)
     target.is_ending = True
     await asyncio.sleep(1)  # for the last probe and query

@@ -144,7 +144,8 @@ def _set_logs() -> None:
     handler.setFormatter(
       logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
-  logging.getLogger("dr3d").setLevel(min(level, logging.INFO))
+  for name in ("dr3d.server", "dr3d.runtime"):
+    logging.getLogger(name).setLevel(min(level, logging.INFO))
   logging.getLogger("dr3d.server.request").setLevel(level)
 
 

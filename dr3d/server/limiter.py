@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dr3d.server.http_error import HttpError
 
 _MAX_ADDRESSES = 10_000  # remembered; about 1 MB
+_MAX_LENGTH = 64  # characters of what a proxy gives instead of an address
 
 
 def group_address(host: str) -> str:
@@ -26,7 +27,7 @@ def group_address(host: str) -> str:
   try:
     address = ipaddress.ip_address(host.split("%")[0])
   except ValueError:
-    return host
+    return host[:_MAX_LENGTH]
   if isinstance(address, ipaddress.IPv4Address):
     return str(address)
   if address.ipv4_mapped is not None:
@@ -133,9 +134,7 @@ class RateLimiter:
       return
     tokens, now = self._refill(address)
     allowed = tokens >= 1
-    self._buckets[address] = (tokens - allowed, now)
-    while len(self._buckets) > _MAX_ADDRESSES:
-      self._buckets.popitem(last=False)
+    self._keep(address, tokens - allowed, now)
     if not allowed:
       raise HttpError(
         429,
@@ -146,8 +145,14 @@ class RateLimiter:
   def is_empty(self, address: str) -> bool:
     """Whether `take` would reject."""
     tokens, now = self._refill(address)
-    self._buckets[address] = (tokens, now)
+    self._keep(address, tokens, now)
     return bool(self.rate) and tokens < 1
+
+  def _keep(self, address: str, tokens: float, now: float) -> None:
+    """Stores a bucket, and forgets the one that was not used for longest."""
+    self._buckets[address] = (tokens, now)
+    while len(self._buckets) > _MAX_ADDRESSES:
+      self._buckets.popitem(last=False)
 
   def _refill(self, address: str) -> tuple[float, float]:
     """Removes a bucket; returns what is in it now, and the time."""
