@@ -7,6 +7,7 @@ Needs neither jax nor a database: renderer, network and index run where
 import contextlib
 import dataclasses
 import io
+import ipaddress
 import os
 import pathlib
 import time
@@ -56,16 +57,24 @@ class Client:
 
     Args:
       url: of the service, such as "http://127.0.0.1:8000".
-      token: allows changes.
+      token: allows changes, and queries if the service is not public. Without
+        TLS it is sent to this machine only.
       timeout: seconds until a response begins.
       retry_timeout: seconds for which a request is repeated while the service
         is busy or warming up.
 
     Raises:
-      ServiceError: the URL is not an HTTP URL.
+      ServiceError: the URL is not an HTTP URL, or a token would be sent to
+        another machine without TLS.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https"):
       raise ServiceError(f"{url!r} must begin with http:// or https://.")
+    if token and parts.scheme == "http" and not _is_loopback(parts.hostname):
+      raise ServiceError(
+        f"a token is not sent to {url}, because everyone on the way could read"
+        " it: put a proxy with TLS in front of the service and use https://."
+      )
     self.url = url.rstrip("/")
     self._retry_timeout = retry_timeout
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -309,7 +318,7 @@ class Client:
     if response.is_success:
       return response
     try:
-      message = response.json()["error"]
+      message = response.json()["detail"]
     except (ValueError, LookupError, TypeError):
       message = f"{self.url} answers {response.status_code}: is it dr3d serve?"
     raise ServiceError(message, status=response.status_code)
@@ -337,6 +346,14 @@ def _explain(url: str) -> Iterator[None]:
     raise ServiceError(
       f"{url} cannot be reached ({error}): is dr3d serve running there?"
     ) from error
+
+
+def _is_loopback(host: str | None) -> bool:
+  """Whether a host is this machine."""
+  try:
+    return ipaddress.ip_address(host or "").is_loopback
+  except ValueError:
+    return host == "localhost"
 
 
 def _read_wait(response: httpx.Response) -> float | None:

@@ -15,7 +15,6 @@ import asyncio
 import collections
 import glob
 import logging
-import os
 import pathlib
 import re
 import signal
@@ -29,6 +28,7 @@ from absl import app, flags
 
 from dr3d.evaluation.report.table import format_table
 from dr3d.registration.relation import VERIFIED_COUNT
+from experiments.process import measure_cpu, measure_memory
 
 _DB = flags.DEFINE_string("db", None, "Folder of the database.", required=True)
 _FILES = flags.DEFINE_string(
@@ -133,7 +133,16 @@ async def send_queries(
   numbers = iter(range(count or 1 << 40))
   start = time.perf_counter()
 
-  async def one(client: httpx.AsyncClient) -> None:
+  async def one(client_number: int) -> None:
+    # One address may not have all places, so each client has its own.
+    high, low = divmod(client_number, 250)
+    transport = httpx.AsyncHTTPTransport(
+      local_address=f"127.0.{high}.{low + 1}"
+    )
+    async with httpx.AsyncClient(timeout=120, transport=transport) as client:
+      await repeat(client)
+
+  async def repeat(client: httpx.AsyncClient) -> None:
     for number in numbers:
       if time.perf_counter() - start > seconds:
         return
@@ -152,9 +161,7 @@ async def send_queries(
       elif count is None:  # a rejected client retries after a pause
         await asyncio.sleep(0.2)
 
-  limits = httpx.Limits(max_connections=clients)
-  async with httpx.AsyncClient(timeout=120, limits=limits) as client:
-    await asyncio.gather(*(one(client) for _ in range(clients)))
+  await asyncio.gather(*map(one, range(clients)))
   return latency, status, time.perf_counter() - start
 
 
@@ -214,36 +221,6 @@ def show_memory(url: str, files: list[tuple[str, bytes]], pid: int) -> None:
     rows.append((str(done), f"{own:.0f}", f"{children:.0f}"))
   header = ("requests", "service, MiB", "children, MiB")
   print(format_table(header, rows, right=(0, 1, 2)))
-
-
-def measure_memory(pid: int) -> tuple[float, float]:
-  """Resident memory of a process and of its children, MiB."""
-
-  def resident(number: str) -> float:
-    text = pathlib.Path(f"/proc/{number}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", text)
-    return int(found.group(1)) / 1024 if found else 0.0
-
-  return resident(str(pid)), sum(map(resident, list_children(pid)))
-
-
-def measure_cpu(pid: int) -> float:
-  """CPU seconds of a process and its children."""
-  ticks = 0
-  for number in [str(pid), *list_children(pid)]:
-    text = pathlib.Path(f"/proc/{number}/stat").read_text()
-    fields = text.rpartition(")")[2].split()
-    ticks += int(fields[11]) + int(fields[12])  # in user and in system mode
-  return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def list_children(pid: int) -> list[str]:
-  task = pathlib.Path(f"/proc/{pid}/task")
-  return [
-    child
-    for thread in task.iterdir()
-    for child in (thread / "children").read_text().split()
-  ]
 
 
 if __name__ == "__main__":

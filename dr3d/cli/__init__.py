@@ -16,6 +16,7 @@ from dr3d.cli.help import format_help
 from dr3d.cli.parsing import parse, suggest
 from dr3d.cli.subcommand import Subcommand, UsageError
 from dr3d.error import Dr3dError
+from dr3d.runtime.text import neutralize
 
 SUBCOMMANDS = (
   "quickstart",
@@ -32,6 +33,7 @@ SUBCOMMANDS = (
   "query",
   "duplicates",
   "serve",
+  "token",
   "render",
   "evaluate",
 )
@@ -134,5 +136,5 @@ def _format_overview() -> str:
 
 
 def _fail(message: str, *, status: int = 1) -> int:
-  print(f"dr3d: {message}", file=sys.stderr)
+  print(f"dr3d: {neutralize(message)}", file=sys.stderr)
   return status

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from dr3d.runtime.text import neutralize
+
 if TYPE_CHECKING:
   from dr3d.data.collection import ModelCollection
   from dr3d.data.folder import ModelFile
@@ -75,14 +77,14 @@ def print_error(line: str) -> None:
   """Prints a line on stderr."""
   import tqdm
 
-  tqdm.tqdm.write(line, file=sys.stderr)
+  tqdm.tqdm.write(neutralize(line), file=sys.stderr)
 
 
 def print_answer(text: str) -> None:
   """Prints text on stdout at once."""
   import tqdm
 
-  tqdm.tqdm.write(text, file=sys.stdout)
+  tqdm.tqdm.write(neutralize(text), file=sys.stdout)
   sys.stdout.flush()
 
 

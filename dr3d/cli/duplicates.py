@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dr3d.cli import argument, console
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.registration.relation import RELATIONS
+from dr3d.runtime.text import escape_row, neutralize
 
 if TYPE_CHECKING:
   from dr3d.database.duplicate import Group
@@ -73,7 +74,8 @@ def write_csv(groups: "Sequence[Group]") -> None:
   writer.writeheader()
   for number, group in enumerate(groups, start=1):
     for member in group.members:
-      writer.writerow({"group": number, **dataclasses.asdict(member)})
+      row = {"group": number, **dataclasses.asdict(member)}
+      writer.writerow(escape_row(row))
 
 
 def print_groups(groups: "Sequence[Group]", *, total: int) -> None:
@@ -89,7 +91,8 @@ def print_groups(groups: "Sequence[Group]", *, total: int) -> None:
     print(f"{number}. {group.relation}")
     for member in group.members:
       text = duplicate_page.describe(member)
-      print(f"  {member.model}{f'  ({text})' if text else ''}")
+      line = f"  {member.model}{f'  ({text})' if text else ''}"
+      print(neutralize(line))
   models = sum(len(group.members) for group in groups)
   print(f"{len(groups)} groups, {models} of {total} models. Nothing changed.")
 

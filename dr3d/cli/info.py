@@ -5,6 +5,7 @@ import sys
 
 from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
+from dr3d.runtime.text import neutralize
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
@@ -28,7 +29,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   if failures:
     print("\nFailed:")
     for failure in failures:
-      print(f"  {failure['reason']}")
+      print(neutralize(f"  {failure['reason']}"))
   return 0
 
 

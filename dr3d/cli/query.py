@@ -1,5 +1,6 @@
 """`dr3d query`: find the models of a database that mesh files look like."""
 
+import os
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
@@ -130,7 +131,9 @@ def ask_server(
   from dr3d.client import Client
   from dr3d.error import ServiceError
 
-  with Client(flags.server) as client:
+  # A service that is not public needs a token for reading.
+  token = os.environ.get("DR3D_TOKEN", "").strip() or None
+  with Client(flags.server, token=token) as client:
     for file in files:
       try:
         answer = client.query(

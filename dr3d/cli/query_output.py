@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import console
+from dr3d.runtime.text import escape_row
 
 if TYPE_CHECKING:
   from dr3d.database.writer import Database
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 REJECT_REASONS = {
   "ambiguous": "models of other labels are nearly as similar",
   "unknown": "the label may be missing in the database",
+  "unverified": "the service could not register the matches; ask again",
 }
 COLUMNS = (
   "query",
@@ -208,4 +210,5 @@ def write_csv(entries: list[dict[str, Any]]) -> None:
       match = dict(match)
       sides = match.pop("extent", None) or ("", "", "")
       names = ("length", "width", "height")
-      writer.writerow({**row, **match, **dict(zip(names, sides, strict=True))})
+      cells = {**row, **match, **dict(zip(names, sides, strict=True))}
+      writer.writerow(escape_row(cells))

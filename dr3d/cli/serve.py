@@ -2,66 +2,56 @@
 
 import contextlib
 import ipaddress
+import logging
 import os
 import pathlib
 import signal
 import socket
+from typing import TYPE_CHECKING
 
 from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
+if TYPE_CHECKING:
+  from dr3d.server.settings import ServerConfig
+
 TOKEN = "DR3D_TOKEN"
 """Environment variable of the token."""
 
 _MIN_TOKEN_LENGTH = 16  # characters; too many to guess
-_MAX_CONNECTIONS = 1000  # further ones get HTTP status 503
-_SHUTDOWN_TIMEOUT = 60  # seconds for running requests to finish
+_OPEN_FILES = 4096  # more than four for each connection
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Serves until a signal; then finishes running requests and returns."""
   del files
-  token = read_token(flags.token_file)
-  check_address(flags.host, token=token, public=flags.public)
+  own_token = read_token(flags.token_file)
+  os.environ.pop(TOKEN, None)  # no child process shall inherit it
+  public_read = may_read_freely(flags, own_token)
   argument.check_database(flags.db)
   listener = listen(flags.host, flags.port)
+  _allow_connections()
   import uvicorn
 
-  from dr3d.runtime.pool import Limits
   from dr3d.server.app import make_app
+  from dr3d.server.connection import make_config
   from dr3d.server.service import Service
-  from dr3d.server.settings import ServerConfig
 
-  config = ServerConfig(
-    token=token,
-    hosts=(flags.host, *(flags.allow_host or ())),
-    byte_limit=flags.upload << 20,
-    face_limit=flags.faces,
-    reading=Limits(seconds=flags.timeout, memory=flags.memory << 20),
-    readers=flags.jobs or os.cpu_count() or 1,
-    queue=flags.queue,
-    rate=flags.rate,
-    burst=max(1, round(3 * flags.rate)),
-  )
+  _set_logs()
+  config = make_settings(flags, own_token, public_read=public_read)
   service = Service(pathlib.Path(flags.db), config)
   server = uvicorn.Server(
-    uvicorn.Config(
-      make_app(service),
-      log_config=None,
-      access_log=False,
-      server_header=False,
-      proxy_headers=False,
-      ws="none",
-      limit_concurrency=_MAX_CONNECTIONS,
-      timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
-    )
+    make_config(make_app(service), config, service.metrics)
   )
   host, port = listener.getsockname()[:2]
   address = f"[{host}]" if ":" in host else host
+  changes = "changes need a token"
+  if not service.tokens.allows("write"):
+    changes = "nothing can be changed"
+  reading = "" if public_read else "; reading needs a token"
   print(
-    f"{flags.db} is served at http://{address}:{port}; "
-    f"{'changes need the token' if token else 'nothing can be changed'}.",
+    f"{flags.db} is served at http://{address}:{port}; {changes}{reading}.",
     flush=True,
   )
   # uvicorn raises the signal again for the former handler, which would end the
@@ -72,8 +62,95 @@ def run(flags: FlagValues, files: list[str]) -> int:
   return 0
 
 
+def make_settings(
+  flags: FlagValues, own_token: str | None, *, public_read: bool
+) -> "ServerConfig":
+  """Returns the limits that the flags describe."""
+  from dr3d.runtime.pool import Limits
+  from dr3d.server.settings import ServerConfig
+
+  default = ServerConfig()
+  return ServerConfig(
+    token=own_token,
+    public_read=public_read,
+    hosts=(flags.host, *(flags.allow_host or ())),
+    proxies=flags.trusted_proxy or (),
+    byte_limit=flags.upload << 20,
+    face_limit=flags.faces,
+    reading=Limits(
+      seconds=flags.timeout,
+      memory=flags.memory << 20,
+      answer=default.reading.answer,
+    ),
+    readers=flags.jobs or default.readers,
+    queue=flags.queue,
+    rate=flags.rate,
+    burst=max(1, round(3 * flags.rate)),
+    address_connections=flags.connections,
+  )
+
+
+def may_read_freely(flags: FlagValues, own_token: str | None) -> bool:
+  """Whether anyone who reaches the service may search without a token.
+
+  That is so on this machine, unless a proxy serves others from there.
+
+  Raises:
+    UsageError: other machines are served, nobody has a token, and
+      --public-read is not given; or a proxy is not an address.
+  """
+  from dr3d.server.limiter import parse_networks
+  from dr3d.server.token import TokenStore
+
+  proxies = flags.trusted_proxy or ()
+  try:
+    parse_networks(proxies)
+  except ValueError as error:
+    raise UsageError(
+      f"serve: --trusted-proxy: {error}; give addresses or networks such as"
+      " 10.0.0.0/8."
+    ) from error
+  tokens = TokenStore(pathlib.Path(flags.db), own=own_token)
+  return check_address(
+    flags.host,
+    is_proxied=bool(proxies),
+    has_token=tokens.allows("read"),
+    public_read=flags.public_read,
+  )
+
+
+def _allow_connections() -> None:
+  """Raises the limit of open files, which each connection counts as."""
+  try:
+    import resource
+  except ImportError:  # Windows
+    return
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  wanted = (
+    _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+  )
+  if soft != resource.RLIM_INFINITY and soft < wanted:
+    with contextlib.suppress(OSError, ValueError):
+      resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _set_logs() -> None:
+  """Logs start, faults and wrong tokens with the time; requests if asked to.
+
+  A line for each request is of level INFO; see --verbosity.
+  """
+  level = logging.getLogger().level
+  for handler in logging.getLogger().handlers:
+    handler.setFormatter(
+      logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+  for name in ("dr3d.server", "dr3d.runtime"):
+    logging.getLogger(name).setLevel(min(level, logging.INFO))
+  logging.getLogger("dr3d.server.request").setLevel(level)
+
+
 def read_token(path: str | None) -> str | None:
-  """Reads the token that allows changes, from a file or the environment.
+  """Reads the token that allows all, from a file or the environment.
 
   Raises:
     Dr3dError: the file cannot be read, or the token is too short.
@@ -95,29 +172,42 @@ def read_token(path: str | None) -> str | None:
   ):
     raise Dr3dError(
       f"the token must have at least {_MIN_TOKEN_LENGTH} ASCII characters;"
-      " create one with python3 -c 'import secrets;"
-      " print(secrets.token_urlsafe())'."
+      " dr3d token add makes better ones."
     )
   return token
 
 
-def check_address(host: str, *, token: str | None, public: bool) -> None:
+def check_address(
+  host: str, *, is_proxied: bool, has_token: bool, public_read: bool
+) -> bool:
   """Prevents that other machines are served by mistake.
+
+  Args:
+    host: to listen on.
+    is_proxied: whether a proxy hands on the requests of other machines.
+    has_token: whether anyone has a token.
+    public_read: whether the operator lets anyone read.
+
+  Returns:
+    Whether reading needs no token.
 
   Raises:
     UsageError: other machines reach the address, and there is neither a token
-      nor --public.
+      nor --public-read.
   """
   try:
-    local = ipaddress.ip_address(host).is_loopback
+    is_local = ipaddress.ip_address(host).is_loopback
   except ValueError:
-    local = host == "localhost"
-  if not local and token is None and not public:
+    is_local = host == "localhost"
+  if is_local and not is_proxied:
+    return True
+  if not has_token and not public_read:
     raise UsageError(
-      f"serve: other machines reach {host}; give a token (--token-file or"
-      f" {TOKEN}), or --public to let anyone search and nobody change; see dr3d"
-      " serve --help."
+      f"serve: other machines reach {host}; make tokens with dr3d token add, or"
+      " give --public-read to let anyone search and download; see dr3d serve"
+      " --help."
     )
+  return public_read
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -151,10 +241,14 @@ SUBCOMMAND = Subcommand(
     API, /api/ready tells whether queries are answered, and /metrics has
     measurements for Prometheus.
 
-    Anyone who reaches the address can search. Adding, labelling and removing
-    models needs a token, from --token-file or the environment variable
-    DR3D_TOKEN. Without a token, nothing can be changed. Uploads are read in
-    processes with limits of time and memory, and are not kept.
+    On this machine anyone can search. On other addresses, and behind a proxy,
+    that needs a token of the role read, unless --public-read is given. Changes
+    need the role write. dr3d token makes tokens; one more that allows all can
+    stand in --token-file or the environment variable DR3D_TOKEN.
+
+    Uploads are read in processes without network, with limits of time and
+    memory, that see no other file, and are not kept. dr3d/server/OPERATIONS.md
+    describes limits, logs, metrics and proxies.
 
     Ctrl-C or SIGTERM stops the service after the running requests.
   """,
@@ -174,11 +268,26 @@ SUBCOMMAND = Subcommand(
       minimum=0,
       maximum=65535,
     ),
-    Flag("token-file", "File with the token that allows changes.", "FILE"),
+    Flag("token-file", "File with a token that allows all.", "FILE"),
     Flag(
-      "public",
-      "Serve other machines without a token; anyone can search.",
+      "public-read",
+      "Let anyone who reaches the address search and download without a token.",
       kind="switch",
+    ),
+    Flag(
+      "trusted-proxy",
+      "Addresses or networks of reverse proxies, whose X-Forwarded-For tells"
+      " the client.",
+      "CIDR,...",
+      kind="names",
+    ),
+    Flag(
+      "connections",
+      "Largest number of connections from one address that is not a proxy.",
+      "N",
+      64,
+      "integer",
+      minimum=1,
     ),
     Flag(
       "allow-host",
@@ -214,7 +323,8 @@ SUBCOMMAND = Subcommand(
     ),
     Flag(
       "jobs",
-      "Number of processes that read uploads. Default: one for each core.",
+      "Number of processes that read uploads; one address leaves one of them to"
+      " others. Default: one for each core, at least 2.",
       "N",
       kind="integer",
       minimum=1,

@@ -21,6 +21,14 @@ ASSUMED = ", assumed"
 # Two odd constants give two independent sums, together 128 bits. The second is
 # the second prime of xxHash64 (Y. Collet).
 _MIX = (MIX, np.uint64(0xC2B2AE3D27D4EB4F))
+# What the readers of some formats import when they need it; see `worker`.
+PRELOAD = (
+  "trimesh",
+  "PIL.Image",
+  "lxml.etree",
+  "mapbox_earcut",
+  "OCP.STEPControl",
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

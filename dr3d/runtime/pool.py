@@ -1,18 +1,19 @@
 """Calls a function in child processes, with limits of time and memory.
 
 A call that hangs, allocates too much or crashes its process fails alone: the
-other calls and the caller continue. Children are started by `subprocess`. A
+other calls and the caller continue. What calls may read, and which rights they
+give up, is in `worker` and `sandbox`. Children are started by `subprocess`. A
 fork would not be safe, because JAX runs threads, and `multiprocessing` would
 import the caller's main module again.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import json
-import os
-import pickle
+import logging
 import queue
 import signal
 import subprocess
@@ -22,8 +23,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dr3d.error import Dr3dError
-from dr3d.runtime.worker import read_message, write_message
+from dr3d.runtime import codec, sandbox
+from dr3d.runtime.worker import (
+  TIMEOUT,
+  Access,
+  Job,
+  read_message,
+  write_message,
+)
 
+_LOG = logging.getLogger("dr3d.runtime")
+# Seconds after the limit of a call in which the child itself should end it.
+_TIMEOUT_SLACK = 2.0
+_ANSWER_HEAD = 4096  # bytes of a message besides the result
 _QUEUED_CALLS = 4  # for each child, submitted before their results are read
 _CHILD_CODE = (
   "import json, sys; job = json.loads(sys.argv[1]); sys.path[:] = job['path'];"
@@ -38,6 +50,10 @@ class WorkerError(Dr3dError):
   """
 
 
+class LostWorkerError(WorkerError):
+  """The child process itself ended twice, which is not the call's fault."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
   """Limits of one call.
@@ -45,10 +61,12 @@ class Limits:
   Attributes:
     seconds: wall-clock time.
     memory: bytes; only Linux enforces it.
+    answer: bytes of its result.
   """
 
   seconds: float = 120.0
   memory: int = 4 << 30
+  answer: int = 1 << 30
 
 
 def call_each(
@@ -57,6 +75,7 @@ def call_each(
   *,
   limits: Limits,
   count: int,
+  access: Access = "folder",
 ) -> Iterator[Any]:
   """Calls a function in child processes, once for each set of arguments.
 
@@ -64,10 +83,12 @@ def call_each(
   the results that were read, so memory does not grow with the number of calls.
 
   Args:
-    function: "package.module:name"; its arguments and results are pickled.
+    function: "package.module:name"; its arguments and results are of the types
+      that `codec` knows.
     arguments: keyword arguments of each call.
     limits: of each call.
     count: number of children, at least 1.
+    access: what a call may read; see `worker.Access`.
 
   Returns:
     An iterator over the results, in the order of the arguments. The result of a
@@ -77,7 +98,7 @@ def call_each(
   Raises:
     Dr3dError: the children cannot be started.
   """
-  results = _call_each(function, arguments, limits, count)
+  results = _call_each(function, arguments, limits, count, access)
   next(results)  # a generator runs nothing before its first value is read
   return results
 
@@ -87,9 +108,10 @@ def _call_each(
   arguments: Iterable[dict[str, Any]],
   limits: Limits,
   count: int,
+  access: Access,
 ) -> Iterator[Any]:
   """Starts the first calls and yields None, then yields the results."""
-  children = Pool(function, limits=limits, count=count)
+  children = Pool(function, limits=limits, count=count, access=access)
   threads = concurrent.futures.ThreadPoolExecutor(count)
   waiting: collections.deque[concurrent.futures.Future] = collections.deque()
   todo = iter(arguments)
@@ -111,15 +133,31 @@ def _call_each(
 class Pool:
   """Child processes that answer the calls of many threads until closed."""
 
-  def __init__(self, function: str, *, limits: Limits, count: int):
+  def __init__(
+    self,
+    function: str,
+    *,
+    limits: Limits,
+    count: int,
+    access: Access = "file",
+  ):
     """Makes a pool; the first call that needs a child starts it.
 
     Args:
       function: see `call_each`.
       limits: of each call.
       count: number of children, at least 1.
+      access: what a call may read; see `worker.Access`.
     """
-    self._children = [_Child(function, limits) for _ in range(count)]
+    job = Job(
+      path=sys.path,
+      function=function,
+      access=access,
+      seconds=limits.seconds,
+      memory=limits.memory,
+      answer=limits.answer,
+    )
+    self._children = [_Child(job) for _ in range(count)]
     self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
     for child in self._children:
       self._free.put(child)
@@ -150,6 +188,19 @@ class Pool:
     finally:
       self._free.put(child)
 
+  def start(self) -> list[str]:
+    """Starts a child, and names the protections that the kernel gives it.
+
+    Raises:
+      Dr3dError: a child cannot be started.
+    """
+    child = self._free.get()
+    try:
+      child.start()
+      return child.protections
+    finally:
+      self._free.put(child)
+
   def close(self) -> None:
     """Ends all children, also those that are busy."""
     for child in self._children:
@@ -159,37 +210,70 @@ class Pool:
 class _Child:
   """A process that answers calls one after the other; started when needed."""
 
-  def __init__(self, function: str, limits: Limits):
-    self._job = {
-      "path": sys.path,
-      "function": function,
-      **dataclasses.asdict(limits),
-    }
-    self._limits = limits
+  def __init__(self, job: Job):
+    self._job = job
     self._process: subprocess.Popen | None = None
     self._timed_out = False
     self._stopped = False
+    self.protections: list[str] = []
 
   def call(self, keywords: dict[str, Any]) -> Any:
-    """Returns the function's result, or the Dr3dError that it failed with."""
-    process = self._process or self._start()
-    self._timed_out = False
-    timer = threading.Timer(
-      self._limits.seconds, self._end_on_timeout, [process]
+    """Returns the function's result, or the Dr3dError that it failed with.
+
+    A child that has ended meanwhile, or ends during the call, is not to blame
+    on the call, which is repeated once.
+    """
+    call, status = codec.encode(keywords), 0
+    for _ in range(2):
+      if self._stopped:
+        break
+      try:
+        answer = self._ask(self.start(), call)
+      except (OSError, EOFError, codec.CodecError) as error:
+        status = self._end()
+        if self._timed_out:
+          return WorkerError(self._explain(TIMEOUT))
+        _LOG.warning("a child process ended (%s, %s)", status, error)
+        continue
+      if answer[0] == "ended":
+        return WorkerError(self._explain(answer[1]))
+      if answer[0] == "error" and isinstance(answer[1], str):
+        return WorkerError(answer[1])
+      return answer[1]
+    return LostWorkerError(self._explain(status))
+
+  def start(self) -> subprocess.Popen:
+    """Starts the process unless it runs.
+
+    Raises:
+      Dr3dError: it cannot be started.
+    """
+    if self._process is not None and self._process.poll() is None:
+      return self._process
+    self._end()
+    process = subprocess.Popen(
+      [sys.executable, "-c", _CHILD_CODE, json.dumps(self._job)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.DEVNULL,
+      env={
+        **sandbox.clean_environment(),
+        # One thread for each child: the children share the cores.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+      },
     )
-    timer.start()
-    try:
-      write_message(process.stdin, keywords)
-      kind, value = read_message(process.stdout)
-    except (OSError, EOFError, pickle.UnpicklingError):
+    self._process = process
+    if self._stopped:
       process.kill()
-      self._process = None
-      return WorkerError(self._explain(process.wait()))
-    finally:
-      timer.cancel()
-    if kind == "error" and not isinstance(value, Dr3dError):
-      return WorkerError(value)
-    return value
+    try:
+      self.protections = _read_ready(process)
+    except (OSError, EOFError, codec.CodecError) as error:
+      raise Dr3dError(
+        f"a child process cannot be started ({sys.executable} ended with"
+        f" status {self._end()}); use --jobs=0 to read files without one."
+      ) from error
+    return process
 
   def stop(self) -> None:
     """Ends the process."""
@@ -198,42 +282,64 @@ class _Child:
       self._process.kill()
       self._process.wait()
 
-  def _start(self) -> subprocess.Popen:
-    process = subprocess.Popen(
-      [sys.executable, "-c", _CHILD_CODE, json.dumps(self._job)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      # One thread for each child: the children share the cores.
-      env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+  def _ask(self, process: subprocess.Popen, call: bytes) -> list[Any]:
+    """Sends a call and returns the answer, `[kind, value]`.
+
+    Raises:
+      OSError: the process has ended, as EOFError.
+      CodecError: it answers with something else.
+    """
+    self._timed_out = False
+    timer = threading.Timer(
+      self._job["seconds"] + _TIMEOUT_SLACK, self._end_on_timeout, [process]
     )
-    self._process = process
-    if self._stopped:
-      process.kill()
+    timer.start()
     try:
-      if read_message(process.stdout) != ("ready", None):
-        raise EOFError
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
-      process.kill()
-      raise Dr3dError(
-        f"a child process cannot be started ({sys.executable} ended with"
-        f" status {process.wait()}); use --jobs=0 to read files without one."
-      ) from error
-    return process
+      write_message(process.stdin, call)
+      limit = self._job["answer"] + _ANSWER_HEAD
+      answer = codec.decode(read_message(process.stdout, limit=limit))
+    finally:
+      timer.cancel()
+    is_answer = isinstance(answer, list) and len(answer) == 2
+    if not is_answer or answer[0] not in ("done", "error", "ended"):
+      raise codec.CodecError("an answer has another form")
+    return answer
+
+  def _end(self) -> int:
+    """Ends the process, if any, and returns its exit status."""
+    process, self._process = self._process, None
+    if process is None:
+      return 0
+    process.kill()
+    status = process.wait()
+    for stream in (process.stdin, process.stdout):
+      if stream is not None:
+        with contextlib.suppress(OSError):  # a call that was not sent
+          stream.close()
+    return status
 
   def _end_on_timeout(self, process: subprocess.Popen) -> None:
     self._timed_out = True
     process.kill()
 
-  def _explain(self, status: int) -> str:
-    if self._timed_out:
+  def _explain(self, status: int | str) -> str:
+    if status == TIMEOUT:
       return (
-        f"is not done after {self._limits.seconds:g} seconds; allow more time"
+        f"is not done after {self._job['seconds']:g} seconds; allow more time"
         " or simplify it"
       )
+    assert isinstance(status, int)
     if status < 0:  # a signal; never on Windows
       name = signal.Signals(-status).name
       if name == "SIGKILL":
         return "was ended by the system, most likely because memory ran out"
       return f"crashes its reader process ({name})"
     return f"ends its reader process with status {status}"
+
+
+def _read_ready(process: subprocess.Popen) -> list[str]:
+  """Waits until a child has imported all; returns its protections."""
+  first = codec.decode(read_message(process.stdout, limit=_ANSWER_HEAD))
+  if not isinstance(first, list) or first[:1] != ["ready"]:
+    raise EOFError
+  return first[1]

@@ -9,7 +9,9 @@ TARGET_PRECISION = 0.99
 AMBIGUOUS: Literal["ambiguous"] = "ambiguous"
 UNKNOWN: Literal["unknown"] = "unknown"
 
-RejectReason = Literal["", "ambiguous", "unknown"]
+UNVERIFIED: Literal["unverified"] = "unverified"
+
+RejectReason = Literal["", "ambiguous", "unknown", "unverified"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Prediction:
     accepted: True if there is no reason to reject.
     reject_reason: `"ambiguous"` if the probability is below the target: models
       of another label are nearly as similar; `"unknown"` if queries of unknown
-      classes come as near; empty otherwise.
+      classes come as near; `"unverified"` if the most similar models should
+      have been registered to the query and could not be; empty otherwise.
   """
 
   label: str

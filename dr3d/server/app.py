@@ -3,18 +3,26 @@
 import asyncio
 import contextlib
 import pathlib
+import sqlite3
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import dr3d
 from dr3d.error import Dr3dError
 from dr3d.server import metric
+from dr3d.server.admission import Admission
 from dr3d.server.context import RequestContext
-from dr3d.server.http_error import to_http_error
+from dr3d.server.http_error import (
+  PROBLEM,
+  disk_full,
+  encode_problem,
+  is_disk_full,
+  to_http_error,
+)
 from dr3d.server.route import change, model, query, status
 from dr3d.server.security import Guard
 from dr3d.server.service import Service
@@ -51,16 +59,25 @@ def make_app(service: Service) -> FastAPI:
   app.add_exception_handler(Dr3dError, _respond_error)
   app.add_exception_handler(RequestValidationError, _respond_invalid)
   app.add_exception_handler(HTTPException, _respond_http)
+  for kind in (OSError, sqlite3.Error):
+    app.add_exception_handler(kind, _respond_full)
   app.add_exception_handler(Exception, _respond_defect)
   # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
   for module in (status, query, model, change):
     app.include_router(module.make_router(context))
 
   @app.get("/", include_in_schema=False)
-  def page() -> FileResponse:
+  def page() -> Response:
     return FileResponse(PAGE / "index.html")
 
   app.mount("/static", StaticFiles(directory=PAGE), name="static")
+  app.add_middleware(
+    Admission,
+    config=service.config,
+    tokens=service.tokens,
+    audit=service.audit,
+    metrics=service.metrics,
+  )
   app.add_middleware(
     Guard, hosts=service.config.hosts, page=PAGE / "index.html"
   )
@@ -68,34 +85,37 @@ def make_app(service: Service) -> FastAPI:
   return app
 
 
-async def _respond_error(request: Request, error: Exception) -> JSONResponse:
+async def _respond_error(request: Request, error: Exception) -> Response:
   assert isinstance(error, Dr3dError)
   rejection = to_http_error(error)
-  headers = {}
-  if rejection.retry_after is not None:
-    headers["Retry-After"] = str(rejection.retry_after)
-  if rejection.status == 401:
-    headers["WWW-Authenticate"] = "Bearer"
-  return _fail(str(rejection), rejection.status, headers)
+  return _fail(str(rejection), rejection.status, rejection.headers)
 
 
-async def _respond_invalid(request: Request, error: Exception) -> JSONResponse:
+async def _respond_full(request: Request, error: Exception) -> Response:
+  if not is_disk_full(error):
+    raise error
+  return await _respond_error(request, disk_full())
+
+
+async def _respond_invalid(request: Request, error: Exception) -> Response:
   assert isinstance(error, RequestValidationError)
   first = error.errors()[0]
   where = ".".join(map(str, first["loc"][1:])) or "the request"
   return _fail(f"{where}: {first['msg']}.", 422)
 
 
-async def _respond_http(request: Request, error: Exception) -> JSONResponse:
+async def _respond_http(request: Request, error: Exception) -> Response:
   assert isinstance(error, HTTPException)
   return _fail(f"{error.detail}.", error.status_code, dict(error.headers or {}))
 
 
-async def _respond_defect(request: Request, error: Exception) -> JSONResponse:
+async def _respond_defect(request: Request, error: Exception) -> Response:
   return _fail(f"this is a defect of dr3d ({type(error).__name__}).", 500)
 
 
 def _fail(
   message: str, status: int, headers: dict[str, str] | None = None
-) -> JSONResponse:
-  return JSONResponse({"error": message}, status, headers)
+) -> Response:
+  return Response(
+    encode_problem(status, message), status, headers, media_type=PROBLEM
+  )

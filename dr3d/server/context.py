@@ -8,15 +8,19 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from dr3d.data.folder import ModelFile
-from dr3d.server.limiter import ConcurrencyLimiter, RateLimiter
-from dr3d.server.security import check_token
+from dr3d.error import Dr3dError
+from dr3d.server.admission import IDENTITY, find_address
+from dr3d.server.audit import Action
+from dr3d.server.http_error import to_http_error
+from dr3d.server.limiter import ConcurrencyLimiter
 from dr3d.server.service import Service
+from dr3d.server.token import Identity
 from dr3d.server.upload import receive
 
 T = TypeVar("T")
@@ -29,19 +33,20 @@ _PREVIEW_THREADS = 2  # more would only wait for the pipeline's thread
 class RequestContext:
   """Threads and limits of an application.
 
+  Requests for previews have threads of their own, so that neither they nor
+  queries hold up the other.
+
   Attributes:
     service: answers the requests.
-    previews: limits requests for previews. They have threads of their own, so
-      that neither they nor queries hold up the other.
   """
 
   def __init__(self, service: Service):
     """Makes a context."""
     config = service.config
     self.service = service
-    self.previews = ConcurrencyLimiter(_MAX_PREVIEWS, lambda count: None)
+    self._previews = ConcurrencyLimiter(_MAX_PREVIEWS)
+    self._uploads = ConcurrencyLimiter(2 * config.queue)
     self._queries = ConcurrencyLimiter(config.queue, service.metrics.inside.set)
-    self._rate = RateLimiter(config.rate, config.burst)
     self._query_threads = concurrent.futures.ThreadPoolExecutor(
       config.queue, thread_name_prefix="query"
     )
@@ -59,39 +64,63 @@ class RequestContext:
     self._preview_threads.shutdown()
     self._directory.cleanup()
 
-  @contextlib.asynccontextmanager
-  async def admit(
-    self, request: Request, *, changes: bool = False
-  ) -> AsyncIterator[None]:
+  @contextlib.contextmanager
+  def admit(self, request: Request) -> Iterator[None]:
     """Admits a request that costs work, for the duration of the block.
 
-    Args:
-      request: the request.
-      changes: whether it changes the database.
-
     Raises:
-      HttpError: it may not change anything, its address sends too many, too
-        many are active, or the service is not ready.
+      HttpError: too many are active, or the service is not ready.
     """
-    if changes:
-      check_token(
-        request.headers.get("authorization"), self.service.config.token
-      )
     self.service.check_ready()
-    self._rate.take(request.client.host if request.client else "")
-    with self._queries.enter():
+    with self._queries.enter(find_address(request.scope)):
+      yield
+
+  @contextlib.contextmanager
+  def admit_preview(self, request: Request) -> Iterator[None]:
+    """Admits a request for a picture, a mesh or a file; see `admit`."""
+    with self._previews.enter(find_address(request.scope)):
       yield
 
   @contextlib.asynccontextmanager
   async def receive(self, request: Request) -> AsyncIterator[ModelFile]:
-    """Receives the file of a request; see `upload.receive`."""
-    async with receive(
-      request,
-      pathlib.Path(self._directory.name),
-      byte_limit=self.service.config.byte_limit,
-      timeout=self.service.config.timeout,
-    ) as file:
-      yield file
+    """Receives the file of a request; see `upload.receive`.
+
+    It does not count as a query until it is complete, because a slow one would
+    keep others from their answers.
+    """
+    self.service.check_ready()
+    with self._uploads.enter(find_address(request.scope)):
+      async with receive(
+        request,
+        pathlib.Path(self._directory.name),
+        byte_limit=self.service.config.byte_limit,
+      ) as file:
+        yield file
+
+  @contextlib.contextmanager
+  def audit(
+    self, request: Request, what: Action, model: str, detail: str | None = None
+  ) -> Iterator[None]:
+    """Writes a change to the audit log, whether or not it succeeds."""
+    identity: Identity = request.scope["state"][IDENTITY]
+    status = 200
+    try:
+      yield
+    except Dr3dError as error:
+      status = to_http_error(error).status
+      raise
+    except BaseException:
+      status = 500
+      raise
+    finally:
+      self.service.audit.write(
+        what,
+        who=identity.name,
+        address=find_address(request.scope),
+        model=model,
+        detail=detail,
+        status=status,
+      )
 
   async def run(self, function: Callable[..., T], *arguments: Any) -> T:
     """Calls a function in a thread for queries."""

@@ -75,7 +75,7 @@ class DuplicateJobs:
       if self._state is not state:
         self._cancel()
         self._state = state
-        self._pool = Pool(_FUNCTION, limits=self._limits, count=1)
+        self._pool = Pool(_FUNCTION, limits=self._limits, count=1, access="all")
       job = self._jobs.get(weakest)
       if job is None:
         progress = pathlib.Path(self._scratch.name) / weakest

@@ -1,6 +1,12 @@
 """A request that is rejected: an HTTP status and a sentence."""
 
+import errno
+import http
+import json
 import logging
+import sqlite3
+from collections.abc import Iterator
+from typing import TypedDict
 
 from dr3d.error import (
   ConditionError,
@@ -11,6 +17,10 @@ from dr3d.error import (
   MeshError,
 )
 
+PROBLEM = "application/problem+json"
+"""Media type of what `to_problem` returns."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOG = logging.getLogger("dr3d.server")
 
 
@@ -28,6 +38,50 @@ class HttpError(Dr3dError):
     super().__init__(message)
     self.status = status
     self.retry_after = retry_after
+
+  @property
+  def headers(self) -> dict[str, str]:
+    """Headers of the response."""
+    headers = {}
+    if self.retry_after is not None:
+      headers["Retry-After"] = str(self.retry_after)
+    if self.status == 401:
+      headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+class ProblemDict(TypedDict):
+  """A problem document (RFC 9457, 3.1)."""
+
+  type: str
+  title: str
+  status: int
+  detail: str
+
+
+def to_problem(status: int, detail: str) -> ProblemDict:
+  """Describes a rejection (RFC 9457).
+
+  Args:
+    status: of HTTP.
+    detail: one sentence that says what to do.
+  """
+  try:
+    title = http.HTTPStatus(status).phrase
+  except ValueError:
+    title = "Error"
+  # "about:blank": the problem is what the status says (RFC 9457, 4.2.1).
+  return {
+    "type": "about:blank",
+    "title": title,
+    "status": status,
+    "detail": detail,
+  }
+
+
+def encode_problem(status: int, detail: str) -> bytes:
+  """Returns `to_problem` as JSON."""
+  return json.dumps(to_problem(status, detail)).encode()
 
 
 def to_http_error(error: Dr3dError) -> HttpError:
@@ -53,6 +107,36 @@ def to_http_error(error: Dr3dError) -> HttpError:
       return HttpError(422, str(error))
   # The message may name folders of this machine, so only the log gets it.
   _LOG.error("%s", error)
+  if is_disk_full(error):
+    return disk_full()
   return HttpError(
     503, "the database cannot be used at present: the service's log says why."
   )
+
+
+def disk_full() -> HttpError:
+  """The response if nothing more can be stored."""
+  return HttpError(
+    507,
+    "the disk of the service is full: remove models, or tell its operator.",
+  )
+
+
+def is_disk_full(error: BaseException) -> bool:
+  """Whether an error, or one that led to it, is that of a full disk."""
+  for cause in _list_causes(error):
+    if isinstance(cause, OSError) and cause.errno in _FULL:
+      return True
+    code = getattr(cause, "sqlite_errorcode", None)
+    if isinstance(cause, sqlite3.Error) and code == sqlite3.SQLITE_FULL:
+      return True
+  return False
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+  """Yields an error and those that led to it."""
+  seen: set[int] = set()
+  while error is not None and id(error) not in seen:
+    seen.add(id(error))
+    yield error
+    error = error.__cause__ or error.__context__

@@ -10,10 +10,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 MEDIA_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
+ROUTE = "dr3d_route"
+"""Key in `scope["state"]` of the route that `admission` recognised."""
+
 _SECOND_BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _BATCH_BUCKETS = (1, 2, 3, 4, 6, 8)
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"  # of jax
-_LOG = logging.getLogger("dr3d.server")
+_REQUEST_LOG = logging.getLogger("dr3d.server.request")
 
 
 class Metrics:
@@ -54,6 +57,32 @@ class Metrics:
     self.refreshes_failed = Counter(
       "dr3d_refreshes_failed",
       "Failed attempts to read changes of the database.",
+      registry=registry,
+    )
+    self.refreshes_failed_in_row = Gauge(
+      "dr3d_refreshes_failed_in_row",
+      "Failed attempts since the last one that succeeded.",
+      registry=registry,
+    )
+    self.unverified = Counter(
+      "dr3d_unverified_answers",
+      "Answers whose matches could not be registered to the query.",
+      registry=registry,
+    )
+    self.tokens_rejected = Counter(
+      "dr3d_tokens_rejected", "Requests with a wrong token.", registry=registry
+    )
+    self.connections = Gauge(
+      "dr3d_connections", "Open connections.", registry=registry
+    )
+    self.connections_rejected = Counter(
+      "dr3d_connections_rejected",
+      "Connections closed because there were too many.",
+      registry=registry,
+    )
+    self.workers_lost = Counter(
+      "dr3d_workers_lost",
+      "Processes that ended while they read or registered.",
       registry=registry,
     )
     self.inside = Gauge(
@@ -102,11 +131,13 @@ class RequestLogger:
       await self._app(scope, receive, observe)
     finally:
       seconds = time.perf_counter() - start
-      route = getattr(scope.get("route"), "path", "other")
+      # The router has not seen a request that was rejected before.
+      known = scope.get("state", {}).get(ROUTE, "other")
+      route = getattr(scope.get("route"), "path", known)
       method = scope["method"] if scope["method"] in _METHODS else "other"
       self._metrics.requests.labels(method, route, status).inc()
       self._metrics.seconds.labels(route).observe(seconds)
-      _LOG.info("%s %s %d %.3f s", method, route, status, seconds)
+      _REQUEST_LOG.info("%s %s %d %.3f s", method, route, status, seconds)
 
 
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")

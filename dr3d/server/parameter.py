@@ -1,6 +1,5 @@
 """Parameters in the URL of a request."""
 
-import re
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
@@ -8,6 +7,7 @@ from fastapi import Path, Query
 from dr3d.database.condition import Condition, split_pairs
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.runtime.text import CONTROL
 from dr3d.server.http_error import HttpError
 from dr3d.server.service import QueryOptions
 from dr3d.server.upload import FIELD
@@ -47,7 +47,6 @@ UPLOAD = {
 }
 """OpenAPI description of an upload, which FastAPI does not parse."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _NAME_LENGTH = 200  # characters
 
 
@@ -123,6 +122,6 @@ def check_text(parameter: str, text: str) -> str:
   Raises:
     HttpError: it has control characters or surrogates.
   """
-  if _CONTROL.search(text):
+  if CONTROL.search(text):
     raise HttpError(422, f"{parameter} must not have control characters.")
   return text

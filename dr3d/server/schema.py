@@ -16,30 +16,39 @@ from dr3d.database import catalogue, duplicate
 from dr3d.database.ingest import Failure
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
+from dr3d.server.http_error import PROBLEM
 
 Extent = tuple[float, float, float]
 
 
-class Failed(BaseModel):
-  """Why a request was rejected."""
+class Problem(BaseModel):
+  """Why a request was rejected (RFC 9457)."""
 
-  error: str = Field(description="one sentence that says what to do")
+  type: Literal["about:blank"]
+  title: str = Field(description="what the status means")
+  status: int
+  detail: str = Field(description="one sentence that says what to do")
 
 
 _FAILED = {
   "description": "Rejected",
-  "content": {
-    "application/json": {"schema": {"$ref": "#/components/schemas/Failed"}}
-  },
+  "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-FAILURES: dict[int | str, dict[str, Any]] = {"4XX": _FAILED, 503: _FAILED}
+FAILURES: dict[int | str, dict[str, Any]] = {
+  "4XX": _FAILED,
+  503: _FAILED,
+  507: _FAILED,
+}
 """OpenAPI description of the errors of every route."""
 
 
 class Status(BaseModel):
   """Whether the service answers."""
 
-  status: Literal["ok", "ready", "warming", "failed"]
+  status: Literal["ok", "ready", "warming", "stale", "failed"] = Field(
+    description="stale: queries are answered, but changes of the database by "
+    "other processes cannot be read"
+  )
   error: str = Field(default="", description="why it failed")
 
 
@@ -115,6 +124,10 @@ class Answer(BaseModel):
   shape: Shape
   prediction: Prediction
   matches: list[Match] = Field(description="best first")
+  unverified: bool = Field(
+    description="matches should have been registered to the query, and could "
+    "not be; the prediction is then not accepted"
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +205,12 @@ class Info(BaseModel):
   formats: list[str]
   limits: Limits
   writable: bool = Field(
-    description="whether changes are possible, with the token"
+    description="whether changes are possible, with a token"
+  )
+  public: bool = Field(description="whether reading needs no token")
+  protections: list[str] = Field(
+    description="what the kernel takes from the processes that read uploads; "
+    "empty until one has started"
   )
   version: str
   pipeline: str = Field(description="fingerprint")
@@ -218,13 +236,16 @@ def make_model(row: catalogue.Model) -> Model:
   )
 
 
-def make_answer(name: str, shape: Shape, answer: answer_lib.Answer) -> Answer:
+def make_answer(
+  name: str, shape: Shape, answer: answer_lib.Answer, *, unverified: bool
+) -> Answer:
   """Describes the answer to a query."""
   return Answer(
     query=name,
     shape=shape,
     prediction=answer.prediction,
     matches=[Match(**vars(m), url=make_url(m.model)) for m in answer.matches],
+    unverified=unverified,
   )
 
 

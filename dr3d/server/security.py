@@ -1,25 +1,20 @@
-"""Who may call the service, and what a browser may do with its responses."""
+"""Which names and pages may call; what a browser may do with responses."""
 
 import base64
 import hashlib
-import hmac
 import ipaddress
-import json
 import pathlib
 import re
 import socket
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
-from dr3d.server.http_error import HttpError
+from dr3d.server.http_error import PROBLEM, encode_problem
 
 _SCRIPT = re.compile(
   rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
 )
-_MAX_BODY = 64 << 10  # bytes of a body that is not a form
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -67,7 +62,7 @@ class Guard:
     host = headers.get(b"host", b"").decode("latin-1").lower()
     origin = headers.get(b"origin", b"").decode("latin-1").lower()
     if not self._is_allowed(host):
-      await _reject(
+      await reject(
         add_headers,
         421,
         "this host name is not allowed: start dr3d serve with --allow-host.",
@@ -75,14 +70,11 @@ class Guard:
     elif scope["method"] not in _SAFE_METHODS and not _is_same_origin(
       origin, host
     ):
-      await _reject(
+      await reject(
         add_headers, 403, "pages of other sites may not call this service."
       )
     else:
-      limited = receive
-      if not headers.get(b"content-type", b"").startswith(b"multipart/"):
-        limited = _limit_body(receive)
-      await self._app(scope, limited, add_headers)
+      await self._app(scope, receive, add_headers)
 
   def _is_allowed(self, host: str) -> bool:
     try:
@@ -95,61 +87,29 @@ class Guard:
     return True
 
 
-def check_token(authorization: str | None, token: str | None) -> None:
-  """Checks that a request may change the database.
-
-  Args:
-    authorization: that header of the request.
-    token: allows changes; None if nobody may change anything.
-
-  Raises:
-    HttpError: it may not.
-  """
-  if token is None:
-    raise HttpError(
-      403,
-      "this service allows no changes: it was started without a token "
-      "(DR3D_TOKEN or --token-file).",
-    )
-  kind, _, given = (authorization or "").partition(" ")
-  same = hmac.compare_digest(given.strip().encode(), token.encode())
-  if kind.lower() != "bearer" or not same:
-    raise HttpError(
-      401, "changes need the token: send Authorization: Bearer TOKEN."
-    )
-
-
-def _limit_body(receive: Any) -> Any:
-  """Limits a body, because it is kept in memory.
-
-  Forms are written to the disk, and `upload` limits their size.
-  """
-  total = 0
-
-  async def limited() -> Any:
-    nonlocal total
-    message = await receive()
-    total += len(message.get("body", b""))
-    if total > _MAX_BODY:
-      raise HTTPException(413, f"a body here has at most {_MAX_BODY} bytes")
-    return message
-
-  return limited
-
-
 def _is_same_origin(origin: str, host: str) -> bool:
   """Whether a request comes from a page of the service, or from no page."""
   return not origin or urllib.parse.urlsplit(origin).netloc == host
 
 
-async def _reject(send: Any, status: int, message: str) -> None:
-  body = json.dumps({"error": message}).encode()
-  headers = [
-    (b"content-type", b"application/json"),
-    (b"content-length", str(len(body)).encode()),
-  ]
+async def reject(
+  send: Any, status: int, message: str, headers: Mapping[str, str] | None = None
+) -> None:
+  """Sends a problem document as the response (ASGI)."""
+  body = encode_problem(status, message)
+  pairs = {
+    "Content-Type": PROBLEM,
+    "Content-Length": str(len(body)),
+    **(headers or {}),
+  }
   await send(
-    {"type": "http.response.start", "status": status, "headers": headers}
+    {
+      "type": "http.response.start",
+      "status": status,
+      "headers": [
+        (name.lower().encode(), text.encode()) for name, text in pairs.items()
+      ],
+    }
   )
   await send({"type": "http.response.body", "body": body})
 

@@ -1,11 +1,12 @@
 """The service without HTTP: queries, previews and changes of one database."""
 
 import dataclasses
+import getpass
 import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -20,14 +21,18 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT
+from dr3d.registration.surface import Fit
+from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
 from dr3d.server import preview, schema
+from dr3d.server.audit import AuditLog
 from dr3d.server.batch import Batcher
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
+from dr3d.server.token import TokenStore
 from dr3d.server.warmup import warm_up
 from dr3d.server.worker import WorkerPool
 from dr3d.server.writer import SharedPipeline, Writer
@@ -36,6 +41,9 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("dr3d.server")
 _POLL_SECONDS = 2.0  # between checks for changes by other processes
+# Failed refreshes in a row: so many until the service says that its state is
+# old, and one line in the log for each so many.
+_MAX_FAILURES, _LOGGED_FAILURES = 5, 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +72,12 @@ class Service:
 
   Attributes:
     state: of the database, from which requests are answered.
-    status: whether it is ready.
+    status: whether it is ready; "stale" if it answers from a state that it
+      could not refresh for some time.
     error: why it failed.
+    tokens: who may call.
+    audit: log of changes.
+    protections: what the kernel takes from the processes that read uploads.
   """
 
   def __init__(
@@ -88,8 +100,11 @@ class Service:
     self.directory = directory
     self.config = config or ServerConfig()
     self.metrics = Metrics()
+    self.tokens = TokenStore(directory, own=self.config.token)
+    self.audit = AuditLog(directory)
+    self.protections: list[str] = []
     self.state = read_state(directory, load_pipeline=load_pipeline)
-    self.status: Literal["warming", "ready", "failed"] = "warming"
+    self.status: Literal["warming", "ready", "stale", "failed"] = "warming"
     self.error = ""
     self.batcher = Batcher(
       limit=2 * self.config.queue, observe=self.metrics.batch.observe
@@ -107,8 +122,14 @@ class Service:
     self._closing = threading.Event()
     self._watcher = threading.Thread(target=self._watch, daemon=True)
 
+  @property
+  def is_ready(self) -> bool:
+    """Whether queries are answered."""
+    return self.status in ("ready", "stale")
+
   def start(self) -> None:
     """Starts a thread that loads and compiles what queries need."""
+    self.audit.write("start", who=getpass.getuser())
     self._watcher.start()
 
   def close(self) -> None:
@@ -117,6 +138,7 @@ class Service:
     self.batcher.close()
     self._workers.close()
     self.duplicate_jobs.close()
+    self.audit.write("stop", who=getpass.getuser())
 
   def check_ready(self) -> State:
     """Returns the state to answer from.
@@ -133,13 +155,14 @@ class Service:
     return self.state
 
   def query(
-    self, file: folder.ModelFile, options: QueryOptions
+    self, file: folder.ModelFile, options: QueryOptions, address: str = ""
   ) -> schema.Answer:
     """Answers which models an uploaded file looks like.
 
     Args:
       file: path and name of the upload.
       options: of the query.
+      address: who asks; see `WorkerPool.read`.
 
     Raises:
       Dr3dError: the file cannot be read, or the query fails.
@@ -151,6 +174,7 @@ class Service:
       reader=state.reader,
       unit=options.unit,
       preview=options.evidence,
+      address=address,
     )
     mesh = processed.mesh
     features = self._embed(state, mesh)
@@ -176,11 +200,14 @@ class Service:
       state, name, shape, mesh, features, options, exclude=(name,)
     )
 
-  def add(self, file: folder.ModelFile) -> tuple[catalogue.Model, bool]:
+  def add(
+    self, file: folder.ModelFile, address: str = ""
+  ) -> tuple[catalogue.Model, bool]:
     """Adds a model; the database keeps a copy of its file.
 
     Args:
       file: the upload, with the name, label, metadata and unit of the model.
+      address: who sends it; see `WorkerPool.read`.
 
     Returns:
       The model, and whether it is new; it is not if the database has the same
@@ -192,7 +219,12 @@ class Service:
     """
     state = self.check_ready()
     processed = self._workers.read(
-      file.path, file.name, reader=state.reader, unit=file.unit, preview=False
+      file.path,
+      file.name,
+      reader=state.reader,
+      unit=file.unit,
+      preview=False,
+      address=address,
     )
     report = self._change(
       lambda database: database.store_file(file, processed=processed)
@@ -250,6 +282,14 @@ class Service:
     *,
     exclude: tuple[str, ...] = (),
   ) -> schema.Answer:
+    unverified = False
+
+    def register(mesh: Mesh, packed: Mapping[str, bytes]) -> Mapping[str, Fit]:
+      nonlocal unverified
+      fits = self._workers.register(mesh, packed)
+      unverified = fits is None
+      return fits or {}
+
     answer = state.reader.query(
       Query(features, mesh=mesh),
       k=options.k,
@@ -257,9 +297,11 @@ class Service:
       condition=None if options.condition == Condition() else options.condition,
       min_score=options.min_score,
       verify=options.verify,
-      register=self._workers.register,
+      register=register,
     )
-    return schema.make_answer(name, shape, answer)
+    if unverified:
+      answer = _reject_unverified(answer)
+    return schema.make_answer(name, shape, answer, unverified=unverified)
 
   def _change(self, function: Callable[[Database], T]) -> T:
     return self._writer.change(
@@ -287,6 +329,11 @@ class Service:
   def _watch(self) -> None:
     """Warms up; then follows changes by other processes until `close`."""
     try:
+      self.protections = self._workers.start()
+      _LOG.info(
+        "processes that read uploads have these protections: %s",
+        ", ".join(self.protections) or "none, use Linux for some",
+      )
       warm_up(self.state, self.batcher)
       with self._writer.hold():
         self._recover()
@@ -298,13 +345,41 @@ class Service:
       self.status, self.error = "failed", folder.to_text(reason)
       _LOG.error("%s", reason)
       return
+    failures = 0
     while not self._closing.wait(_POLL_SECONDS):
-      if self._writer.stamp() != self._stamp:
-        try:
-          with self._writer.hold():
-            self._refresh()
-        except Dr3dError:  # the former state answers until the next attempt
-          self.metrics.refreshes_failed.inc()
+      try:
+        self._follow()
+      # The former state answers until the next attempt. Whatever the error is,
+      # this thread must live, or no later change would be seen.
+      except Exception as error:
+        failures += 1
+        self._note_failed_refresh(error, failures)
+      else:
+        failures = 0
+        self.metrics.refreshes_failed_in_row.set(0)
+        if not self._closing.is_set():
+          self.status, self.error = "ready", ""
+
+  def _follow(self) -> None:
+    """Reads the database again if another process has changed it."""
+    if self._writer.stamp() != self._stamp:
+      with self._writer.hold():
+        self._refresh()
+
+  def _note_failed_refresh(self, error: Exception, failures: int) -> None:
+    """Counts a failure, logs some of many, and says that the state is old."""
+    self.metrics.refreshes_failed.inc()
+    self.metrics.refreshes_failed_in_row.set(failures)
+    if failures == 1 or failures % _LOGGED_FAILURES == 0:
+      _LOG.error(
+        "changes of the database cannot be read (attempt %d, %s: %s)",
+        failures,
+        type(error).__name__,
+        error,
+      )
+    if failures >= _MAX_FAILURES:
+      self.status = "stale"
+      self.error = "changes of the database cannot be read: see the log."
 
   def _recover(self) -> None:
     """Indexes what a service accepted before it was killed."""
@@ -327,6 +402,14 @@ def wait_until_ready(service: Service, *, seconds: float) -> None:
     time.sleep(0.02)
   if service.status != "ready":
     raise Dr3dError(f"the service is {service.status}. {service.error}")
+
+
+def _reject_unverified(answer: Answer) -> Answer:
+  """An answer whose votes alone are not enough to accept it."""
+  prediction = answer.prediction
+  if prediction.accepted:
+    prediction = dataclasses.replace(prediction, reject_reason=UNVERIFIED)
+  return dataclasses.replace(answer, prediction=prediction)
 
 
 def _describe(mesh: Mesh, unit: str) -> schema.Shape:

@@ -1,9 +1,13 @@
-"""Limits of a service, and the token that allows changes."""
+"""Limits of a service, and who may call it."""
 
 import dataclasses
 import os
 
 from dr3d.runtime.pool import Limits
+
+# A hostile file holds a reader for all of its time limit. One address gets one
+# reader less than there are, so that at least one is left for others.
+_MIN_READERS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,29 +15,47 @@ class ServerConfig:
   """Limits of a service.
 
   Attributes:
-    token: allows changes; None if nobody may change anything.
+    token: allows all calls, besides the tokens of `dr3d token`; None for none.
+    public_read: whether anyone who reaches the service may search; if not,
+      that needs a token.
     hosts: names that requests may use for the service, besides IP addresses,
       "localhost" and the name of this machine.
+    proxies: addresses and networks of reverse proxies, whose header
+      X-Forwarded-For is believed.
     byte_limit: size of an upload.
     face_limit: faces of an upload.
     reading: time and memory of a process that reads an upload.
     readers: number of those processes.
-    queue: queries that may be read, embedded or waiting at once.
-    rate: requests a second from one address, averaged; 0 for no limit. Only
-      requests that cost work count.
+    queue: queries that may be read, embedded or waiting at once. Twice as many
+      uploads may be arriving. One address may have three quarters of each.
+    rate: requests a second from one address, averaged, that cost work; 0 for
+      no limit. Listings may come twice as often, pictures ten times.
     burst: requests from one address at once.
     timeout: seconds that a request may wait for its turn or send its body.
+    stall: seconds without a byte after which a body is given up, and seconds
+      for the headers of a request.
+    connections: open at once.
+    address_connections: of them from one address that is not a proxy.
   """
 
   token: str | None = None
+  public_read: bool = True
   hosts: tuple[str, ...] = ()
+  proxies: tuple[str, ...] = ()
   byte_limit: int = 64 << 20
   face_limit: int = 2_000_000
   reading: Limits = dataclasses.field(
-    default_factory=lambda: Limits(seconds=30.0, memory=2 << 30)
+    default_factory=lambda: Limits(
+      seconds=30.0, memory=2 << 30, answer=256 << 20
+    )
   )
-  readers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+  readers: int = dataclasses.field(
+    default_factory=lambda: max(_MIN_READERS, os.cpu_count() or 1)
+  )
   queue: int = 32
   rate: float = 20.0
   burst: int = 60
   timeout: float = 60.0
+  stall: float = 10.0
+  connections: int = 900
+  address_connections: int = 64

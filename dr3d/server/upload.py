@@ -1,6 +1,5 @@
 """The body of a request becomes a file of bounded size, as it arrives."""
 
-import asyncio
 import contextlib
 import hashlib
 import pathlib
@@ -19,9 +18,11 @@ from dr3d.mesh.io.format import recognize as recognize_head
 from dr3d.server.http_error import HttpError
 
 FIELD = "file"
+FORM_BYTES = 64 << 10  # of a body besides the file
 
 _MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
-_FORM_BYTES = 64 << 10  # of a body besides the file
+_MAX_PARTS = 8  # of a form; each costs a call of Python for a few bytes
+_PART_HEADER_BYTES = 4096  # a name of 200 characters and its encoding
 _NAME_LENGTH = 200  # characters
 _ZIPPED = ("amf", "stpz", "zae")  # endings of zip archives that are no 3MF
 
@@ -32,7 +33,6 @@ async def receive(
   directory: pathlib.Path,
   *,
   byte_limit: int,
-  timeout: float,
 ) -> AsyncIterator[ModelFile]:
   """Writes the field `file` of a multipart body to a temporary file.
 
@@ -42,19 +42,15 @@ async def receive(
     request: its body must not have been read yet.
     directory: for the folder.
     byte_limit: size of the file.
-    timeout: seconds that the body may take.
 
   Yields:
     Path, name without folders, and digest. The content decides the ending of
     the path.
 
   Raises:
-    HttpError: the body is too large, too slow, not a multipart form, or
-      without a file; or the file has an unknown format.
+    HttpError: the body is too large, not a multipart form, or without a file;
+      the file has an unknown format; or the disk is full.
   """
-  length = request.headers.get("content-length", "")
-  if length.isdigit() and int(length) > byte_limit + _FORM_BYTES:
-    raise _too_large(byte_limit)
   kind, options = parse_options_header(request.headers.get("content-type"))
   if kind != b"multipart/form-data" or not options.get(b"boundary"):
     raise HttpError(
@@ -64,7 +60,7 @@ async def receive(
     path = pathlib.Path(folder) / "upload"
     with path.open("wb") as file:
       form = _Form(file, byte_limit)
-      await _parse(request, options[b"boundary"], form, timeout)
+      await _parse(request, options[b"boundary"], form)
     if not form.found:
       raise HttpError(400, f"the form has no field {FIELD!r} with a file.")
     if not form.size:
@@ -106,7 +102,11 @@ def recognize(path: pathlib.Path, name: str) -> str | None:
 
 
 def clean_name(name: str) -> str:
-  """The last part of a path of any system, without control characters."""
+  """The last part of a path of any system, without control characters.
+
+  Those that turn the direction of text are control characters too: they would
+  show "exe.stl" for "lts.exe".
+  """
   name = name.replace("\\", "/").rsplit("/", 1)[-1]
   name = "".join(c for c in name if c.isprintable()).strip()
   return name[-_NAME_LENGTH:] or "upload"
@@ -126,15 +126,30 @@ class _Form:
     self._field = b""
     self._value = b""
     self._disposition = b""
+    self._part_count = 0
+    self._header_bytes = 0
 
   def begin(self) -> None:
     self._writing, self._disposition = False, b""
+    self._header_bytes = 0
+    self._part_count += 1
+    if self._part_count > _MAX_PARTS:
+      raise HttpError(
+        413, f"a form here has at most {_MAX_PARTS} parts: send one file."
+      )
 
   def take_field(self, data: bytes, start: int, end: int) -> None:
+    self._count_header(end - start)
     self._field += data[start:end]
 
   def take_value(self, data: bytes, start: int, end: int) -> None:
+    self._count_header(end - start)
     self._value += data[start:end]
+
+  def _count_header(self, count: int) -> None:
+    self._header_bytes += count
+    if self._header_bytes > _PART_HEADER_BYTES:
+      raise HttpError(413, "the headers of a part of the form are too long.")
 
   def end_header(self) -> None:
     if self._field.lower() == b"content-disposition":
@@ -143,7 +158,14 @@ class _Form:
 
   def end_headers(self) -> None:
     _, options = parse_options_header(self._disposition)
-    if options.get(b"name") == FIELD.encode() and not self.found:
+    field = options.get(b"name", b"").decode("utf-8", "replace")
+    if field and field != FIELD:
+      raise HttpError(
+        422,
+        f"the form has the unknown field {field[:60]!r}: send the file as"
+        f" {FIELD!r}, and all else in the URL.",
+      )
+    if field and not self.found:
       self.found = self._writing = True
       name = options.get(b"filename", b"").decode("utf-8", "replace")
       self.name = clean_name(name)
@@ -152,20 +174,15 @@ class _Form:
     if self._writing:
       self.size += end - start
       if self.size > self.byte_limit:
-        raise _too_large(self.byte_limit)
+        raise too_large(self.byte_limit)
       self.digest.update(data[start:end])
       self._file.write(data[start:end])
 
 
-async def _parse(
-  request: Request, boundary: bytes, form: _Form, timeout: float
-) -> None:
+async def _parse(request: Request, boundary: bytes, form: _Form) -> None:
   """Parses the body of a request into a form."""
   try:
-    async with asyncio.timeout(timeout):
-      await _feed(request, boundary, form)
-  except TimeoutError:
-    raise HttpError(408, "the upload took too long: try again.") from None
+    await _feed(request, boundary, form)
   except ClientDisconnect:
     raise HttpError(400, "the upload was cut off.") from None
   except (FormParserError, ValueError) as error:
@@ -189,14 +206,15 @@ async def _feed(request: Request, boundary: bytes, form: _Form) -> None:
   total = 0
   async for chunk in request.stream():
     total += len(chunk)
-    if total > form.byte_limit + _FORM_BYTES:
-      raise _too_large(form.byte_limit)
+    if total > form.byte_limit + FORM_BYTES:
+      raise too_large(form.byte_limit)
     parser.write(chunk)
   if not ended:
     raise HttpError(400, "the form is cut off: send it again.")
 
 
-def _too_large(byte_limit: int) -> HttpError:
+def too_large(byte_limit: int) -> HttpError:
+  """The response to a file beyond the limit."""
   return HttpError(
     413,
     f"the file has more than the {byte_limit >> 20} MiB that this service "

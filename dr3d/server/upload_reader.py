@@ -6,9 +6,14 @@ The child processes run this module, so it does not import jax.
 import dataclasses
 import json
 import pathlib
+import re
 from typing import Any, Literal
 
-from dr3d.database.processed_model import ProcessedModel, process_mesh
+from dr3d.database.processed_model import (
+  PRELOAD,
+  ProcessedModel,
+  process_mesh,
+)
 from dr3d.error import MeshError
 from dr3d.mesh import build_mesh
 from dr3d.mesh.io.glb import write_glb
@@ -16,6 +21,13 @@ from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.unit import UNITS
 from dr3d.search import verification
 
+__all__ = ["PRELOAD", "FaceLimitError", "read_upload", "run"]
+
+# Entities by which STEP places a part of another file (ISO 10303-44).
+_STEP_REFERENCE = re.compile(
+  rb"\b(APPLIED_)?EXTERNAL(LY_DEFINED_ITEM|_IDENTIFICATION_ASSIGNMENT)\s*\(",
+  re.IGNORECASE,
+)
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 
@@ -73,22 +85,41 @@ def read_upload(
 
 def _check_self_contained(path: pathlib.Path) -> None:
   """Rejects a file whose reader would open other files of this machine."""
-  if path.suffix.lower() not in (".gltf", ".glb"):
+  kind = path.suffix.lower().lstrip(".")
+  if kind not in ("gltf", "glb", "step", "stp"):
     return
   data = path.read_bytes()
+  if kind in ("step", "stp"):
+    if _STEP_REFERENCE.search(data):
+      raise MeshError(
+        f"{path} refers to other files: export it as one STEP file."
+      )
+    return
   if data[:4] == b"glTF":
     data = data[20 : 20 + int.from_bytes(data[12:16], "little")]
   try:
-    tree = json.loads(data)
-    parts = [*tree.get("buffers", []), *tree.get("images", [])]
-    external = [
-      part["uri"]
-      for part in parts
-      if "uri" in part and not part["uri"].startswith("data:")
-    ]
-  except (ValueError, LookupError, TypeError, AttributeError):
-    return  # damaged: `read_raw` says why
-  if external:
+    is_alone = not _find_references(json.loads(data))
+  except (ValueError, RecursionError) as error:
+    raise MeshError(
+      f"{path} is damaged: its description of the scene cannot be read; export"
+      " it again."
+    ) from error
+  if not is_alone:
     raise MeshError(
       f"{path} refers to other files: export it as GLB, which is one file."
     )
+
+
+def _find_references(tree: Any) -> bool:
+  """Whether a glTF names a file anywhere, also where none should be."""
+  waiting = [tree]
+  while waiting:
+    value = waiting.pop()
+    if isinstance(value, list):
+      waiting += value
+    elif isinstance(value, dict):
+      waiting += value.values()
+      uri = value.get("uri", "data:")
+      if not isinstance(uri, str) or not uri.startswith("data:"):
+        return True
+  return False

@@ -1,7 +1,9 @@
 """Child processes of bounded time and memory: they read and register meshes."""
 
+import contextlib
+import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dr3d.database.processed_model import ProcessedModel
@@ -9,12 +11,14 @@ from dr3d.database.reader import DatabaseReader
 from dr3d.error import Dr3dError
 from dr3d.mesh import Mesh
 from dr3d.registration.surface import Fit
-from dr3d.runtime.pool import Pool, WorkerError
+from dr3d.runtime.pool import LostWorkerError, Pool, WorkerError
 from dr3d.server.http_error import HttpError
+from dr3d.server.limiter import Lanes
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 from dr3d.server.upload_reader import FaceLimitError
 
+_LOG = logging.getLogger("dr3d.server")
 _FUNCTION = "dr3d.server.upload_reader:run"
 
 
@@ -31,6 +35,7 @@ class WorkerPool:
     self._config = config
     self._metrics = metrics
     self._pool = Pool(_FUNCTION, limits=config.reading, count=config.readers)
+    self._lanes = Lanes(max(1, config.readers - 1))
 
   def read(
     self,
@@ -40,6 +45,7 @@ class WorkerPool:
     reader: DatabaseReader,
     unit: str | None,
     preview: bool,
+    address: str = "",
   ) -> ProcessedModel:
     """Reads an uploaded file.
 
@@ -49,11 +55,13 @@ class WorkerPool:
       reader: its face budget and unit apply.
       unit: of a file that states none; None for that of the database.
       preview: whether to make a GLB for a viewer.
+      address: who sent it. The files of one address leave at least one process
+        to others, if there are several.
 
     Raises:
       HttpError: the file cannot be read, or too many others are being read.
     """
-    with self._metrics.reading.time():
+    with self._metrics.reading.time(), self._enter_lane(address):
       result = self._call(
         "read",
         path=path,
@@ -62,35 +70,80 @@ class WorkerPool:
         face_limit=self._config.face_limit,
         preview=preview,
       )
+    if isinstance(result, LostWorkerError):
+      raise HttpError(
+        503, "the process that reads files was ended: try again.", retry_after=2
+      )
     if isinstance(result, WorkerError):
       raise HttpError(422, f"{name} {result}.")
     if isinstance(result, Dr3dError):
       status = 413 if isinstance(result, FaceLimitError) else 422
-      raise HttpError(status, str(result).replace(str(path), name))
+      # A parser may name the folder alone, or another file in it.
+      text = str(result).replace(str(path), name)
+      raise HttpError(status, text.replace(f"{path.parent}/", ""))
+    if not isinstance(result, ProcessedModel):
+      raise HttpError(422, f"{name} cannot be read.")
     return result
 
   def register(
     self, mesh: Mesh, packed: Mapping[str, bytes]
-  ) -> Mapping[str, Fit]:
-    """As `verification.register_meshes`; empty if the process fails.
+  ) -> Mapping[str, Fit] | None:
+    """As `verification.register_meshes`; None if the process fails twice.
 
-    The answer then has no distances, and the order of the votes.
+    The answer then has no distances and the order of the votes, and the caller
+    must say so.
     """
-    fits = self._call("register", mesh=mesh, packed=packed)
-    return {} if isinstance(fits, WorkerError) else fits
+    for _ in range(2):
+      fits = self._call("register", mesh=mesh, packed=packed)
+      if _is_fits(fits):
+        return fits
+      _LOG.error("matches cannot be registered: %s", fits)
+    self._metrics.unverified.inc()
+    return None
+
+  def start(self) -> list[str]:
+    """Starts a process, and names the protections that the kernel gives it.
+
+    Raises:
+      Dr3dError: it cannot be started.
+    """
+    return self._pool.start()
 
   def close(self) -> None:
     """Ends the processes."""
     self._pool.close()
 
+  @contextlib.contextmanager
+  def _enter_lane(self, address: str) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+      try:
+        stack.enter_context(
+          self._lanes.enter(address, timeout=self._config.timeout)
+        )
+      except TimeoutError:
+        raise _busy() from None
+      yield
+
   def _call(self, task: str, **arguments: Any) -> Any:
     try:
-      return self._pool.call(
+      result = self._pool.call(
         {"task": task, **arguments}, timeout=self._config.timeout
       )
     except TimeoutError:
-      raise HttpError(
-        503,
-        "too many files are being read: try again in a moment.",
-        retry_after=5,
-      ) from None
+      raise _busy() from None
+    if isinstance(result, WorkerError):
+      self._metrics.workers_lost.inc()
+    return result
+
+
+def _is_fits(value: Any) -> bool:
+  """Whether a process has answered with fits; it may be taken over."""
+  return isinstance(value, dict) and all(
+    isinstance(fit, Fit) for fit in value.values()
+  )
+
+
+def _busy() -> HttpError:
+  return HttpError(
+    503, "too many files are being read: try again in a moment.", retry_after=5
+  )

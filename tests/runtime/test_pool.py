@@ -1,15 +1,25 @@
 """A call that fails in a child ends alone; the others continue."""
 
+import io
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from dr3d.error import Dr3dError, MeshError
-from dr3d.runtime.pool import Limits, WorkerError, call_each
+from dr3d.runtime import codec, worker
+from dr3d.runtime.pool import (
+  Limits,
+  LostWorkerError,
+  Pool,
+  WorkerError,
+  call_each,
+)
 
 pytestmark = pytest.mark.fast
 
@@ -73,31 +83,113 @@ def test_calls_are_at_most_five_ahead_of_the_results():
   results.close()
 
 
-def test_child_ends_itself_after_its_parent_is_killed():
+def test_call_ends_after_its_parent_is_killed():
   script = (
-    "from dr3d.runtime.pool import *; import sys, os, signal;"
-    "call = call_each('support.pool_calls:act', [{'action': 'pid'}] * 4"
-    "+ [{'action': 'hang'}] * 9, limits=Limits(seconds=0.5), count=1);"
-    "print(next(call), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    "from dr3d.runtime.pool import *; import sys, threading, time;"
+    "pool = Pool('support.pool_calls:act', limits=Limits(), count=1);"
+    "print(*pool.call({'action': 'parents'}), flush=True);"
+    "call = threading.Thread(target=pool.call, args=({'action': 'hang'},));"
+    "call.start(); time.sleep(0.5); print('called', flush=True)"
   )
-  process = subprocess.run(
+  process = subprocess.Popen(
     [sys.executable, "-c", script],
     env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    capture_output=True,
+    stdout=subprocess.PIPE,
     text=True,
-    check=False,
   )
-  child = pathlib.Path("/proc") / process.stdout.strip()
-  if not child.parent.exists():
+  child = int(process.stdout.readline().split()[1])
+  assert process.stdout.readline() == "called\n"
+  listed = pathlib.Path(f"/proc/{child}/task/{child}/children")
+  if not listed.exists():
+    process.kill()
     pytest.skip("no /proc on this system")
+  processes = [child, *map(int, listed.read_text().split())]
+  assert len(processes) == 2
+  process.kill()
+  process.wait()
   for _ in range(80):
-    if not child.exists() or "zombie" in (child / "status").read_text():
+    if not any(map(is_running, processes)):
       return
     time.sleep(0.1)
-  pytest.fail("the child still runs")
+  pytest.fail("the child or its call still runs")
+
+
+def is_running(number):
+  status = pathlib.Path(f"/proc/{number}/status")
+  try:
+    return "zombie" not in status.read_text()
+  except OSError:
+    return False
+
+
+def test_child_killed_during_a_call_is_replaced_once():
+  pool = Pool("support.pool_calls:act", limits=QUICK, count=1)
+  try:
+    _, child = pool.call({"action": "parents"})
+    killer = threading.Timer(0.3, os.kill, [child, signal.SIGKILL])
+    killer.start()
+    assert pool.call({"action": "sleep", "value": 0.6}) is None
+    assert pool.call({"action": "parents"})[1] != child
+  finally:
+    pool.close()
+
+
+def test_child_that_ends_twice_is_not_blamed_on_the_file():
+  pool = Pool("support.pool_calls:act", limits=QUICK, count=1)
+  (child,) = pool._children
+  start = child.start
+
+  def start_and_kill():
+    process = start()
+    process.kill()
+    return process
+
+  child.start = start_and_kill
+  try:
+    error = pool.call({"action": "sleep", "value": 0.5})
+    assert isinstance(error, LostWorkerError)
+    child.start = start
+    assert pool.call({"action": "return", "value": 1}) == 1
+  finally:
+    pool.close()
+
+
+def test_result_of_an_unknown_type_fails_alone():
+  failed, fine = call_all(("unknown type",), ("return", 1))
+  assert "object is not a type that can be sent" in str(failed)
+  assert fine == 1
+
+
+def test_answer_beyond_its_limit_fails_alone():
+  limits = Limits(seconds=10, memory=512 << 20, answer=1000)
+  large, small = call_all(("return", "x" * 5000), ("return", 1), limits=limits)
+  assert isinstance(large, WorkerError)
+  assert str(large) == "gives more data than is allowed"
+  assert small == 1
 
 
 def test_child_that_cannot_start_raises(monkeypatch):
   monkeypatch.setattr(sys, "executable", "/bin/false")
   with pytest.raises(Dr3dError, match=r"cannot be started .* use --jobs=0"):
     call_all(("return", 1))
+
+
+def test_system_without_fork_answers_in_the_child_itself():
+  job = worker.Job(
+    path=[],
+    function="support.pool_calls:act",
+    seconds=9,
+    memory=1 << 30,
+    answer=1 << 20,
+    access="file",
+  )
+  function = worker._import(job["function"])
+  for call, answer in (
+    ({"action": "return", "value": [1]}, ["done", [1]]),
+    ({"action": "fail", "value": "b"}, ["error", "fails (KeyError: 'b')"]),
+    ({"action": "parents"}, ["done", (os.getpid(), os.getppid())]),
+  ):
+    message = worker._answer_here(
+      function, codec.encode(call), job, io.BytesIO()
+    )
+    assert codec.decode(message) == answer

@@ -332,7 +332,7 @@ def test_busy_service_is_retried(visit, folder):
       return route.continue_()
     rejected.append(route.request.url)
     route.fulfill(
-      status=503, headers={"Retry-After": "1"}, json={"error": "Busy."}
+      status=503, headers={"Retry-After": "1"}, json={"detail": "Busy."}
     )
 
   page.route("**/api/query*", reject_once)

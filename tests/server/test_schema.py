@@ -23,6 +23,7 @@ CALLS = (
   "GET /api/info",
   "GET /api/inspection",
   "GET /metrics",
+  "GET /api/audit",
   "POST /api/query",
   "GET /api/models/{model}/similar",
   "GET /api/models",

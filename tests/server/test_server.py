@@ -102,7 +102,7 @@ def test_conditions_restrict_matches_and_unknown_ones_get_400(served):
   assert ask(client, data, same_size=0.05).json()["matches"][0]["rank"] == 1
   wrong = ask(client, data, label="cone")
   assert wrong.status_code == 400
-  assert "'cone'" in wrong.json()["error"]
+  assert "'cone'" in wrong.json()["detail"]
   assert ask(client, data, where="steel").status_code == 422
   assert ask(client, data, unit="parsec").status_code == 422
 
@@ -159,7 +159,7 @@ def test_bad_file_gets_one_sentence_with_its_name(served, name, data, reason):
   for place, headers in (("/api/query", {}), ("/api/models", WRITE)):
     response = client.post(place, files={"file": (name, data)}, headers=headers)
     assert response.status_code in (413, 415, 422)
-    error = response.json()["error"]
+    error = response.json()["detail"]
     assert error.startswith(name)
     assert error.endswith(".")
     assert "/upload" not in error
@@ -170,7 +170,7 @@ def test_upload_over_a_limit_gets_413(served):
   _, client, _ = served
   heavy = ask(client, bytes(2 << 20))
   assert heavy.status_code == 413
-  assert "1 MiB" in heavy.json()["error"]
+  assert "1 MiB" in heavy.json()["detail"]
   unsaid = client.post(
     "/api/query",
     content=iter([b"--x\r\n", bytes(2 << 20)]),
@@ -179,7 +179,7 @@ def test_upload_over_a_limit_gets_413(served):
   assert unsaid.status_code in (400, 413)
   fine = ask(client, stl(trimesh.creation.icosphere(4)))
   assert fine.status_code == 413
-  assert "5120 faces" in fine.json()["error"]
+  assert "5120 faces" in fine.json()["detail"]
 
 
 def test_json_body_over_the_limit_gets_413(served):
@@ -189,7 +189,7 @@ def test_json_body_over_the_limit_gets_413(served):
     place, content=b'{"label": "' + b"x" * 100_000, headers=WRITE
   )
   assert response.status_code == 413
-  assert response.json()["error"].endswith("bytes.")
+  assert response.json()["detail"].endswith("bytes.")
   assert client.get(place).json()["label"] == "box"
 
 
@@ -214,13 +214,13 @@ def test_external_references_and_zip_bombs_get_422(served):
   }
   outside = ask(client, json.dumps(tree), "part.gltf")
   assert outside.status_code == 422
-  assert "export it as GLB" in outside.json()["error"]
+  assert "export it as GLB" in outside.json()["detail"]
   bomb = io.BytesIO()
   with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
     archive.writestr("3D/3dmodel.model", bytes(600 << 20))
   response = ask(client, bomb.getvalue(), "part.3mf")
   assert response.status_code == 422
-  assert "needs more memory" in response.json()["error"]
+  assert "needs more memory" in response.json()["detail"]
 
 
 def test_content_decides_the_format_not_the_name(served, tmp_path):
@@ -257,7 +257,7 @@ def test_malformed_form_is_rejected(served, content, kind, status):
     "/api/query", content=content, headers={"content-type": kind}
   )
   assert response.status_code == status
-  assert response.json()["error"].endswith(".")
+  assert response.json()["detail"].endswith(".")
 
 
 def test_change_without_token_is_rejected(served, tmp_path):
@@ -275,8 +275,10 @@ def test_change_without_token_is_rejected(served, tmp_path):
   with serving(make_database(tmp_path).directory, token=None) as (other, _):
     for method, place, options in calls:
       response = other.request(method, place, headers=WRITE, **options)
+      assert response.status_code == 401
+      response = other.request(method, place, **options)
       assert response.status_code == 403
-      assert "DR3D_TOKEN" in response.json()["error"]
+      assert "DR3D_TOKEN" in response.json()["detail"]
   assert database.count_states()["indexed"] == len(BODIES)
 
 
@@ -407,7 +409,7 @@ def test_reader_over_its_time_limit_is_ended(tmp_path):
   with serving(database.directory, reading=limits) as (client, _):
     response = ask(client, stl(wedge()), "slow.stl")
     assert response.status_code == 422
-    error = response.json()["error"]
+    error = response.json()["detail"]
     assert error.startswith("slow.stl is not done after 0.001 seconds")
     assert client.get("/api/ready").status_code == 200
 
@@ -421,7 +423,7 @@ def test_locked_database_answers_queries_and_rejects_changes(tmp_path):
       )
       assert response.status_code == 503
       assert int(response.headers["retry-after"]) > 0
-      assert "another process is writing" in response.json()["error"]
+      assert "another process is writing" in response.json()["detail"]
       assert ask(client, stl(wedge())).status_code == 200
     assert not journal.read_pending(database.directory)
     assert client.get("/api/models/a.stl").status_code == 404
@@ -447,7 +449,7 @@ def test_empty_database_gets_409_and_accepts_a_model(tmp_path):
   with serving(database.directory) as (client, _):
     response = ask(client, stl(wedge()))
     assert response.status_code == 409
-    assert "no indexed model" in response.json()["error"]
+    assert "no indexed model" in response.json()["detail"]
     client.post(
       "/api/models", files={"file": ("a.stl", stl(wedge()))}, headers=WRITE
     )
@@ -505,7 +507,7 @@ def test_damaged_database_gets_503_without_its_folders(tmp_path, caplog):
     (database.directory / "catalogue.sqlite").write_bytes(b"no database" * 99)
     response = client.get(f"{place}/thumbnail.png")
     assert response.status_code == 503
-    assert "log says why" in response.json()["error"]
+    assert "log says why" in response.json()["detail"]
     assert str(tmp_path) not in response.text
   assert "catalogue.sqlite is damaged" in caplog.text
 
@@ -574,12 +576,12 @@ def test_concurrency_limiter_counts_failed_requests_too():
   limiter = ConcurrencyLimiter(1, counts.append)
   with (
     pytest.raises(HttpError) as rejected,
-    limiter.enter(),
-    limiter.enter(),
+    limiter.enter("a"),
+    limiter.enter("b"),
   ):
     pass
   assert rejected.value.status == 503
-  with limiter.enter():
+  with limiter.enter("a"):
     assert limiter.active == 1
   assert counts == [1, 0, 1, 0]
 
@@ -602,7 +604,7 @@ def test_too_many_requests_get_503_or_429(tmp_path):
       thread.start()
     measured = ""
     while "dr3d_queries_inside 2.0" not in measured:
-      measured = client.get("/metrics").text
+      measured = own.metrics.write().decode()
       time.sleep(0.01)
     busy = ask(client, stl(wedge()))
     assert busy.status_code == 503
@@ -740,13 +742,24 @@ def test_service_finishes_active_requests_before_it_ends(tmp_path):
 
 
 def test_bad_address_or_token_is_rejected_before_start(tmp_path, monkeypatch):
+  def check(host, *, is_proxied=False, has_token=False, public_read=False):
+    return serve.check_address(
+      host,
+      is_proxied=is_proxied,
+      has_token=has_token,
+      public_read=public_read,
+    )
+
   for host in ("127.0.0.1", "localhost", "::1", "127.0.0.9"):
-    serve.check_address(host, token=None, public=False)
+    assert check(host)
+    assert not check(host, is_proxied=True, has_token=True)
+    with pytest.raises(UsageError, match="other machines reach"):
+      check(host, is_proxied=True)
   for host in ("0.0.0.0", "::", "192.168.1.2", "parts.example"):
     with pytest.raises(UsageError, match="other machines reach"):
-      serve.check_address(host, token=None, public=False)
-    serve.check_address(host, token=TOKEN, public=False)
-    serve.check_address(host, token=None, public=True)
+      check(host)
+    assert not check(host, has_token=True)
+    assert check(host, public_read=True)
   monkeypatch.delenv("DR3D_TOKEN", raising=False)
   assert serve.read_token(None) is None
   monkeypatch.setenv("DR3D_TOKEN", TOKEN)

@@ -12,6 +12,7 @@ from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.runtime.pool import Limits
 from dr3d.server.app import make_app
+from dr3d.server.connection import make_config
 from dr3d.server.service import Service, wait_until_ready
 from dr3d.server.settings import ServerConfig
 from support.mesh_files import export
@@ -70,9 +71,8 @@ def serving(directory, **options):
   """Yields an HTTP client of a service that is ready, and the service."""
   running = make_service(directory, **options)
   listener = serve.listen("127.0.0.1", 0)
-  server = uvicorn.Server(
-    uvicorn.Config(make_app(running), log_config=None, ws="none")
-  )
+  config = make_config(make_app(running), running.config, running.metrics)
+  server = uvicorn.Server(config)
   thread = threading.Thread(target=server.run, args=([listener],))
   thread.start()
   try:

@@ -1,4 +1,4 @@
-"""Routes that change the database; each needs the token."""
+"""Routes that change the database; each needs a token that may write."""
 
 import dataclasses
 from typing import Annotated
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from dr3d.server import schema
+from dr3d.server.admission import find_address
 from dr3d.server.context import RequestContext
 from dr3d.server.parameter import (
   UPLOAD,
@@ -17,7 +18,7 @@ from dr3d.server.parameter import (
   read_pairs,
 )
 
-_TOKEN = HTTPBearer(auto_error=False, description="the service's token")
+_TOKEN = HTTPBearer(auto_error=False, description="a token that may write")
 
 Text = Annotated[str, Query(max_length=200)]
 
@@ -28,7 +29,7 @@ def make_router(context: RequestContext) -> APIRouter:
     prefix="/api/models",
     tags=["change"],
     responses=schema.FAILURES,
-    # Only for the OpenAPI description: `context.admit` checks the token.
+    # Only for the OpenAPI description: `admission` has checked the token.
     dependencies=[Security(_TOKEN)],
   )
   service = context.service
@@ -58,10 +59,7 @@ def make_router(context: RequestContext) -> APIRouter:
     pairs = read_pairs("set", set)
     metadata = {key: values[-1] for key, values in pairs.items()}
     check_text("label", label)
-    async with (
-      context.admit(request, changes=True),
-      context.receive(request) as file,
-    ):
+    async with context.receive(request) as file:
       file = dataclasses.replace(
         file,
         name=check_name(name or file.name, file.path.suffix),
@@ -69,7 +67,12 @@ def make_router(context: RequestContext) -> APIRouter:
         metadata=metadata,
         unit=unit,
       )
-      model, is_new = await context.run(service.add, file)
+      with (
+        context.admit(request),
+        context.audit(request, "add", file.name, label),
+      ):
+        address = find_address(request.scope)
+        model, is_new = await context.run(service.add, file, address)
     response.status_code = 201 if is_new else 200
     return schema.make_model(model)
 
@@ -81,14 +84,17 @@ def make_router(context: RequestContext) -> APIRouter:
   ) -> schema.Model:
     """Give a model another label."""
     check_text("label", body.label)
-    async with context.admit(request, changes=True):
+    with (
+      context.admit(request),
+      context.audit(request, "label", model, body.label),
+    ):
       changed = await context.run(service.label, model, body.label)
     return schema.make_model(changed)
 
   @router.delete("/{model:path}", status_code=204)
   async def remove(request: Request, model: ModelPath) -> Response:
     """Remove a model, and the copy of its file that the database has."""
-    async with context.admit(request, changes=True):
+    with context.admit(request), context.audit(request, "remove", model):
       await context.run(service.remove, model)
     return Response(status_code=204)
 

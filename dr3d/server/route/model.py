@@ -4,7 +4,7 @@ import asyncio
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from dr3d.database.catalogue import Model
@@ -108,9 +108,9 @@ def make_router(context: RequestContext) -> APIRouter:
     return Png(service.state.find_shape(model).thumbnail)
 
   @router.get("/models/{model:path}/views/{number}.png", response_class=Png)
-  async def view(model: ModelPath, number: int) -> Response:
+  async def view(request: Request, model: ModelPath, number: int) -> Response:
     """A learned view of a model in white light, numbered from 1."""
-    with context.previews.enter():
+    with context.admit_preview(request):
       state = service.check_ready()
       views = await context.run_preview(service.previews.find, state, model)
     if not 1 <= number <= len(views):
@@ -118,21 +118,21 @@ def make_router(context: RequestContext) -> APIRouter:
     return Png(views[number - 1])
 
   @router.get("/models/{model:path}/model.glb", response_class=Glb)
-  async def glb(model: ModelPath) -> Response:
+  async def glb(request: Request, model: ModelPath) -> Response:
     """The simplified mesh of a model in its principal pose, for a viewer."""
     state, whole = service.state, f"{model}/model.glb"
     # A model may itself be named "…/model.glb".
     if model not in state.models and whole in state.models:
       return JSONResponse(schema.make_model(state.models[whole]).model_dump())
-    with context.previews.enter():
+    with context.admit_preview(request):
       shape = state.find_shape(model)
       mesh = await context.run_preview(unpack_mesh, shape.mesh)
       return Glb(await context.run_preview(write_glb, mesh))
 
   @router.get("/models/{model:path}/file", response_class=Original)
-  async def file(model: ModelPath) -> FileResponse:
+  async def file(request: Request, model: ModelPath) -> FileResponse:
     """The file of a model, if it is still as it was indexed."""
-    with context.previews.enter():
+    with context.admit_preview(request):
       path = await context.run_preview(service.find_file, model)
     return Original(
       path, media_type=Original.media_type, filename=model.rsplit("/", 1)[-1]

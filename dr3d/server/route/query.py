@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from dr3d.server import schema
+from dr3d.server.admission import find_address
 from dr3d.server.context import RequestContext
 from dr3d.server.parameter import UPLOAD, ModelPath, read_options
 from dr3d.server.service import QueryOptions
@@ -23,15 +24,17 @@ def make_router(context: RequestContext) -> APIRouter:
 
     A process of limited time and memory reads the file, which is then deleted.
     """
-    async with context.admit(request), context.receive(request) as file:
-      return await context.run(service.query, file, options)
+    async with context.receive(request) as file:
+      with context.admit(request):
+        address = find_address(request.scope)
+        return await context.run(service.query, file, options, address)
 
   @router.get("/models/{model:path}/similar")
   async def similar(
     request: Request, model: ModelPath, options: Options
   ) -> schema.Answer:
     """Which other models does this model look like?"""
-    async with context.admit(request):
+    with context.admit(request):
       return await context.run(service.query_similar, model, options)
 
   return router

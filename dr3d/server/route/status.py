@@ -1,9 +1,10 @@
 """Routes about the service and its database as a whole."""
 
 import collections
-from typing import Any
+import functools
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 import dr3d
 from dr3d.database import catalogue
@@ -12,6 +13,7 @@ from dr3d.mesh.unit import UNITS
 from dr3d.server import metric, schema
 from dr3d.server.context import RequestContext
 from dr3d.server.service import Service
+from dr3d.server.state import State
 
 _MAX_VALUES = 100  # of a metadata key, which the page offers as filters
 
@@ -32,7 +34,7 @@ def make_router(context: RequestContext) -> APIRouter:
     response.status_code = 200 if service.status == "ready" else 503
     return schema.Status(status=service.status, error=service.error)
 
-  @router.get("/api/info", responses={"4XX": {"model": schema.Failed}})
+  @router.get("/api/info", responses=schema.FAILURES)
   def info() -> schema.Info:
     """What the database holds and what the service accepts."""
     return make_info(service)
@@ -43,9 +45,16 @@ def make_router(context: RequestContext) -> APIRouter:
 
     The first call after a change may take seconds: models query one another.
     """
-    async with context.admit(request):
+    with context.admit(request):
       reader = service.check_ready().reader
       return await context.run(reader.inspect)
+
+  @router.get("/api/audit")
+  def audit(
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+  ) -> list[dict[str, Any]]:
+    """Return the latest changes, wrong tokens and starts; needs an admin."""
+    return [dict(entry) for entry in service.audit.read_last(limit)]
 
   @router.get("/metrics", response_class=PrometheusText)
   def metrics() -> Response:
@@ -53,7 +62,7 @@ def make_router(context: RequestContext) -> APIRouter:
     values = service.metrics
     values.waiting.set(service.batcher.pending())
     values.ready.set(service.status == "ready")
-    for state, count in count_states(service).items():
+    for state, count in describe_state(service.state)["counts"].items():
       values.models.labels(state).set(count)
     return PrometheusText(values.write())
 
@@ -66,15 +75,15 @@ class PrometheusText(Response):
   media_type = metric.MEDIA_TYPE
 
 
-def count_states(service: Service) -> dict[str, int]:
-  """How many models are in each state."""
-  states = [model.state for model in service.state.models.values()]
-  return {state: states.count(state) for state in catalogue.STATES}
+def count_states(state: State) -> dict[str, int]:
+  """How many models are in each state of a model."""
+  counts = collections.Counter(model.state for model in state.models.values())
+  return {name: counts[name] for name in catalogue.STATES}
 
 
-def make_info(service: Service) -> schema.Info:
-  """What the database holds and what the service accepts."""
-  state = service.state
+@functools.lru_cache(maxsize=2)  # it reads all rows, and is asked for often
+def describe_state(state: State) -> dict[str, Any]:
+  """What a state of the database holds: fields of `schema.Info`."""
   indexed = [
     model for model in state.models.values() if model.state == catalogue.INDEXED
   ]
@@ -83,8 +92,24 @@ def make_info(service: Service) -> schema.Info:
   for model in indexed:
     for key, value in model.metadata.items():
       values[key].add(value)
+  return {
+    "counts": count_states(state),
+    "labels": [
+      schema.LabelCount(label=label, count=count)
+      for label, count in sorted(labels.items())
+      if label
+    ],
+    "metadata": {
+      key: sorted(values[key])[:_MAX_VALUES] for key in sorted(values)
+    },
+  }
+
+
+def make_info(service: Service) -> schema.Info:
+  """What the database holds and what the service accepts."""
+  state = service.state
   pipeline_config = viewpoints = None
-  if service.status == "ready":
+  if service.is_ready:
     pipeline: Any = state.reader.pipeline
     pipeline_config = pipeline.config
     if pipeline_config.pose == "principal":  # the pose of a GLB
@@ -92,13 +117,7 @@ def make_info(service: Service) -> schema.Info:
   config = service.config
   return schema.Info(
     name=service.directory.name,
-    counts=count_states(service),
-    labels=[
-      schema.LabelCount(label=label, count=count)
-      for label, count in sorted(labels.items())
-      if label
-    ],
-    metadata={key: sorted(values[key])[:_MAX_VALUES] for key in sorted(values)},
+    **describe_state(state),
     views=pipeline_config and pipeline_config.view_count,
     viewpoints=viewpoints,
     image_size=pipeline_config and pipeline_config.render.size,
@@ -110,7 +129,9 @@ def make_info(service: Service) -> schema.Info:
       faces=config.face_limit,
       seconds=config.reading.seconds,
     ),
-    writable=config.token is not None,
+    writable=service.tokens.allows("write"),
+    public=config.public_read,
+    protections=service.protections,
     version=dr3d.__version__,
     pipeline=state.reader.fingerprint,
   )

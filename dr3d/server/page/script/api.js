@@ -161,7 +161,7 @@ async function readError(response) {
 
 function toError(status, body, after) {
   const message =
-    body?.error ??
+    body?.detail ??
     `The service answered ${status}: try again; if that does not help, see ` +
       "the log of the service.";
   return new ServiceError(message, status, Number(after) || 0);

@@ -27,6 +27,12 @@ function explain({ label, confidence, reject_reason: reason }) {
       "the database may lack this class."
     );
   }
+  if (reason === "unverified") {
+    return (
+      `${share}, but the matches could not be compared with the query: ` +
+      "search again."
+    );
+  }
   return `${share}, but models of other labels are nearly as similar.`;
 }
 
