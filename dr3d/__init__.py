@@ -86,13 +86,13 @@ if TYPE_CHECKING:
   )
   from dr3d.mesh import Mesh, load_mesh, make_mesh
   from dr3d.nn.encoder import EncoderConfig
+  from dr3d.render.draw import render
   from dr3d.render.layer import Layers, render_hard, render_layers
   from dr3d.render.raster import Budget, rasterize
   from dr3d.render.triangle import (
     RenderConfig,
     Triangles,
     fit_budget,
-    render,
     stack_meshes,
   )
   from dr3d.retrieval.augment import AugmentConfig
@@ -217,7 +217,7 @@ _HOME = {
   "project_points": "camera.pose",
   "to_quaternion": "camera.pose",
   "rasterize": "render.raster",
-  "render": "render.triangle",
+  "render": "render.draw",
   "render_hard": "render.layer",
   "render_layers": "render.layer",
   "ring_views": "camera.view",
