@@ -14,7 +14,7 @@ from PIL import Image
 
 import dr3d
 from dr3d import cli
-from dr3d.cli import console, environment, quickstart
+from dr3d.cli import console, quickstart
 from dr3d.cli.help import format_help
 from dr3d.cli.parsing import parse
 from dr3d.cli.subcommand import Flag, Subcommand, UsageError
@@ -293,25 +293,6 @@ def test_every_exception_prints_one_line(
   assert result[:2] == (status, "")
   assert message in result[2]
   assert result[2].count("\n") == bool(message)
-
-
-def test_cache_directory_follows_the_environment(monkeypatch, tmp_path):
-  environment.set_cache()
-  directory = os.environ["JAX_COMPILATION_CACHE_DIR"]
-  assert directory == str(tmp_path / "cache" / "jax")
-  monkeypatch.delenv("DR3D_CACHE")
-  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  assert environment.cache_directory() == tmp_path / "dr3d"
-  monkeypatch.delenv("XDG_CACHE_HOME")
-  monkeypatch.setenv("HOME", "/home/somebody")
-  path = pathlib.Path("/home/somebody/.cache/dr3d")
-  assert environment.cache_directory() == path
-
-
-def test_cache_set_by_the_user_is_kept(monkeypatch):
-  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/mine")
-  environment.set_cache()
-  assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/mine"
 
 
 # quickstart.
