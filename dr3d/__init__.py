@@ -26,6 +26,8 @@
     camera = dr3d.to_opencv(views, size=64)         # R, t, K
     triangles = dr3d.stack_meshes([mesh], face_count=2048)
     config = dr3d.RenderConfig(size=64, framing="sphere")
+    images = dr3d.render(mesh, views, size=(480, 640), background=(1, 1, 1))
+    dr3d.save_gif(images, "turn.gif")
     budget = dr3d.fit_budget(triangles, views, config=config)
     layers = dr3d.render_layers(                    # image, depth, normal
         triangles, views, size=64, sigma=0.7, gamma=3e-3, budget=budget)
@@ -37,12 +39,19 @@ Everything that dr3d raises on purpose is a `Dr3dError`, or a `ValueError`
 where an argument breaks a rule. The conventions of cameras, lights and
 pictures are on one page: `help("dr3d.camera")`. A name is imported when it is
 first used, so `import dr3d` brings neither jax nor scipy.
+
+The import makes JAX keep compiled programs on the disk, in `~/.cache/dr3d` or
+the folder that the environment variable `DR3D_CACHE` names, so that the next
+process starts fast. `DR3D_CACHE=off` leaves JAX as it is, and a cache that you
+have chosen yourself is kept.
 """
 
 import importlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any
+
+from dr3d.runtime.cache import set_cache
 
 if TYPE_CHECKING:
   from dr3d.camera.matrix import (
@@ -84,15 +93,21 @@ if TYPE_CHECKING:
     ServiceError,
     TrainingError,
   )
+  from dr3d.geometry.regularizer import (
+    edge_penalty,
+    laplacian_penalty,
+    normal_penalty,
+  )
   from dr3d.mesh import Mesh, load_mesh, make_mesh
   from dr3d.nn.encoder import EncoderConfig
+  from dr3d.render.animation import save_gif
+  from dr3d.render.draw import render
   from dr3d.render.layer import Layers, render_hard, render_layers
   from dr3d.render.raster import Budget, rasterize
   from dr3d.render.triangle import (
     RenderConfig,
     Triangles,
     fit_budget,
-    render,
     stack_meshes,
   )
   from dr3d.retrieval.augment import AugmentConfig
@@ -144,20 +159,24 @@ __all__ = [
   "Views",
   "bake_framing",
   "dodecahedron_views",
+  "edge_penalty",
   "find_models",
   "fit_budget",
   "from_opencv",
   "from_opengl",
+  "laplacian_penalty",
   "load_mesh",
   "look_at",
   "make_mesh",
   "make_views",
+  "normal_penalty",
   "project_points",
   "rasterize",
   "render",
   "render_hard",
   "render_layers",
   "ring_views",
+  "save_gif",
   "share_devices",
   "simulate_scan",
   "sphere_views",
@@ -217,7 +236,7 @@ _HOME = {
   "project_points": "camera.pose",
   "to_quaternion": "camera.pose",
   "rasterize": "render.raster",
-  "render": "render.triangle",
+  "render": "render.draw",
   "render_hard": "render.layer",
   "render_layers": "render.layer",
   "ring_views": "camera.view",
@@ -227,6 +246,10 @@ _HOME = {
   "to_opencv": "camera.matrix",
   "to_opengl": "camera.matrix",
   "train": "retrieval.train",
+  "edge_penalty": "geometry.regularizer",
+  "laplacian_penalty": "geometry.regularizer",
+  "normal_penalty": "geometry.regularizer",
+  "save_gif": "render.animation",
 }
 """The module in which each name lives."""
 
@@ -271,3 +294,4 @@ class _Package(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+set_cache()

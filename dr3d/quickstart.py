@@ -1,127 +1,163 @@
-"""Runs all of dr3d on the shipped sample parts, within minutes."""
+"""Shows the pipeline that ships at work on the sample parts, in a minute."""
 
 import dataclasses
 import os
 import pathlib
 import shutil
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
+import numpy as np
 import trimesh
 
-from dr3d.data.collection import ModelCollection, read_models
 from dr3d.data.folder import ModelFile, find_models
 from dr3d.data.sample import split, unpack
 from dr3d.database.writer import Database
-from dr3d.evaluation.average import resample
-from dr3d.evaluation.method import make_pipeline_method
-from dr3d.evaluation.model_set import list_files
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.report import sheet
-from dr3d.evaluation.report.summary import VOTES, format_value, summarize
-from dr3d.evaluation.report.table import format_table
-from dr3d.evaluation.run import EvaluateConfig, Evaluation, evaluate
-from dr3d.evaluation.task import VERIFIED
-from dr3d.mesh import load_mesh
+from dr3d.mesh import Mesh, bucket_size, load_mesh
 from dr3d.mesh.io.reader import read_geometry
+from dr3d.render.draw import render
+from dr3d.render.triangle import stack_meshes
 from dr3d.retrieval.pipeline import Pipeline
-from dr3d.retrieval.recipe import TrainConfig
-from dr3d.retrieval.state import OptimizerConfig
-from dr3d.retrieval.train import train
+from dr3d.search.answer import Answer
+from dr3d.search.query import Query
 
 HELD_OUT = 2  # parts of each class that are queries and not in the database
 SHEET_QUERIES = 8  # on the contact sheet
+SHEET_MATCHES = 3  # of a query on the contact sheet
+SHEET_VIEWS = 3  # of a query on the contact sheet; of a match one less
 VIEW_SIZE = 144  # on the contact sheet, pixels
-PROTOCOLS = {
-  "original": Protocol(),
-  "rotated": Protocol("so3"),
-  "scanned": Protocol("so3", scan=True),
-}
-MEASURES = ("NN", "mAP", *VOTES)
-HEADER = ("queries", "views", "count", *MEASURES)
+SCANNED = Protocol("so3", scan=True)
 
-# A query verifies ten models; five take half the time.
-EVALUATION = EvaluateConfig(searches=(VERIFIED,), verify=5)
-# A fraction of a full training, which suffices to tell these classes apart.
-CONFIG = TrainConfig(
-  optimizer=OptimizerConfig(steps=200),
-  checkpoint_every=60,  # steps; what an interruption can cost
-)
+T = TypeVar("T")
+
+ShowStage = Callable[[str, int, int], None]
+"""Takes the name of a stage, the items done and all items."""
 
 
-def run(
-  directory: str | os.PathLike[str], *, config: TrainConfig = CONFIG
-) -> None:
-  """Trains, indexes and queries the shipped catalogue; prints a table.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
+  """A simulated scan and its answers.
 
-  Writes into the directory: `known/` and `held_out/`, the parts; `learned/` and
-  `fixed/`, two training runs; `parts.db/`, the database; `rotated/` and
-  `scanned/`, the held-out parts in random orientation and as simulated scans;
-  `answers.png`, some queries beside their best matches. After an interruption
-  the same call resumes.
+  Attributes:
+    file: the scan; its label is the true one.
+    query: the scan as the database searches for it.
+    answer: from the whole database.
+    unknown: from the database without the models of the true label.
+  """
+
+  file: ModelFile
+  query: Query
+  answer: Answer
+  unknown: Answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+  """What the answers to all scans amount to; each field counts scans.
+
+  Attributes:
+    count: all.
+    right: those whose predicted label is the true one.
+    accepted: those whose prediction is accepted.
+    accepted_right: accepted, with the true label.
+    false_accepts: accepted although no model of the true label was searched.
+    classes: labels in the database.
+  """
+
+  count: int
+  right: int
+  accepted: int
+  accepted_right: int
+  false_accepts: int
+  classes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What a quickstart leaves.
+
+  Attributes:
+    tally: of the answers.
+    database: folder of the database.
+    picture: some scans beside their best matches.
+    scan: the scan of the picture's first row.
+    seconds: duration.
+  """
+
+  tally: Tally
+  database: pathlib.Path
+  picture: pathlib.Path
+  scan: pathlib.Path
+  seconds: float
+
+
+def run(directory: str | os.PathLike[str], *, show: ShowStage) -> Outcome:
+  """Indexes the sample parts and asks for others by simulated scans.
+
+  Writes into the directory: `known/` and `held_out/`, the parts; `parts.db/`,
+  the database of the known ones; `scanned/`, the held-out parts as simulated
+  scans in random orientation; `answers.png`, some scans beside their best
+  matches. After an interruption the same call resumes.
 
   Args:
     directory: made if missing.
-    config: of both runs; the run with fixed views freezes all of G.
+    show: told how far each stage is.
 
   Raises:
     Dr3dError: the directory cannot be used.
   """
   begin = time.perf_counter()
   directory = pathlib.Path(directory)
-  known, held_out = _split_parts(directory)
-  budget = config.pipeline.face_budget
-  gallery = read_models(known, face_budget=budget)
-  classes = len(set(gallery.labels))
-  _tell(
-    f"{len(known)} known parts of {classes} classes, {len(held_out)} held out."
-  )
-
-  frozen = dataclasses.replace(config.optimizer, trainable=())
-  runs = {
-    "learned": config,
-    "fixed": dataclasses.replace(config, optimizer=frozen),
-  }
-  pipelines = {}
-  for name, run_config in runs.items():
-    _tell(f"Training with {name} views, {config.optimizer.steps} steps.")
-    pipelines[name] = train(
-      gallery.meshes,
-      gallery.labels,
-      config=run_config,
-      workdir=directory / name,
+  known, held_out = split_parts(directory)
+  scans = list(
+    _count(
+      write_queries(held_out, SCANNED, directory / "scanned"),
+      "simulating scans",
+      len(held_out),
+      show,
     )
-
-  _tell("Indexing the known parts.")
-  database = Database.create(directory / "parts.db", pipelines["learned"])
-  database.update(directory / "known")
-  files = {"original": held_out}
-  for name, protocol in PROTOCOLS.items():
-    if protocol.changes:
-      files[name] = _write_queries(held_out, protocol, directory / name)
-  rows = _evaluate(pipelines, gallery, files)
-  _draw_answers(
-    database,
-    pipelines["learned"],
-    files["rotated"],
-    files["scanned"],
-    directory / "answers.png",
   )
+  pipeline = Pipeline.load()
+  database = Database.create(directory / "parts.db", pipeline)
+  show("indexing", 0, len(known))
 
-  print(format_table(HEADER, rows, right=range(2, len(HEADER))))
-  print(
-    "\nAll figures in percent. vote: held-out parts whose class the majority"
-    f" vote names; guessing\nreaches {100 / classes:.1f}. accepted: accepted"
-    " predictions. right: right ones among these.\nfalse_accept: predictions"
-    " that would be accepted if the database held no part of their class.\n"
-    f"{time.perf_counter() - begin:.0f} s in all. Look at"
-    f" {directory / 'answers.png'}, then try a query yourself:\n"
-    f"  dr3d query --db={directory / 'parts.db'} {files['scanned'][0].path}"
+  def show_indexing(done: int, total: int, failed: int = 0, /) -> None:
+    del failed
+    show("indexing", done, total)
+
+  database.update(directory / "known", progress=show_indexing)
+  questions = _ask(database, pipeline, scans[::HELD_OUT], show)
+  step = max(1, len(questions) // SHEET_QUERIES)
+  chosen = questions[::step][:SHEET_QUERIES]
+  picture = directory / "answers.png"
+  _draw_questions(chosen, pipeline, directory / "known", picture, show)
+  return Outcome(
+    tally=count_answers(questions, classes=len({f.label for f in known})),
+    database=directory / "parts.db",
+    picture=picture,
+    scan=chosen[0].file.path,
+    seconds=time.perf_counter() - begin,
   )
 
 
-def _split_parts(
+def count_answers(questions: Sequence[Question], *, classes: int) -> Tally:
+  """Counts right and accepted answers."""
+  predictions = [(q.answer.prediction, q.file.label) for q in questions]
+  accepted = [(p, label) for p, label in predictions if p.accepted]
+  return Tally(
+    count=len(questions),
+    right=sum(p.label == label for p, label in predictions),
+    accepted=len(accepted),
+    accepted_right=sum(p.label == label for p, label in accepted),
+    false_accepts=sum(q.unknown.prediction.accepted for q in questions),
+    classes=classes,
+  )
+
+
+def split_parts(
   directory: pathlib.Path,
 ) -> tuple[list[ModelFile], list[ModelFile]]:
   """Unpacks the parts and copies them to the known and the held-out ones."""
@@ -138,56 +174,10 @@ def _split_parts(
   )
 
 
-def _evaluate(
-  pipelines: dict[str, Pipeline],
-  gallery: ModelCollection,
-  files: dict[str, list[ModelFile]],
-) -> list[list[str]]:
-  """Evaluates each pipeline under each protocol; returns rows of `HEADER`."""
-  known = {
-    name: dataclasses.replace(
-      list_files(gallery.files),
-      meshes=gallery.meshes,
-      features=pipeline.embed(list(gallery.meshes)),
-    )
-    for name, pipeline in pipelines.items()
-  }
-  rows = []
-  for protocol, query_files in files.items():
-    budget = pipelines["learned"].face_budget
-    reading = read_models(query_files, face_budget=budget)
-    queries = dataclasses.replace(
-      list_files(reading.files), meshes=reading.meshes
-    )
-    for name, pipeline in pipelines.items():
-      evaluation = evaluate(
-        queries,
-        known[name],
-        [make_pipeline_method(pipeline, kind=EVALUATION.similarity)],
-        own=False,
-        config=EVALUATION,
-      )
-      rows.append([protocol, name, *_summarize(evaluation)])
-  return rows
-
-
-def _summarize(evaluation: Evaluation) -> list[str]:
-  """Formats the number of queries, and the measures in percent."""
-  count = len(evaluation.task.queries)
-  means = summarize(
-    evaluation.results[0],
-    evaluation.task,
-    target_precision=evaluation.config.target_precision,
-    draws=resample(count, resamples=1),
-  )
-  return [str(count), *(format_value(means[name].micro) for name in MEASURES)]
-
-
-def _write_queries(
+def write_queries(
   held_out: Sequence[ModelFile], protocol: Protocol, directory: pathlib.Path
-) -> list[ModelFile]:
-  """Applies the protocol to the held-out parts; writes an STL file of each."""
-  files = []
+) -> Iterator[ModelFile]:
+  """Applies the protocol to the held-out parts; yields an STL file of each."""
   for file in held_out:
     mesh = make_query(
       *read_geometry(file.path),
@@ -201,50 +191,122 @@ def _write_queries(
       mesh.vertices * mesh.radius, mesh.faces, process=False
     )
     surface.export(path)
-    files.append(ModelFile(path, path.name, file.label))
-  return files
+    yield ModelFile(path, path.name, file.label)
 
 
-def _draw_answers(
-  database: Database,
+def draw_answers(
+  answers: Iterable[tuple[ModelFile, Mesh, Answer]],
   pipeline: Pipeline,
-  rotated: Sequence[ModelFile],
-  scanned: Sequence[ModelFile],
+  known: pathlib.Path,
   path: pathlib.Path,
 ) -> None:
-  """Draws queries, spread over the classes, beside their best matches."""
-  white = sheet.with_white_light(pipeline)
-  known = path.parent / "known"
-  step = max(1, len(rotated) // SHEET_QUERIES)
-  chosen = [
-    (rotated if i % 2 else scanned)[min(i * step, len(rotated) - 1)]
-    for i in range(min(SHEET_QUERIES, len(rotated)))
-  ]
+  """Draws queries beside their best matches.
 
-  def read(path):
-    return load_mesh(path, face_budget=pipeline.face_budget)
-
-  def draw(mesh):
-    return sheet.render_preview(white, mesh, size=VIEW_SIZE)
-
+  Args:
+    answers: files with their meshes and answers.
+    pipeline: from whose viewpoints they are drawn.
+    known: folder of the matches' files.
+    path: image to write.
+  """
+  budget = pipeline.face_budget
   rows = []
-  for file in chosen:
-    mesh = read(file.path)
-    answer = database.query(mesh, k=3)
+  for file, mesh, answer in answers:
+    matches = answer.matches[:SHEET_MATCHES]
+    found = [load_mesh(known / m.model, face_budget=budget) for m in matches]
+    query, *images = _draw_models([mesh, *found], pipeline)
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
-        images=draw(mesh),
+        images=query,
         matches=[
-          sheet.RenderedMatch(match, draw(read(known / match.model)))
-          for match in answer.matches
+          sheet.RenderedMatch(match, drawn)
+          for match, drawn in zip(matches, images, strict=True)
         ],
         label=file.label,
         prediction=answer.prediction,
       )
     )
-  sheet.save(sheet.draw_answers(rows), path)
+  sheet.save(sheet.draw_answers(rows, views=SHEET_VIEWS), path)
 
 
-def _tell(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)
+def _draw_models(meshes: Sequence[Mesh], pipeline: Pipeline) -> np.ndarray:
+  """Draws meshes from the first viewpoints of a pipeline, in white light.
+
+  The cameras are not the learned ones, which may cut off what does not help T.
+
+  Returns:
+    float32 `[B, SHEET_VIEWS, VIEW_SIZE, VIEW_SIZE, 4]`.
+  """
+  # All padded to one number of faces, so that one program draws every row.
+  triangles = stack_meshes(
+    meshes, face_count=bucket_size(pipeline.face_budget), pose="principal"
+  )
+  images = render(
+    triangles,
+    pipeline.views.quaternion[:SHEET_VIEWS],
+    size=2 * VIEW_SIZE,
+    framing="object",
+  )
+  # The mean of four pixels smooths the edges.
+  shape = (len(meshes), -1, VIEW_SIZE, 2, VIEW_SIZE, 2, 4)
+  return np.asarray(images).clip(0, 1).reshape(shape).mean(axis=(3, 5))
+
+
+def _ask(
+  database: Database,
+  pipeline: Pipeline,
+  scans: Sequence[ModelFile],
+  show: ShowStage,
+) -> list[Question]:
+  """Queries with each scan, with and without the models of its label."""
+  show("asking", 0, len(scans))
+  gallery = database.gallery
+  budget = pipeline.face_budget
+  meshes = [load_mesh(scan.path, face_budget=budget) for scan in scans]
+  # Together, because the program for a batch is compiled already.
+  features = pipeline.embed(meshes)
+  questions = []
+  for scan, mesh, vectors in zip(scans, meshes, features, strict=True):
+    query = Query(vectors, mesh=mesh)
+    same = {
+      name
+      for name, label in zip(gallery.names, gallery.labels, strict=True)
+      if label == scan.label
+    }
+    questions.append(
+      Question(
+        scan,
+        query,
+        answer=database.query(query),
+        unknown=database.query(query, exclude=same),
+      )
+    )
+    show("asking", len(questions), len(scans))
+  return questions
+
+
+def _draw_questions(
+  questions: Sequence[Question],
+  pipeline: Pipeline,
+  known: pathlib.Path,
+  path: pathlib.Path,
+  show: ShowStage,
+) -> None:
+  """Draws the answers to some scans."""
+  answers = [
+    (question.file, question.query.mesh, question.answer)
+    for question in questions
+    if question.query.mesh is not None
+  ]
+  shown = _count(answers, "drawing", len(answers), show)
+  draw_answers(shown, pipeline, known, path)
+
+
+def _count(
+  items: Iterable[T], what: str, total: int, show: ShowStage
+) -> Iterator[T]:
+  """Yields items and shows how many there were."""
+  show(what, 0, total)
+  for done, item in enumerate(items, start=1):
+    yield item
+    show(what, done, total)

@@ -18,7 +18,6 @@ import numpy as np
 import trimesh
 from absl import app, flags
 
-from dr3d.cli import environment
 from dr3d.database import catalogue
 from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
@@ -52,7 +51,6 @@ class Clock:
 
 def main(argv: list[str]) -> None:
   del argv
-  environment.set_cache()
   pipeline = Pipeline.create(PipelineConfig(view_count=VIEWS.value))
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)

@@ -120,9 +120,6 @@ def measure_stages(directory: pathlib.Path, path: pathlib.Path) -> dict:
     times[name] = (now - begin).tolist()
     begin = now
 
-  from dr3d.cli import environment
-
-  environment.set_cache()
   from dr3d.database.writer import Database
   from dr3d.mesh import load_mesh
 

@@ -22,7 +22,6 @@ import time
 import trimesh
 from absl import app, flags
 
-from dr3d.cli import environment
 from dr3d.database.catalogue import FILE, open_catalogue
 from dr3d.database.row import read_features
 from dr3d.database.sqlite_file import transaction
@@ -35,7 +34,6 @@ SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments and the changes.")
 
 def main(argv: list[str]) -> None:
   del argv
-  environment.set_cache()
   chance = random.Random(SEED.value)
   with tempfile.TemporaryDirectory() as temporary:
     root = pathlib.Path(temporary)

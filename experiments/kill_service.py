@@ -22,7 +22,6 @@ import time
 import trimesh
 from absl import app, flags
 
-from dr3d.cli import environment
 from dr3d.client import Client
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
@@ -37,7 +36,6 @@ TOKEN = "a token for this test alone"
 
 def main(argv: list[str]) -> None:
   del argv
-  environment.set_cache()
   logging.getLogger("httpx").setLevel(logging.WARNING)
   chance = random.Random(SEED.value)
   lost = 0

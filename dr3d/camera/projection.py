@@ -95,6 +95,7 @@ def to_image(
   size: int,
   camera: Camera,
   frame: tuple[Array, Array, Array] | None = None,
+  width: int | None = None,
 ) -> tuple[Array, Array, Array]:
   """Projects points to pixels.
 
@@ -103,9 +104,10 @@ def to_image(
     y: upwards.
     depth: positive.
     views: cameras.
-    size: height and width of an image, pixels.
+    size: height of an image, pixels.
     camera: one of `CAMERAS`.
     frame: from `frame_object`; it replaces the principal point.
+    width: of an image, pixels; None for a square one.
 
   Returns:
     x to the right and y down in pixels, and `inverse_depth`.
@@ -118,7 +120,8 @@ def to_image(
     zoom, middle_x, middle_y = frame
     x, y = (x - middle_x) * zoom, (y - middle_y) * zoom
   scale = size / 2 / jnp.tan(views.fov / 2)[:, None]
-  x, y = size / 2 + scale * x, size / 2 - scale * y
+  middle = (size if width is None else width) / 2
+  x, y = middle + scale * x, size / 2 - scale * y
   if frame is None and views.principal is not None:
     x += size * views.principal[:, 0, None]
     y += size * views.principal[:, 1, None]

@@ -25,9 +25,10 @@ class Progress(Protocol):
 
 @contextlib.contextmanager
 def progress(total: int, what: str) -> Iterator[Progress]:
-  """Shows a bar on stderr, if that is a terminal and there are several files.
+  """Shows how far a task of several files is, on stderr.
 
-  The bar shows the rate, the remaining time and the number of failed files.
+  A bar shows the rate, the remaining time and the number of failed files.
+  Without a terminal a line does every few seconds.
 
   Args:
     total: number of files.
@@ -36,12 +37,9 @@ def progress(total: int, what: str) -> Iterator[Progress]:
   Yields:
     The function that updates the bar.
   """
-  import tqdm
+  from dr3d.runtime.progress import open_bar
 
-  hidden = total < 2 or not sys.stderr.isatty()
-  with tqdm.tqdm(
-    total=total, desc=what, unit="file", disable=hidden, leave=False
-  ) as bar:
+  with open_bar(total, what, hidden=total < 2) as bar:
 
     def show(done: int, total: int, failed: int = 0, /) -> None:
       bar.total = total

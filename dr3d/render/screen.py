@@ -27,6 +27,7 @@ def to_pixels(
   *,
   config: RenderConfig,
   room: int,
+  width: int | None = None,
 ) -> tuple[Array, Array, Array | None, Array]:
   """Clips, frames and projects triangles.
 
@@ -37,6 +38,7 @@ def to_pixels(
     views: cameras.
     config: its size, framing and camera count.
     room: E.
+    width: of an image, pixels; None for a square one.
 
   Returns:
     Corners `[B·N, F + E, 3, 3]`, colours `[B·N, F + E, 3, C]` and soft edges
@@ -61,6 +63,7 @@ def to_pixels(
       size=config.size,
       camera=config.camera,
       frame=frame,
+      width=width,
     )
   )
   if soft is not None:

@@ -111,6 +111,8 @@ class TriangleRenderer:
     triangles: B models.
     config: how they are drawn; static.
     layers: drawn after red, green, blue and alpha, see `render`; static.
+    width: of an image, pixels; None for a square one. The height is the
+      config's size; static.
   """
 
   triangles: Triangles
@@ -118,6 +120,7 @@ class TriangleRenderer:
   layers: tuple[Layer, ...] = dataclasses.field(
     default=(), metadata={"static": True}
   )
+  width: int | None = dataclasses.field(default=None, metadata={"static": True})
 
   @property
   def extent(self) -> Array:
@@ -138,6 +141,7 @@ class TriangleRenderer:
       config=self.config,
       budget=budget,
       layers=self.layers,
+      width=self.width,
     )
 
   def fit_budget(
@@ -149,7 +153,12 @@ class TriangleRenderer:
   ) -> raster.Budget:
     """Returns a budget that just holds a call; see `Renderer.fit_budget`."""
     return fit_budget(
-      self.triangles, views, config=self.config, devices=devices, start=start
+      self.triangles,
+      views,
+      config=self.config,
+      devices=devices,
+      start=start,
+      width=self.width,
     )
 
 
@@ -157,7 +166,7 @@ def render(
   triangles: Triangles,
   views: Views,
   *,
-  size: int,
+  size: int | tuple[int, int],
   sigma: Array | float,
   gamma: Array | float,
   budget: raster.Budget,
@@ -178,7 +187,8 @@ def render(
   Args:
     triangles: the models.
     views: θ_G.
-    size: height and width of an image, pixels.
+    size: height and width of an image, pixels; one number for a square image.
+      The field of view is vertical, so a wider image shows more at its sides.
     sigma: softness of edges, pixels; may be traced.
     gamma: softness of occlusion; may be traced.
     budget: room for the rasterizer; see `dr3d.render.raster.rasterize`.
@@ -203,8 +213,9 @@ def render(
     WO 2021/178001 [0022, 0023]: G with N viewpoints, N lights, material and
     camera for all models.
   """
+  height, width = (size, None) if isinstance(size, int) else size
   config = RenderConfig(
-    size=size,
+    size=height,
     # A traced softness passes through the config here, which is not hashed.
     sigma=cast(float, sigma),
     gamma=cast(float, gamma),
@@ -215,7 +226,7 @@ def render(
   )
 
   def draw(triangles: Triangles, views: Views) -> tuple[Array, raster.Usage]:
-    renderer = TriangleRenderer(triangles, config, layers)
+    renderer = TriangleRenderer(triangles, config, layers, width)
     return renderer.render(views, budget=budget)
 
   return spread_views(draw, devices)(triangles, views)
@@ -228,6 +239,7 @@ def fit_budget(
   config: RenderConfig,
   devices: DeviceMesh | None = None,
   start: raster.Budget | None = None,
+  width: int | None = None,
 ) -> raster.Budget:
   """Returns a budget that just holds the drawing of these models.
 
@@ -238,6 +250,7 @@ def fit_budget(
     devices: as for `render`.
     start: a budget whose room the result must have as well; None for the
       smallest.
+    width: of an image, pixels, if it is not square; the config has its height.
 
   Returns:
     A budget for `render`. Not for use under jit.
@@ -245,7 +258,12 @@ def fit_budget(
 
   def count(budget: raster.Budget) -> tuple[None, raster.Usage]:
     usage = _measure(
-      triangles, views, config=config, budget=budget, devices=devices
+      triangles,
+      views,
+      config=config,
+      budget=budget,
+      devices=devices,
+      width=width,
     )
     return None, usage
 
@@ -260,7 +278,9 @@ def _draw(
   config: RenderConfig,
   budget: raster.Budget,
   layers: tuple[Layer, ...],
+  width: int | None,
 ) -> tuple[Array, raster.Usage]:
+  size = (config.size, width or config.size)
   triangles = jax.tree.map(jnp.asarray, triangles)
   B, N = len(triangles.corners), views.count
   p = place_corners(triangles.corners, views)
@@ -271,6 +291,7 @@ def _draw(
     views,
     config=config,
     room=budget.crossing,
+    width=width,
   )
 
   def each_model(array: Array) -> Array:
@@ -280,7 +301,7 @@ def _draw(
   color, alpha, usage = raster.rasterize(
     pixels,
     colors,
-    size=(config.size, config.size),
+    size=size,
     sigma=config.sigma,
     gamma=config.gamma,
     depth_range=(each_model(far), each_model(near)),
@@ -294,7 +315,7 @@ def _draw(
   images = jnp.stack([red, green, blue, alpha], axis=-1)
   if layers:
     images = jnp.concatenate([images, color[..., 3:]], axis=-1)
-  return images.reshape(B, N, config.size, config.size, -1), usage
+  return images.reshape(B, N, *size, -1), usage
 
 
 def _check_corners(triangles: Triangles) -> None:
@@ -335,7 +356,9 @@ def _soft_edges(
   return find_soft_edges(triangles.opposite, p, views, camera=config.camera)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
+@functools.partial(
+  jax.jit, static_argnames=("config", "budget", "devices", "width")
+)
 def _measure(
   triangles: Triangles,
   views: Views,
@@ -343,6 +366,7 @@ def _measure(
   config: RenderConfig,
   budget: raster.Budget,
   devices: DeviceMesh | None,
+  width: int | None,
 ) -> raster.Usage:
   """What `_draw` would need, without drawing."""
 
@@ -357,10 +381,11 @@ def _measure(
       views,
       config=config,
       room=budget.crossing,
+      width=width,
     )
     usage = raster.measure(
       pixels,
-      size=(config.size, config.size),
+      size=(config.size, width or config.size),
       sigma=config.sigma,
       budget=budget,
       camera=config.camera,

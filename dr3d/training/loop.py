@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import jax
-import tqdm
 from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dr3d.error import TrainingError
+from dr3d.runtime.progress import open_bar
 from dr3d.training.checkpoint import (
   open_checkpoints,
   restore_latest,
@@ -115,7 +115,14 @@ def run_steps(
     state = jax.device_put(state, NamedSharding(devices, PartitionSpec()))
     with (
       Log(workdir / "log.jsonl", step=done) as log,
-      _open_bar(done, config.steps, enabled=progress) as bar,
+      open_bar(
+        config.steps,
+        "training",
+        unit="step",
+        initial=done,
+        hidden=not progress,
+        leave=True,
+      ) as bar,
     ):
       for number in range(done + 1, config.steps + 1):
         begin = time.perf_counter()
@@ -152,7 +159,3 @@ def check_finite(row: Mapping[str, float], step: int) -> None:
       f"training stopped at step {step}: {', '.join(bad)} is not finite; the"
       " checkpoint before this step is intact."
     )
-
-
-def _open_bar(done: int, steps: int, *, enabled: bool) -> tqdm.tqdm:
-  return tqdm.tqdm(total=steps, initial=done, disable=not enabled, unit="step")
