@@ -39,7 +39,6 @@ import numpy as np
 import trimesh
 from absl import app, flags
 
-from dr3d.cli import environment
 from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
@@ -124,7 +123,6 @@ Attack = Callable[[Target], Awaitable[str]]
 
 def main(argv: list[str]) -> None:
   del argv
-  environment.set_cache()
   logging.getLogger("httpx").setLevel(logging.WARNING)
   rows, is_within = [], True
   with tempfile.TemporaryDirectory() as temporary:
