@@ -66,7 +66,7 @@ def test_kill_between_renames_keeps_the_former_directory(
       raise Killed
     return rename(path, new)
 
-  with pytest.raises(Killed), atomic_directory(target) as partial:
+  with pytest.raises(Killed), atomic_directory(target) as partial:  # noqa: PT012
     (partial / "new").touch()
     monkeypatch.setattr(pathlib.Path, "rename", renames)
   monkeypatch.undo()
