@@ -240,6 +240,7 @@ class Row:
   content: str
   source: str
   fingerprint: str
+  by_hand: bool = False  # whether the label outlives the name of the folder
 
 
 class DatabaseLife(RuleBasedStateMachine):
@@ -287,11 +288,14 @@ class DatabaseLife(RuleBasedStateMachine):
     (self.models / name).unlink(missing_ok=True)
     self.present.pop(name, None)
 
-  def expect_row(self, name, label, source):
+  def expect_row(self, name, label, source, *, by_hand=False):
     content = self.present[name]
     state = FAILED if content == "broken" else INDEXED
     fingerprint = self.pipeline.fingerprint
-    self.rows[name] = Row(state, label, content, source, fingerprint)
+    before = self.rows.get(name)
+    if before is not None and before.by_hand and not by_hand:
+      label, by_hand = before.label, True
+    self.rows[name] = Row(state, label, content, source, fingerprint, by_hand)
 
   @rule()
   def update(self):
@@ -316,7 +320,20 @@ class DatabaseLife(RuleBasedStateMachine):
     reader = FileReader(load=load)
     self.database.add([self.models / name], label=label, reader=reader)
     before = self.rows[name].label if name in self.rows else ""
-    self.expect_row(name, before if label is None else label, "added")
+    self.expect_row(
+      name,
+      before if label is None else label,
+      "added",
+      by_hand=label is not None,
+    )
+
+  @rule(name=files, label=st.sampled_from(["", "nut", "螺丝"]))
+  def label(self, name, label):
+    if name in self.rows:
+      self.database.label(name, label)
+      self.rows[name] = dataclasses.replace(
+        self.rows[name], label=label, by_hand=True
+      )
 
   @rule(name=files)
   def remove(self, name):

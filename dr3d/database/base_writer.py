@@ -23,6 +23,7 @@ from dr3d.error import DatabaseError, FullDiskError
 from dr3d.mesh.unit import UNITS, Unit, is_unit
 
 _LOG = logging.getLogger(__name__)
+_CHECKPOINT_TIMEOUT = 500  # milliseconds that a deletion waits for readers
 
 
 class BaseWriter(DatabaseReader):
@@ -89,7 +90,9 @@ class BaseWriter(DatabaseReader):
   def _delete_rows(self, names: Collection[str]) -> None:
     with catalogue.open_catalogue(self.directory) as connection:
       catalogue.delete_models(connection, names)
-      # Deleted content leaves the log, and the log the disk.
+      # Deleted content leaves the log, and the log the disk. A long reader
+      # must not hold the deletion up; then a later checkpoint does it.
+      connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT}")
       connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
   def _collect_garbage(self) -> None:
@@ -119,7 +122,7 @@ class BaseWriter(DatabaseReader):
     """
     try:
       self._keep_derived()
-    except FullDiskError as error:
+    except DatabaseError as error:
       _LOG.warning("%s", error)
 
   def _check_unit(self, unit: str | None) -> Unit | None:

@@ -8,13 +8,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 import trimesh
 from support.upkeep import Pipeline
 
 from dr3d.data.folder import ModelFile
-from dr3d.database import catalogue, reserve
+from dr3d.database import catalogue, reserve, sqlite_file
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import read_processed_model
 from dr3d.database.writer import Database
@@ -104,6 +105,7 @@ def test_error_after_acceptance_withdraws_the_model(
   assert list((database.directory / "files").iterdir()) == []
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc").exists(), reason="needs /proc")
 def test_file_system_that_cannot_flush_is_accepted(
   database, upload, monkeypatch
 ):
@@ -156,6 +158,31 @@ def test_removed_content_is_overwritten(database, tmp_path):
   assert vectors in read_all()  # until a rebuild, as `remove` says
   database.rebuild()
   assert vectors not in read_all()
+
+
+def test_long_reader_does_not_hold_a_deletion_up(database):
+  begin = time.monotonic()
+  with (
+    catalogue.open_catalogue(database.directory) as connection,
+    sqlite_file.transaction(connection, kind="DEFERRED"),
+  ):
+    before = len(catalogue.read_models(connection))
+    open_database(database.directory).remove(["kind/0.stl"])
+    assert len(catalogue.read_models(connection)) == before
+  assert time.monotonic() - begin < 10
+  assert "kind/0.stl" not in names(database.directory)
+
+
+def test_failure_to_store_what_is_derived_does_not_fail_the_upload(
+  database, upload, monkeypatch, caplog
+):
+  def fail(*args, **options):
+    raise DatabaseError("the disk is full.")
+
+  monkeypatch.setattr("dr3d.database.base_writer.keep_calibration", fail)
+  assert store(database, upload, "up.stl").new == 1
+  assert "the disk is full" in caplog.text
+  assert "up.stl" in names(database.directory)
 
 
 def test_purge_overwrites_vectors_at_once(database):

@@ -1,3 +1,5 @@
+import errno
+import os
 import pathlib
 
 import pytest
@@ -99,3 +101,40 @@ def test_failed_block_keeps_the_former_file(tmp_path):
     fail()
   assert target.read_text() == "old"
   assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_failed_flush_raises_and_keeps_what_was_there(
+  tmp_path, monkeypatch, code
+):
+  def fail(descriptor):
+    raise OSError(code, os.strerror(code))
+
+  file, directory = tmp_path / "file", tmp_path / "directory"
+  file.write_text("old")
+  directory.mkdir()
+  (directory / "old").touch()
+  monkeypatch.setattr(os, "fsync", fail)
+  with (
+    pytest.raises(OSError, match=os.strerror(code)),
+    atomic_file(file) as partial,
+  ):
+    partial.write_text("new")
+  with (
+    pytest.raises(OSError, match=os.strerror(code)),
+    atomic_directory(directory) as partial,
+  ):
+    (partial / "new").touch()
+  assert file.read_text() == "old"
+  assert [path.name for path in directory.iterdir()] == ["old"]
+  assert sorted(tmp_path.iterdir()) == [directory, file]
+
+
+def test_file_system_without_flush_is_accepted(tmp_path, monkeypatch):
+  def fail(descriptor):
+    raise OSError(errno.EINVAL, "Invalid argument")
+
+  monkeypatch.setattr(os, "fsync", fail)
+  with atomic_file(tmp_path / "file") as partial:
+    partial.write_text("new")
+  assert (tmp_path / "file").read_text() == "new"
