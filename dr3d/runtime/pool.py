@@ -35,6 +35,8 @@ from dr3d.runtime.worker import (
 _LOG = logging.getLogger("dr3d.runtime")
 # Seconds after the limit of a call in which the child itself should end it.
 _TIMEOUT_SLACK = 2.0
+_MAX_TRIES = 3  # of a call whose child ends
+_SIGKILL = 9  # by which a system without memory, or an operator, ends processes
 _ANSWER_HEAD = 4096  # bytes of a message besides the result
 _QUEUED_CALLS = 4  # for each child, submitted before their results are read
 _CHILD_CODE = (
@@ -51,7 +53,22 @@ class WorkerError(Dr3dError):
 
 
 class LostWorkerError(WorkerError):
-  """The child process itself ended twice, which is not the call's fault."""
+  """The child itself ended each time, which is not the call's fault."""
+
+
+class StartError(Dr3dError):
+  """A child cannot be started.
+
+  Attributes:
+    status: that it ended with.
+  """
+
+  def __init__(self, status: int):
+    super().__init__(
+      f"a child process cannot be started ({sys.executable} ended with status"
+      f" {status}); use --jobs=0 to read files without one."
+    )
+    self.status = status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,15 +237,19 @@ class _Child:
   def call(self, keywords: dict[str, Any]) -> Any:
     """Returns the function's result, or the Dr3dError that it failed with.
 
-    A child that has ended meanwhile, or ends during the call, is not to blame
-    on the call, which is repeated once.
+    A child that has ended meanwhile, is killed while it starts, or ends during
+    the call is not to blame on the call, which is repeated.
     """
     call, status = codec.encode(keywords), 0
-    for _ in range(2):
+    for tries in range(1, _MAX_TRIES + 1):
       if self._stopped:
         break
       try:
         answer = self._ask(self.start(), call)
+      except StartError as error:
+        if error.status != -_SIGKILL or tries == _MAX_TRIES:
+          raise
+        continue
       except (OSError, EOFError, codec.CodecError) as error:
         status = self._end()
         if self._timed_out:
@@ -269,10 +290,7 @@ class _Child:
     try:
       self.protections = _read_ready(process)
     except (OSError, EOFError, codec.CodecError) as error:
-      raise Dr3dError(
-        f"a child process cannot be started ({sys.executable} ended with"
-        f" status {self._end()}); use --jobs=0 to read files without one."
-      ) from error
+      raise StartError(self._end()) from error
     return process
 
   def stop(self) -> None:
