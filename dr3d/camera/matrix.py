@@ -40,6 +40,12 @@ def to_opencv(views: Views, *, size: int) -> OpencvCamera:
   Args:
     views: N views.
     size: height and width of an image, pixels.
+
+  Example:
+    >>> import dr3d
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> dr3d.to_opencv(views, size=64).intrinsics.shape
+    (2, 3, 3)
   """
   zero = jnp.zeros((views.count, 2), views.distance.dtype)
   x, y = jnp.moveaxis(zero if views.offset is None else views.offset, -1, 0)
@@ -82,6 +88,15 @@ def from_opencv(
   Raises:
     ValueError: the shapes do not fit, R is not a rotation, pixels are skewed or
       not square, or the origin of the object is not in front of a camera.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> K = np.array([[90.0, 0, 31.5], [0, 90, 31.5], [0, 0, 1]])
+    >>> shift = np.array([[0, 0, 3.0]])
+    >>> views = dr3d.from_opencv(np.eye(3)[None], shift, K, size=64)
+    >>> round(float(views.distance[0]), 3)
+    3.0
   """
   rotation, translation = jnp.asarray(rotation), jnp.asarray(translation)
   if translation.ndim != 2 or translation.shape[-1] != 3:
@@ -125,6 +140,13 @@ def to_opengl(
 
   Raises:
     ValueError: the depths are not in order.
+
+  Example:
+    >>> import dr3d
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> view, projection = dr3d.to_opengl(views, near=1, far=5)
+    >>> view.shape, projection.shape
+    ((2, 4, 4), (2, 4, 4))
   """
   check_camera(camera)
   is_orthographic = camera == "orthographic"
@@ -186,6 +208,13 @@ def from_opengl(
     ValueError: the shapes or the kind do not fit, the view is not a rotation,
       the image is not square, or the origin of the object is not in front of a
       camera.
+
+  Example:
+    >>> import dr3d
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> matrices = dr3d.to_opengl(views, near=1, far=5)
+    >>> dr3d.from_opengl(*matrices).count
+    2
   """
   check_camera(camera)
   view, projection = jnp.asarray(view), jnp.asarray(projection)

@@ -42,6 +42,14 @@ def project_points(
   Returns:
     `[N, P, 2]` x to the right and y down, pixels, undefined if the depth is not
     positive; and `[N, P]` depth.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> views = dr3d.make_views(dr3d.ring_views(1))
+    >>> pixels, depth = dr3d.project_points(np.zeros((1, 3)), views, size=64)
+    >>> print(pixels[0, 0], depth[0, 0])
+    [32. 32.] 3.0
   """
   check_camera(camera)
   if points.ndim != 2 or points.shape[-1] != 3:
@@ -59,6 +67,12 @@ def to_quaternion(matrix: Array | np.ndarray) -> Array:
   References:
     Shepperd, Quaternion from rotation matrix, 1978: of four formulas, the one
     that divides by the largest component.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> print(dr3d.to_quaternion(np.eye(3)))
+    [1. 0. 0. 0.]
   """
   m = jnp.asarray(matrix)
   if m.shape[-2:] != (3, 3):
@@ -109,6 +123,13 @@ def look_at(
   Raises:
     ValueError: the shapes do not fit, an eye is at its target, or the origin
       of the object is not in front of a camera.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> views = dr3d.look_at(np.array([[0.0, -3.0, 0.0]]))
+    >>> views.count, round(float(views.distance[0]), 3)
+    (1, 3.0)
   """
   eye = jnp.asarray(eye) * 1.0
   if eye.ndim != 2 or eye.shape[-1] != 3 or not len(eye):
@@ -160,6 +181,14 @@ def bake_framing(
       cameras.
     views: N views.
     camera: `"perspective"` or `"orthographic"`.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> closer = dr3d.bake_framing(0.1 * np.eye(3), views)
+    >>> bool((closer.fov < views.fov).all())
+    True
   """
   check_camera(camera)
   x, y, depth = _see(points, views)

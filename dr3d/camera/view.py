@@ -158,6 +158,12 @@ def make_views(
 
   Raises:
     ValueError: the shape or the distance does not fit.
+
+  Example:
+    >>> import dr3d
+    >>> views = dr3d.make_views(dr3d.ring_views(4), colored=False)
+    >>> views.count
+    4
   """
   quaternion = jnp.asarray(quaternion, jnp.float32)
   if quaternion.ndim != 2 or quaternion.shape[1] != 4 or not len(quaternion):
@@ -289,7 +295,13 @@ def look_from(directions: np.ndarray) -> np.ndarray:
 
 
 def sphere_views(count: int) -> np.ndarray:
-  """`[count, 4]` quaternions of views spread over the sphere (Fibonacci)."""
+  """`[count, 4]` quaternions of views spread over the sphere (Fibonacci).
+
+  Example:
+    >>> import dr3d
+    >>> dr3d.sphere_views(6).shape
+    (6, 4)
+  """
   if count < 1:
     raise ValueError(f"count must be at least 1, got {count}.")
   i = np.arange(count) + 0.5
@@ -305,6 +317,11 @@ def ring_views(count: int, *, elevation: float = np.pi / 6) -> np.ndarray:
   Args:
     count: number of views.
     elevation: of the cameras above the object's xy plane, radians.
+
+  Example:
+    >>> import dr3d
+    >>> dr3d.ring_views(4).shape
+    (4, 4)
   """
   if count < 1:
     raise ValueError(f"count must be at least 1, got {count}.")
@@ -317,7 +334,13 @@ def ring_views(count: int, *, elevation: float = np.pi / 6) -> np.ndarray:
 
 
 def dodecahedron_views() -> np.ndarray:
-  """`[20, 4]` quaternions of views from the corners of a dodecahedron."""
+  """`[20, 4]` quaternions of views from the corners of a dodecahedron.
+
+  Example:
+    >>> import dr3d
+    >>> dr3d.dodecahedron_views().shape
+    (20, 4)
+  """
   phi = (1 + 5**0.5) / 2
   cube = np.stack(np.meshgrid(*[[-1.0, 1]] * 3), -1).reshape(-1, 3)
   plane = np.stack(np.meshgrid([-1 / phi, 1 / phi], [-phi, phi]), -1)

@@ -66,6 +66,16 @@ def simulate_scan(
   Raises:
     MeshError: the arrays are not a mesh.
     ValueError: an amount is out of range.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
+    >>> faces = np.array([[0, 1, 2], [0, 2, 3]])
+    >>> vertices, faces = dr3d.simulate_scan(square, faces, rng=rng)
+    >>> len(faces) > 2
+    True
   """
   if noise < 0 or holes < 0 or hole_radius < 0 or not 0 < faces_left <= 1:
     raise ValueError(

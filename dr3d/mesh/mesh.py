@@ -11,12 +11,16 @@ from dr3d.mesh.frame import principal_frame
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.normal import corner_normals
 from dr3d.mesh.repair import clean_geometry
+from dr3d.runtime.notebook import format_picture
 
 BUCKETS = (256, 1024, 4096, 16384, 65536)
 """Face counts that batches are padded to; jit compiles once for each."""
 
+PICTURE_SIZE = 192  # height and width in a notebook, pixels
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+# A printed array of vertices would say nothing, so `__repr__` is its own.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Mesh:
   """A triangle mesh in the unit sphere.
 
@@ -49,6 +53,20 @@ class Mesh:
     """Number of faces F."""
     return len(self.faces)
 
+  def __repr__(self) -> str:
+    size = " x ".join(f"{side:.4g}" for side in self.extent)
+    return f"<Mesh of {self.face_count} faces, {size}>"
+
+  def _repr_png_(self) -> bytes:
+    """A picture, for notebooks."""
+    from dr3d.mesh import thumbnail  # imports this module
+
+    return thumbnail.draw(self, size=PICTURE_SIZE)
+
+  def _repr_html_(self) -> str:
+    """The picture with the number of faces and the size, for notebooks."""
+    return format_picture(self._repr_png_(), repr(self).strip("<>"))
+
 
 def load_mesh(
   path: str | pathlib.Path, *, face_budget: int | None = 2048
@@ -67,6 +85,14 @@ def load_mesh(
     MeshError: the file is not a usable mesh; the message names it and the
       reason.
     ValueError: face_budget is less than 4.
+
+  Example:
+    >>> import dr3d, os, pathlib, tempfile
+    >>> lines = "v 0 0 0", "v 3 0 0", "v 0 4 0", "f 1 2 3"
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "triangle.obj")
+    >>> _ = path.write_text(os.linesep.join(lines))
+    >>> round(dr3d.load_mesh(path).radius, 3)
+    2.5
   """
   _check_budget(face_budget)
   return build_mesh(*read_geometry(path), face_budget, str(path))
@@ -85,6 +111,13 @@ def make_mesh(
   Raises:
     MeshError: the arrays are not a usable mesh; the message says why.
     ValueError: face_budget is less than 4.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> mesh = dr3d.make_mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> mesh.face_count
+    1
   """
   _check_budget(face_budget)
   return build_mesh(vertices, faces, face_budget, "the mesh")

@@ -81,6 +81,20 @@ def render_layers(
     coverage: see `RenderConfig`.
     camera: see `RenderConfig`.
     shading: see `RenderConfig`; applies to the normals as well.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> mesh = dr3d.make_mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> triangles = dr3d.stack_meshes([mesh], face_count=1)
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> config = dr3d.RenderConfig(size=16, framing="sphere")
+    >>> budget = dr3d.fit_budget(triangles, views, config=config)
+    >>> layers = dr3d.render_layers(
+    ...   triangles, views, size=16, sigma=0.7, gamma=3e-3, budget=budget
+    ... )
+    >>> layers.depth.shape, budget.holds(layers.usage)
+    ((1, 2, 16, 16), True)
   """
   config = RenderConfig(
     size=size,
@@ -121,6 +135,19 @@ def render_hard(
     framing: see `RenderConfig`.
     camera: see `RenderConfig`.
     shading: see `RenderConfig`.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> mesh = dr3d.make_mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> triangles = dr3d.stack_meshes([mesh], face_count=1)
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> config = dr3d.RenderConfig(size=16, framing="sphere")
+    >>> budget = dr3d.fit_budget(triangles, views, config=config)
+    >>> room = budget.widened(2)
+    >>> layers = dr3d.render_hard(triangles, views, size=16, budget=room)
+    >>> layers.normal.shape, room.holds(layers.usage)
+    ((1, 2, 16, 16, 3), True)
   """
   hold = jax.lax.stop_gradient
   layers = _draw_layers(

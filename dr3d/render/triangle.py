@@ -82,6 +82,13 @@ def stack_meshes(
 
   Raises:
     ValueError: a mesh has more faces, or pose or coverage is unknown.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> mesh = dr3d.make_mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> dr3d.stack_meshes([mesh], face_count=4).corners.shape
+    (1, 4, 3, 3)
   """
   check_option("coverage", coverage, Coverage)
   check_option("pose", pose, Pose)
@@ -254,6 +261,17 @@ def fit_budget(
 
   Returns:
     A budget for `render`. Not for use under jit.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> mesh = dr3d.make_mesh(np.eye(3), np.array([[0, 1, 2]]))
+    >>> triangles = dr3d.stack_meshes([mesh], face_count=1)
+    >>> views = dr3d.make_views(dr3d.ring_views(2))
+    >>> config = dr3d.RenderConfig(size=16, framing="sphere")
+    >>> budget = dr3d.fit_budget(triangles, views, config=config)
+    >>> budget.pairs > 0
+    True
   """
 
   def count(budget: raster.Budget) -> tuple[None, raster.Usage]:

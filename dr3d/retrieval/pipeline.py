@@ -34,6 +34,7 @@ from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
 from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
 from dr3d.runtime.config import from_values, to_values
 from dr3d.runtime.device import share_devices, spread_views
+from dr3d.runtime.notebook import format_table
 
 Array = jax.Array
 
@@ -161,6 +162,19 @@ class Pipeline:
       digest.update(jax.tree_util.keystr(path).encode())
       digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()[:16]
+
+  def _repr_html_(self) -> str:
+    """What was fixed before training, as a table, for notebooks."""
+    config = self.config
+    rows = [
+      ("views", config.view_count),
+      ("pixels of an image", f"{config.render.size} x {config.render.size}"),
+      ("numbers of a vector", config.embed.feature_size),
+      ("pose", config.pose),
+      ("faces at most", config.face_budget),
+      ("whitened", "no" if self.whitening is None else "yes"),
+    ]
+    return format_table(f"Pipeline {self.fingerprint}", ("", ""), rows)
 
   @property
   def face_budget(self) -> int:

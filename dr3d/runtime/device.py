@@ -31,6 +31,11 @@ def share_devices(count: int) -> DeviceMesh:
 
   Returns:
     A device mesh with one axis, `AXIS`, whose size divides `count`.
+
+  Example:
+    >>> import dr3d
+    >>> dr3d.share_devices(6).size in (1, 2, 3, 6)
+    True
   """
   devices = jax.devices()
   size = max(n for n in range(1, len(devices) + 1) if count % n == 0)

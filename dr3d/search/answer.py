@@ -1,7 +1,13 @@
 """The answer to a query: a prediction and ranked matches."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from dr3d.error import Dr3dError
+from dr3d.runtime.notebook import format_table
+
+if TYPE_CHECKING:
+  import pandas
 
 TARGET_PRECISION = 0.99
 """Share of the accepted predictions that are to be right."""
@@ -92,6 +98,72 @@ class Answer:
 
   prediction: Prediction
   matches: tuple[Match, ...]
+
+  def to_dataframe(self) -> "pandas.DataFrame":
+    """Returns a table with a row for each match, best first.
+
+    The columns are the fields of `Match`, but `length`, `width` and `height`
+    stand for its `extent`, in millimetres.
+
+    Raises:
+      Dr3dError: pandas is not installed.
+
+    Example:
+      >>> match = Match(1, "nut.stl", "nut", score=0.9, votes=5)
+      >>> answer = Answer(Prediction("nut", 0.9, 0.99), (match,))
+      >>> answer.to_dataframe()[["model", "score"]]
+           model  score
+      0  nut.stl    0.9
+    """
+    try:
+      import pandas
+    except ImportError as error:
+      raise Dr3dError(
+        "to_dataframe needs pandas: install it with pip install pandas."
+      ) from error
+    rows = [_list_values(match) for match in self.matches]
+    return pandas.DataFrame(rows, columns=_COLUMNS)
+
+  def _repr_html_(self) -> str:
+    """The prediction and the matches as a table, for notebooks."""
+    rows = [
+      (
+        match.rank,
+        match.model,
+        match.label,
+        f"{match.score:.3f}",
+        match.votes,
+        " x ".join(f"{side:.4g}" for side in match.extent or ()),
+      )
+      for match in self.matches
+    ]
+    header = ("rank", "model", "label", "score", "votes", "size, mm")
+    return format_table(_describe(self.prediction), header, rows)
+
+
+_SIZE = ("length", "width", "height")
+_COLUMNS = [
+  column
+  for field in dataclasses.fields(Match)
+  for column in (_SIZE if field.name == "extent" else (field.name,))
+]
+
+
+def _list_values(match: Match) -> list[object]:
+  """Values of a match by `_COLUMNS`."""
+  values = dataclasses.asdict(match)
+  extent = values.pop("extent") or (None, None, None)
+  values |= dict(zip(_SIZE, extent, strict=True))
+  return [values[column] for column in _COLUMNS]
+
+
+def _describe(prediction: Prediction) -> str:
+  label = prediction.label or "no label"
+  if prediction.accepted:
+    state = "accepted"
+  else:
+    state = f"not accepted ({prediction.reject_reason})"
+  return f"{label}: {state}, probability {prediction.probability:.2f}"
 
 
 NO_ANSWER = Answer(Prediction("", 0.0, 0.0, AMBIGUOUS), ())

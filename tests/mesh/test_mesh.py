@@ -212,3 +212,11 @@ def test_real_parts_keep_their_sizes():
   chip = load_mesh(PARTS / "qfp" / "LQFP-64_7x7mm_Pitch0.4mm.ply")
   assert 1000 < chip.face_count <= 2048
   np.testing.assert_allclose(chip.extent[0], chip.extent[1], rtol=1e-4)
+
+
+def test_notebook_shows_a_picture_with_faces_and_size():
+  mesh = make_mesh(*arrays(trimesh.creation.box([3, 2, 1])))
+  assert mesh._repr_png_().startswith(b"\x89PNG")
+  assert "data:image/png;base64," in mesh._repr_html_()
+  assert "12 faces, 3 x 2 x 1" in mesh._repr_html_()
+  assert "array" not in repr(mesh)

@@ -213,6 +213,8 @@ def test_loaded_pipeline_gives_the_same_vectors(
   loaded = Pipeline.load(saved)
   assert loaded.config == pipeline.config
   assert loaded.fingerprint == pipeline.fingerprint
+  assert loaded._repr_html_() == pipeline._repr_html_()
+  assert pipeline.fingerprint in pipeline._repr_html_()
   np.testing.assert_array_equal(loaded.embed(meshes), vectors)
   assert sorted(p.name for p in saved.parent.iterdir()) == ["pipeline"]
 

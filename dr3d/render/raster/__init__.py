@@ -113,6 +113,17 @@ def rasterize(
     Liu et al., Soft Rasterizer, ICCV 2019, Eq. 3 to 5. Here the distance is in
     pixels and σ a length, and z is the inverse depth, which is affine in the
     image.
+
+  Example:
+    >>> import dr3d
+    >>> import numpy as np
+    >>> corners = np.float32([[[[2, 2, 0.5], [14, 2, 0.5], [2, 14, 0.5]]]])
+    >>> color, alpha, usage = dr3d.rasterize(
+    ...   corners, np.ones_like(corners), size=(16, 16), sigma=0.7, gamma=3e-3,
+    ...   depth_range=(np.zeros(1), np.ones(1)), budget=dr3d.Budget(64, 64)
+    ... )
+    >>> print(alpha[0, 5, 5].round(2), alpha[0, 14, 14].round(2))
+    1.0 0.0
   """
   if corners.ndim != 4 or corners.shape[-2:] != (3, 3):
     raise ValueError(f"corners must be [I, F, 3, 3], got {corners.shape}.")
