@@ -388,20 +388,31 @@ async def hold_idle(target: Target) -> str:
 
 
 async def upload_slowly(target: Target) -> str:
-  """Row 2: 40 uploads of one byte a second."""
+  """Up to 60 uploads of one byte a second, more each half second."""
+  length = "Content-Length: 100000"
+  start = head("POST", "/api/query", _BOUNDARY, length) + _PART
   async with contextlib.AsyncExitStack() as stack:
-    writers = []
-    for _ in range(40):
-      _, writer = await stack.enter_async_context(connect(target))
-      writer.write(
-        head("POST", "/api/query", _BOUNDARY, "Content-Length: 100000") + _PART
-      )
-      writers.append(writer)
-    for _ in range(round(SECONDS.value)):
+    readers: list[asyncio.StreamReader] = []
+    writers: list[asyncio.StreamWriter] = []
+    for wave in range(2 * round(SECONDS.value)):
+      for _ in range(40 if not wave else 4 if len(writers) < 60 else 0):
+        with contextlib.suppress(OSError):
+          reader, writer = await stack.enter_async_context(connect(target))
+          writer.write(start)
+          readers.append(reader)
+          writers.append(writer)
       for writer in writers:
         writer.write(b"-")
-      await asyncio.sleep(1)
-  return "40 slow uploads"
+      await asyncio.sleep(0.5)
+    held = 0
+    for reader in readers:
+      try:
+        await asyncio.wait_for(read_status(reader), 0.01)
+      except TimeoutError:
+        held += 1
+      except OSError:
+        continue
+  return f"{held} of {len(readers)} uploads still accepted"
 
 
 def make_bomb() -> bytes:

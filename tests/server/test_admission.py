@@ -416,6 +416,7 @@ def test_browser_reads_with_the_token_as_password_and_changes_nothing(
 def test_wrong_tokens_are_limited_logged_and_audited(tmp_path, caplog):
   database = make_database(tmp_path)
   generated = TokenStore(database.directory).add("robot", "write")
+  caplog.set_level("WARNING", logger="dr3d.server")
   with serving(database.directory) as (client, own):
     statuses = []
     for number in range(30):
