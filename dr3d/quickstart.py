@@ -28,6 +28,7 @@ HELD_OUT = 2  # parts of each class that are queries and not in the database
 SHEET_QUERIES = 8  # on the contact sheet
 SHEET_MATCHES = 3  # of a query on the contact sheet
 SHEET_VIEWS = 3  # of a query on the contact sheet; of a match one less
+UNKNOWN_EVERY = 2  # scans; to ask each a second time would take too long
 VIEW_SIZE = 144  # on the contact sheet, pixels
 SCANNED = Protocol("so3", scan=True)
 
@@ -45,13 +46,14 @@ class Question:
     file: the scan; its label is the true one.
     query: the scan as the database searches for it.
     answer: from the whole database.
-    unknown: from the database without the models of the true label.
+    unknown: from the database without the models of the true label; None if
+      it was not asked so, which takes as long as the other question.
   """
 
   file: ModelFile
   query: Query
   answer: Answer
-  unknown: Answer
+  unknown: Answer | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Tally:
     right: those whose predicted label is the true one.
     accepted: those whose prediction is accepted.
     accepted_right: accepted, with the true label.
-    false_accepts: accepted although no model of the true label was searched.
+    unknown: asked without the models of the true label.
+    false_accepts: those of these that are accepted.
     classes: labels in the database.
   """
 
@@ -71,6 +74,7 @@ class Tally:
   right: int
   accepted: int
   accepted_right: int
+  unknown: int
   false_accepts: int
   classes: int
 
@@ -147,12 +151,14 @@ def count_answers(questions: Sequence[Question], *, classes: int) -> Tally:
   """Counts right and accepted answers."""
   predictions = [(q.answer.prediction, q.file.label) for q in questions]
   accepted = [(p, label) for p, label in predictions if p.accepted]
+  unknown = [q.unknown for q in questions if q.unknown is not None]
   return Tally(
     count=len(questions),
     right=sum(p.label == label for p, label in predictions),
     accepted=len(accepted),
     accepted_right=sum(p.label == label for p, label in accepted),
-    false_accepts=sum(q.unknown.prediction.accepted for q in questions),
+    unknown=len(unknown),
+    false_accepts=sum(answer.prediction.accepted for answer in unknown),
     classes=classes,
   )
 
@@ -258,16 +264,17 @@ def _ask(
   scans: Sequence[ModelFile],
   show: ShowStage,
 ) -> list[Question]:
-  """Queries with each scan, with and without the models of its label."""
+  """Queries with each scan, and with some without the models of its label."""
   show("asking", 0, len(scans))
   gallery = database.gallery
   budget = pipeline.face_budget
   meshes = [load_mesh(scan.path, face_budget=budget) for scan in scans]
   # Together, because the program for a batch is compiled already.
   features = pipeline.embed(meshes)
-  questions = []
+  questions: list[Question] = []
   for scan, mesh, vectors in zip(scans, meshes, features, strict=True):
     query = Query(vectors, mesh=mesh)
+    ask_twice = len(questions) % UNKNOWN_EVERY == 0
     same = {
       name
       for name, label in zip(gallery.names, gallery.labels, strict=True)
@@ -278,7 +285,7 @@ def _ask(
         scan,
         query,
         answer=database.query(query),
-        unknown=database.query(query, exclude=same),
+        unknown=database.query(query, exclude=same) if ask_twice else None,
       )
     )
     show("asking", len(questions), len(scans))
