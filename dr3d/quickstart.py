@@ -28,7 +28,6 @@ HELD_OUT = 2  # parts of each class that are queries and not in the database
 SHEET_QUERIES = 8  # on the contact sheet
 SHEET_MATCHES = 3  # of a query on the contact sheet
 SHEET_VIEWS = 3  # of a query on the contact sheet; of a match one less
-UNKNOWN_EVERY = 2  # scans; to ask each a second time would take too long
 VIEW_SIZE = 144  # on the contact sheet, pixels
 SCANNED = Protocol("so3", scan=True)
 
@@ -46,14 +45,13 @@ class Question:
     file: the scan; its label is the true one.
     query: the scan as the database searches for it.
     answer: from the whole database.
-    unknown: from the database without the models of the true label; None if
-      it was not asked so, which takes as long as the other question.
+    unknown: from the database without the models of the true label.
   """
 
   file: ModelFile
   query: Query
   answer: Answer
-  unknown: Answer | None
+  unknown: Answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +63,7 @@ class Tally:
     right: those whose predicted label is the true one.
     accepted: those whose prediction is accepted.
     accepted_right: accepted, with the true label.
-    unknown: asked without the models of the true label.
-    false_accepts: those of these that are accepted.
+    false_accepts: accepted although no model of the true label was searched.
     classes: labels in the database.
   """
 
@@ -74,7 +71,6 @@ class Tally:
   right: int
   accepted: int
   accepted_right: int
-  unknown: int
   false_accepts: int
   classes: int
 
@@ -151,14 +147,12 @@ def count_answers(questions: Sequence[Question], *, classes: int) -> Tally:
   """Counts right and accepted answers."""
   predictions = [(q.answer.prediction, q.file.label) for q in questions]
   accepted = [(p, label) for p, label in predictions if p.accepted]
-  unknown = [q.unknown for q in questions if q.unknown is not None]
   return Tally(
     count=len(questions),
     right=sum(p.label == label for p, label in predictions),
     accepted=len(accepted),
     accepted_right=sum(p.label == label for p, label in accepted),
-    unknown=len(unknown),
-    false_accepts=sum(answer.prediction.accepted for answer in unknown),
+    false_accepts=sum(q.unknown.prediction.accepted for q in questions),
     classes=classes,
   )
 
@@ -264,7 +258,7 @@ def _ask(
   scans: Sequence[ModelFile],
   show: ShowStage,
 ) -> list[Question]:
-  """Queries with each scan, and with some without the models of its label."""
+  """Queries with each scan, with and without the models of its label."""
   show("asking", 0, len(scans))
   gallery = database.gallery
   budget = pipeline.face_budget
@@ -274,7 +268,6 @@ def _ask(
   questions: list[Question] = []
   for scan, mesh, vectors in zip(scans, meshes, features, strict=True):
     query = Query(vectors, mesh=mesh)
-    ask_twice = len(questions) % UNKNOWN_EVERY == 0
     same = {
       name
       for name, label in zip(gallery.names, gallery.labels, strict=True)
@@ -285,7 +278,7 @@ def _ask(
         scan,
         query,
         answer=database.query(query),
-        unknown=database.query(query, exclude=same) if ask_twice else None,
+        unknown=database.query(query, exclude=same),
       )
     )
     show("asking", len(questions), len(scans))

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.fast
 
 def ask(label, answer, unknown=None):
   def reply(prediction):
-    return prediction and Answer(
-      Prediction(prediction[0], 1, 1, *prediction[1:]), ()
-    )
+    return Answer(Prediction(prediction[0], 1, 1, *prediction[1:]), ())
 
   file = ModelFile(pathlib.Path("a.stl"), "a.stl", label)
   query = Query(np.ones((1, 1), np.float32))
