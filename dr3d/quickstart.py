@@ -265,7 +265,7 @@ def _ask(
   meshes = [load_mesh(scan.path, face_budget=budget) for scan in scans]
   # Together, because the program for a batch is compiled already.
   features = pipeline.embed(meshes)
-  questions = []
+  questions: list[Question] = []
   for scan, mesh, vectors in zip(scans, meshes, features, strict=True):
     query = Query(vectors, mesh=mesh)
     same = {

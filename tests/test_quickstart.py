@@ -1,0 +1,56 @@
+"""What the quickstart counts; the command itself runs in CI."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from dr3d.data.folder import ModelFile
+from dr3d.quickstart import Question, Tally, count_answers
+from dr3d.quickstart_training import HEADER, explain
+from dr3d.search.answer import Answer, Prediction
+from dr3d.search.query import Query
+
+pytestmark = pytest.mark.fast
+
+
+def ask(label, answer, unknown=None):
+  def reply(prediction):
+    return Answer(Prediction(prediction[0], 1, 1, *prediction[1:]), ())
+
+  file = ModelFile(pathlib.Path("a.stl"), "a.stl", label)
+  query = Query(np.ones((1, 1), np.float32))
+  return Question(file, query, reply(answer), reply(unknown))
+
+
+def test_tally_counts_right_accepted_and_falsely_accepted_answers():
+  questions = [
+    ask("nut", ("nut",), ("bolt",)),
+    ask("nut", ("bolt",), ("bolt", "unknown")),
+    ask("bolt", ("bolt", "ambiguous")),
+  ]
+  assert count_answers(questions, classes=2) == Tally(
+    count=3,
+    right=2,
+    accepted=2,
+    accepted_right=1,
+    unknown=2,
+    false_accepts=1,
+    classes=2,
+  )
+
+
+@pytest.mark.parametrize(
+  ("learned", "fixed", "verdict"),
+  [("90.0", "95.0", "chance explains"), ("90.0", "20.0", "learned viewpoints")],
+)
+def test_outcome_of_training_says_whether_the_difference_is_chance(
+  learned, fixed, verdict
+):
+  rows = [
+    ["scanned", name, "60", *[vote] * (len(HEADER) - 3)]
+    for name, vote in (("learned", learned), ("fixed", fixed))
+  ]
+  text = explain(rows)
+  assert "Learned viewpoints answer 54 of 60 queries rightly" in text
+  assert verdict in text
