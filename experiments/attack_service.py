@@ -355,7 +355,7 @@ async def flood(
 
 
 async def send_bodies(target: Target) -> str:
-  """Row 1: PATCH of 1 GiB without a token, as a form."""
+  """PATCH of 1 GiB without a token, as a form."""
   sent = 0
 
   async def one() -> str:
@@ -376,7 +376,7 @@ async def send_bodies(target: Target) -> str:
 
 
 async def hold_idle(target: Target) -> str:
-  """Row 2: 1 010 connections that send nothing."""
+  """1 010 connections that send nothing."""
   async with contextlib.AsyncExitStack() as stack:
     opened = 0
     for _ in range(1010):
@@ -441,12 +441,12 @@ def make_bomb() -> bytes:
 
 
 async def send_bombs(target: Target) -> str:
-  """Row 2: four at a time of a DAE whose nodes are doubled 30 times."""
+  """Four at a time of a DAE whose nodes are doubled 30 times."""
   return await send_files(target, make_bomb(), "bomb.dae", count=4)
 
 
 async def send_nested(target: Target) -> str:
-  """Row 3: glTF of 200 000 nested brackets."""
+  """GlTF of 200 000 nested brackets."""
   data = b'{"asset":{"version":"2.0"},"buffers":' + b"[" * 200_000
   return await send_files(target, data, "nested.gltf", count=4)
 
@@ -468,7 +468,7 @@ async def send_files(
 
 
 async def send_parts(target: Target) -> str:
-  """Row 2: forms of a million parts."""
+  """Forms of a million parts."""
   body = b"--x\r\n\r\n\r\n" * 1_000_000 + b"--x--\r\n"
 
   async def one() -> str:
@@ -488,7 +488,7 @@ async def send_parts(target: Target) -> str:
 
 
 async def kill_processes(target: Target) -> str:
-  """Row 4: all processes that read and register are killed again and again."""
+  """All processes that read and register are killed again and again."""
   kills, end = 0, time.monotonic() + SECONDS.value
   while time.monotonic() < end:
     for child in list_descendants(target.process.pid):
@@ -500,7 +500,7 @@ async def kill_processes(target: Target) -> str:
 
 
 async def probe_files(target: Target) -> str:
-  """Row 8: uploads that refer to existing and to missing files."""
+  """Uploads that refer to existing and to missing files."""
   messages: dict[str, str] = {}
   transport = httpx.AsyncHTTPTransport(local_address=ATTACKER)
   async with httpx.AsyncClient(transport=transport, timeout=60) as client:
@@ -523,7 +523,7 @@ async def probe_files(target: Target) -> str:
 
 
 async def guess_tokens(target: Target) -> str:
-  """Row 14: wrong tokens."""
+  """Wrong tokens."""
   transport = httpx.AsyncHTTPTransport(local_address=ATTACKER)
   async with httpx.AsyncClient(transport=transport, timeout=60) as client:
 
@@ -542,7 +542,7 @@ async def guess_tokens(target: Target) -> str:
 
 
 async def list_models(target: Target) -> str:
-  """Row 16: listings, information and metrics, 32 at a time."""
+  """Listings, information and metrics, 32 at a time."""
   paths = ("api/models?limit=1000", "api/info", "metrics", "api/duplicates")
   transport = httpx.AsyncHTTPTransport(local_address=ATTACKER)
   numbers = iter(range(1 << 40))
@@ -557,7 +557,7 @@ async def list_models(target: Target) -> str:
 
 
 async def read_environment(target: Target) -> str:
-  """Row 18: the token in the environment of processes that read files."""
+  """The token in the environment of processes that read files."""
   children = list_descendants(target.process.pid)
   with_token = 0
   for child in children:
@@ -569,7 +569,7 @@ async def read_environment(target: Target) -> str:
 
 
 async def delay_end(target: Target) -> str:
-  """Row 18: one slow upload while the service is told to stop."""
+  """One slow upload while the service is told to stop."""
   async with connect(target) as (_, writer):
     length = "Content-Length: 9999"
     writer.write(head("POST", "/api/query", _BOUNDARY, length) + _PART)
