@@ -14,7 +14,7 @@ from dr3d.search.query import Query
 pytestmark = pytest.mark.fast
 
 
-def ask(label, answer, unknown=None):
+def ask(label, answer, unknown):
   def reply(prediction):
     return Answer(Prediction(prediction[0], 1, 1, *prediction[1:]), ())
 
@@ -27,14 +27,13 @@ def test_tally_counts_right_accepted_and_falsely_accepted_answers():
   questions = [
     ask("nut", ("nut",), ("bolt",)),
     ask("nut", ("bolt",), ("bolt", "unknown")),
-    ask("bolt", ("bolt", "ambiguous")),
+    ask("bolt", ("bolt", "ambiguous"), ("nut", "ambiguous")),
   ]
   assert count_answers(questions, classes=2) == Tally(
     count=3,
     right=2,
     accepted=2,
     accepted_right=1,
-    unknown=2,
     false_accepts=1,
     classes=2,
   )
