@@ -5,16 +5,15 @@ own format. Open CASCADE Technology reads them, where the extra `step` is
 installed, and converts lengths to millimetres.
 """
 
-import contextlib
 import pathlib
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dr3d.error import MeshError
 from dr3d.mesh.io.archive import Archive
 from dr3d.mesh.io.raw import RawMesh, join_bodies
+from dr3d.mesh.io.scratch import scratch_file
 from dr3d.mesh.unit import UNITS
 from dr3d.runtime.output import suppress_output
 
@@ -145,9 +144,9 @@ def _read(
       f"is a {name} file, which needs an extra of dr3d: pip install "
       "'dr3d[step]', or export it as STL or 3MF"
     ) from error
-  with _as_file(data) as file, suppress_output(1), suppress_output(2):
-    shape, missing = load(file)
-    result: Shape = tessellate(shape, file + ".stl")
+  with scratch_file(data) as file, suppress_output(1), suppress_output(2):
+    shape, missing = load(str(file))
+    result: Shape = tessellate(shape)
   if not len(result.body[1]):
     raise MeshError(
       "holds no solid or surface that Open CASCADE can read; export it again"
@@ -158,15 +157,6 @@ def _read(
   return join_bodies(
     [result.body], unit=unit, body_count=result.body_count, warnings=warnings
   )
-
-
-@contextlib.contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
-  """Writes bytes to a file of their own, under a name that any C++ opens."""
-  with tempfile.TemporaryDirectory(prefix="dr3d-") as folder:
-    path = pathlib.Path(folder) / "part"
-    path.write_bytes(data)
-    yield str(path)
 
 
 def _load_step(file: str) -> tuple[Any, int]:

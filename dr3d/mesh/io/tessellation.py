@@ -8,7 +8,6 @@ whose curves are made again, and cut once more.
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,6 +24,7 @@ from OCP.TopLoc import TopLoc_Location
 from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Shape
 
 from dr3d.mesh.io.raw import Geometry
+from dr3d.mesh.io.scratch import scratch_file
 from dr3d.mesh.io.stl import read_stl
 
 _DEFLECTION = 0.01  # of an edge's length: how far triangles may stray
@@ -51,12 +51,11 @@ class Shape:
   warnings: tuple[str, ...]
 
 
-def tessellate(shape: TopoDS_Shape, file: str) -> Shape:
+def tessellate(shape: TopoDS_Shape) -> Shape:
   """Cuts a shape into triangles.
 
   Args:
     shape: of any kind; lines and points are left out.
-    file: a path to write the triangles to, which leave Open CASCADE so.
   """
   nothing = np.zeros((0, 3)), np.zeros((0, 3), np.int64)
   if shape is None or shape.IsNull():
@@ -71,9 +70,9 @@ def tessellate(shape: TopoDS_Shape, file: str) -> Shape:
     if _is_wrong(exact, cut)
   ]
   mended = _mend(wrong)
-  bodies = _write(shape, file) if faces else nothing
+  bodies = _write(shape) if faces else nothing
   if mended is not None:
-    parts = [bodies, _write(mended, file)]
+    parts = [bodies, _write(mended)]
     starts = (0, len(bodies[0]))
     bodies = (
       np.concatenate([vertices for vertices, _ in parts]),
@@ -161,14 +160,15 @@ def _convert(face: TopoDS_Shape) -> TopoDS_Shape | None:
   return shape
 
 
-def _write(shape: TopoDS_Shape, file: str) -> Geometry:
+def _write(shape: TopoDS_Shape) -> Geometry:
   """Returns the triangles of a shape, mirrored parts turned round."""
   if not any(_has_triangles(face) for face in _explore(shape, TopAbs_FACE)):
     return np.zeros((0, 3)), np.zeros((0, 3), np.int64)
   writer = StlAPI_Writer()
   writer.ASCIIMode = False
-  writer.Write(shape, file)
-  raw = read_stl(pathlib.Path(file).read_bytes(), pathlib.Path(file))
+  with scratch_file() as path:
+    writer.Write(shape, str(path))
+    raw = read_stl(path.read_bytes(), path)
   return raw.vertices, raw.faces
 
 
