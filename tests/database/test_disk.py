@@ -180,6 +180,7 @@ def test_failure_to_store_what_is_derived_does_not_fail_the_upload(
     raise DatabaseError("the disk is full.")
 
   monkeypatch.setattr("dr3d.database.base_writer.keep_calibration", fail)
+  caplog.set_level("WARNING", logger="dr3d.database.base_writer")
   assert store(database, upload, "up.stl").new == 1
   assert "the disk is full" in caplog.text
   assert "up.stl" in names(database.directory)
