@@ -1,4 +1,4 @@
-"""Models are laid upon the queries of an evaluation."""
+"""Models are registered to the queries of an evaluation."""
 
 import dataclasses
 import pathlib

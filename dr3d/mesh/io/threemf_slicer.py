@@ -2,8 +2,8 @@
 
 A project of a slicer holds volumes that only change settings (modifiers),
 that are cut out (negative volumes), or that ask for supports or forbid them.
-PrusaSlicer and its kin list ranges of triangles, Bambu Studio and OrcaSlicer
-list components, Cura puts metadata into the object.
+PrusaSlicer and programs derived from it list ranges of triangles, Bambu Studio
+and OrcaSlicer list components, Cura puts metadata into the object.
 """
 
 import dataclasses

@@ -290,7 +290,7 @@ def test_size_of_tiles_and_blocks_does_not_matter(
       if hasattr(module, name):
         monkeypatch.setattr(module, name, value)
   budget = Budget(pairs=4096, blocks=1024)
-  again = jax.jit(  # compiled anew, with the other sizes
+  again = jax.jit(  # compiled again, with the other sizes
     lambda *scene: _fast.__wrapped__(
       *scene, size=SIZE, budget=budget, sigma=1.0, gamma=0.05, depth_range=RANGE
     )
