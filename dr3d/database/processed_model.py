@@ -3,13 +3,16 @@
 Runs in the processes that read files, so it imports no jax.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import importlib
 import pathlib
 
 import numpy as np
 
 from dr3d.mesh import Mesh, build_mesh, thumbnail
+from dr3d.mesh.io.format import TABLE, find_format
 from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import UNITS, Unit, name_unit
@@ -21,14 +24,28 @@ ASSUMED = ", assumed"
 # Two odd constants give two independent sums, together 128 bits. The second is
 # the second prime of xxHash64 (Y. Collet).
 _MIX = (MIX, np.uint64(0xC2B2AE3D27D4EB4F))
-# What the readers of some formats import when they need it; see `worker`.
+# What readers and thumbnails import when they need it; see `worker`. Without
+# them each fork imports them again: 9 ms for the plugins that Pillow loads when
+# it writes its first file. Open CASCADE is not among them: its 290 MB make each
+# fork 12 ms slower, so `prepare` imports it for the first file that needs it.
 PRELOAD = (
-  "trimesh",
-  "PIL.Image",
-  "lxml.etree",
-  "mapbox_earcut",
-  "OCP.STEPControl",
+  *sorted({f"dr3d.mesh.io.{entry.module}" for entry in TABLE}),
+  *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")),
 )
+
+
+def prepare(*, path: pathlib.Path, **options: object) -> None:
+  """Imports what `read_processed_model` needs for a file; see `worker`."""
+  del options
+  prepare_reader(path)
+
+
+def prepare_reader(path: pathlib.Path) -> None:
+  """Imports what the reader of a file needs, by the name of the file."""
+  entry = find_format(path.name)
+  if entry is not None and entry.extra == "step":
+    with contextlib.suppress(ImportError):
+      importlib.import_module("dr3d.mesh.io.tessellation")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

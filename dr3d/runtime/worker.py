@@ -72,7 +72,7 @@ def serve(job: Job) -> None:
   calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
   # What a library prints would otherwise end up between the messages.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-  function = _import(job["function"])
+  function, prepare = _import(job["function"])
   with contextlib.suppress(ValueError):
     # Ctrl-C reaches the whole process group; the parent ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -90,40 +90,57 @@ def serve(job: Job) -> None:
       call = read_message(calls, limit=sys.maxsize)
     except EOFError:
       return
-    write_message(answers, answer(function, call, job, calls))
+    keywords = codec.decode(call)
+    prepare(**keywords)
+    write_message(answers, answer(function, keywords, job, calls))
 
 
-def _import(name: str) -> Callable[..., Any]:
-  """Imports a function, and what its module says that calls import later."""
+def _import(
+  name: str,
+) -> tuple[Callable[..., Any], Callable[..., None]]:
+  """Imports a function, and what its module says that calls import later.
+
+  Returns:
+    The function, and `prepare` of its module, which is called with the
+    arguments of each call before a process is forked for it. It may import, but
+    must not open what the arguments name.
+  """
   module_name, function = name.split(":")
   module = importlib.import_module(module_name)
   for late in getattr(module, "PRELOAD", ()):
     # Each fork would import it again. An optional one may be missing.
     with contextlib.suppress(ImportError):
       importlib.import_module(late)
-  return getattr(module, function)
+  prepare = getattr(module, "prepare", lambda **keywords: None)
+  return getattr(module, function), prepare
 
 
 def _answer_here(
-  function: Callable[..., Any], call: bytes, job: Job, calls: IO[bytes]
+  function: Callable[..., Any],
+  keywords: dict[str, Any],
+  job: Job,
+  calls: IO[bytes],
 ) -> bytes:
   """Answers a call in this process."""
   del calls
   _set_alarm(job["seconds"] + _PARENT_TIMEOUT)
-  message = _call(function, codec.decode(call), job)
+  message = _call(function, keywords, job)
   _set_alarm(0)
   return message
 
 
 def _answer_apart(
-  function: Callable[..., Any], call: bytes, job: Job, calls: IO[bytes]
+  function: Callable[..., Any],
+  keywords: dict[str, Any],
+  job: Job,
+  calls: IO[bytes],
 ) -> bytes:
   """Answers a call in a process of its own, whose answer is only passed on."""
   reader, writer = os.pipe()
   process = os.fork()
   if not process:
     os.close(reader)
-    _run_call(function, call, job, writer)
+    _run_call(function, keywords, job, writer)
   os.close(writer)
   data, timed_out = _collect(reader, process, job, calls)
   os.close(reader)
@@ -137,7 +154,10 @@ def _answer_apart(
 
 
 def _run_call(
-  function: Callable[..., Any], call: bytes, job: Job, writer: int
+  function: Callable[..., Any],
+  keywords: dict[str, Any],
+  job: Job,
+  writer: int,
 ) -> NoReturn:
   """Gives up all rights, answers a call and ends this process."""
   try:
@@ -146,7 +166,6 @@ def _run_call(
     # It must reach neither the parent nor files that the child has open.
     os.closerange(3, writer)
     os.closerange(writer + 1, _MAX_DESCRIPTORS)
-    keywords = codec.decode(call)
     _set_alarm(job["seconds"] + _PARENT_TIMEOUT)
     _limit_memory(job["memory"])
     if job["access"] != "all":

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from dr3d.database.processed_model import (
   PRELOAD,
   ProcessedModel,
+  prepare_reader,
   process_mesh,
 )
 from dr3d.error import MeshError
@@ -21,7 +22,7 @@ from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.unit import UNITS
 from dr3d.search import verification
 
-__all__ = ["PRELOAD", "FaceLimitError", "read_upload", "run"]
+__all__ = ["PRELOAD", "FaceLimitError", "prepare", "read_upload", "run"]
 
 # Entities by which STEP places a part of another file (ISO 10303-44).
 _STEP_REFERENCE = re.compile(
@@ -33,6 +34,12 @@ PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 class FaceLimitError(MeshError):
   """A file has more faces than the service accepts."""
+
+
+def prepare(task: Literal["read", "register"], **arguments: Any) -> None:
+  """Imports what a task needs, before a process is forked for it."""
+  if task == "read":
+    prepare_reader(arguments["path"])
 
 
 def run(task: Literal["read", "register"], **arguments: Any) -> Any:
