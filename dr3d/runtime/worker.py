@@ -1,9 +1,11 @@
 """The child process of a pool: answers calls within limits and without rights.
 
 The child imports what calls need and then parses nothing itself. On Linux it
-forks a process for each call, which gives up all rights before it begins, sends
-one answer and ends. So a file that takes over its process sees no other file,
-and neither the next call nor the child depends on what it left behind.
+forks processes that give up all rights before they answer. So a file that takes
+over its process sees no file outside its reach, and the child does not depend
+on what it left behind. With the access "file" each call has a process of its
+own. With "folder" a process answers some calls about one folder, whose files it
+may read in any case: to fork for each file costs a fifth of an indexing.
 Elsewhere the child answers calls itself.
 
 A message is its length and a value of `codec`:
@@ -15,6 +17,7 @@ A message is its length and a value of `codec`:
 """
 
 import contextlib
+import dataclasses
 import gc
 import importlib
 import os
@@ -38,6 +41,7 @@ TIMEOUT = "timeout"  # instead of the status of a process
 
 _HEADER = struct.Struct("<Q")  # length of the message in bytes
 _CHUNK = 1 << 20  # bytes read at once
+_CALLS_PER_PROCESS = 16  # with the access "folder"; then 1 ms a call is left
 _MAX_DESCRIPTORS = 1024  # files that the child may have open, and far more
 # Seconds after the limit of a call. Then a process ends itself, because the
 # one that should have ended it is gone.
@@ -79,20 +83,20 @@ def serve(job: Job) -> None:
   protections = [] if job["access"] == "all" else sandbox.describe()
   if job["access"] != "all" and sandbox.leave_network():
     protections.append("network namespace")
-  answer = _answer_apart if sys.platform == "linux" else _answer_here
-  if answer is _answer_here:
+  answer = _answer_here
+  if sys.platform == "linux":
+    answer = _Forks(calls).answer
+  else:
     _limit_memory(job["memory"])
   gc.collect()
-  gc.freeze()  # else the collector of each fork would copy all objects
   write_message(answers, codec.encode(["ready", protections]))
   while True:
     try:
       call = read_message(calls, limit=sys.maxsize)
     except EOFError:
       return
-    keywords = codec.decode(call)
-    prepare(**keywords)
-    write_message(answers, answer(function, keywords, job, calls))
+    prepare(**codec.decode(call))
+    write_message(answers, answer(function, call, job))
 
 
 def _import(
@@ -115,118 +119,207 @@ def _import(
   return getattr(module, function), prepare
 
 
-def _answer_here(
-  function: Callable[..., Any],
-  keywords: dict[str, Any],
-  job: Job,
-  calls: IO[bytes],
-) -> bytes:
+def _answer_here(function: Callable[..., Any], call: bytes, job: Job) -> bytes:
   """Answers a call in this process."""
-  del calls
   _set_alarm(job["seconds"] + _PARENT_TIMEOUT)
-  message = _call(function, keywords, job)
+  message = _call(function, codec.decode(call), job)
   _set_alarm(0)
   return message
 
 
-def _answer_apart(
-  function: Callable[..., Any],
-  keywords: dict[str, Any],
-  job: Job,
-  calls: IO[bytes],
-) -> bytes:
-  """Answers a call in a process of its own, whose answer is only passed on."""
+@dataclasses.dataclass(eq=False)
+class _Fork:
+  """A process that has given up its rights and answers calls in turn.
+
+  Attributes:
+    process: its number.
+    calls: where it reads calls, to be written.
+    answers: where it writes answers, to be read.
+    readable: what it may read.
+    modules: how many modules it was forked with.
+    left: calls that it may still answer.
+  """
+
+  process: int
+  calls: IO[bytes]
+  answers: int
+  readable: list[pathlib.Path]
+  modules: int
+  left: int
+
+
+class _Forks:
+  """Answers calls in forked processes, whose answers are only passed on."""
+
+  def __init__(self, parent: IO[bytes]):
+    """Takes the stream of calls, which ends with the parent."""
+    self._parent = parent
+    self._fork: _Fork | None = None
+
+  def answer(
+    self, function: Callable[..., Any], call: bytes, job: Job
+  ) -> bytes:
+    """Answers a call."""
+    readable = _find_readable(codec.decode(call), job["access"])
+    fork = self._find_fork(function, job, readable)
+    with contextlib.suppress(BrokenPipeError):  # it has ended: no answer comes
+      write_message(fork.calls, call)
+    data, end = _collect(fork, job, self._parent)
+    fork.left -= 1
+    if data is not None:
+      if end or not fork.left:  # slow ones have a lower priority for ever
+        self._retire()
+      return data
+    code = self._retire(patience=0 if end else _PARENT_TIMEOUT)
+    return codec.encode(end or ["ended", code])
+
+  def _find_fork(
+    self,
+    function: Callable[..., Any],
+    job: Job,
+    readable: list[pathlib.Path],
+  ) -> _Fork:
+    """The present process, if it suits the call, or a new one."""
+    fork = self._fork
+    if fork is not None and (
+      fork.readable != readable or fork.modules != len(sys.modules)
+    ):
+      self._retire()
+      fork = None
+    if fork is None:
+      fork = _start(function, job, readable)
+      self._fork = fork
+    return fork
+
+  def _retire(self, patience: float = 0) -> int:
+    """Ends the present process, after a wait in which it may end by itself.
+
+    Returns:
+      Its exit code.
+    """
+    fork, self._fork = self._fork, None
+    assert fork is not None, "there is a process to end"
+    with contextlib.suppress(BrokenPipeError):
+      fork.calls.close()
+    os.close(fork.answers)
+    descriptor = os.pidfd_open(fork.process)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(1000 * patience):
+      os.kill(fork.process, signal.SIGKILL)
+    os.close(descriptor)
+    _, status = os.waitpid(fork.process, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _start(
+  function: Callable[..., Any], job: Job, readable: list[pathlib.Path]
+) -> _Fork:
+  """Forks a process for calls."""
+  call_reader, call_writer = os.pipe()
   reader, writer = os.pipe()
+  gc.freeze()  # else the collector of each fork would copy all objects
   process = os.fork()
   if not process:
-    os.close(reader)
-    _run_call(function, keywords, job, writer)
+    _serve_calls(function, job, readable, call_reader, writer)
+  os.close(call_reader)
   os.close(writer)
-  data, timed_out = _collect(reader, process, job, calls)
-  os.close(reader)
-  _, status = os.waitpid(process, 0)
-  code = os.waitstatus_to_exitcode(status)
-  if timed_out:
-    return codec.encode(["ended", TIMEOUT])
-  if len(data) > job["answer"]:
-    return codec.encode(["error", "gives more data than is allowed"])
-  return codec.encode(["ended", code]) if code or not data else data
+  left = _CALLS_PER_PROCESS if job["access"] == "folder" else 1
+  calls = os.fdopen(call_writer, "wb")
+  return _Fork(process, calls, reader, readable, len(sys.modules), left)
 
 
-def _run_call(
+def _serve_calls(
   function: Callable[..., Any],
-  keywords: dict[str, Any],
   job: Job,
+  readable: list[pathlib.Path],
+  reader: int,
   writer: int,
 ) -> NoReturn:
-  """Gives up all rights, answers a call and ends this process."""
+  """Gives up all rights, answers calls and ends this process."""
+  message = b""
   try:
     sandbox.end_with_parent()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    # It must reach neither the parent nor files that the child has open.
-    os.closerange(3, writer)
-    os.closerange(writer + 1, _MAX_DESCRIPTORS)
-    _set_alarm(job["seconds"] + _PARENT_TIMEOUT)
+    os.dup2(reader, 0)
+    os.dup2(writer, 3)
+    # Nothing else may reach the parent or files that the child has open.
+    os.closerange(4, _MAX_DESCRIPTORS)
+    calls, answers = os.fdopen(0, "rb"), os.fdopen(3, "wb")
     _limit_memory(job["memory"])
     if job["access"] != "all":
-      sandbox.restrict(_find_readable(keywords, job["access"]))
-    message = _call(function, keywords, job)
-  except Dr3dError as error:
-    message = codec.encode(["error", str(error)])
+      try:
+        sandbox.restrict(readable)
+      except Dr3dError as error:
+        message = codec.encode(["error", str(error)])
+    while True:
+      call = read_message(calls, limit=sys.maxsize)
+      _set_alarm(job["seconds"] + _PARENT_TIMEOUT)
+      answer = message or _call(function, codec.decode(call), job)
+      write_message(answers, answer)
+      _set_alarm(0)
+  except EOFError:
+    os._exit(0)
   except BaseException:
     os._exit(1)
-  with os.fdopen(writer, "wb") as stream:
-    stream.write(message)
-  os._exit(0)
 
 
 def _find_readable(
   keywords: dict[str, Any], access: Access
 ) -> list[pathlib.Path]:
-  """What a call may read: the paths that it was given, or their folders."""
+  """What a call may read: the paths that it was given, or their folders.
+
+  A link into another folder is named beside its own folder.
+  """
   paths = [
     value for value in keywords.values() if isinstance(value, pathlib.Path)
   ]
-  if access == "folder":
-    paths += [path.parent for path in paths]
-  return paths
+  if access != "folder":
+    return paths
+  links = [path for path in paths if path.is_symlink()]
+  return [*links, *(path.parent for path in paths)]
 
 
 def _collect(
-  reader: int, process: int, job: Job, calls: IO[bytes]
-) -> tuple[bytes, bool]:
+  fork: _Fork, job: Job, parent: IO[bytes]
+) -> tuple[bytes | None, list | None]:
   """Reads an answer of bounded size in bounded time.
 
   Returns:
-    The answer, and whether time ran out. The process has ended or is killed.
+    The answer, or None; and why there is none, if the process has not ended.
+    With an answer, a reason says that it was slow.
   """
   start = time.monotonic()
   data = bytearray()
   poll = select.poll()
-  poll.register(reader, select.POLLIN)
-  poll.register(calls, 0)  # POLLHUP: the parent is gone
+  poll.register(fork.answers, select.POLLIN)
+  poll.register(parent, 0)  # POLLHUP: the parent is gone
   is_patient = True
   while True:
     passed = time.monotonic() - start
     if passed >= job["seconds"]:
-      os.kill(process, signal.SIGKILL)
-      return b"", True
+      return None, ["ended", TIMEOUT]
     if is_patient and passed >= _PATIENCE:
       is_patient = False
-      os.setpriority(os.PRIO_PROCESS, process, _NICE)
+      os.setpriority(os.PRIO_PROCESS, fork.process, _NICE)
     until = job["seconds"] if not is_patient else min(job["seconds"], _PATIENCE)
     ready = dict(poll.poll(1000 * max(0.001, until - passed)))
-    if calls.fileno() in ready:
-      os.kill(process, signal.SIGKILL)
+    if parent.fileno() in ready:
+      os.kill(fork.process, signal.SIGKILL)
       os._exit(0)
-    if reader in ready:
-      chunk = os.read(reader, _CHUNK)
-      data += chunk
-      if not chunk or len(data) > job["answer"]:
-        break
-  if len(data) > job["answer"]:
-    os.kill(process, signal.SIGKILL)
-  return bytes(data), False
+    if fork.answers not in ready:
+      continue
+    chunk = os.read(fork.answers, _CHUNK)
+    data += chunk
+    if not chunk:
+      return None, None
+    if len(data) >= _HEADER.size:
+      (length,) = _HEADER.unpack_from(data)
+      if length > job["answer"]:
+        return None, ["error", "gives more data than is allowed"]
+      if len(data) == _HEADER.size + length:
+        return bytes(data[_HEADER.size :]), None if is_patient else ["slow"]
+      if len(data) > _HEADER.size + length:
+        return None, ["error", "gives more data than is allowed"]
 
 
 def _call(

@@ -1,6 +1,5 @@
 """A call that fails in a child ends alone; the others continue."""
 
-import io
 import os
 import pathlib
 import signal
@@ -183,13 +182,11 @@ def test_system_without_fork_answers_in_the_child_itself():
     answer=1 << 20,
     access="file",
   )
-  function = worker._import(job["function"])
+  function, _ = worker._import(job["function"])
   for call, answer in (
     ({"action": "return", "value": [1]}, ["done", [1]]),
     ({"action": "fail", "value": "b"}, ["error", "fails (KeyError: 'b')"]),
     ({"action": "parents"}, ["done", (os.getpid(), os.getppid())]),
   ):
-    message = worker._answer_here(
-      function, codec.encode(call), job, io.BytesIO()
-    )
+    message = worker._answer_here(function, codec.encode(call), job)
     assert codec.decode(message) == answer
