@@ -2,19 +2,19 @@
 
 import contextlib
 import ipaddress
-import logging
 import os
 import pathlib
 import signal
 import socket
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument
+from dr3d.cli import argument, config_file
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
-  from dr3d.server.settings import ServerConfig
+  from dr3d.server.settings import ServerConfig, UserHeaders
+  from dr3d.server.token import Role
 
 TOKEN = "DR3D_TOKEN"
 """Environment variable of the token."""
@@ -26,19 +26,23 @@ _OPEN_FILES = 4096  # more than four for each connection
 def run(flags: FlagValues, files: list[str]) -> int:
   """Serves until a signal; then finishes running requests and returns."""
   del files
+  config_file.fill_flags(flags, SUBCOMMAND.flags, subcommand="serve")
+  if flags.db is None:
+    raise UsageError("serve: --db=DIR is missing; see dr3d serve --help.")
   own_token = read_token(flags.token_file)
   os.environ.pop(TOKEN, None)  # no child process shall inherit it
   public_read = may_read_freely(flags, own_token)
   argument.check_database(flags.db)
-  listener = listen(flags.host, flags.port)
+  listener = listen(flags.host, flags.port, is_shared=flags.share_port)
   _allow_connections()
   import uvicorn
 
+  from dr3d.server import logs
   from dr3d.server.app import make_app
   from dr3d.server.connection import make_config
   from dr3d.server.service import Service
 
-  _set_logs()
+  logs.set_logs(flags.log_format)
   config = make_settings(flags, own_token, public_read=public_read)
   service = Service(pathlib.Path(flags.db), config)
   server = uvicorn.Server(
@@ -47,7 +51,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   host, port = listener.getsockname()[:2]
   address = f"[{host}]" if ":" in host else host
   changes = "changes need a token"
-  if not service.tokens.allows("write"):
+  if not service.tokens.allows("write") and not flags.user_header:
     changes = "nothing can be changed"
   reading = "" if public_read else "; reading needs a token"
   print(
@@ -75,6 +79,7 @@ def make_settings(
     public_read=public_read,
     hosts=(flags.host, *(flags.allow_host or ())),
     proxies=flags.trusted_proxy or (),
+    users=make_user_headers(flags),
     byte_limit=flags.upload << 20,
     face_limit=flags.faces,
     reading=Limits(
@@ -88,6 +93,38 @@ def make_settings(
     burst=max(1, round(3 * flags.rate)),
     address_connections=flags.connections,
   )
+
+
+def make_user_headers(flags: FlagValues) -> "UserHeaders | None":
+  """Returns how a proxy names users, if it does.
+
+  Raises:
+    UsageError: flags that need one another are not given together.
+  """
+  from dr3d.server.settings import UserHeaders
+
+  groups: dict[Role, frozenset[str]] = {
+    "write": frozenset(flags.write_groups or ()),
+    "admin": frozenset(flags.admin_groups or ()),
+  }
+  if flags.user_header is None:
+    if flags.groups_header or any(groups.values()):
+      raise UsageError(
+        "serve: --groups-header, --write-groups and --admin-groups need"
+        " --user-header; see dr3d serve --help."
+      )
+    return None
+  if not flags.trusted_proxy:
+    raise UsageError(
+      "serve: --user-header needs --trusted-proxy, because anybody else could"
+      " send that header; see dr3d serve --help."
+    )
+  if any(groups.values()) and flags.groups_header is None:
+    raise UsageError(
+      "serve: --write-groups and --admin-groups need --groups-header; see dr3d"
+      " serve --help."
+    )
+  return UserHeaders(flags.user_header, flags.groups_header, groups)
 
 
 def may_read_freely(flags: FlagValues, own_token: str | None) -> bool:
@@ -114,7 +151,7 @@ def may_read_freely(flags: FlagValues, own_token: str | None) -> bool:
   return check_address(
     flags.host,
     is_proxied=bool(proxies),
-    has_token=tokens.allows("read"),
+    has_token=tokens.allows("read") or flags.user_header is not None,
     public_read=flags.public_read,
   )
 
@@ -132,21 +169,6 @@ def _allow_connections() -> None:
   if soft != resource.RLIM_INFINITY and soft < wanted:
     with contextlib.suppress(OSError, ValueError):
       resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _set_logs() -> None:
-  """Logs start, faults and wrong tokens with the time; requests if asked to.
-
-  A line for each request is of level INFO; see --verbosity.
-  """
-  level = logging.getLogger().level
-  for handler in logging.getLogger().handlers:
-    handler.setFormatter(
-      logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    )
-  for name in ("dr3d.server", "dr3d.runtime"):
-    logging.getLogger(name).setLevel(min(level, logging.INFO))
-  logging.getLogger("dr3d.server.request").setLevel(level)
 
 
 def read_token(path: str | None) -> str | None:
@@ -210,8 +232,14 @@ def check_address(
   return public_read
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
   """Opens a listening socket.
+
+  Args:
+    host: to listen on.
+    port: 0 for any free one.
+    is_shared: whether other processes may listen on the same port. The kernel
+      then gives each connection to one of them (SO_REUSEPORT of Linux).
 
   Raises:
     Dr3dError: the address or port is not available.
@@ -220,6 +248,8 @@ def listen(host: str, port: int) -> socket.socket:
   listener = socket.socket(family, socket.SOCK_STREAM)
   try:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+      listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
     listener.listen(1024)
   except (OSError, OverflowError) as error:
@@ -250,14 +280,19 @@ SUBCOMMAND = Subcommand(
     memory, that see no other file, and are not kept. dr3d/server/OPERATIONS.md
     describes limits, logs, metrics and proxies.
 
+    --config reads flags from a file. experiments/deploy in the sources has a
+    container image, a compose file and a systemd unit.
+
     Ctrl-C or SIGTERM stops the service after the running requests.
   """,
   example="""
     dr3d serve --db=parts.db
     dr3d serve --db=parts.db --host=0.0.0.0 --token-file=token
+    dr3d serve --config=dr3d.toml
   """,
   flags=(
-    Flag("db", "Folder of the database.", "DIR", required=True),
+    Flag("db", "Folder of the database. Required.", "DIR"),
+    config_file.CONFIG,
     Flag("host", "Address to listen on.", "HOST", "127.0.0.1"),
     Flag(
       "port",
@@ -267,6 +302,19 @@ SUBCOMMAND = Subcommand(
       "integer",
       minimum=0,
       maximum=65535,
+    ),
+    Flag(
+      "share-port",
+      "Let several services listen on this port; the kernel spreads connections"
+      " over them (Linux).",
+      kind="switch",
+    ),
+    Flag(
+      "log-format",
+      "How log lines are written.",
+      "FORMAT",
+      "text",
+      choices=("text", "json"),
     ),
     Flag("token-file", "File with a token that allows all.", "FILE"),
     Flag(
@@ -279,6 +327,30 @@ SUBCOMMAND = Subcommand(
       "Addresses or networks of reverse proxies, whose X-Forwarded-For tells"
       " the client.",
       "CIDR,...",
+      kind="names",
+    ),
+    Flag(
+      "user-header",
+      "Header in which a trusted proxy names the user, who may then search. The"
+      " proxy must remove it from what clients send.",
+      "NAME",
+    ),
+    Flag(
+      "groups-header",
+      "Header in which a trusted proxy names the user's groups, separated by"
+      " commas.",
+      "NAME",
+    ),
+    Flag(
+      "write-groups",
+      "Groups whose members have the role write.",
+      "NAME,...",
+      kind="names",
+    ),
+    Flag(
+      "admin-groups",
+      "Groups whose members have the role admin.",
+      "NAME,...",
       kind="names",
     ),
     Flag(

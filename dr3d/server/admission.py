@@ -25,7 +25,8 @@ from dr3d.error import Dr3dError
 from dr3d.server.audit import AuditLog
 from dr3d.server.http_error import HttpError, to_http_error
 from dr3d.server.limiter import RateLimiter, group_address
-from dr3d.server.metric import ROUTE, Metrics
+from dr3d.server.metric import ADDRESS, ROUTE, USER, Metrics
+from dr3d.server.proxy import find_user
 from dr3d.server.security import reject
 from dr3d.server.settings import ServerConfig
 from dr3d.server.token import Identity, Role, TokenStore
@@ -137,6 +138,7 @@ class Admission:
     call = find_call(scope["method"], scope["path"])
     state = scope.setdefault("state", {})
     state[ROUTE] = call.route
+    state[ADDRESS] = find_address(scope)
     headers = dict(scope["headers"])
     try:
       state[IDENTITY] = self._admit(call, scope, headers)
@@ -164,8 +166,9 @@ class Admission:
     Raises:
       HttpError: the call is not allowed, too frequent, or too large.
     """
-    address = find_address(scope)
+    address = scope["state"][ADDRESS]
     identity = self._identify(headers.get(b"authorization"), address, scope)
+    scope["state"][USER] = identity.name
     self._check_role(call, identity)
     if call.cost != "none":
       self._rates[call.cost].take(address)
@@ -175,13 +178,15 @@ class Admission:
   def _identify(
     self, header: bytes | None, address: str, scope: Any
   ) -> Identity:
-    """Returns whose token a request has.
+    """Returns whose token a request has, or whom a trusted proxy names.
 
     Raises:
       HttpError: the token is wrong, or the address has sent too many such.
     """
     if header is None:
-      return Identity()
+      users = self._config.users
+      user = users and find_user(dict(scope["headers"]), users)
+      return user or Identity()
     kind, token = parse_authorization(header)
     is_generated = self._tokens.is_generated(token)
     # A token that a person chose may be guessed; a generated one may not, so
@@ -230,7 +235,8 @@ class Admission:
       return
     if identity.role is not None:
       raise HttpError(
-        403, f"this token allows to {identity.role}: that needs {role}."
+        403,
+        f"{identity.name} has the role {identity.role}: that needs {role}.",
       )
     if not self._tokens.allows(role):
       raise HttpError(

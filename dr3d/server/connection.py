@@ -8,14 +8,14 @@ limit for each address. Deadlines of bodies are in `admission`.
 
 import asyncio
 import collections
-import ipaddress
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dr3d.server.limiter import group_address, parse_networks
+from dr3d.server.limiter import group_address, is_in, parse_networks
 from dr3d.server.metric import Metrics
+from dr3d.server.proxy import TrustedProxies
 from dr3d.server.settings import ServerConfig
 
 _MAX_HEADERS = 16 << 10  # bytes of a request before its body
@@ -52,13 +52,12 @@ def make_config(
     metrics: counts connections.
   """
   return uvicorn.Config(
-    app,
+    TrustedProxies(app, config) if config.proxies else app,
     http=make_protocol(config, metrics),
     log_config=None,
     access_log=False,
     server_header=False,
-    proxy_headers=bool(config.proxies),
-    forwarded_allow_ips=list(config.proxies),
+    proxy_headers=False,  # `TrustedProxies` reads them
     ws="none",
     limit_concurrency=config.connections + _SPARE_CONNECTIONS,
     h11_max_incomplete_event_size=_MAX_HEADERS,
@@ -86,7 +85,7 @@ class Connections:
     request makes room.
     """
     address = group_address(host)
-    if not self._is_proxy(host) and (
+    if not is_in(host, self._proxies) and (
       self._of_address[address] >= self._address_limit
     ):
       self._metrics.connections_rejected.inc()
@@ -117,13 +116,6 @@ class Connections:
     self._waiting.pop(connection, None)
     if waits:
       self._waiting[connection] = None
-
-  def _is_proxy(self, host: str) -> bool:
-    try:
-      address = ipaddress.ip_address(host)
-    except ValueError:
-      return False
-    return any(address in network for network in self._proxies)
 
 
 class LimitedProtocol(H11Protocol):

@@ -35,15 +35,25 @@ def group_address(host: str) -> str:
   return str(ipaddress.ip_network((address, 64), strict=False))
 
 
-def parse_networks(
-  names: Sequence[str],
-) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_networks(names: Sequence[str]) -> list[Network]:
   """Reads addresses and networks, such as "10.0.0.0/8".
 
   Raises:
     ValueError: one is neither.
   """
   return [ipaddress.ip_network(name) for name in names]
+
+
+def is_in(host: str, networks: Sequence[Network]) -> bool:
+  """Whether a host is an address of one of the networks."""
+  try:
+    address = ipaddress.ip_address(host)
+  except ValueError:
+    return False
+  return any(address in network for network in networks)
 
 
 def share(limit: int) -> int:

@@ -8,10 +8,19 @@ from typing import Any
 import prometheus_client
 from prometheus_client import Counter, Gauge, Histogram
 
+from dr3d.server.logs import log_request
+
 MEDIA_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 
 ROUTE = "dr3d_route"
 """Key in `scope["state"]` of the route that `admission` recognised."""
+
+ADDRESS = "dr3d_address"
+"""Key of the client's address."""
+
+USER = "dr3d_user"
+"""Key of the user's name, if the request has a valid token or comes from a
+proxy that names users."""
 
 _SECOND_BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 _BATCH_BUCKETS = (1, 2, 3, 4, 6, 8)
@@ -137,7 +146,16 @@ class RequestLogger:
       method = scope["method"] if scope["method"] in _METHODS else "other"
       self._metrics.requests.labels(method, route, status).inc()
       self._metrics.seconds.labels(route).observe(seconds)
-      _REQUEST_LOG.info("%s %s %d %.3f s", method, route, status, seconds)
+      state = scope.get("state", {})
+      log_request(
+        _REQUEST_LOG,
+        client=state.get(ADDRESS, ""),
+        user=state.get(USER, ""),
+        method=method,
+        route=route,
+        status=status,
+        seconds=seconds,
+      )
 
 
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")

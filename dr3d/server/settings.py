@@ -2,12 +2,29 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 
 from dr3d.runtime.pool import Limits
+from dr3d.server.token import Role
 
 # A hostile file holds a reader for all of its time limit. One address gets one
 # reader less than there are, so that at least one is left for others.
 _MIN_READERS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class UserHeaders:
+  """Headers in which a trusted proxy names the user of a request.
+
+  Attributes:
+    user: its value is the name; who has one may read.
+    groups: its value is the user's groups, separated by commas; None for none.
+    roles: groups whose members have a role.
+  """
+
+  user: str
+  groups: str | None = None
+  roles: Mapping[Role, frozenset[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +39,7 @@ class ServerConfig:
       "localhost" and the name of this machine.
     proxies: addresses and networks of reverse proxies, whose header
       X-Forwarded-For is believed.
+    users: how these proxies name users; None if they do not.
     byte_limit: size of an upload.
     face_limit: faces of an upload.
     reading: time and memory of a process that reads an upload.
@@ -42,6 +60,7 @@ class ServerConfig:
   public_read: bool = True
   hosts: tuple[str, ...] = ()
   proxies: tuple[str, ...] = ()
+  users: UserHeaders | None = None
   byte_limit: int = 64 << 20
   face_limit: int = 2_000_000
   reading: Limits = dataclasses.field(
