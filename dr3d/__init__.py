@@ -100,10 +100,16 @@ if TYPE_CHECKING:
   )
   from dr3d.mesh import Mesh, load_mesh, make_mesh
   from dr3d.nn.encoder import EncoderConfig
-  from dr3d.render.animation import save_gif
+  from dr3d.render.animation import save_gif, save_mp4
   from dr3d.render.draw import render
   from dr3d.render.layer import Layers, render_hard, render_layers
   from dr3d.render.raster import Budget, rasterize
+  from dr3d.render.scene import (
+    fit_in_sphere,
+    join_triangles,
+    point_triangles,
+    transform_triangles,
+  )
   from dr3d.render.triangle import (
     RenderConfig,
     Triangles,
@@ -162,14 +168,17 @@ __all__ = [
   "edge_penalty",
   "find_models",
   "fit_budget",
+  "fit_in_sphere",
   "from_opencv",
   "from_opengl",
+  "join_triangles",
   "laplacian_penalty",
   "load_mesh",
   "look_at",
   "make_mesh",
   "make_views",
   "normal_penalty",
+  "point_triangles",
   "project_points",
   "rasterize",
   "render",
@@ -177,6 +186,7 @@ __all__ = [
   "render_layers",
   "ring_views",
   "save_gif",
+  "save_mp4",
   "share_devices",
   "simulate_scan",
   "sphere_views",
@@ -185,6 +195,7 @@ __all__ = [
   "to_opengl",
   "to_quaternion",
   "train",
+  "transform_triangles",
 ]
 
 _HOME = {
@@ -250,6 +261,11 @@ _HOME = {
   "laplacian_penalty": "geometry.regularizer",
   "normal_penalty": "geometry.regularizer",
   "save_gif": "render.animation",
+  "save_mp4": "render.animation",
+  "fit_in_sphere": "render.scene",
+  "join_triangles": "render.scene",
+  "point_triangles": "render.scene",
+  "transform_triangles": "render.scene",
 }
 """The module in which each name lives."""
 
