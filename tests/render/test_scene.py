@@ -81,7 +81,7 @@ def test_object_in_front_hides_the_one_behind_and_keeps_its_colour(ball):
     ]
     for objects in ([back, front], [front], [back])
   )
-  middle, side = (SIZE // 2, SIZE // 2), (SIZE // 2, SIZE // 2 + 7)
+  middle, side = (SIZE // 2, SIZE // 2), (SIZE // 2, SIZE // 2 + 8)
   assert image[middle][3] > 0.99
   np.testing.assert_allclose(image[middle], only_front[middle], atol=5e-3)
   np.testing.assert_allclose(image[side], only_back[side], atol=1e-3)
