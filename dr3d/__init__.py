@@ -110,6 +110,8 @@ if TYPE_CHECKING:
     point_triangles,
     transform_triangles,
   )
+  from dr3d.render.texture import Texture
+  from dr3d.render.textured_file import load_textured
   from dr3d.render.triangle import (
     RenderConfig,
     Triangles,
@@ -159,6 +161,7 @@ __all__ = [
   "RenderConfig",
   "Report",
   "ServiceError",
+  "Texture",
   "TrainConfig",
   "TrainingError",
   "Triangles",
@@ -174,6 +177,7 @@ __all__ = [
   "join_triangles",
   "laplacian_penalty",
   "load_mesh",
+  "load_textured",
   "look_at",
   "make_mesh",
   "make_views",
@@ -262,6 +266,8 @@ _HOME = {
   "normal_penalty": "geometry.regularizer",
   "save_gif": "render.animation",
   "save_mp4": "render.animation",
+  "Texture": "render.texture",
+  "load_textured": "render.textured_file",
   "fit_in_sphere": "render.scene",
   "join_triangles": "render.scene",
   "point_triangles": "render.scene",

@@ -18,11 +18,6 @@ from dr3d.render.triangle import TriangleRenderer, Triangles
 
 Array = jax.Array
 
-HARD_SIGMA = 1e-3  # pixels; float32 pixel coordinates resolve about 3e-5
-HARD_GAMMA = 1e-6  # of the depth of the unit sphere
-# Alpha is 0.5 exactly on an edge; the rest is room for rounding.
-INSIDE_ALPHA = 0.499
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -162,8 +157,8 @@ def render_hard(
     ),
     RenderConfig(
       size=size,
-      sigma=HARD_SIGMA,
-      gamma=HARD_GAMMA,
+      sigma=raster.HARD_SIGMA,
+      gamma=raster.HARD_GAMMA,
       framing=framing,
       camera=camera,
       shading=shading,
@@ -171,7 +166,7 @@ def render_hard(
     budget,
   )
   alpha = layers.image[..., 3:]
-  is_inside = alpha > INSIDE_ALPHA
+  is_inside = alpha > raster.INSIDE_ALPHA
   color = layers.image[..., :3] / jnp.where(is_inside, alpha, 1)
   image = jnp.concatenate([color, jnp.ones_like(alpha)], axis=-1)
   return Layers(

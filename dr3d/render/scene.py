@@ -3,6 +3,7 @@
 `B` scenes, `F` faces, `P` points. All functions are differentiable.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.view import rotation_matrix
+from dr3d.render.texture import join_textures
 from dr3d.render.triangle import Triangles
 
 Array = jax.Array
@@ -64,7 +66,7 @@ def transform_triangles(
     corners, normals = (x @ turn.mT for x in (corners, normals))
   if translation is not None:
     corners += jnp.reshape(jnp.asarray(translation), (-1, 1, 1, 3))
-  return Triangles(corners, normals, triangles.albedo, triangles.opposite)
+  return dataclasses.replace(triangles, corners=corners, normals=normals)
 
 
 def join_triangles(objects: Sequence[Triangles]) -> Triangles:
@@ -77,8 +79,9 @@ def join_triangles(objects: Sequence[Triangles]) -> Triangles:
     Triangles of the sum of the faces. Objects without albedo are white.
 
   Raises:
-    ValueError: no objects, different numbers of scenes, or only some objects
-      have the neighbours that `coverage="mesh"` needs.
+    ValueError: no objects, different numbers of scenes, pictures of different
+      sizes, or only some objects have the neighbours that `coverage="mesh"`
+      needs.
 
   Example:
     >>> import dr3d
@@ -124,6 +127,11 @@ def join_triangles(objects: Sequence[Triangles]) -> Triangles:
     stack([each.normals for each in objects]),
     albedo,
     opposite,
+    join_textures(
+      [each.texture for each in objects],
+      [each.corners.shape[1] for each in objects],
+      B,
+    ),
   )
 
 

@@ -66,7 +66,29 @@ def shade(
   albedo: Array | np.ndarray | None = None,
   camera: Camera = "perspective",
 ) -> Vector:
-  """Returns the colour of each corner: Lambert and Blinn-Phong shading.
+  """Returns the colour of each corner; see `shade_parts`.
+
+  Args:
+    p: corners, `[3, B, N, F]` for each axis.
+    normals: from `turn_normals`.
+    views: lights, material, cameras.
+    albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
+      material's; None for 1.
+    camera: `"perspective"` or `"orthographic"`.
+
+  Returns:
+    Red, green and blue at each corner, `[3, B, N, F]` each, not below 0.
+  """
+  diffuse, shine = shade_parts(p, normals, views, camera=camera)
+  if albedo is not None:
+    diffuse = [a * d for a, d in zip(faces_last(albedo), diffuse, strict=True)]
+  return [d + s for d, s in zip(diffuse, shine, strict=True)]
+
+
+def shade_parts(
+  p: Vector, normals: Vector, views: Views, *, camera: Camera
+) -> tuple[Vector, Vector]:
+  """Returns matte and glossy colour of corners: Lambert and Blinn-Phong.
 
   With `a` the albedo and `s` the specular strength, a light of irradiance E
   from direction l adds `E (a max(n·l, 0) + s max(n·h, 0)^shininess)`, where h
@@ -78,12 +100,11 @@ def shade(
     p: corners, `[3, B, N, F]` for each axis.
     normals: from `turn_normals`.
     views: lights, material, cameras.
-    albedo: `[B, F, 3, 3]` red, green, blue of the corners, which multiply the
-      material's; None for 1.
     camera: `"perspective"`, or `"orthographic"`, whose rays are all along -z.
 
   Returns:
-    Red, green and blue at each corner, `[3, B, N, F]` each, not below 0.
+    Red, green and blue at each corner, `[3, B, N, F]` each, not below 0: the
+    part that the albedo multiplies, for an albedo of 1, and the rest.
   """
   light, material = views.light, views.material
   towards = unit(_way_to_camera(p, views, camera))
@@ -119,10 +140,7 @@ def shade(
   matte = jnp.concatenate([light.ambient[..., None], colors], axis=-1)
   matte = matte * material.diffuse[:, None]
   diffuse: Vector = combine(matte, (jnp.ones_like(upright), *lambert))
-  if albedo is not None:
-    diffuse = [a * d for a, d in zip(faces_last(albedo), diffuse, strict=True)]
-  shine = combine(material.specular * colors, tuple(gloss))
-  return [d + s for d, s in zip(diffuse, shine, strict=True)]
+  return diffuse, combine(material.specular * colors, tuple(gloss))
 
 
 def _way_to_camera(p: Vector, views: Views, camera: Camera) -> Vector:

@@ -25,6 +25,7 @@ from dr3d.mesh import Mesh
 from dr3d.render import raster
 from dr3d.render.budget import within_budget
 from dr3d.render.config import (
+  LAYER_CHANNELS,
   Coverage,
   Framing,
   Layer,
@@ -36,6 +37,7 @@ from dr3d.render.config import (
 )
 from dr3d.render.screen import find_soft_edges, to_pixels
 from dr3d.render.shading import shade, turn_normals
+from dr3d.render.texture import Texture, list_textured, put_texture
 from dr3d.runtime.device import spread_views
 
 Array = jax.Array
@@ -53,12 +55,14 @@ class Triangles:
       material's diffuse colour; white if None.
     opposite: int32 `[B, F, 3]`, the neighbours across the edges, see
       `dr3d.render.raster.opposite_corners`; needed for `coverage="mesh"` only.
+    texture: pictures on the faces, which multiply the albedo; None for none.
   """
 
   corners: Array | np.ndarray
   normals: Array | np.ndarray
   albedo: Array | np.ndarray | None = None
   opposite: Array | np.ndarray | None = None
+  texture: Texture | None = None
 
 
 def stack_meshes(
@@ -302,9 +306,22 @@ def _draw(
   triangles = jax.tree.map(jnp.asarray, triangles)
   B, N = len(triangles.corners), views.count
   p = place_corners(triangles.corners, views)
+  texture = triangles.texture
+  channels = 3 + sum(LAYER_CHANNELS[name] for name in layers)
+  extra: Sequence[Array] = ()
+  if texture is not None:
+    extra, albedo = list_textured(
+      p,
+      _normals(p, triangles, views, config),
+      views,
+      texture,
+      albedo=triangles.albedo,
+      camera=config.camera,
+    )
+    triangles = dataclasses.replace(triangles, albedo=albedo)
   pixels, colors, soft, crossing = to_pixels(
     p,
-    _color(p, triangles, views, config, layers),
+    [*_color(p, triangles, views, config, layers), *extra],
     _soft_edges(p, triangles, views, config),
     views,
     config=config,
@@ -318,7 +335,7 @@ def _draw(
   far, near = depth_range(views, config.camera)
   color, alpha, usage = raster.rasterize(
     pixels,
-    colors,
+    colors[..., :channels],
     size=size,
     sigma=config.sigma,
     gamma=config.gamma,
@@ -328,6 +345,16 @@ def _draw(
     soft=soft,
   )
   usage = dataclasses.replace(usage, crossing=crossing)
+  if texture is not None:
+    color = put_texture(
+      color,
+      texture,
+      pixels,
+      colors[..., channels:],
+      depth_range=(each_model(far), each_model(near)),
+      budget=budget,
+      camera=config.camera,
+    )
   # Written out: the gradient of a product over so short an axis is slow.
   red, green, blue = (color[..., c] * alpha for c in range(3))
   images = jnp.stack([red, green, blue, alpha], axis=-1)
@@ -350,10 +377,7 @@ def _color(
   layers: tuple[Layer, ...],
 ) -> list[Array]:
   """Colours of the corners, then the channels of the layers."""
-  normals = None
-  if config.shading == "smooth":
-    normals = turn_vectors(triangles.normals, views)
-  normals = turn_normals(p, normals, views, camera=config.camera)
+  normals = _normals(p, triangles, views, config)
   shades = shade(
     p, normals, views, albedo=triangles.albedo, camera=config.camera
   )
@@ -364,6 +388,15 @@ def _color(
     "share": (jnp.ones_like(depth),),
   }
   return [*shades, *(c for name in layers for c in channels[name])]
+
+
+def _normals(
+  p: Vector, triangles: Triangles, views: Views, config: RenderConfig
+) -> Vector:
+  normals = None
+  if config.shading == "smooth":
+    normals = turn_vectors(triangles.normals, views)
+  return turn_normals(p, normals, views, camera=config.camera)
 
 
 def _soft_edges(

@@ -39,13 +39,23 @@ from dr3d.render.raster.outline import find_nearest, list_edges, soften
 
 Array = jax.Array
 
+HARD_SIGMA = 1e-3  # pixels; float32 pixel coordinates resolve about 3e-5
+HARD_GAMMA = 1e-6  # of the depth of the unit sphere
+# Alpha is 0.5 exactly on an edge; the rest is room for rounding.
+INSIDE_ALPHA = 0.499
+_SHIFT = (0.0137, 0.0071)  # pixels; far above HARD_SIGMA, far below one pixel
+
 __all__ = [
   "BACKGROUND_DEPTH",
   "CUTOFF",
+  "HARD_GAMMA",
+  "HARD_SIGMA",
+  "INSIDE_ALPHA",
   "THINNEST",
   "Budget",
   "Usage",
   "clip_near",
+  "find_faces",
   "measure",
   "opposite_corners",
   "rasterize",
@@ -184,6 +194,50 @@ def _bin_edges(edges, *, size, sigma, budget):
   blocks = min(pairs, edges.drawn.shape[0] * rows * columns + pairs // SLOTS)
   room = Budget(pairs=pairs, blocks=-(-blocks // CHUNK) * CHUNK)
   return bin_faces(edges, size=size, reach=_reach(sigma), budget=room)
+
+
+def find_faces(
+  corners: Array,
+  *,
+  size: tuple[int, int],
+  depth_range: tuple[Array, Array],
+  budget: Budget,
+  camera: Camera = "perspective",
+) -> tuple[Array, Array]:
+  """Returns the nearest face at the centre of each pixel, a constant.
+
+  Args:
+    corners: as for `rasterize`, and so are the others.
+    size: height and width.
+    depth_range: far and near.
+    budget: room; that of a soft image is enough.
+    camera: as for `rasterize`.
+
+  Returns:
+    int `[I, H, W]`; on the edge of two faces it may be of neither. And bool
+    `[I, H, W]`, whether a face covers the pixel.
+  """
+  corners = jax.lax.stop_gradient(corners)
+  # Faces often meet at the centres of pixels exactly, for example in the middle
+  # of an image. A shift puts the edge beside them.
+  corners = corners.at[..., :2].add(jnp.array(_SHIFT, corners.dtype))
+  I, F = corners.shape[:2]
+  number = jnp.broadcast_to(jnp.arange(F, dtype=corners.dtype), (I, F))
+  values = jnp.stack([number, jnp.ones_like(number)], axis=-1)
+  color, alpha, _ = rasterize(
+    corners,
+    jnp.broadcast_to(values[:, :, None], (I, F, 3, 2)),
+    size=size,
+    sigma=HARD_SIGMA,
+    gamma=HARD_GAMMA,
+    depth_range=jax.lax.stop_gradient(depth_range),
+    budget=budget,
+    camera=camera,
+  )
+  share = color[..., 1]
+  face = jnp.rint(color[..., 0] / jnp.where(share > 0, share, 1))
+  is_covered = (alpha > INSIDE_ALPHA) & (share > 0)
+  return jnp.clip(face, 0, F - 1).astype(int), is_covered
 
 
 def measure(
