@@ -1,7 +1,6 @@
 """What a database holds: rows, settings, files; nothing is searched here."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -13,10 +12,9 @@ from dr3d.data import folder
 from dr3d.database import catalogue, journal, model_search, setting
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.model import FAILED, FOLDER, INDEXED, Model, Shape
-from dr3d.database.model_search import Filter
+from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
-from dr3d.database.text_search import TextIndex
 from dr3d.error import DatabaseError
 from dr3d.index.engine import EXACT_BELOW
 from dr3d.index.exact import ExactIndex
@@ -109,8 +107,8 @@ class DatabaseListing:
     return self.snapshot.gallery
 
   @functools.cached_property
-  def _text_index(self) -> TextIndex:
-    return TextIndex()
+  def _search(self) -> ModelSearch:
+    return ModelSearch()
 
   @functools.cached_property
   def snapshot(self) -> Snapshot:
@@ -167,7 +165,7 @@ class DatabaseListing:
 
     Args:
       text: words in any order; each may be the begin of a word, or part of a
-        number without its punctuation. It replaces that of the condition.
+        number without its punctuation. See `text_search`.
       condition: what else the models must have.
 
     Returns:
@@ -176,13 +174,9 @@ class DatabaseListing:
     Raises:
       DatabaseError: the database is damaged.
     """
-    condition = condition or Filter()
-    if text:
-      condition = dataclasses.replace(condition, text=text)
     models = {model.name: model for model in self.models()}
-    if condition.text:
-      self._text_index.update(models.values())
-    return model_search.find(models, condition, self._text_index)
+    found = self._search.find_text(models, text)
+    return model_search.choose(found, condition or Filter())
 
   @property
   def shown_columns(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ Nothing is compared with a shape here; `reader` does that.
 import collections
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dr3d.database.model import INDEXED, Model, State
 from dr3d.database.text_search import TextIndex
@@ -14,6 +15,7 @@ from dr3d.database.text_search import TextIndex
 LABEL = "label"
 """Name of the label among the columns of `count_values`."""
 
+_OTHER = "\0"  # a condition on no column
 _DEFAULT_SHOWN = 3  # columns, if none were chosen
 
 
@@ -22,7 +24,6 @@ class Filter:
   """What a model must have to be listed.
 
   Attributes:
-    text: words of name, label and metadata; see `text_search`.
     labels: accepted labels; empty accepts all.
     where: accepted values by key of the metadata.
     state: of the model; None for any.
@@ -30,7 +31,6 @@ class Filter:
     largest: greatest length of it.
   """
 
-  text: str = ""
   labels: Collection[str] = ()
   where: Mapping[str, Collection[str]] = dataclasses.field(default_factory=dict)
   state: State | None = None
@@ -53,32 +53,45 @@ class Column:
   total: int
 
 
-def find(
-  models: Mapping[str, Model], condition: Filter, index: TextIndex
-) -> list[Model]:
-  """Returns the models that meet a condition.
+class ModelSearch:
+  """Finds and counts models; any number of threads may use it."""
 
-  Args:
-    models: by name.
-    condition: what they must have.
-    index: of the words of these models, or of nearly the same.
+  def __init__(self) -> None:
+    """Makes a search whose words are read when a text is searched first."""
+    self._lock = threading.Lock()
+    self._index: TextIndex | None = None
+    self._indexed: object = None
 
-  Returns:
-    The best first if the condition has a text, by name otherwise.
-  """
-  return [
-    model
-    for model in _find_text(models, condition.text, index)
-    if not list(_list_unmet(model, condition))
-  ]
+  def find_text(self, models: Mapping[str, Model], text: str) -> list[Model]:
+    """Returns the models that the words of a text match.
+
+    Args:
+      models: by name. To search the same object again costs no update.
+      text: see `text_search`.
+
+    Returns:
+      The best first; as `models` are ordered if there is no text.
+
+    Raises:
+      DatabaseError: this Python cannot search text.
+    """
+    if not text.strip():
+      return list(models.values())
+    with self._lock:
+      self._index = self._index or TextIndex()
+      if models is not self._indexed:
+        self._index.update(models.values())
+        self._indexed = models
+      return [models[name] for name in self._index.find(text)]
+
+
+def choose(models: Iterable[Model], condition: Filter) -> list[Model]:
+  """Returns the models that meet a condition, in the same order."""
+  return [model for model in models if not any(_list_unmet(model, condition))]
 
 
 def count_values(
-  models: Mapping[str, Model],
-  condition: Filter,
-  index: TextIndex,
-  *,
-  limit: int,
+  models: Iterable[Model], condition: Filter, *, limit: int
 ) -> list[Column]:
   """Counts the values that further filters could ask for.
 
@@ -86,9 +99,8 @@ def count_values(
   on all other columns, so that one value can be exchanged for another.
 
   Args:
-    models: by name.
-    condition: what they must have.
-    index: of the words of these models.
+    models: those that a text has found, or all.
+    condition: what else they must have.
     limit: values of a column.
 
   Returns:
@@ -97,7 +109,7 @@ def count_values(
   counts: dict[str, collections.Counter[str]] = collections.defaultdict(
     collections.Counter
   )
-  for model in _find_text(models, condition.text, index):
+  for model in models:
     unmet = list(_list_unmet(model, condition))
     if len(unmet) > 1:
       continue
@@ -132,23 +144,15 @@ def choose_columns(models: Collection[Model]) -> tuple[str, ...]:
   return tuple(ranked[:_DEFAULT_SHOWN])
 
 
-def _find_text(
-  models: Mapping[str, Model], text: str, index: TextIndex
-) -> Sequence[Model]:
-  if not text.strip():
-    return list(models.values())
-  return [models[name] for name in index.find(text) if name in models]
-
-
 def _list_unmet(model: Model, condition: Filter) -> Iterator[str]:
-  """Yields the columns on which a model fails; "" for no column."""
+  """Yields the columns on which a model fails."""
   if condition.labels and model.label not in condition.labels:
     yield LABEL
   for key, values in condition.where.items():
     if model.metadata.get(key) not in values:
       yield key
   if condition.state is not None and model.state != condition.state:
-    yield ""
+    yield _OTHER
   length = max(model.extent or (0.0,))
   if not condition.smallest <= length <= condition.largest:
-    yield ""
+    yield _OTHER
