@@ -120,9 +120,13 @@ class Shape(BaseModel):
   glb: str | None = Field(
     default=None, description="for a viewer, likewise a data URI"
   )
+  picture: str | None = Field(
+    default=None, description="from above one corner, likewise a data URI"
+  )
 
-  def show(self, views: Sequence[bytes], glb: bytes) -> None:
-    """Sets the views, as PNG, and the GLB."""
+  def show(self, views: Sequence[bytes], glb: bytes, picture: bytes) -> None:
+    """Sets the views and the picture, as PNG, and the GLB."""
+    self.picture = to_data_uri(picture, "image/png")
     self.views = [to_data_uri(view, "image/png") for view in views]
     self.glb = to_data_uri(glb, "model/gltf-binary")
 
@@ -131,10 +135,12 @@ class Shape(BaseModel):
 class Match(answer_lib.Match):
   """One model of an answer; see `search.answer_lib.Match`.
 
-  It has its URL, and what else is known of the model.
+  It has its URL, and what else is known of the model: the radius of its
+  enclosing sphere, mm, and its metadata.
   """
 
   url: str = ""
+  radius: float | None = None
   metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -312,6 +318,7 @@ def make_answer(
       Match(
         **vars(match),
         url=make_url(match.model),
+        radius=models[match.model].radius,
         metadata=dict(models[match.model].metadata),
       )
       for match in answer.matches

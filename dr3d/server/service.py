@@ -181,7 +181,11 @@ class Service:
     features = self._embed(state, mesh)
     shape = _describe(mesh, processed.unit)
     if options.evidence:
-      shape.show(self.previews.render(state, mesh), processed.preview)
+      shape.show(
+        self.previews.render(state, mesh),
+        processed.preview,
+        preview.draw_picture(mesh),
+      )
     return self._answer(state, file.name, shape, mesh, features, options)
 
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:

@@ -123,6 +123,13 @@ def make_router(context: RequestContext) -> APIRouter:
     """A thumbnail of a model."""
     return Png(service.state.find_shape(model).thumbnail)
 
+  @router.get("/models/{model:path}/picture.png", response_class=Png)
+  async def picture(request: Request, model: ModelPath) -> Response:
+    """A picture of a model from above one corner."""
+    with context.admit_preview(request):
+      find = service.previews.find_picture
+      return Png(await context.run_preview(find, service.state, model))
+
   @router.get("/models/{model:path}/views/{number}.png", response_class=Png)
   async def view(request: Request, model: ModelPath, number: int) -> Response:
     """A learned view of a model in white light, numbered from 1."""

@@ -1,0 +1,171 @@
+/** The best match in plain words: very likely, please check, or not here. */
+
+import { urls } from "./api.js";
+import { createImage, h, insertBreaks } from "./element.js";
+import {
+  describeRegistration,
+  describeScale,
+  extent,
+  likelihood,
+  plural,
+  SIMILAR_SIZE,
+  toStem,
+  toWords,
+} from "./format.js";
+import { clearFilters, hasFilters } from "./filter.js";
+import { createColumns } from "./metadata.js";
+import { notice } from "./notice.js";
+import { format } from "./route.js";
+
+/**
+ * @typedef {Object} Verdict
+ * @property {string} kind "likely", "check", "unknown" or "none".
+ * @property {string} title
+ * @property {string} reason one or two sentences.
+ */
+
+const TITLES = {
+  likely: "Very likely",
+  check: "Please check",
+  unknown: "Not in this catalogue",
+  none: "No match",
+};
+
+/** What an answer says of its best match. @returns {Verdict} */
+export function judge({ prediction, matches }) {
+  const best = matches[0];
+  const make = (kind, reason) => ({ kind, title: TITLES[kind], reason });
+  if (!best) return make("none", "");
+  const label = toWords(prediction.label);
+  const chance = label && likelihood(prediction.probability);
+  const right = label ? `The class ${label} is right ${chance}` : "";
+  if (prediction.reject_reason === "unknown") {
+    return make(
+      "unknown",
+      "No part here is more like yours than parts of foreign classes " +
+        "usually are. The nearest one is shown.",
+    );
+  }
+  if (prediction.reject_reason === "unverified") {
+    return make(
+      "check",
+      "The matches could not be compared with your part in detail: search again.",
+    );
+  }
+  if (!label) {
+    return best.same
+      ? make("likely", "Its surface is the same as that of your part.")
+      : make("check", "The most similar parts of this catalogue have no class.");
+  }
+  if (!prediction.accepted) {
+    return make("check", `${right}: parts of other classes look much the same.`);
+  }
+  if (best.label !== prediction.label) {
+    return make("check", `${right}, but this part is of another class.`);
+  }
+  if (best.mirrored) {
+    return make("check", `${right}, but this part is the mirror image of yours.`);
+  }
+  if (best.scale && Math.abs(best.scale - 1) > SIMILAR_SIZE) {
+    const size = describeScale(best.scale);
+    return make("check", `${right}, but this part is ${size}.`);
+  }
+  return make("likely", `${right}.`);
+}
+
+/** The verdict in one sentence, for screen readers. */
+export function summarize(answer) {
+  const { title } = judge(answer);
+  if (!answer.matches.length) return "No model meets the filters.";
+  const number = plural(answer.matches.length, "match", "matches");
+  return `${title}: ${toStem(answer.matches[0].model)}. ${number} shown.`;
+}
+
+/**
+ * The head of an answer: the query beside its best match.
+ *
+ * @param {Object} answer
+ * @param {import("./route.js").Route} route
+ * @param {Object} options
+ * @param {string} options.picture URL of the query's picture.
+ * @param {string} options.name of the query.
+ * @param {string[]} options.shown keys of the metadata to show.
+ * @param {string} options.compare hash that shows both in 3D.
+ */
+export function createHeadline(
+  answer,
+  route,
+  { picture, name, shown, compare },
+) {
+  const best = answer.matches[0];
+  if (!best) return createNoMatch(route);
+  const { kind, title, reason } = judge(answer);
+  const same = describeRegistration(best);
+  const own = answer.shape?.extent;
+  return h(
+    "section",
+    { class: `headline ${kind}`, "aria-label": "Best match" },
+    h(
+      "div",
+      { class: "faces" },
+      createFace(picture, "Your part", name),
+      h(
+        "a",
+        {
+          href: compare,
+          "aria-label": `Compare with ${best.model} in 3D`,
+          "data-do": "compare",
+        },
+        createFace(urls.picture(best.model), "Best match", best.model),
+      ),
+    ),
+    h(
+      "div",
+      { class: "headline-text" },
+      h("p", { class: "verdict" }, title),
+      h(
+        "h2",
+        {},
+        h(
+          "a",
+          { href: format("model", best.model), title: best.model },
+          insertBreaks(toStem(best.model)),
+        ),
+      ),
+      h("p", { class: "class" }, toWords(best.label)),
+      createColumns(best.metadata, shown),
+      h("p", { class: "reason" }, reason),
+      h(
+        "p",
+        { class: "sizes" },
+        [
+          h("span", {}, extent(best.extent)),
+          own && h("span", {}, `yours ${extent(own)}`),
+          same && h("span", { class: best.same ? "same" : "" }, same),
+        ],
+      ),
+    ),
+  );
+}
+
+function createFace(source, caption, name) {
+  return h(
+    "figure",
+    { title: name },
+    createImage(source, { size: 120, lazy: false }),
+    h("figcaption", {}, caption),
+  );
+}
+
+function createNoMatch(route) {
+  const narrow = hasFilters(route.parameters);
+  return notice(
+    "warning",
+    "No match",
+    narrow
+      ? "No model meets these filters: clear them, or choose others."
+      : "The catalogue has no other model: add models first.",
+    narrow &&
+      h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
+  );
+}
