@@ -163,6 +163,7 @@ function drawHeadline(page) {
     createHeadline(answer, route, {
       picture: answer.shape?.picture ?? urls.picture(route.name),
       name: nameOf(page),
+      own: page.file ? "Your part" : "This part",
       shown: page.info.shown,
       compare: withParameters(route, { match: best }),
     }),

@@ -48,6 +48,10 @@ export function createCard(match, { route, images, shown, open }) {
         ),
       ),
       h("p", { class: "class" }, toWords(match.label) || "no class"),
+    ),
+    h(
+      "div",
+      { class: "card-facts" },
       createColumns(match.metadata, shown),
       h("p", { class: "size" }, extent(match.extent)),
       registration &&

@@ -192,11 +192,11 @@ async function fillList(page) {
   list.setAttribute("aria-busy", "false");
 }
 
-function drawFacets({ facets, route }, columns) {
+function drawFacets({ facets, route, known }, columns) {
   const open = facets.querySelector("[open]")?.dataset.column;
   const set = (changes) =>
     navigate(withParameters(route, { ...changes, page: "" }));
-  const lists = createFacets(columns, route, set);
+  const lists = createFacets(columns, route, set, known.shown);
   for (const list of lists) list.open = list.dataset.column === open;
   replaceContent(facets, lists);
 }

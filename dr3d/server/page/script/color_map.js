@@ -18,5 +18,7 @@ export function colorAt(share) {
 /** The least of 1, 2, 5, 10, … that is not below a number. */
 export function roundUp(number) {
   const power = 10 ** Math.floor(Math.log10(number));
-  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= number * 0.999);
+  return [1, 2, 5, 10]
+    .map((one) => one * power)
+    .find((one) => one >= number * 0.999);
 }

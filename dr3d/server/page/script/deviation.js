@@ -23,7 +23,7 @@ export function createDeviation(match, { pose, overlay }) {
   const stop = new AbortController();
   let viewer = null;
   const load = () => {
-    replaceContent(element, waiting("Laying your part on the match"));
+    replaceContent(element, waiting("Laying the parts on one another"));
     overlay(stop.signal)
       .then((found) => {
         if (stop.signal.aborted) return;
@@ -53,7 +53,7 @@ function draw(element, match, found, pose) {
   const words = describe(found);
   const viewer = createViewer(
     {
-      name: `your part on ${match.title}`,
+      name: `the part on ${match.title}`,
       glb: match.glb,
       images: [],
       overlay: found,
@@ -73,12 +73,12 @@ function draw(element, match, found, pose) {
 
 function describe({ mean, far, scale, mirrored }) {
   const parts = [
-    `Your part lies ${measure(mean)} mm from the match on average; ` +
+    `The part lies ${measure(mean)} mm from the match on average; ` +
       `95\u202f% of its surface within ${measure(far)} mm.`,
   ];
   if (Math.abs(scale - 1) > 1e-6) {
     parts.push(
-      "The sizes differ, so your part is drawn " +
+      "The sizes differ, so the part is drawn " +
         `${measure(scale)} times as large as it is.`,
     );
   }

@@ -4,6 +4,8 @@ import { h } from "./element.js";
 import { MAX_FILES } from "./file_store.js";
 import { bytes } from "./format.js";
 
+const COMMON = ["STEP", "STL", "3MF", "OBJ", "PLY"];
+
 /** Accepts files that are dropped or pasted anywhere. */
 export function attach(overlay, accept) {
   let depth = 0;
@@ -60,10 +62,18 @@ export function createField(info, accept) {
       "label",
       { for: "file", class: "drop-label" },
       h("span", { class: "drop-sign", "aria-hidden": "true" }, "⤓"),
-      h("span", { class: "drop-title" }, "Drop a scan or CAD file here, or several"),
+      h(
+        "span",
+        { class: "drop-title" },
+        "Drop a scan or CAD file here, or several",
+      ),
       h("span", { class: "button primary" }, "Choose files"),
     ),
-    h("p", { class: "muted", id: "formats" }, describe(info)),
+    h(
+      "p",
+      { class: "muted", id: "formats", title: info?.formats?.join(" ") },
+      describe(info),
+    ),
   );
 }
 
@@ -105,6 +115,12 @@ function checkFile(file, info) {
 function describe(info) {
   if (!info) return "";
   const names = info.formats.map((end) => end.slice(1).toUpperCase());
+  const common = COMMON.filter((name) => names.includes(name));
+  const others = names.length - common.length;
   const limit = info.limits?.bytes;
-  return names.join(", ") + (limit ? `; up to ${bytes(limit)}` : "");
+  return (
+    common.join(", ") +
+    (others > 0 ? ` and ${others} more formats` : "") +
+    (limit ? `, up to ${bytes(limit)}` : "")
+  );
 }

@@ -9,7 +9,7 @@ import {
   openLabel,
 } from "./edit.js";
 import { h, replaceContent } from "./element.js";
-import { measure, percent, plural, toStem, toTitle } from "./format.js";
+import { describeScale, percent, plural, toStem, toTitle } from "./format.js";
 import { failure, notice, announce, waiting } from "./notice.js";
 import { withParameters, format } from "./route.js";
 import { info } from "./state.js";
@@ -108,11 +108,21 @@ function draw(page, body) {
   replaceContent(
     body,
     createChips(route, groups, relation),
-    h(
-      "div",
-      { class: "groups" },
-      shown.map((group) => createGroup(group, page)),
-    ),
+    listRelations(shown).map((one) => [
+      h(
+        "h2",
+        { class: "relation" },
+        nameOf(one),
+        h("span", { class: "muted" }, RELATIONS[one]?.[1]),
+      ),
+      h(
+        "div",
+        { class: "groups" },
+        shown
+          .filter((group) => group.relation === one)
+          .map((group) => createGroup(group, page)),
+      ),
+    ]),
     found.length > shown.length &&
       h(
         "a",
@@ -122,10 +132,8 @@ function draw(page, body) {
   );
 }
 
-/** A button for each relation that was found, also one of a newer service. */
+/** A button for each relation that was found. */
 function createChips(route, groups, relation) {
-  const found = new Set(groups.map((group) => group.relation));
-  const ordered = [...new Set([...Object.keys(RELATIONS), ...found])];
   const chip = (text, value, number) =>
     h(
       "a",
@@ -140,11 +148,21 @@ function createChips(route, groups, relation) {
     "div",
     { class: "chips", role: "group", "aria-label": "Relations" },
     chip("All", "", groups.length),
-    ordered.map((one) => {
-      const number = groups.filter((group) => group.relation === one).length;
-      return number > 0 && chip(nameOf(one), one, number);
-    }),
+    listRelations(groups).map((one) =>
+      chip(
+        nameOf(one),
+        one,
+        groups.filter((group) => group.relation === one).length,
+      ),
+    ),
   );
+}
+
+/** Relations that were found, the strongest first, unknown ones last. */
+function listRelations(groups) {
+  const found = new Set(groups.map((group) => group.relation));
+  const known = Object.keys(RELATIONS).filter((one) => found.has(one));
+  return [...new Set([...known, ...found])];
 }
 
 function nameOf(relation) {
@@ -156,19 +174,12 @@ function createGroup({ relation, members }, page) {
   const [first, ...others] = members;
   return h(
     "section",
-    { class: "group", "data-relation": relation },
-    h(
-      "h2",
-      {},
-      nameOf(relation),
-      h(
-        "span",
-        { class: "muted" },
-        [plural(members.length, "part"), RELATIONS[relation]?.[1]]
-          .filter(Boolean)
-          .join(", "),
-      ),
-    ),
+    {
+      class: "group",
+      "data-relation": relation,
+      "aria-label": `${nameOf(relation)}: ${toStem(first.model)}`,
+    },
+    members.length > 2 && h("h3", {}, plural(members.length, "part")),
     h(
       "ul",
       { class: "tiles" },
@@ -192,9 +203,9 @@ function createMember(member, page) {
   const { known } = page;
   const details = [];
   if (member.to) {
-    details.push(nameOf(member.relation).toLowerCase());
+    details.push(nameOf(member.relation));
     if (Math.abs(member.scale - 1) > 0.01) {
-      details.push(`${measure(member.scale)} times as large`);
+      details.push(describeScale(member.scale));
     }
     if (member.mirrored && member.relation !== "mirrored") {
       details.push("mirrored");

@@ -71,7 +71,11 @@ export function openDelete(names, done) {
       : `Delete ${plural(names.length, "model")}?`,
     {
       content: [
-        h("ul", { class: "names" }, names.map((name) => h("li", {}, name))),
+        h(
+          "ul",
+          { class: "names" },
+          names.map((name) => h("li", {}, name)),
+        ),
         h(
           "p",
           {},

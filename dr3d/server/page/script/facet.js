@@ -29,9 +29,13 @@ export function writeChosen(name, values, parameters) {
  * @param {Object[]} columns that the service has counted.
  * @param {import("./route.js").Route} route
  * @param {function(Object)} set called with the changed parameters.
+ * @param {string[]} shown columns that come first, after the class.
  */
-export function createFacets(columns, route, set) {
-  return columns
+export function createFacets(columns, route, set, shown) {
+  const first = ["label", ...shown];
+  const rank = ({ name }) => first.indexOf(name) + 1 || first.length + 1;
+  return [...columns]
+    .sort((one, two) => rank(one) - rank(two))
     .filter(({ values, name }) => {
       const chosen = readChosen(name, route.parameters);
       // A value that nearly each model has alone, such as a number, is no help.

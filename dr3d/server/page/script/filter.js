@@ -55,7 +55,7 @@ export function createFilters(route, { info, unitless }) {
   const set = (changes) =>
     navigate(withParameters(route, { ...changes, match: "" }));
   const facets = h("div", { class: "facets" });
-  fillFacets(facets, route, set);
+  fillFacets(facets, route, set, info.shown);
   const form = h(
     "form",
     { class: "filters", "aria-label": "Filters" },
@@ -83,16 +83,23 @@ export function createFilters(route, { info, unitless }) {
       h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
-  return form;
+  // On a phone the row would push the matches out of sight.
+  const isWide = matchMedia("(min-width: 46.01rem)").matches;
+  return h(
+    "details",
+    { class: "narrow", open: isWide || hasFilters(route.parameters) },
+    h("summary", {}, "Filter the matches"),
+    form,
+  );
 }
 
 /** The counts arrive later; a search does not wait for them. */
-async function fillFacets(place, route, set) {
+async function fillFacets(place, route, set, shown) {
   const { label, where } = readFilters(route.parameters);
   try {
     const wanted = { state: "indexed", columns: true, limit: 0, label, where };
     const { columns } = await listModels(wanted);
-    replaceContent(place, createFacets(columns, route, set));
+    replaceContent(place, createFacets(columns, route, set, shown));
   } catch {
     // Without counts the other filters still work.
   }

@@ -69,10 +69,12 @@ export function likelihood(share) {
   return "in less than 1 of 10 cases";
 }
 
-/** 2 → "2 times as large as yours", 0.02 → "1/50 as large as yours". */
+/** 2 → "2 times as large", 1.13 → "13 % larger", 0.5 → "2 times smaller". */
 export function describeScale(scale) {
-  const times = scale >= 0.1 ? `${measure(scale)} times` : `1/${measure(1 / scale)}`;
-  return `${times} as large as yours`;
+  if (scale >= 2) return `${measure(scale)} times as large`;
+  if (scale <= 0.5) return `${measure(1 / scale)} times smaller`;
+  const word = scale > 1 ? "larger" : "smaller";
+  return `${percent(Math.abs(scale - 1))} ${word}`;
 }
 
 // Relative differences of sizes that are not worth a word, for one shape and for

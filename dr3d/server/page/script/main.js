@@ -26,7 +26,12 @@ const PAGES = {
   duplicates: showDuplicates,
   database: showDatabase,
 };
-const PARENT_PAGE = { query: "search", like: "search", several: "search", model: "models" };
+const PARENT_PAGE = {
+  query: "search",
+  like: "search",
+  several: "search",
+  model: "models",
+};
 
 const main = document.getElementById("main");
 let page = null;

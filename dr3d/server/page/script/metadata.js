@@ -78,7 +78,9 @@ export function createFields(metadata, known) {
     ),
     read() {
       const pairs = [...rows.children]
-        .map((row) => [...row.querySelectorAll("input")].map((one) => one.value))
+        .map((row) =>
+          [...row.querySelectorAll("input")].map((one) => one.value),
+        )
         .filter(([key, value]) => key.trim() && value.trim());
       return Object.fromEntries(pairs);
     },

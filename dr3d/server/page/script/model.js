@@ -1,12 +1,7 @@
 /** One model: a viewer, and what is known of it. */
 
 import { urls, getModel } from "./api.js";
-import {
-  createChangeButton,
-  mayChange,
-  openDelete,
-  openEdit,
-} from "./edit.js";
+import { createChangeButton, mayChange, openDelete, openEdit } from "./edit.js";
 import { createDownload, h, insertBreaks, replaceContent } from "./element.js";
 import {
   count,
@@ -57,7 +52,11 @@ async function fill(page, place, name) {
   if (page.gone) return;
   const drawn = model.extent && model.state !== "failed";
   if (drawn) {
-    const subject = { ...modelSubject(model, known.views), role: "", title: "" };
+    const subject = {
+      ...modelSubject(model, known.views),
+      role: "",
+      title: "",
+    };
     page.stage = createStage(subject, known.viewpoints);
   }
   replaceContent(

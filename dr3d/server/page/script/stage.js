@@ -90,7 +90,7 @@ export function createStage(query, viewpoints) {
       else closeDeviation();
       rotating.hidden = scaling.hidden = now;
     });
-    laying.title = "Lay your part on the match and colour it by its deviation";
+    laying.title = "Lay the part on the match and colour it by its deviation";
     rotating.hidden = scaling.hidden = Boolean(deviation);
     replaceContent(
       tools,
@@ -122,7 +122,7 @@ export function createStage(query, viewpoints) {
       if (wasLaid) openDeviation(match, overlay);
       fillTools(match, { actions, overlay });
       rescale();
-      if (pair) main.viewer.show(pair.query);
+      if (pair && main.viewer.isFlat) main.viewer.show(pair.query);
     },
     free() {
       closeDeviation();
@@ -156,17 +156,18 @@ function createPane(subject, { pose, viewpoints, rescale }) {
   const element = h(
     "div",
     { class: "pane" },
-    h(
-      "div",
-      { class: "pane-head" },
-      h("span", { class: "role" }, subject.role),
-      h("h2", { title: subject.name }, insertBreaks(subject.title)),
+    subject.title &&
       h(
-        "p",
-        { class: "facts" },
-        subject.facts.map((fact) => h("span", {}, fact)),
+        "div",
+        { class: "pane-head" },
+        h("span", { class: "role" }, subject.role),
+        h("h2", { title: subject.name }, insertBreaks(subject.title)),
+        h(
+          "p",
+          { class: "facts" },
+          subject.facts.map((fact) => h("span", {}, fact)),
+        ),
       ),
-    ),
     viewer.element,
     subject.images.length > 0 &&
       h(

@@ -18,13 +18,12 @@ import { format } from "./route.js";
 export function querySubject(shape, { name, uploaded, images }) {
   const assumed = uploaded && /assumed/.test(shape.unit);
   return {
-    role: "Your part",
+    role: uploaded ? "Your part" : "This part",
     name,
     title: uploaded ? name : toStem(name),
-    facts: [
-      extent(shape.extent),
-      assumed ? `unit: ${shape.unit}` : "",
-    ].filter(Boolean),
+    facts: [extent(shape.extent), assumed ? `unit: ${shape.unit}` : ""].filter(
+      Boolean,
+    ),
     glb: shape.glb ?? urls.glb(name),
     images,
   };
@@ -53,6 +52,7 @@ export function modelSubject({ model, label, extent: sides }, views) {
     name: model,
     title: toStem(model),
     facts: [toWords(label), extent(sides)].filter(Boolean),
+    extent: sides,
     glb: urls.glb(model),
     images: viewUrls(model, views),
   };

@@ -42,33 +42,39 @@ export function judge({ prediction, matches }) {
   if (prediction.reject_reason === "unknown") {
     return make(
       "unknown",
-      "No part here is more like yours than parts of foreign classes " +
-        "usually are. The nearest one is shown.",
+      "Parts that are missing here often look as similar as the nearest " +
+        "part, which is shown.",
     );
   }
   if (prediction.reject_reason === "unverified") {
     return make(
       "check",
-      "The matches could not be compared with your part in detail: search again.",
+      "The matches could not be compared in detail: search again.",
     );
   }
   if (!label) {
     return best.same
-      ? make("likely", "Its surface is the same as that of your part.")
-      : make("check", "The most similar parts of this catalogue have no class.");
+      ? make("likely", "The surfaces of both are the same.")
+      : make(
+          "check",
+          "The most similar parts of this catalogue have no class.",
+        );
   }
   if (!prediction.accepted) {
-    return make("check", `${right}: parts of other classes look much the same.`);
+    return make(
+      "check",
+      `${right}: parts of other classes look much the same.`,
+    );
   }
   if (best.label !== prediction.label) {
-    return make("check", `${right}, but this part is of another class.`);
+    return make("check", `${right}, but the best match is of another.`);
   }
   if (best.mirrored) {
-    return make("check", `${right}, but this part is the mirror image of yours.`);
+    return make("check", `${right}, but the best match is the mirror image.`);
   }
   if (best.scale && Math.abs(best.scale - 1) > SIMILAR_SIZE) {
     const size = describeScale(best.scale);
-    return make("check", `${right}, but this part is ${size}.`);
+    return make("check", `${right}, but the best match is ${size}.`);
   }
   return make("likely", `${right}.`);
 }
@@ -89,34 +95,36 @@ export function summarize(answer) {
  * @param {Object} options
  * @param {string} options.picture URL of the query's picture.
  * @param {string} options.name of the query.
+ * @param {string} options.own what the query is called.
  * @param {string[]} options.shown keys of the metadata to show.
  * @param {string} options.compare hash that shows both in 3D.
  */
 export function createHeadline(
   answer,
   route,
-  { picture, name, shown, compare },
+  { picture, name, own, shown, compare },
 ) {
   const best = answer.matches[0];
   if (!best) return createNoMatch(route);
   const { kind, title, reason } = judge(answer);
   const same = describeRegistration(best);
-  const own = answer.shape?.extent;
+  const sides = answer.shape?.extent;
   return h(
     "section",
     { class: `headline ${kind}`, "aria-label": "Best match" },
     h(
       "div",
       { class: "faces" },
-      createFace(picture, "Your part", name),
+      createFace(picture, own, name),
       h(
         "a",
-        {
-          href: compare,
-          "aria-label": `Compare with ${best.model} in 3D`,
-          "data-do": "compare",
-        },
-        createFace(urls.picture(best.model), "Best match", best.model),
+        { href: compare, "data-do": "compare" },
+        createFace(
+          urls.picture(best.model),
+          kind === "unknown" ? "Nearest part" : "Best match",
+          best.model,
+        ),
+        h("span", { class: "compare" }, "Compare in 3D"),
       ),
     ),
     h(
@@ -135,15 +143,11 @@ export function createHeadline(
       h("p", { class: "class" }, toWords(best.label)),
       createColumns(best.metadata, shown),
       h("p", { class: "reason" }, reason),
-      h(
-        "p",
-        { class: "sizes" },
-        [
-          h("span", {}, extent(best.extent)),
-          own && h("span", {}, `yours ${extent(own)}`),
-          same && h("span", { class: best.same ? "same" : "" }, same),
-        ],
-      ),
+      h("p", { class: "sizes" }, [
+        h("span", {}, extent(best.extent)),
+        sides && h("span", {}, `${own}: ${extent(sides)}`),
+        same && h("span", { class: best.same ? "same" : "" }, same),
+      ]),
     ),
   );
 }

@@ -38,8 +38,8 @@ const DRAG_STEP = 0.25; // radians of a drag that show the next image
  * @returns {Object} `element`; `offset`, rotation of this model alone;
  *   `independent`, whether the user changes only that; `size`, share of the
  *   enclosing sphere; `radius` of that sphere in millimetres, 0 until it is
- *   known; `view`, number of the current learned view, or 0; `show(number)`,
- *   `draw()`, `free()`.
+ *   known; `view`, number of the current learned view, or 0; `isFlat`, whether
+ *   it shows images; `show(number)`, `draw()`, `free()`.
  */
 export function createViewer(model, { pose, viewpoints, changed }) {
   const viewer = {
@@ -57,6 +57,7 @@ export function createViewer(model, { pose, viewpoints, changed }) {
     radius: 0,
     view: 0,
     gone: false,
+    isFlat: false,
     draw() {},
     rotate(about, up, roll) {
       if (!viewer.independent) return pose.rotate(about, up, roll);
@@ -166,7 +167,9 @@ function createHint({ element }) {
   const hint = h(
     "p",
     { class: "viewer-hint" },
-    isTouch ? "Drag to turn, pinch to zoom" : "Drag to turn, click and scroll to zoom",
+    isTouch
+      ? "Drag to turn, pinch to zoom"
+      : "Drag to turn, click and scroll to zoom",
   );
   for (const event of ["pointerdown", "keydown"]) {
     element.addEventListener(event, () => hint.remove(), { once: true });
@@ -205,6 +208,7 @@ function showImages(viewer, model, changed, error) {
     step(Math.sign(dragged));
     dragged = 0;
   };
+  viewer.isFlat = true;
   viewer.element.classList.add("flat");
   viewer.element.dataset.drawn = "images";
   if (!total) {

@@ -21,10 +21,10 @@ export function explainAnswer({ prediction, shape }, views) {
     h(
       "p",
       {},
-      `Your part was drawn from ${views} learned directions, with ` +
+      `The part was drawn from ${views} learned directions, with ` +
         `${count(shape?.face_count ?? 0)} triangles. Each image votes for the ` +
-        "model whose image is most similar. The best models were then laid on " +
-        "your part, surface on surface.",
+        "model whose image is most similar; some show only a part of it. The " +
+        "best models were then laid on it, surface on surface.",
     ),
     h(
       "dl",
@@ -38,7 +38,7 @@ export function explainAnswer({ prediction, shape }, views) {
       "p",
       { class: "muted" },
       "The probability was measured on the models of this catalogue, each of " +
-        "which searched among the others. It holds if the class of your part " +
+        "which searched among the others. It holds if the class of the part " +
         "is in the catalogue.",
     ),
   );
@@ -68,8 +68,8 @@ export function explainMatch(match, images) {
         h(
           "figcaption",
           {},
-          "The most similar pair of images: yours from direction " +
-            `${from}, the model from direction ${view}`,
+          `The most similar pair of images: the part from direction ${from}, ` +
+            `the model from direction ${view}`,
         ),
       ),
   );
