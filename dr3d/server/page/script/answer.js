@@ -187,9 +187,9 @@ async function queryAgain(page) {
   page.stop = new AbortController();
   const { route } = page;
   closeStage(page);
-  page.cards.classList.add("stale");
-  page.headline.classList.add("stale");
+  page.cards.hidden = true;
   replaceContent(page.headline, waiting("Searching again"));
+  page.headline.scrollIntoView({ block: "nearest" });
   announce("Searching again");
   try {
     const answer = await getAnswer(route, page.file ?? null, {
@@ -200,7 +200,6 @@ async function queryAgain(page) {
     drawMatches(page);
     openMatch(page, { move: false });
     announce(summarize(answer));
-    page.headline.scrollIntoView({ block: "nearest" });
   } catch (error) {
     if (error.name === "AbortError") return;
     replaceContent(
@@ -208,8 +207,7 @@ async function queryAgain(page) {
       failure(error, "Search failed", () => queryAgain(page)),
     );
   } finally {
-    page.cards.classList.remove("stale");
-    page.headline.classList.remove("stale");
+    page.cards.hidden = false;
   }
 }
 
@@ -282,31 +280,16 @@ function requestOverlay({ file, route }, model, signal) {
 
 /** Buttons for the previous match, the next match, and to close it. */
 function createSteps({ route, answer }, place) {
+  const link = (text, match, id) =>
+    h("a", { class: "button", href: withParameters(route, { match }), id }, text);
   const step = (text, to) => {
     const match = place >= 0 && answer.matches[to];
-    return match
-      ? h(
-          "a",
-          {
-            class: "button",
-            href: withParameters(route, { match: match.model }),
-          },
-          text,
-        )
-      : h("span", { class: "button disabled", "aria-hidden": "true" }, text);
+    return match && link(text, match.model);
   };
   return [
     step("‹ Previous match", place - 1),
     step("Next match ›", place + 1),
-    h(
-      "a",
-      {
-        class: "button",
-        href: withParameters(route, { match: "" }),
-        id: "close-match",
-      },
-      "Close",
-    ),
+    link("Close", "", "close-match"),
   ];
 }
 

@@ -161,7 +161,6 @@ async function fillList(page) {
   const get = (name) => route.parameters.get(name) ?? "";
   const at = number(route);
   list.setAttribute("aria-busy", "true");
-  list.classList.add("stale");
   if (!list.firstChild) replaceContent(list, waiting("Loading the catalogue"));
   try {
     const { total, models, columns } = await listModels(
@@ -188,7 +187,6 @@ async function fillList(page) {
       failure(error, "The models cannot be listed", () => fillList(page)),
     );
   }
-  list.classList.remove("stale");
   list.setAttribute("aria-busy", "false");
 }
 
