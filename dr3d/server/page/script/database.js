@@ -157,7 +157,7 @@ function createChoice(known) {
       {},
       h(
         "label",
-        { class: "check" },
+        { class: "tick" },
         box,
         h("span", { class: "value" }, toTitle(name)),
         h("span", { class: "muted number" }, `${count(total)} values`),

@@ -231,7 +231,7 @@ function createMember(member, page) {
         "p",
         { class: "tile-actions" },
         named(
-          createChangeButton(known, "Class", () =>
+          createChangeButton(known, "Edit class", () =>
             openLabel(member, known, page.again),
           ),
           `Change the class of ${toStem(member.model)}`,

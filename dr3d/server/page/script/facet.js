@@ -77,7 +77,7 @@ function createFacet({ name, values, total }, { parameters }, set) {
           {},
           h(
             "label",
-            { class: "check" },
+            { class: "tick" },
             box,
             h("span", { class: "value" }, show(value)),
             h("span", { class: "number muted" }, count(number)),

@@ -64,7 +64,7 @@ function openDialog(reason) {
       h("p", {}, reason),
       h("label", { for: "token" }, "Token"),
       input,
-      h("label", { class: "check" }, remembered, "Remember on this computer"),
+      h("label", { class: "tick" }, remembered, "Remember on this computer"),
       h(
         "p",
         { class: "muted" },
