@@ -37,7 +37,7 @@ export function createFields(metadata, known) {
       { class: "field-row" },
       h("input", {
         value: key,
-        list: "metadata-keys",
+        list: key ? null : "metadata-keys",
         placeholder: "Property",
         "aria-label": `Name of property ${number}`,
         autocomplete: "off",

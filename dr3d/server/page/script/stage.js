@@ -88,6 +88,7 @@ export function createStage(query, viewpoints) {
     const laying = toggle("Show deviation", Boolean(deviation), (now) => {
       if (now) openDeviation(match, overlay);
       else closeDeviation();
+      element.scrollIntoView({ block: "nearest" });
       rotating.hidden = scaling.hidden = now;
     });
     laying.title = "Lay the part on the match and colour it by its deviation";
