@@ -576,13 +576,14 @@ def test_catalogue_has_pages_and_filters(visit):
   choose(page, "alloy", "brass")
   expect(page.locator(".tile")).to_have_count(5)
   assert "where=alloy%3Dbrass" in page.url
-  page.fill("input[name=text]", "cone-1")
+  page.fill("input[name=text]", "cone-0")
+  expect(page.locator(".tile")).to_have_count(1)
   page.click(".tile a")
   page.wait_for_selector(VIEWER)
   assert "Size" in page.locator(".facts-table").first.inner_text()
   with page.expect_download() as download:
     page.click("text=Original file")
-  assert download.value.suggested_filename == "cone-1.stl"
+  assert download.value.suggested_filename == "cone-0.stl"
 
 
 def test_duplicates_open_a_comparison(visit):

@@ -43,7 +43,10 @@ export function showCatalogue(place, route) {
       }
       return true;
     },
-    leave: () => page.stop.abort(),
+    leave() {
+      clearTimeout(page.timer); // else it would come back to this page
+      page.stop.abort();
+    },
   };
 }
 
@@ -68,7 +71,6 @@ async function fillForm(page) {
   const value = (name) => page.route.parameters.get(name) ?? "";
   const set = (changes) =>
     navigate(withParameters(page.route, { ...changes, page: "" }));
-  let timer = 0;
   const field = (name, attributes) => {
     const input = h("input", {
       name,
@@ -77,8 +79,8 @@ async function fillForm(page) {
       ...attributes,
     });
     input.addEventListener("input", () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
+      clearTimeout(page.timer);
+      page.timer = setTimeout(() => {
         const changes = { [name]: input.value.trim(), page: "" };
         replace(withParameters(page.route, changes));
       }, TYPING_PAUSE);
