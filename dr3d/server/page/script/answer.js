@@ -281,7 +281,11 @@ function requestOverlay({ file, route }, model, signal) {
 /** Buttons for the previous match, the next match, and to close it. */
 function createSteps({ route, answer }, place) {
   const link = (text, match, id) =>
-    h("a", { class: "button", href: withParameters(route, { match }), id }, text);
+    h(
+      "a",
+      { class: "button", href: withParameters(route, { match }), id },
+      text,
+    );
   const step = (text, to) => {
     const match = place >= 0 && answer.matches[to];
     return match && link(text, match.model);

@@ -1,6 +1,6 @@
 /** Requests to the service; URLs are relative, so any path prefix works. */
 
-import { askToken, authorization } from "./token.js";
+import { askToken, authorization, forgetToken, readToken } from "./token.js";
 
 const MAX_TRIES = 5; // while the service is busy
 const MAX_WAIT = 15; // seconds between two tries
@@ -152,8 +152,12 @@ async function send(url, options = {}) {
       throw error.name === "AbortError" ? error : noResponse();
     }
     if (response.status !== 401) return response;
+    const wasRejected = Boolean(readToken());
+    if (wasRejected) forgetToken();
     const byHand = Boolean(options.method);
-    if (!(await askToken(wantToken(byHand), { byHand }))) return response;
+    if (await askToken(wantToken(byHand), { byHand })) continue;
+    // Without a token more may be allowed than with a wrong one.
+    if (byHand || !wasRejected) return response;
   }
 }
 

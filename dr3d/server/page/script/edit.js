@@ -1,6 +1,6 @@
 /** Dialogs that change models, for those who have the right. */
 
-import { addModel, editModel, removeModel } from "./api.js";
+import { addModel, editModel, getInfo, removeModel } from "./api.js";
 import { forgetAnswers } from "./answer_store.js";
 import { h, replaceContent } from "./element.js";
 import { plural, toStem } from "./format.js";
@@ -9,25 +9,30 @@ import { announce } from "./notice.js";
 import { forget } from "./state.js";
 import { askToken } from "./token.js";
 
-/** Whether the page offers changes: the service allows them to some token. */
-export const mayChange = (info) => Boolean(info?.writable);
+const WRITERS = ["write", "admin"];
+
+/** Whether the page offers changes: to this person, or to some token. */
+export const mayChange = (info) =>
+  Boolean(info?.writable) || WRITERS.includes(info?.role);
 
 /**
  * A button for a change; asks for a token first, if there is none that may.
  *
- * @param {Object} info of the service.
+ * @param {Object} known of the service.
  * @param {string} text
  * @param {function()} change
  */
-export function createChangeButton(info, text, change) {
+export function createChangeButton(known, text, change) {
   return h(
     "button",
     {
       type: "button",
       async onclick() {
-        const may = ["write", "admin"].includes(info.role);
+        // The role is that of the moment: a token may have been entered since.
+        const { role } = await getInfo().catch(() => known);
         const reason = "Changes need a token that may write.";
-        if (may || (await askToken(reason, { byHand: true }))) change();
+        if (WRITERS.includes(role)) change();
+        else if (await askToken(reason, { byHand: true })) change();
       },
     },
     text,
