@@ -105,7 +105,7 @@ export function createHeadline(
   { picture, name, own, shown, compare },
 ) {
   const best = answer.matches[0];
-  if (!best) return createNoMatch(route);
+  if (!best) return createNoMatch(route, answer.shape);
   const { kind, title, reason } = judge(answer);
   const same = describeRegistration(best);
   const sides = answer.shape?.extent;
@@ -161,13 +161,17 @@ function createFace(source, caption, name) {
   );
 }
 
-function createNoMatch(route) {
+function createNoMatch(route, shape) {
   const narrow = hasFilters(route.parameters);
+  const size =
+    route.parameters.has("same_size") && shape
+      ? ` The part measures ${extent(shape.extent)}.`
+      : "";
   return notice(
     "warning",
     "No match",
     narrow
-      ? "No model meets these filters: clear them, or choose others."
+      ? `No model meets these filters: clear them, or choose others.${size}`
       : "The catalogue has no other model: add models first.",
     narrow &&
       h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
