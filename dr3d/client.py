@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import ipaddress
+import math
 import os
 import pathlib
 import time
@@ -22,6 +23,7 @@ from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
+from dr3d.database.model_search import Filter
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
@@ -141,9 +143,20 @@ class Client:
 
   def models(self) -> list[Model]:
     """All models by name, without their vectors and pictures."""
+    return self.find_models()
+
+  def find_models(
+    self, text: str = "", condition: Filter | None = None
+  ) -> list[Model]:
+    """Finds models by words; see `Database.find_models`."""
+    wanted = _filter_parameters(text, condition or Filter())
     found: list[Model] = []
     while True:
-      parameters = [("offset", str(len(found))), ("limit", str(_PAGE_SIZE))]
+      parameters = [
+        *wanted,
+        ("offset", str(len(found))),
+        ("limit", str(_PAGE_SIZE)),
+      ]
       page = self._get("/api/models", parameters)
       found += map(_read_model, page["models"])
       if len(found) >= page["total"] or not page["models"]:
@@ -276,7 +289,25 @@ class Client:
 
   def label(self, name: str, label: str) -> None:
     """Gives a model another label."""
-    self._request("PATCH", _model_url(name), json={"label": label})
+    self.edit(name, label=label)
+
+  def edit(
+    self,
+    name: str,
+    *,
+    label: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+  ) -> None:
+    """Changes what is known of a model; see `Database.edit`."""
+    changes = {
+      "label": label,
+      "metadata": None if metadata is None else dict(metadata),
+    }
+    self._request("PATCH", _model_url(name), json=changes)
+
+  def show_columns(self, keys: Sequence[str]) -> None:
+    """Chooses which metadata is shown with a model, in this order."""
+    self._request("PUT", "/api/columns", json={"columns": list(keys)})
 
   def remove(self, names: Collection[str]) -> None:
     """Removes models; none is removed if a name is unknown.
@@ -366,6 +397,26 @@ def _read_wait(response: httpx.Response) -> float | None:
 
 def _model_url(name: str) -> str:
   return f"/api/models/{urllib.parse.quote(name, safe='')}"
+
+
+def _filter_parameters(text: str, condition: Filter) -> list[tuple[str, str]]:
+  """Parameters of a list of models."""
+  bounds = {"smallest": condition.smallest, "largest": condition.largest}
+  return [
+    *([("text", text)] if text else []),
+    *(("label", label) for label in condition.labels),
+    *(
+      ("where", f"{key}={value}")
+      for key, values in condition.where.items()
+      for value in values
+    ),
+    *([("state", condition.state)] if condition.state else []),
+    *(
+      (name, str(bound))
+      for name, bound in bounds.items()
+      if 0 < bound < math.inf
+    ),
+  ]
 
 
 def _query_parameters(

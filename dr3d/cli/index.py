@@ -45,6 +45,9 @@ def run(flags: FlagValues, files: list[str]) -> int:
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
+  if flags.show is not None:
+    keys = [key.strip().lower() for key in flags.show.split(",")]
+    database.show_columns([key for key in keys if key])
   others = count_other_files(flags.models)
   if flags.json:
     return _print_json(database, report, others)
@@ -106,6 +109,12 @@ SUBCOMMAND = Subcommand(
       " columns are metadata. Without it, the class of a model is the name of"
       " its folder.",
       "FILE.csv",
+    ),
+    Flag(
+      "show",
+      "Metadata that the page shows with each model, in this order; kept for"
+      " later runs. Default: the three columns that most models have.",
+      "COLUMN,...",
     ),
     Flag(
       "replace",

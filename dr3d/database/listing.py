@@ -9,9 +9,10 @@ from collections.abc import Collection
 from typing import Any, Self
 
 from dr3d.data import folder
-from dr3d.database import catalogue, journal, setting
+from dr3d.database import catalogue, journal, model_search, setting
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.model import FAILED, FOLDER, INDEXED, Model, Shape
+from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
@@ -106,6 +107,10 @@ class DatabaseListing:
     return self.snapshot.gallery
 
   @functools.cached_property
+  def _search(self) -> ModelSearch:
+    return ModelSearch()
+
+  @functools.cached_property
   def snapshot(self) -> Snapshot:
     """The state that is searched, read when it is first asked for.
 
@@ -152,6 +157,37 @@ class DatabaseListing:
     if model is None:
       raise DatabaseError(f"{self.directory} has no model {name!r}.")
     return model
+
+  def find_models(
+    self, text: str = "", condition: Filter | None = None
+  ) -> list[Model]:
+    """Finds models by words of their name, label and metadata.
+
+    Args:
+      text: words in any order; each may be the begin of a word, or part of a
+        number without its punctuation. See `text_search`.
+      condition: what else the models must have.
+
+    Returns:
+      The best first; by name if there is no text.
+
+    Raises:
+      DatabaseError: the database is damaged.
+    """
+    models = {model.name: model for model in self.models()}
+    found = self._search.find_text(models, text)
+    return model_search.choose(found, condition or Filter())
+
+  @property
+  def shown_columns(self) -> tuple[str, ...]:
+    """Keys of the metadata that are shown with a model.
+
+    They were chosen for this database, or are those that most models have.
+    """
+    chosen = self.settings.get(setting.COLUMNS)
+    if chosen is None:
+      return model_search.choose_columns(self.models())
+    return tuple(map(str, json.loads(chosen)))
 
   def count_states(self) -> dict[str, int]:
     """How many models are in each of `model.STATES`."""

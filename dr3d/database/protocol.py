@@ -8,6 +8,7 @@ from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group
 from dr3d.database.ingest import Report
 from dr3d.database.model import Model
+from dr3d.database.model_search import Filter
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
@@ -57,6 +58,16 @@ class ModelDatabase(Protocol):
 
   def models(self) -> list[Model]:
     """All models by name, without their vectors and images."""
+
+  def find_models(
+    self, text: str = "", condition: Filter | None = None
+  ) -> list[Model]:
+    """Finds models by words of their name, label and metadata.
+
+    Args:
+      text: words in any order; see `text_search`.
+      condition: what else the models must have.
+    """
 
   def count_states(self) -> dict[str, int]:
     """How many models are in each of `model.STATES`."""
@@ -113,6 +124,18 @@ class ModelDatabase(Protocol):
 
   def label(self, name: str, label: str) -> None:
     """Gives a model another label."""
+
+  def edit(
+    self,
+    name: str,
+    *,
+    label: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+  ) -> None:
+    """Changes label and metadata of a model; None keeps them."""
+
+  def show_columns(self, keys: Sequence[str]) -> None:
+    """Chooses which metadata is shown with a model, in this order."""
 
   def remove(self, names: Collection[str]) -> None:
     """Removes models; none is removed if a name is unknown."""

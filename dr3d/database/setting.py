@@ -20,12 +20,13 @@ MODELS = "models"  # the folder that was indexed last
 FACE_BUDGET = "face_budget"  # of the pipeline
 UNIT = "unit"  # of length, assumed for files that do not state one
 CALIBRATION = "calibration"  # derived; see `calibration_file`
+COLUMNS = "columns"  # keys of the metadata that are shown, a list in JSON
 VECTORS = "vectors"  # layout of the vector file; see `vector_file`
 
 DERIVED = (CALIBRATION,)
 """Settings that can be computed again, so damage to them costs nothing."""
 
-REPLACEABLE = (*DERIVED, MODELS, UNIT, VECTORS)
+REPLACEABLE = (*DERIVED, MODELS, UNIT, COLUMNS, VECTORS)
 """Settings that a repair can do without: the next index gives the folder and
 the unit, and vectors are computed again."""
 

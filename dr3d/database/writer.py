@@ -14,7 +14,6 @@ writer is killed, the same command completes the work. `schema` lists the
 formats.
 """
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,6 +29,7 @@ from dr3d.database import (
   setting,
 )
 from dr3d.database.creation import make_database
+from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
 from dr3d.database.label import parse_assumed
@@ -42,7 +42,7 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 
 
-class Database(UploadWriter):
+class Database(EditWriter, UploadWriter):
   """Models that can be searched, added and removed, in a directory.
 
   An object answers from the state that it read at its first query, or after
@@ -200,20 +200,6 @@ class Database(UploadWriter):
       )
       self._keep_derived()
     return report
-
-  def label(self, name: str, label: str) -> None:
-    """Gives a model another label, which updates keep.
-
-    Raises:
-      DatabaseError: there is no model of this name, or another process writes.
-    """
-    with self._writing():
-      model = self.find_model(name)
-      changed = dataclasses.replace(model, label=label, label_source="hand")
-      with catalogue.open_catalogue(self.directory) as connection:
-        catalogue.update_models(connection, [changed])
-      self.refresh()
-      self._try_keep_derived()
 
   def remove(self, names: Collection[str], *, purge: bool = False) -> None:
     """Removes models, with their vectors and images, all or none.

@@ -197,6 +197,20 @@ def find_pose(
   return Pose(*move, Fit(*_measure(one, two, *move), mirrored, sides))
 
 
+def refine_pose(one: Cloud, two: Cloud, pose: Pose, *, scale: float) -> Pose:
+  """Returns a pose after further steps, for a first shape of another size.
+
+  Args:
+    one: a shape.
+    two: another one.
+    pose: of `one`, near the best; its fit is not measured again.
+    scale: by which the points of `one` are multiplied.
+  """
+  scaled = dataclasses.replace(one, points=scale * one.points)
+  move = _refine(scaled, two, pose.turn, pose.shift, target=_nearest)
+  return Pose(*move, pose.fit)
+
+
 def _distances(cloud: Cloud, points: np.ndarray) -> np.ndarray:
   """Returns `[T]` mean distances of points `[T, P, 3]` to a shape's marks."""
   distance, _ = cloud.tree.query(points.reshape(-1, 3))

@@ -26,6 +26,7 @@ _DATACLASSES = {
   "Mesh": "dr3d.mesh.mesh",
   "ProcessedModel": "dr3d.database.processed_model",
   "Fit": "dr3d.registration.surface",
+  "Deviation": "dr3d.registration.deviation",
   "Group": "dr3d.database.duplicate",
   "Member": "dr3d.database.duplicate",
 }

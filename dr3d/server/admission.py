@@ -88,6 +88,8 @@ _CALLS = (
   _call(_READ, "/metrics", "/metrics", "listing"),
   _call(_READ, "/api/audit", "/api/audit", "listing", role="admin"),
   _call(_READ, "/api/inspection", "/api/inspection", "query"),
+  _call(_READ, "/api/overlay", "/api/overlay", "query"),
+  _call(("POST",), "/api/overlay", "/api/overlay", "query", uploads=True),
   _call(_READ, "/api/models/.+/similar", f"{_MODEL}/similar", "query"),
   _call(_READ, "/api/models/.+", _MODEL, "picture"),
   _call(_READ, "/api/models", "/api/models", "listing"),
@@ -102,6 +104,8 @@ _CALLS = (
     "query",
     role="write",
   ),
+  # The page holds nothing of the database, and asks for the token itself.
+  _call(_READ, "/|/static/.*", "page", "picture", role=None),
   _call(_READ, ".*", "other", "picture"),
 )
 _OTHER = Call((), re.compile(""), "other", "query", role="write")

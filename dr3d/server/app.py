@@ -65,6 +65,7 @@ def make_app(service: Service) -> FastAPI:
   # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
   for module in (status, query, model, change):
     app.include_router(module.make_router(context))
+  app.include_router(change.make_column_router(context))
 
   @app.get("/", include_in_schema=False)
   def page() -> Response:

@@ -19,6 +19,8 @@ FILE = "audit.jsonl"
 Action = Literal[
   "add",
   "label",
+  "edit",
+  "show",
   "remove",
   "token add",
   "token revoke",

@@ -7,13 +7,14 @@ URL of each model.
 import base64
 import dataclasses
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from dr3d.database import catalogue, duplicate
+from dr3d.database import catalogue, duplicate, model_search
 from dr3d.database.ingest import Failure
+from dr3d.registration.deviation import Deviation
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
 from dr3d.server.http_error import PROBLEM
@@ -85,6 +86,26 @@ class Models(BaseModel):
     description="models that meet the conditions, on all pages"
   )
   models: list[Model]
+  columns: list["Column"] = Field(
+    default=[], description="values that further filters could ask for"
+  )
+
+
+class Value(BaseModel):
+  """A value of a column, and how many models have it."""
+
+  value: str
+  count: int
+
+
+class Column(BaseModel):
+  """Values of the label or of a key of the metadata."""
+
+  name: str = Field(description="label, or a key of the metadata")
+  values: list[Value] = Field(
+    description="the most frequent first, at most 100"
+  )
+  total: int = Field(description="number of different values")
 
 
 class Shape(BaseModel):
@@ -99,18 +120,28 @@ class Shape(BaseModel):
   glb: str | None = Field(
     default=None, description="for a viewer, likewise a data URI"
   )
+  picture: str | None = Field(
+    default=None, description="from above one corner, likewise a data URI"
+  )
 
-  def show(self, views: Sequence[bytes], glb: bytes) -> None:
-    """Sets the views, as PNG, and the GLB."""
+  def show(self, views: Sequence[bytes], glb: bytes, picture: bytes) -> None:
+    """Sets the views and the picture, as PNG, and the GLB."""
+    self.picture = to_data_uri(picture, "image/png")
     self.views = [to_data_uri(view, "image/png") for view in views]
     self.glb = to_data_uri(glb, "model/gltf-binary")
 
 
 @dataclasses.dataclass(frozen=True)
 class Match(answer_lib.Match):
-  """One model of an answer, with its URL; see `search.answer_lib.Match`."""
+  """One model of an answer; see `search.answer_lib.Match`.
+
+  It has its URL, and what else is known of the model: the radius of its
+  enclosing sphere, mm, and its metadata.
+  """
 
   url: str = ""
+  radius: float | None = None
+  metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 # OpenAPI shows docstrings, and these describe the fields.
@@ -162,10 +193,40 @@ class Failures(BaseModel):
   failures: list[Failure]
 
 
-class Label(BaseModel):
-  """The new label of a model."""
+class Overlay(BaseModel):
+  """The query on a model, with its deviation.
 
-  label: str = Field(max_length=200, description="empty for none")
+  Arrays are little-endian and encoded as Base64.
+  """
+
+  vertices: str = Field(
+    description="float32 [V, 3], mm in the axes of the GLB of the model"
+  )
+  faces: str = Field(description="int32 [F, 3]")
+  distances: str = Field(description="float32 [V], mm, from the model")
+  mean: float = Field(description="distance, mm, weighted by area")
+  far: float = Field(description="mm, below which 95 % of the area lies")
+  scale: float = Field(
+    description="by which the query was multiplied; 1 at true size"
+  )
+  mirrored: bool = Field(description="whether the query had to be mirrored")
+
+
+class Edit(BaseModel):
+  """Changes of a model; what is null stays as it is."""
+
+  label: str | None = Field(
+    default=None, max_length=200, description="empty for none"
+  )
+  metadata: dict[str, str] | None = Field(
+    default=None, description="replaces the present metadata"
+  )
+
+
+class Shown(BaseModel):
+  """The metadata that is shown with a model."""
+
+  columns: list[str] = Field(max_length=20, description="keys, in this order")
 
 
 class LabelCount(BaseModel):
@@ -189,8 +250,9 @@ class Info(BaseModel):
   name: str = Field(description="of the database")
   counts: dict[str, int] = Field(description="models in each state")
   labels: list[LabelCount]
-  metadata: dict[str, list[str]] = Field(
-    description="values of each key, at most 100"
+  columns: list[Column] = Field(description="metadata of indexed models")
+  shown: list[str] = Field(
+    description="keys of the metadata that are shown with a model"
   )
   views: int | None = Field(description="of a model; null while warming")
   viewpoints: list[tuple[float, float, float, float]] | None = Field(
@@ -206,6 +268,9 @@ class Info(BaseModel):
   limits: Limits
   writable: bool = Field(
     description="whether changes are possible, with a token"
+  )
+  role: Literal["read", "write", "admin"] | None = Field(
+    description="what the token of this request allows; null without one"
   )
   public: bool = Field(description="whether reading needs no token")
   protections: list[str] = Field(
@@ -237,15 +302,54 @@ def make_model(row: catalogue.Model) -> Model:
 
 
 def make_answer(
-  name: str, shape: Shape, answer: answer_lib.Answer, *, unverified: bool
+  name: str,
+  shape: Shape,
+  answer: answer_lib.Answer,
+  models: Mapping[str, catalogue.Model],
+  *,
+  unverified: bool,
 ) -> Answer:
-  """Describes the answer to a query."""
+  """Describes the answer to a query; `models` has the rows of the matches."""
   return Answer(
     query=name,
     shape=shape,
     prediction=answer.prediction,
-    matches=[Match(**vars(m), url=make_url(m.model)) for m in answer.matches],
+    matches=[
+      Match(
+        **vars(match),
+        url=make_url(match.model),
+        radius=models[match.model].radius,
+        metadata=dict(models[match.model].metadata),
+      )
+      for match in answer.matches
+    ],
     unverified=unverified,
+  )
+
+
+def make_column(column: model_search.Column) -> Column:
+  """Describes the values of a column."""
+  return Column(
+    name=column.name,
+    values=[Value(value=one, count=count) for one, count in column.values],
+    total=column.total,
+  )
+
+
+def make_overlay(found: Deviation) -> Overlay:
+  """Describes a query on a model."""
+
+  def encode(array: Any, kind: str) -> str:
+    return base64.b64encode(array.astype(kind).tobytes()).decode()
+
+  return Overlay(
+    vertices=encode(found.vertices, "<f4"),
+    faces=encode(found.faces, "<i4"),
+    distances=encode(found.distances, "<f4"),
+    mean=found.mean,
+    far=found.far,
+    scale=found.scale,
+    mirrored=found.mirrored,
   )
 
 

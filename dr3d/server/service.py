@@ -6,7 +6,7 @@ import logging
 import pathlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from dr3d.error import Dr3dError, LockError
 from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit
+from dr3d.registration.deviation import Deviation
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
@@ -180,7 +181,11 @@ class Service:
     features = self._embed(state, mesh)
     shape = _describe(mesh, processed.unit)
     if options.evidence:
-      shape.show(self.previews.render(state, mesh), processed.preview)
+      shape.show(
+        self.previews.render(state, mesh),
+        processed.preview,
+        preview.draw_picture(mesh),
+      )
     return self._answer(state, file.name, shape, mesh, features, options)
 
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:
@@ -199,6 +204,42 @@ class Service:
     return self._answer(
       state, name, shape, mesh, features, options, exclude=(name,)
     )
+
+  def overlay(
+    self, file: folder.ModelFile, name: str, unit: Unit | None, address: str
+  ) -> Deviation:
+    """Measures how far an uploaded file lies from a model.
+
+    Args:
+      file: path and name of the upload.
+      name: of the model.
+      unit: of a file that states none; None for that of the database.
+      address: who asks; see `WorkerPool.read`.
+
+    Raises:
+      Dr3dError: the file cannot be read, or there is no such model.
+    """
+    state = self.check_ready()
+    shape = state.find_shape(name)
+    processed = self._workers.read(
+      file.path,
+      file.name,
+      reader=state.reader,
+      unit=unit,
+      preview=False,
+      address=address,
+    )
+    return self._workers.overlay(processed.mesh, shape.mesh)
+
+  def overlay_model(self, query: str, name: str) -> Deviation:
+    """Measures how far a model lies from another one.
+
+    Raises:
+      HttpError: there is no such model, or its mesh is not stored.
+    """
+    state = self.check_ready()
+    mesh = unpack_mesh(state.find_shape(query).mesh)
+    return self._workers.overlay(mesh, state.find_shape(name).mesh)
 
   def add(
     self, file: folder.ModelFile, address: str = ""
@@ -233,15 +274,34 @@ class Service:
       raise HttpError(422, report.failures[0].reason)
     return self.state.find(file.name), not report.unchanged
 
-  def label(self, name: str, label: str) -> catalogue.Model:
-    """Gives a model another label.
+  def edit(
+    self, name: str, label: str | None, metadata: Mapping[str, str] | None
+  ) -> catalogue.Model:
+    """Changes label and metadata of a model; None keeps them.
 
     Raises:
       Dr3dError: there is no such model, or the database cannot be written.
     """
     self.check_ready().find(name)
-    self._change(lambda database: database.label(name, label))
+    self._change(
+      lambda database: database.edit(name, label=label, metadata=metadata)
+    )
     return self.state.find(name)
+
+  def show_columns(self, keys: Sequence[str]) -> None:
+    """Chooses the metadata that is shown with a model.
+
+    Raises:
+      Dr3dError: no model has such a key, or the database cannot be written.
+    """
+    self.check_ready()
+    known = {
+      key for model in self.state.models.values() for key in model.metadata
+    }
+    for key in keys:
+      if key not in known:
+        raise HttpError(422, f"no model has metadata {key!r}.")
+    self._change(lambda database: database.show_columns(keys))
 
   def remove(self, name: str) -> None:
     """Removes a model and the database's copy of its file.
@@ -301,7 +361,9 @@ class Service:
     )
     if unverified:
       answer = _reject_unverified(answer)
-    return schema.make_answer(name, shape, answer, unverified=unverified)
+    return schema.make_answer(
+      name, shape, answer, state.models, unverified=unverified
+    )
 
   def _change(self, function: Callable[[Database], T]) -> T:
     return self._writer.change(

@@ -16,10 +16,12 @@ from dr3d.database.processed_model import (
   process_mesh,
 )
 from dr3d.error import MeshError
-from dr3d.mesh import build_mesh
+from dr3d.mesh import Mesh, build_mesh
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.io.reader import read_raw
+from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import UNITS
+from dr3d.registration.deviation import Deviation, measure_deviation
 from dr3d.search import verification
 
 __all__ = ["PRELOAD", "FaceLimitError", "prepare", "read_upload", "run"]
@@ -29,6 +31,8 @@ _STEP_REFERENCE = re.compile(
   rb"\b(APPLIED_)?EXTERNAL(LY_DEFINED_ITEM|_IDENTIFICATION_ASSIGNMENT)\s*\(",
   re.IGNORECASE,
 )
+Task = Literal["read", "register", "overlay"]
+
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 
@@ -36,21 +40,23 @@ class FaceLimitError(MeshError):
   """A file has more faces than the service accepts."""
 
 
-def prepare(task: Literal["read", "register"], **arguments: Any) -> None:
+def prepare(task: Task, **arguments: Any) -> None:
   """Imports what a task needs, before a process is forked for it."""
   if task == "read":
     prepare_reader(arguments["path"])
 
 
-def run(task: Literal["read", "register"], **arguments: Any) -> Any:
+def run(task: Task, **arguments: Any) -> Any:
   """Runs a task in the child: reads a file, or registers meshes.
 
   Args:
     task: which one.
-    arguments: of `read_upload` or `verification.register_meshes`.
+    arguments: of `read_upload`, `verification.register_meshes` or `overlay`.
   """
   if task == "read":
     return read_upload(**arguments)
+  if task == "overlay":
+    return overlay(**arguments)
   return verification.register_meshes(**arguments)
 
 
@@ -88,6 +94,11 @@ def read_upload(
   vertices = raw.vertices * (raw.unit or UNITS[unit])
   mesh = build_mesh(vertices, raw.faces, PREVIEW_FACES, str(path))
   return dataclasses.replace(processed, preview=write_glb(mesh))
+
+
+def overlay(mesh: Mesh, packed: bytes) -> Deviation:
+  """Measures how far a mesh lies from a model as `pack_mesh` packs it."""
+  return measure_deviation(mesh, unpack_mesh(packed))
 
 
 def _check_self_contained(path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.reader import DatabaseReader
 from dr3d.error import Dr3dError
 from dr3d.mesh import Mesh
+from dr3d.registration.deviation import Deviation
 from dr3d.registration.surface import Fit
 from dr3d.runtime.pool import LostWorkerError, Pool, WorkerError
 from dr3d.server.http_error import HttpError
@@ -100,6 +101,21 @@ class WorkerPool:
       _LOG.error("matches cannot be registered: %s", fits)
     self._metrics.unverified.inc()
     return None
+
+  def overlay(self, mesh: Mesh, packed: bytes) -> Deviation:
+    """As `upload_reader.overlay`.
+
+    Raises:
+      HttpError: the process fails twice.
+    """
+    for _ in range(2):
+      found = self._call("overlay", mesh=mesh, packed=packed)
+      if isinstance(found, Deviation):
+        return found
+      _LOG.error("a deviation cannot be measured: %s", found)
+    raise HttpError(
+      503, "the models cannot be compared now: try again.", retry_after=2
+    )
 
   def start(self) -> list[str]:
     """Starts a process, and names the protections that the kernel gives it.

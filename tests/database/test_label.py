@@ -262,3 +262,22 @@ def test_report_of_the_command_shows_units_and_labels(
   out, _ = run("index", f"--models={models}", f"--labels={listed}", "--replace")
   assert "Labels that were given before and replaced: 1." in out
   assert "mm for 3." in out
+
+
+def test_index_chooses_the_metadata_to_show(tmp_path, models, table, capsys):
+  listed = table("file,class,Part No,mass", "kind/a.stl,bolt,7-1,3")
+  Database.create(tmp_path / "db", Pipeline(), load_pipeline=Pipeline.load)
+  argv = [
+    "index",
+    f"--db={tmp_path / 'db'}",
+    f"--models={models}",
+    f"--labels={listed}",
+    "--jobs=0",
+  ]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr("dr3d.retrieval.pipeline.Pipeline", Pipeline)
+    assert cli.main([*argv, "--show=mass, PART NO"]) == 0
+    assert cli.main([*argv, "--show=weight"]) != 0
+  assert "the known keys are mass, part no" in capsys.readouterr().err
+  database = Database.open(tmp_path / "db", load_pipeline=Pipeline.load)
+  assert database.shown_columns == ("mass", "part no")

@@ -376,7 +376,6 @@ def test_roles_allow_what_they_say(tmp_path):
       ("GET", "/metrics", {}, "read"),
       ("GET", f"{place}/file", {}, "read"),
       ("GET", "/api/openapi.json", {}, "read"),
-      ("GET", "/static/script/main.js", {}, "read"),
       ("POST", "/api/query", {"files": {"file": ("a", stl(wedge()))}}, "read"),
       ("PATCH", place, {"json": {"label": "box"}}, "write"),
       ("GET", "/api/audit", {}, "admin"),
@@ -397,18 +396,27 @@ def test_roles_allow_what_they_say(tmp_path):
     assert client.get("/api/info", headers=headers).status_code == 401
 
 
+def test_page_needs_no_token_because_it_asks_for_it(tmp_path):
+  database = make_database(tmp_path)
+  with serving(database.directory, public_read=False) as (client, _):
+    assert client.get("/").status_code == 200
+    assert client.get("/static/script/main.js").status_code == 200
+    assert client.get("/static/../tokens.json").status_code != 200
+    for path in ("/api/info", "/api/models", "/metrics"):
+      assert client.get(path).status_code == 401
+
+
 def test_browser_reads_with_the_token_as_password_and_changes_nothing(
   tmp_path,
 ):
   database = make_database(tmp_path)
   with serving(database.directory, public_read=False) as (client, _):
-    page = client.get("/")
-    assert page.status_code == 401
-    assert page.headers["www-authenticate"].startswith("Basic ")
+    metrics = client.get("/metrics")
+    assert metrics.headers["www-authenticate"].startswith("Basic ")
     pair = base64.b64encode(f"anyone:{TOKEN}".encode()).decode()
     headers = {"Authorization": f"Basic {pair}"}
-    assert client.get("/", headers=headers).status_code == 200
-    assert client.get("/api/info", headers=headers).status_code == 200
+    assert client.get("/metrics", headers=headers).status_code == 200
+    assert client.get("/api/info", headers=headers).json()["role"] == "read"
     response = client.delete("/api/models/box%2Fflat.stl", headers=headers)
     assert response.status_code == 403
 
@@ -528,7 +536,11 @@ def test_rate_limiter_remembers_a_bounded_number_of_addresses():
     ("TRACE", "/", "write"),
     ("POST", "/", "write"),
     ("GET", "/api/audit", "admin"),
-    ("HEAD", "/", "read"),
+    ("HEAD", "/metrics", "read"),
+    ("HEAD", "/", None),
+    ("GET", "/static/script/main.js", None),
+    ("POST", "/api/overlay", "read"),
+    ("PUT", "/api/columns", "write"),
   ],
 )
 def test_call_needs_a_role(method, path, role):

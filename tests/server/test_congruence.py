@@ -7,6 +7,7 @@ from support.service import BODIES, TOKEN, make_database, serving, stl
 
 from dr3d.client import Client
 from dr3d.database.condition import Condition
+from dr3d.database.model_search import Filter
 from dr3d.database.protocol import ModelDatabase
 from dr3d.error import Dr3dError
 from dr3d.mesh import load_mesh
@@ -187,6 +188,27 @@ class TestCongruence:
     subject.store(wedge, name="new.stl", label="wedge")
     subject.label("new.stl", "prism")
     assert subject.query(wedge).prediction.label == "prism"
+
+  def test_words_find_what_was_edited(self, subject, database):
+    subject.edit("box/flat.stl", label="lid", metadata={"number": "PN-1.2"})
+    subject.edit("round/ball.stl", metadata={"number": "PN-3.4"})
+    names = [model.name for model in subject.find_models("pn12 lid")]
+    assert names == ["box/flat.stl"]
+    condition = Filter(where={"number": ["PN-3.4"]}, state="indexed")
+    names = [model.name for model in subject.find_models("pn", condition)]
+    assert names == ["round/ball.stl"]
+    assert len(subject.find_models("", Filter(smallest=60))) == 1
+    database.refresh()
+    model = database.find_model("box/flat.stl")
+    assert (model.label, model.metadata) == ("lid", {"number": "PN-1.2"})
+
+  def test_columns_to_show_are_kept(self, subject, database):
+    subject.edit("box/flat.stl", metadata={"number": "1", "colour": "red"})
+    subject.show_columns(["colour"])
+    database.refresh()
+    assert database.shown_columns == ("colour",)
+    with pytest.raises(Dr3dError, match="'weight'"):
+      subject.show_columns(["weight"])
 
   def test_remove_takes_all_or_nothing(self, subject):
     with pytest.raises(Dr3dError, match="no model 'none'"):

@@ -30,6 +30,7 @@ CALLS = (
   "GET /api/duplicates",
   "GET /api/failures",
   "GET /api/models/{model}/thumbnail.png",
+  "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
   "GET /api/models/{model}/model.glb",
   "GET /api/models/{model}/file",
@@ -37,6 +38,9 @@ CALLS = (
   "POST /api/models",
   "PATCH /api/models/{model}",
   "DELETE /api/models/{model}",
+  "GET /api/overlay",
+  "POST /api/overlay",
+  "PUT /api/columns",
 )
 
 

@@ -1,6 +1,7 @@
 """Routes that change the database; each needs a token that may write."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, Security
@@ -8,7 +9,9 @@ from fastapi.security import HTTPBearer
 
 from dr3d.server import schema
 from dr3d.server.admission import find_address
+from dr3d.server.audit import Action
 from dr3d.server.context import RequestContext
+from dr3d.server.http_error import HttpError
 from dr3d.server.parameter import (
   UPLOAD,
   ModelPath,
@@ -19,6 +22,9 @@ from dr3d.server.parameter import (
 )
 
 _TOKEN = HTTPBearer(auto_error=False, description="a token that may write")
+
+_MAX_KEYS = 100  # of the metadata of a model
+_MAX_TEXT = 1000  # characters of a key and its value
 
 Text = Annotated[str, Query(max_length=200)]
 
@@ -77,18 +83,18 @@ def make_router(context: RequestContext) -> APIRouter:
     return schema.make_model(model)
 
   @router.patch("/{model:path}")
-  async def label(
+  async def edit(
     request: Request,
     model: ModelPath,
-    body: schema.Label,
+    body: schema.Edit,
   ) -> schema.Model:
-    """Give a model another label."""
-    check_text("label", body.label)
-    with (
-      context.admit(request),
-      context.audit(request, "label", model, body.label),
-    ):
-      changed = await context.run(service.label, model, body.label)
+    """Change the label or the metadata of a model."""
+    check_text("label", body.label or "")
+    metadata = None if body.metadata is None else _check_metadata(body.metadata)
+    what: Action = "label" if metadata is None else "edit"
+    detail = body.label if metadata is None else str(metadata)
+    with context.admit(request), context.audit(request, what, model, detail):
+      changed = await context.run(service.edit, model, body.label, metadata)
     return schema.make_model(changed)
 
   @router.delete("/{model:path}", status_code=204)
@@ -99,3 +105,42 @@ def make_router(context: RequestContext) -> APIRouter:
     return Response(status_code=204)
 
   return router
+
+
+def make_column_router(context: RequestContext) -> APIRouter:
+  """Makes the route that chooses the metadata to show."""
+  router = APIRouter(
+    prefix="/api",
+    tags=["change"],
+    responses=schema.FAILURES,
+    dependencies=[Security(_TOKEN)],
+  )
+
+  @router.put("/columns", status_code=204)
+  async def show_columns(request: Request, body: schema.Shown) -> Response:
+    """Choose the metadata that is shown with a model."""
+    for key in body.columns:
+      check_text("columns", key)
+    detail = ", ".join(body.columns)
+    with context.admit(request), context.audit(request, "show", "", detail):
+      await context.run(context.service.show_columns, body.columns)
+    return Response(status_code=204)
+
+  return router
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+  """Metadata as the catalogue keeps it: keys in small letters, values given."""
+  if len(metadata) > _MAX_KEYS:
+    raise HttpError(422, f"metadata has at most {_MAX_KEYS} keys.")
+  for key, value in metadata.items():
+    check_text("metadata", f"{key}{value}")
+    if not key.strip() or len(key) + len(value) > _MAX_TEXT:
+      raise HttpError(
+        422, f"metadata needs a key, and {_MAX_TEXT} characters at most."
+      )
+  return {
+    key.strip().lower(): value.strip()
+    for key, value in metadata.items()
+    if value.strip()
+  }

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
-from dr3d.database.catalogue import Model
+from dr3d.database import model_search
 from dr3d.database.ingest import Failure
+from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.error import EmptyError
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
@@ -23,6 +24,7 @@ from dr3d.server.parameter import (
   Where,
   read_pairs,
 )
+from dr3d.server.route.status import MAX_VALUES
 
 # A search that ends within 5 s is answered at once.
 _POLLS, _POLL_SECONDS = 50, 0.1
@@ -34,6 +36,7 @@ def make_router(context: RequestContext) -> APIRouter:
   """Makes the routes of a context."""
   router = APIRouter(prefix="/api", tags=["models"], responses=schema.FAILURES)
   service = context.service
+  search = ModelSearch()
 
   @router.get("/models")
   def models(
@@ -41,29 +44,42 @@ def make_router(context: RequestContext) -> APIRouter:
     where: Where = None,
     state: State | None = None,
     text: Annotated[
-      str, Query(max_length=200, description="part of a name or a label")
+      str,
+      Query(
+        max_length=200,
+        description="words of name, label and metadata, in any order",
+      ),
     ] = "",
     smallest: Millimetres = None,
     largest: Millimetres = None,
     offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=0, le=1000)] = 100,
+    columns: Annotated[
+      bool, Query(description="also count the values of label and metadata")
+    ] = False,
   ) -> schema.Models:
-    """List models by name; smallest and largest limit the longest side."""
-    wanted = read_pairs("where", where)
-    low = 0 if smallest is None else smallest
-    high = math.inf if largest is None else largest
-    found = [
-      model
-      for model in service.state.models.values()
-      if (not label or model.label in label)
-      and (state is None or model.state == state)
-      and text.lower() in f"{model.name}\n{model.label}".lower()
-      and all(model.metadata.get(key) in wanted[key] for key in wanted)
-      and low <= _length(model) <= high
-    ]
+    """List models by name, or the best first if a text is given.
+
+    smallest and largest limit the longest side.
+    """
+    condition = Filter(
+      labels=label or (),
+      where=read_pairs("where", where),
+      state=state,
+      smallest=0.0 if smallest is None else smallest,
+      largest=math.inf if largest is None else largest,
+    )
+    candidates = search.find_text(service.state.models, text)
+    found = model_search.choose(candidates, condition)
+    counted = (
+      model_search.count_values(candidates, condition, limit=MAX_VALUES)
+      if columns
+      else ()
+    )
     return schema.Models(
       total=len(found),
       models=[schema.make_model(m) for m in found[offset : offset + limit]],
+      columns=[schema.make_column(column) for column in counted],
     )
 
   @router.get("/duplicates", responses={202: {"model": schema.Duplicates}})
@@ -106,6 +122,13 @@ def make_router(context: RequestContext) -> APIRouter:
   def thumbnail(model: ModelPath) -> Response:
     """A thumbnail of a model."""
     return Png(service.state.find_shape(model).thumbnail)
+
+  @router.get("/models/{model:path}/picture.png", response_class=Png)
+  async def picture(request: Request, model: ModelPath) -> Response:
+    """A picture of a model from above one corner."""
+    with context.admit_preview(request):
+      find = service.previews.find_picture
+      return Png(await context.run_preview(find, service.state, model))
 
   @router.get("/models/{model:path}/views/{number}.png", response_class=Png)
   async def view(request: Request, model: ModelPath, number: int) -> Response:
@@ -162,7 +185,3 @@ class Original(FileResponse):
   """A file to save; a browser must never show it."""
 
   media_type = "application/octet-stream"
-
-
-def _length(model: Model) -> float:
-  return max(model.extent or (0.0,))

@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from dr3d.server import schema
 from dr3d.server.admission import find_address
 from dr3d.server.context import RequestContext
-from dr3d.server.parameter import UPLOAD, ModelPath, read_options
+from dr3d.server.parameter import UPLOAD, ModelPath, UnitQuery, read_options
 from dr3d.server.service import QueryOptions
 
+ModelName = Annotated[str, Query(max_length=4096, description="its name")]
 Options = Annotated[QueryOptions, Depends(read_options)]
 
 
@@ -28,6 +29,28 @@ def make_router(context: RequestContext) -> APIRouter:
       with context.admit(request):
         address = find_address(request.scope)
         return await context.run(service.query, file, options, address)
+
+  @router.post("/overlay", openapi_extra=UPLOAD)
+  async def overlay(
+    request: Request, model: ModelName, unit: UnitQuery = None
+  ) -> schema.Overlay:
+    """How far does this file lie from a model, at each of its points?"""
+    async with context.receive(request) as file:
+      with context.admit(request):
+        address = find_address(request.scope)
+        return schema.make_overlay(
+          await context.run(service.overlay, file, model, unit, address)
+        )
+
+  @router.get("/overlay")
+  async def overlay_model(
+    request: Request, query: ModelName, model: ModelName
+  ) -> schema.Overlay:
+    """How far does a model lie from another one, at each of its points?"""
+    with context.admit(request):
+      return schema.make_overlay(
+        await context.run(service.overlay_model, query, model)
+      )
 
   @router.get("/models/{model:path}/similar")
   async def similar(

@@ -7,15 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 import dr3d
-from dr3d.database import catalogue
+from dr3d.database import catalogue, model_search
 from dr3d.mesh.io.reader import FORMATS
 from dr3d.mesh.unit import UNITS
 from dr3d.server import metric, schema
+from dr3d.server.admission import IDENTITY
 from dr3d.server.context import RequestContext
 from dr3d.server.service import Service
 from dr3d.server.state import State
+from dr3d.server.token import Identity, Role
 
-_MAX_VALUES = 100  # of a metadata key, which the page offers as filters
+MAX_VALUES = 100  # of a metadata key, which the page offers as filters
 
 
 def make_router(context: RequestContext) -> APIRouter:
@@ -35,9 +37,10 @@ def make_router(context: RequestContext) -> APIRouter:
     return schema.Status(status=service.status, error=service.error)
 
   @router.get("/api/info", responses=schema.FAILURES)
-  def info() -> schema.Info:
+  def info(request: Request) -> schema.Info:
     """What the database holds and what the service accepts."""
-    return make_info(service)
+    identity: Identity = request.scope["state"][IDENTITY]
+    return make_info(service, identity.role)
 
   @router.get("/api/inspection")
   async def inspection(request: Request) -> dict[str, Any]:
@@ -88,10 +91,9 @@ def describe_state(state: State) -> dict[str, Any]:
     model for model in state.models.values() if model.state == catalogue.INDEXED
   ]
   labels = collections.Counter(model.label for model in indexed)
-  values: dict[str, set[str]] = collections.defaultdict(set)
-  for model in indexed:
-    for key, value in model.metadata.items():
-      values[key].add(value)
+  columns = model_search.count_values(
+    indexed, model_search.Filter(), limit=MAX_VALUES
+  )
   return {
     "counts": count_states(state),
     "labels": [
@@ -99,13 +101,16 @@ def describe_state(state: State) -> dict[str, Any]:
       for label, count in sorted(labels.items())
       if label
     ],
-    "metadata": {
-      key: sorted(values[key])[:_MAX_VALUES] for key in sorted(values)
-    },
+    "columns": [
+      schema.make_column(column)
+      for column in columns
+      if column.name != model_search.LABEL
+    ],
+    "shown": list(state.reader.shown_columns),
   }
 
 
-def make_info(service: Service) -> schema.Info:
+def make_info(service: Service, role: Role | None) -> schema.Info:
   """What the database holds and what the service accepts."""
   state = service.state
   pipeline_config = viewpoints = None
@@ -130,6 +135,7 @@ def make_info(service: Service) -> schema.Info:
       seconds=config.reading.seconds,
     ),
     writable=service.tokens.allows("write"),
+    role=role,
     public=config.public_read,
     protections=service.protections,
     version=dr3d.__version__,

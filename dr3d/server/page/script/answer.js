@@ -1,20 +1,21 @@
-/** The answer to a dropped file, or to a model of the database. */
+/** The answer to a dropped file, or to a model of the catalogue. */
 
-import { findSimilar, getModel, query } from "./api.js";
+import { getModel, overlayFile, overlayModel, urls } from "./api.js";
+import { getAnswer, toKey } from "./answer_store.js";
 import { createCard } from "./card.js";
-import { createFilters, readFilters } from "./filter.js";
+import { createCsvButton } from "./csv.js";
+import { createFilters } from "./filter.js";
 import { h, replaceContent } from "./element.js";
 import { findFile } from "./file_store.js";
+import { splitName, toStem } from "./format.js";
 import { failure, notice, announce, waiting } from "./notice.js";
 import { createProgress } from "./progress.js";
 import { withParameters, navigate } from "./route.js";
 import { matchSubject, querySubject, viewUrls } from "./subject.js";
 import { createStage } from "./stage.js";
 import { info, untilReady } from "./state.js";
-import { createPrediction, summarize } from "./prediction.js";
-
-const MAX_CACHED = 12; // answers
-const answers = new Map();
+import { createHeadline, summarize } from "./verdict.js";
+import { explainAnswer } from "./why.js";
 
 /**
  * Shows the page of an answer.
@@ -30,7 +31,6 @@ export function showAnswer(place, route) {
     route,
     stop: new AbortController(),
     stage: null,
-    labels: [],
     gone: false,
   };
   const load = () => start(page).catch((error) => fail(page, error, load));
@@ -39,7 +39,7 @@ export function showAnswer(place, route) {
     update(next) {
       if (next.page !== route.page || next.name !== route.name) return false;
       if (!page.answer) return false;
-      const isNewQuery = cacheKey(next) !== cacheKey(page.route);
+      const isNewQuery = toKey(next) !== toKey(page.route);
       page.route = next;
       if (isNewQuery) queryAgain(page);
       else openMatch(page, { move: true });
@@ -64,9 +64,9 @@ async function start(page) {
     if (!page.file) return showFileGone(place);
     document.title = `dr3d: ${page.file.name}`;
   } else {
-    document.title = `dr3d: similar to ${route.name}`;
+    document.title = `dr3d: similar to ${toStem(route.name)}`;
   }
-  page.answer = await getAnswer(page, place);
+  page.answer = await requestAnswer(page, place);
   page.info = await info(); // the number of views is known by now
   if (page.gone) return;
   page.images =
@@ -75,26 +75,14 @@ async function start(page) {
   announce(summarize(page.answer));
 }
 
-/** The answer, from the cache or from the service. */
-async function getAnswer(page, place) {
-  const key = cacheKey(page.route);
-  if (!answers.has(key)) {
-    answers.set(key, await requestAnswer(page, place));
-    for (const old of [...answers.keys()].slice(0, -MAX_CACHED))
-      answers.delete(old);
-  }
-  return answers.get(key);
-}
-
 async function requestAnswer({ route, file, stop }, place) {
-  const conditions = readFilters(route.parameters);
   if (!file) {
     await untilReady(stop.signal, () => {
       const words = "The service is warming up: the search starts by itself";
       replaceContent(place, waiting(words));
       announce(words);
     });
-    return findSimilar(route.name, conditions, stop.signal);
+    return getAnswer(route, null, { signal: stop.signal });
   }
   const progress = createProgress(file, () => {
     stop.abort();
@@ -104,7 +92,7 @@ async function requestAnswer({ route, file, stop }, place) {
   announce(`Sending ${file.name}`);
   try {
     await untilReady(stop.signal, progress.setWarming);
-    return await query(file, conditions, {
+    return await getAnswer(route, file, {
       signal: stop.signal,
       progress: progress.setSent,
       waiting: progress.setWaiting,
@@ -114,33 +102,34 @@ async function requestAnswer({ route, file, stop }, place) {
   }
 }
 
-/** All that the answer depends on, as text. */
-function cacheKey({ page, name, parameters }) {
-  return JSON.stringify([page, name, readFilters(parameters)]);
-}
-
 function draw(page) {
-  page.stage = createStage(
-    querySubject(page.answer.shape, {
-      name: nameOf(page),
-      uploaded: Boolean(page.file),
-      images: page.images,
-    }),
-    page.info.viewpoints,
-  );
-  page.prediction = h("div", { class: "prediction-place" });
+  page.headline = h("div", { class: "headline-place" });
+  page.viewing = h("div", { class: "viewing" });
   page.filters = h("div", {});
   page.cards = h("ol", { class: "cards", "aria-label": "Matches" });
+  const name = nameOf(page);
   replaceContent(
     page.place,
-    h("h1", { class: "visually-hidden" }, `Answer for ${nameOf(page)}`),
     h(
       "div",
       { class: "answer-head" },
-      page.prediction,
-      h("a", { class: "button", href: "#/" }, "New search"),
+      h(
+        "h1",
+        {},
+        h("span", { class: "role" }, page.file ? "Answer for" : "Similar to"),
+        " ",
+        splitName(name)[1],
+      ),
+      h(
+        "p",
+        { class: "actions" },
+        h("a", { class: "button", href: "#/" }, "New search"),
+        createCsvButton(() => [page.answer], `${toStem(name)}-matches.csv`),
+        h("button", { type: "button", onclick: () => print() }, "Print"),
+      ),
     ),
-    page.stage.element,
+    page.headline,
+    page.viewing,
     h("h2", { class: "matches-title" }, "Matches"),
     page.filters,
     page.cards,
@@ -151,17 +140,11 @@ function draw(page) {
 
 function drawMatches(page) {
   const { answer, route } = page;
-  const labels = answer.matches.map(({ label }) => label);
-  page.labels = [...new Set([...page.labels, ...labels])];
   const focus = document.activeElement?.dataset.key;
-  replaceContent(
-    page.prediction,
-    createPrediction(answer, route, page.images.length),
-  );
+  drawHeadline(page);
   replaceContent(
     page.filters,
     createFilters(route, {
-      labels: page.labels,
       info: page.info,
       unitless: Boolean(page.file) && /assumed/.test(answer.shape?.unit ?? ""),
     }),
@@ -172,25 +155,46 @@ function drawMatches(page) {
   }
 }
 
-function drawCards({ cards, answer, route, images }) {
+function drawHeadline(page) {
+  const { answer, route } = page;
+  const best = answer.matches[0]?.model ?? "";
+  replaceContent(
+    page.headline,
+    createHeadline(answer, route, {
+      picture: answer.shape?.picture ?? urls.picture(route.name),
+      name: nameOf(page),
+      own: page.file ? "Your part" : "This part",
+      shown: page.info.shown,
+      compare: withParameters(route, { match: best }),
+    }),
+    best && explainAnswer(answer, page.images.length),
+  );
+}
+
+function drawCards({ cards, answer, route, images, info: { shown } }) {
   const opened = route.parameters.get("match");
   replaceContent(
     cards,
     answer.matches.map((match) =>
-      createCard(match, { route, images, open: match.model === opened }),
+      createCard(match, { route, images, shown, open: match.model === opened }),
     ),
   );
 }
 
-/** Queries again with other filters; the stage stays as it is. */
+/** Queries again with other filters; the old answer is not shown meanwhile. */
 async function queryAgain(page) {
   page.stop.abort();
   page.stop = new AbortController();
   const { route } = page;
-  page.cards.classList.add("stale");
+  closeStage(page);
+  page.cards.hidden = true;
+  replaceContent(page.headline, waiting("Searching again"));
+  page.headline.scrollIntoView({ block: "nearest" });
   announce("Searching again");
   try {
-    const answer = await getAnswer(page, h("div"));
+    const answer = await getAnswer(route, page.file ?? null, {
+      signal: page.stop.signal,
+    });
     if (page.gone || page.route !== route) return;
     page.answer = answer;
     drawMatches(page);
@@ -199,27 +203,29 @@ async function queryAgain(page) {
   } catch (error) {
     if (error.name === "AbortError") return;
     replaceContent(
-      page.cards,
-      h(
-        "li",
-        { class: "full-width" },
-        failure(error, "Search failed", () => queryAgain(page)),
-      ),
+      page.headline,
+      failure(error, "Search failed", () => queryAgain(page)),
     );
   } finally {
-    page.cards.classList.remove("stale");
+    page.cards.hidden = false;
   }
+}
+
+function closeStage(page) {
+  page.stage?.free();
+  page.stage = null;
+  replaceContent(page.viewing);
 }
 
 /** Shows the match that the URL names beside the query, or none. */
 async function openMatch(page, { move }) {
-  const { route, answer, stage } = page;
+  const { route, answer } = page;
   const name = route.parameters.get("match");
   const before = page.opened;
   page.opened = name;
   drawCards(page);
   if (!name) {
-    stage.open(null);
+    closeStage(page);
     if (move && before) focusCard(page, before);
     return;
   }
@@ -231,54 +237,63 @@ async function openMatch(page, { move }) {
     if (page.opened === name) announce(error.message);
     return;
   }
-  if (page.opened !== name) return;
+  if (page.opened !== name || page.gone) return;
+  openStage(page);
   const pair = match.query_view && {
     query: match.query_view,
     match: match.view,
   };
-  stage.open(
-    matchSubject(match, page.info.views ?? 0),
+  page.stage.open(matchSubject(match, page.info.views ?? 0), {
     pair,
-    createSteps(page, place),
-  );
+    actions: createSteps(page, place),
+    overlay: (signal) => requestOverlay(page, name, signal),
+  });
   if (!move) return;
-  const head = stage.element.querySelector(".pane + .pane h2");
-  head.setAttribute("tabindex", "-1");
-  head.focus({ preventScroll: true });
+  const head = page.stage.element.querySelector(".pane + .pane h2");
+  head?.setAttribute("tabindex", "-1");
+  head?.focus({ preventScroll: true });
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  stage.element.scrollIntoView({
+  page.stage.element.scrollIntoView({
     block: "nearest",
     behavior: reducedMotion ? "auto" : "smooth",
   });
 }
 
+function openStage(page) {
+  if (page.stage) return;
+  page.stage = createStage(
+    querySubject(page.answer.shape, {
+      name: nameOf(page),
+      uploaded: Boolean(page.file),
+      images: page.images,
+    }),
+    page.info.viewpoints,
+  );
+  replaceContent(page.viewing, page.stage.element);
+}
+
+function requestOverlay({ file, route }, model, signal) {
+  return file
+    ? overlayFile(file, model, route.parameters.get("unit") ?? "", signal)
+    : overlayModel(route.name, model, signal);
+}
+
 /** Buttons for the previous match, the next match, and to close it. */
 function createSteps({ route, answer }, place) {
-  const step = (text, to) => {
-    const match = place >= 0 && answer.matches[to];
-    return match
-      ? h(
-          "a",
-          {
-            class: "button",
-            href: withParameters(route, { match: match.model }),
-          },
-          text,
-        )
-      : h("span", { class: "button disabled", "aria-hidden": "true" }, text);
-  };
-  return [
-    step("‹ Previous", place - 1),
-    step("Next ›", place + 1),
+  const link = (text, match, id) =>
     h(
       "a",
-      {
-        class: "button",
-        href: withParameters(route, { match: "" }),
-        id: "close-match",
-      },
-      "Close match",
-    ),
+      { class: "button", href: withParameters(route, { match }), id },
+      text,
+    );
+  const step = (text, to) => {
+    const match = place >= 0 && answer.matches[to];
+    return match && link(text, match.model);
+  };
+  return [
+    step("‹ Previous match", place - 1),
+    step("Next match ›", place + 1),
+    link("Close", "", "close-match"),
   ];
 }
 
@@ -304,18 +319,32 @@ function showFileGone(place) {
   );
 }
 
+// Of HTTP: there is nothing to search, the file is at fault.
+const EMPTY = 409;
+const FILE_ERRORS = [400, 413, 415, 422];
+
 function fail({ place, gone, file }, error, again) {
   if (gone || error.name === "AbortError") return;
+  const isFile = file && FILE_ERRORS.includes(error.status);
+  const title = isFile
+    ? "This file cannot be read"
+    : error.status === EMPTY
+      ? "The catalogue is empty"
+      : "Search failed";
+  // The same file would fail again.
+  const retry = isFile || error.status === EMPTY ? null : again;
   replaceContent(
     place,
-    h("h1", { class: "visually-hidden" }, "Search failed"),
+    h("h1", { class: "visually-hidden" }, title),
     failure(
       error,
-      file && error.status >= 400 && error.status < 429
-        ? "This file cannot be used"
-        : "Search failed",
-      again,
-      h("a", { class: "button", href: "#/" }, "Choose another file"),
+      title,
+      retry,
+      h(
+        "a",
+        { class: "button", href: "#/" },
+        file ? "Choose another file" : "New search",
+      ),
     ),
   );
 }

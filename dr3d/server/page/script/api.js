@@ -1,5 +1,7 @@
 /** Requests to the service; URLs are relative, so any path prefix works. */
 
+import { askToken, authorization, forgetToken, readToken } from "./token.js";
+
 const MAX_TRIES = 5; // while the service is busy
 const MAX_WAIT = 15; // seconds between two tries
 
@@ -23,6 +25,7 @@ export class ServiceError extends Error {
 }
 
 export const urls = {
+  picture: (name) => `${modelUrl(name)}/picture.png`,
   thumbnail: (name) => `${modelUrl(name)}/thumbnail.png`,
   view: (name, number) => `${modelUrl(name)}/views/${number}.png`,
   glb: (name) => `${modelUrl(name)}/model.glb`,
@@ -73,7 +76,48 @@ export async function fetchBytes(url) {
  */
 export function query(file, conditions, { signal, progress, waiting }) {
   const url = `api/query${queryString({ ...conditions, evidence: true })}`;
-  return retry(() => upload(url, file, signal, progress), signal, waiting);
+  const call = () => uploadWithToken(url, file, signal, progress);
+  return retry(call, signal, waiting);
+}
+
+/** Adds a model. @param {Object} given label, and `set`, a list of key=value. */
+export function addModel(file, given, { signal, progress } = {}) {
+  const url = `api/models${queryString({ name: file.name, ...given })}`;
+  return retry(() => uploadWithToken(url, file, signal, progress), signal);
+}
+
+/** Changes label and metadata of a model. */
+export const editModel = (name, changes) =>
+  change("PATCH", modelUrl(name), changes);
+
+/** Removes a model from the database. */
+export const removeModel = (name) => change("DELETE", modelUrl(name));
+
+/** Chooses the metadata that is shown with each model. */
+export const showColumns = (columns) =>
+  change("PUT", "api/columns", { columns });
+
+/** How far a file lies from a model at each point, as arrays. */
+export async function overlayFile(file, model, unit, signal) {
+  const url = `api/overlay${queryString({ model, unit })}`;
+  const call = () => uploadWithToken(url, file, signal);
+  return readOverlay(await retry(call, signal));
+}
+
+/** How far a model lies from another one, likewise. */
+export async function overlayModel(query, model, signal) {
+  const url = `api/overlay${queryString({ query, model })}`;
+  return readOverlay(await get(url, signal));
+}
+
+function readOverlay({ vertices, faces, distances, ...facts }) {
+  const read = (text) => decodeBase64(text);
+  return {
+    ...facts,
+    vertices: new Float32Array(read(vertices)),
+    faces: new Uint32Array(read(faces)),
+    distances: new Float32Array(read(distances)),
+  };
 }
 
 /** The query string of a URL; lists repeat a name, empty values are left out. */
@@ -97,12 +141,40 @@ function get(url, signal) {
   }, signal);
 }
 
-async function send(url, options) {
-  try {
-    return await fetch(url, options);
-  } catch (error) {
-    throw error.name === "AbortError" ? error : noResponse();
+/** Sends a request; asks for a token if the service wants one. */
+async function send(url, options = {}) {
+  for (;;) {
+    let response;
+    try {
+      const headers = { ...options.headers, ...authorization() };
+      response = await fetch(url, { ...options, headers });
+    } catch (error) {
+      throw error.name === "AbortError" ? error : noResponse();
+    }
+    if (response.status !== 401) return response;
+    const wasRejected = Boolean(readToken());
+    if (wasRejected) forgetToken();
+    const byHand = Boolean(options.method);
+    if (await askToken(wantToken(byHand), { byHand })) continue;
+    // Without a token more may be allowed than with a wrong one.
+    if (byHand || !wasRejected) return response;
   }
+}
+
+function wantToken(isChange) {
+  return isChange
+    ? "Changes need a token that may write."
+    : "This service wants a token for searching.";
+}
+
+/** Sends a change; a 401 asks for a token, by hand. */
+async function change(method, url, body) {
+  const response = await send(url, {
+    method,
+    headers: body ? { "Content-Type": "application/json" } : {},
+    body: body ? JSON.stringify(body) : undefined,
+  });
+  if (!response.ok) throw await readError(response);
 }
 
 // XMLHttpRequest, because fetch does not report the progress of an upload.
@@ -112,6 +184,9 @@ function upload(url, file, signal, progress) {
     const stop = () => request.abort();
     signal?.addEventListener("abort", stop);
     request.open("POST", url);
+    for (const [name, value] of Object.entries(authorization())) {
+      request.setRequestHeader(name, value);
+    }
     request.upload.onprogress = (event) =>
       progress?.(event.lengthComputable ? event.loaded / event.total : 0);
     request.upload.onload = () => progress?.(1);
@@ -120,7 +195,7 @@ function upload(url, file, signal, progress) {
     request.onerror = () => reject(noResponse());
     request.onload = () => {
       const body = parseJson(request.responseText);
-      if (request.status === 200 && body) return resolve(body);
+      if ([200, 201].includes(request.status) && body) return resolve(body);
       const after = request.getResponseHeader("Retry-After");
       reject(toError(request.status, body, after));
     };
@@ -128,6 +203,19 @@ function upload(url, file, signal, progress) {
     form.append("file", file, file.name);
     request.send(form);
   });
+}
+
+/** As `upload`; asks for a token if the service wants one. */
+async function uploadWithToken(url, file, signal, progress) {
+  for (;;) {
+    try {
+      return await upload(url, file, signal, progress);
+    } catch (error) {
+      const byHand = url.startsWith("api/models");
+      if (error.status !== 401) throw error;
+      if (!(await askToken(wantToken(byHand), { byHand }))) throw error;
+    }
+  }
 }
 
 /** Repeats a call while the service is busy. */
@@ -183,6 +271,10 @@ function parseJson(text) {
 }
 
 function decodeDataUri(url) {
-  const text = atob(url.slice(url.indexOf(",") + 1));
+  return decodeBase64(url.slice(url.indexOf(",") + 1));
+}
+
+function decodeBase64(encoded) {
+  const text = atob(encoded);
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0)).buffer;
 }

@@ -2,8 +2,10 @@
 
 import { urls } from "./api.js";
 import { insertBreaks, h, createImage } from "./element.js";
-import { describeRegistration, extent, splitName } from "./format.js";
+import { describeRegistration, extent, toStem, toWords } from "./format.js";
+import { createColumns } from "./metadata.js";
 import { withParameters, format } from "./route.js";
+import { explainMatch } from "./why.js";
 
 /**
  * Makes the card of a match.
@@ -12,13 +14,13 @@ import { withParameters, format } from "./route.js";
  * @param {Object} answer
  * @param {import("./route.js").Route} answer.route of the answer.
  * @param {string[]} answer.images of the query's views.
+ * @param {string[]} answer.shown keys of the metadata to show.
  * @param {boolean} answer.open whether the match is shown beside the query.
  */
-export function createCard(match, { route, images, open }) {
-  const [folder, file] = splitName(match.model);
-  const views = images.length;
+export function createCard(match, { route, images, shown, open }) {
+  const name = toStem(match.model);
   const registration = describeRegistration(match);
-  const pair = `Query view ${match.query_view} and model view ${match.view}`;
+  const compare = withParameters(route, { match: open ? "" : match.model });
   return h(
     "li",
     { class: "card", "data-model": match.model },
@@ -26,9 +28,9 @@ export function createCard(match, { route, images, open }) {
       "a",
       {
         class: "card-face",
-        href: withParameters(route, { match: open ? "" : match.model }),
+        href: compare,
         "aria-current": open ? "true" : null,
-        "aria-label": `Compare with match ${match.rank}, ${match.model}`,
+        "aria-label": `Compare with match ${match.rank}, ${name}`,
       },
       createImage(urls.thumbnail(match.model), { size: 96 }),
       h("span", { class: "rank", "aria-hidden": "true" }, match.rank),
@@ -36,35 +38,25 @@ export function createCard(match, { route, images, open }) {
     h(
       "div",
       { class: "card-text" },
-      h("p", { class: "label" }, insertBreaks(match.label || "no label")),
       h(
         "h3",
         {},
-        h("a", { href: format("model", match.model) }, insertBreaks(file)),
-        folder && h("span", { class: "folder" }, insertBreaks(folder)),
+        h(
+          "a",
+          { href: format("model", match.model), title: match.model },
+          insertBreaks(name),
+        ),
       ),
+      h("p", { class: "class" }, toWords(match.label) || "no class"),
+    ),
+    h(
+      "div",
+      { class: "card-facts" },
+      createColumns(match.metadata, shown),
       h("p", { class: "size" }, extent(match.extent)),
       registration &&
         h("p", { class: match.same ? "same" : "size" }, registration),
     ),
-    h(
-      "dl",
-      { class: "metrics" },
-      gauge("Score", match.score.toFixed(3), match.score, 1),
-      gauge("Votes", `${match.votes} of ${views}`, match.votes, views),
-    ),
-    match.query_view > 0 &&
-      h(
-        "figure",
-        { class: "pair", title: pair },
-        createImage(images[match.query_view - 1] ?? "", { size: 64 }),
-        createImage(urls.view(match.model, match.view), { size: 64 }),
-        h(
-          "figcaption",
-          {},
-          `Most similar views: ${match.query_view} and ${match.view}`,
-        ),
-      ),
     h(
       "div",
       { class: "actions" },
@@ -72,8 +64,9 @@ export function createCard(match, { route, images, open }) {
         "a",
         {
           class: "button",
-          href: withParameters(route, { match: open ? "" : match.model }),
+          href: compare,
           "data-do": "compare",
+          "aria-label": `${open ? "Close" : "Compare"} ${name}`,
         },
         open ? "Close" : "Compare",
       ),
@@ -82,26 +75,24 @@ export function createCard(match, { route, images, open }) {
         {
           class: "button",
           href: format("like", match.model),
-          "aria-label": `Find models similar to ${match.model}`,
+          "aria-label": `Find models similar to ${name}`,
           "data-do": "search",
         },
         "Find similar",
       ),
     ),
+    explainMatch(match, images),
   );
 }
 
-/** A number with a bar. */
-function gauge(name, text, value, maximum) {
-  const bar = h("span", { class: "bar", "aria-hidden": "true" });
-  const share = Math.max(0, Math.min(1, value / (maximum || 1)));
-  bar.style.setProperty("--share", share.toFixed(3));
-  return h("div", {}, h("dt", {}, name), h("dd", {}, text, bar));
-}
-
-/** A model in a list. @param {...*} details below its name. */
-export function createTile(model, ...details) {
-  const [folder, file] = splitName(model.model);
+/**
+ * A model in a list.
+ *
+ * @param {Object} model
+ * @param {string[]} shown keys of the metadata to show.
+ * @param {...*} details below it.
+ */
+export function createTile(model, shown, ...details) {
   const failed = model.state === "failed";
   return h(
     "li",
@@ -110,12 +101,12 @@ export function createTile(model, ...details) {
       "a",
       { href: format("model", model.model), title: model.model },
       failed
-        ? h("span", { class: "no-image" }, "failed")
+        ? h("span", { class: "no-image" }, "not readable")
         : createImage(urls.thumbnail(model.model), { size: 96 }),
-      h("span", { class: "label" }, insertBreaks(model.label || "no label")),
-      h("span", { class: "tile-name" }, insertBreaks(file)),
-      folder && h("span", { class: "folder" }, insertBreaks(folder)),
+      h("span", { class: "tile-name" }, insertBreaks(toStem(model.model))),
+      h("span", { class: "class" }, toWords(model.label) || "no class"),
     ),
+    createColumns(model.metadata, shown),
     details,
   );
 }

@@ -1,25 +1,33 @@
-/** The catalogue in pages, filtered by text, label, state and size. */
+/** The catalogue in pages, found by words and by the values of its columns. */
 
 import { listModels } from "./api.js";
 import { createTile } from "./card.js";
+import { createChangeButton, mayChange, openAdd } from "./edit.js";
+import { createFacets } from "./facet.js";
 import { choice } from "./filter.js";
 import { h, replaceContent } from "./element.js";
 import { count, extent, plural } from "./format.js";
 import { failure, notice, announce, waiting } from "./notice.js";
 import { withParameters, navigate, replace } from "./route.js";
-import { info } from "./state.js";
+import { info, STATES } from "./state.js";
 
 const PAGE_SIZE = 48; // models
 const TYPING_PAUSE = 250; // milliseconds, before the list follows the text
-const STATES = ["indexed", "failed", "missing", "outdated"];
 
 /** Shows the page; see `answer.showAnswer`. */
 export function showCatalogue(place, route) {
   document.title = "dr3d: catalogue";
   const page = { route, stop: new AbortController() };
   page.form = h("div", {});
+  page.facets = h("div", { class: "facets" });
+  page.actions = h("p", { class: "actions" });
   page.list = h("div", { "aria-busy": "true" });
-  replaceContent(place, h("h1", {}, "Catalogue"), page.form, page.list);
+  replaceContent(
+    place,
+    h("div", { class: "answer-head" }, h("h1", {}, "Catalogue"), page.actions),
+    page.form,
+    page.list,
+  );
   fillForm(page);
   fillList(page);
   return {
@@ -35,7 +43,10 @@ export function showCatalogue(place, route) {
       }
       return true;
     },
-    leave: () => page.stop.abort(),
+    leave() {
+      clearTimeout(page.timer); // else it would come back to this page
+      page.stop.abort();
+    },
   };
 }
 
@@ -46,10 +57,20 @@ async function fillForm(page) {
   } catch {
     return; // the list shows the error
   }
+  page.known = known;
+  replaceContent(
+    page.actions,
+    mayChange(known) &&
+      createChangeButton(known, "Add parts", () =>
+        openAdd(known, () => {
+          fillForm(page);
+          fillList(page);
+        }),
+      ),
+  );
   const value = (name) => page.route.parameters.get(name) ?? "";
   const set = (changes) =>
     navigate(withParameters(page.route, { ...changes, page: "" }));
-  let timer = 0;
   const field = (name, attributes) => {
     const input = h("input", {
       name,
@@ -58,8 +79,8 @@ async function fillForm(page) {
       ...attributes,
     });
     input.addEventListener("input", () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
+      clearTimeout(page.timer);
+      page.timer = setTimeout(() => {
         const changes = { [name]: input.value.trim(), page: "" };
         replace(withParameters(page.route, changes));
       }, TYPING_PAUSE);
@@ -78,24 +99,20 @@ async function fillForm(page) {
     { class: "filters", role: "search", "aria-label": "Filter the models" },
     field("text", {
       type: "search",
-      placeholder: "Name or label",
-      "aria-label": "Name or label",
+      placeholder: "Part number, name or any words",
+      "aria-label": "Part number, name or any words",
     }),
-    select(
-      "label",
-      "Label",
-      "All labels",
-      known.labels.map(({ label, count: number }) => [
-        label,
-        `${label || "no label"} (${number})`,
-      ]),
-    ),
-    select(
-      "state",
-      "State",
-      "All states",
-      STATES.map((state) => [state, `${state} (${known.counts[state]})`]),
-    ),
+    page.facets,
+    hasSeveralStates(known) &&
+      select(
+        "state",
+        "State",
+        "All states",
+        Object.entries(STATES).map(([state, words]) => [
+          state,
+          `${words} (${known.counts[state]})`,
+        ]),
+      ),
     h(
       "span",
       { class: "range" },
@@ -121,9 +138,13 @@ async function fillForm(page) {
   replaceContent(page.form, form);
 }
 
+function hasSeveralStates({ counts }) {
+  return Object.values(counts).filter(Boolean).length > 1;
+}
+
 /** Fields follow the URL after a step back. */
 function syncForm({ form, route }) {
-  for (const field of form.querySelectorAll("input, select")) {
+  for (const field of form.querySelectorAll("input[name], select[name]")) {
     if (field !== document.activeElement) {
       field.value = route.parameters.get(field.name) ?? "";
     }
@@ -142,13 +163,14 @@ async function fillList(page) {
   const get = (name) => route.parameters.get(name) ?? "";
   const at = number(route);
   list.setAttribute("aria-busy", "true");
-  list.classList.add("stale");
   if (!list.firstChild) replaceContent(list, waiting("Loading the catalogue"));
   try {
-    const { total, models } = await listModels(
+    const { total, models, columns } = await listModels(
       {
         text: get("text"),
         label: route.parameters.getAll("label"),
+        where: route.parameters.getAll("where"),
+        columns: true,
         state: get("state"),
         smallest: get("smallest"),
         largest: get("largest"),
@@ -157,6 +179,8 @@ async function fillList(page) {
       },
       stop.signal,
     );
+    page.known ??= await info();
+    drawFacets(page, columns);
     drawList(page, models, total, at);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -165,23 +189,31 @@ async function fillList(page) {
       failure(error, "The models cannot be listed", () => fillList(page)),
     );
   }
-  list.classList.remove("stale");
   list.setAttribute("aria-busy", "false");
 }
 
-function drawList({ list, route }, models, total, at) {
+function drawFacets({ facets, route, known }, columns) {
+  const open = facets.querySelector("[open]")?.dataset.column;
+  const set = (changes) =>
+    navigate(withParameters(route, { ...changes, page: "" }));
+  const lists = createFacets(columns, route, set, known.shown);
+  for (const list of lists) list.open = list.dataset.column === open;
+  replaceContent(facets, lists);
+}
+
+function drawList({ list, route, known }, models, total, at) {
   const pages = Math.max(1, Math.ceil(total / PAGE_SIZE));
-  announce(`${plural(total, "model")}, page ${at} of ${pages}`);
+  announce(`${plural(total, "part")}, page ${at} of ${pages}`);
   if (!models.length) {
-    const narrow = [...route.parameters.keys()].length > 0;
+    const narrow = narrowed(route);
     replaceContent(
       list,
       notice(
         "info",
-        "No models",
+        narrow ? "No part found" : "The catalogue is empty",
         narrow
-          ? "No model meets these filters: clear them, or choose others."
-          : "The database is empty: add models with dr3d index or dr3d add.",
+          ? "No part has these words and values: use fewer, or others."
+          : "Add parts here, or index a folder with dr3d index.",
         ...(narrow
           ? [h("a", { class: "button", href: "#/models" }, "Clear filters")]
           : []),
@@ -191,25 +223,44 @@ function drawList({ list, route }, models, total, at) {
   }
   replaceContent(
     list,
-    h("p", { class: "muted total" }, `${count(total)} models`),
+    h(
+      "p",
+      { class: "muted total" },
+      describeTotal(total, known, route),
+      narrowed(route) &&
+        h("a", { class: "button", href: "#/models" }, "Clear filters"),
+    ),
     h(
       "ul",
       { class: "tiles" },
       models.map((model) =>
         createTile(
           model,
+          known.shown,
           h(
             "span",
             { class: "muted" },
             model.state === "failed" ? model.reason : extent(model.extent),
           ),
           ["missing", "outdated"].includes(model.state) &&
-            h("span", { class: "badge" }, model.state),
+            h("span", { class: "badge" }, STATES[model.state]),
         ),
       ),
     ),
     pages > 1 && createPager(route, at, pages),
   );
+}
+
+function narrowed({ parameters }) {
+  return [...parameters.keys()].some((name) => name !== "page");
+}
+
+/** The total, and how many of it a search can find. */
+function describeTotal(total, { counts }, route) {
+  const words = plural(total, "part");
+  const hidden = total - counts.indexed;
+  if (narrowed(route) || hidden <= 0) return words;
+  return `${words}, of which ${count(hidden)} cannot be found by shape`;
 }
 
 function createPager(route, at, pages) {

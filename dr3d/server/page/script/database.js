@@ -1,18 +1,13 @@
 /** Counts of the database, failed files, labels and limits. */
 
-import { getFailures } from "./api.js";
+import { getFailures, showColumns } from "./api.js";
+import { createChangeButton, mayChange } from "./edit.js";
 import { h, replaceContent } from "./element.js";
-import { bytes, count } from "./format.js";
-import { failure, waiting } from "./notice.js";
+import { bytes, count, toTitle, toWords } from "./format.js";
+import { announce, failure, waiting } from "./notice.js";
 import { format } from "./route.js";
-import { forget, info } from "./state.js";
-
-const MEANINGS = {
-  indexed: "searchable",
-  failed: "cannot be indexed",
-  missing: "file not found any more",
-  outdated: "from a former pipeline",
-};
+import { forget, info, STATES } from "./state.js";
+import { forgetToken, readToken } from "./token.js";
 
 /** Shows the page; see `answer.showAnswer`. */
 export function showDatabase(place, route, { again }) {
@@ -48,7 +43,7 @@ function draw(place, known, failures) {
     h(
       "ul",
       { class: "counts" },
-      Object.entries(MEANINGS).map(([state, meaning]) =>
+      Object.entries(STATES).map(([state, meaning]) =>
         h(
           "li",
           { "data-state": known.counts[state] ? state : "none" },
@@ -56,13 +51,12 @@ function draw(place, known, failures) {
             "a",
             { href: format("models", "", { state }) },
             h("span", { class: "figure" }, count(known.counts[state])),
-            h("span", {}, state),
-            h("span", { class: "muted" }, meaning),
+            h("span", {}, toTitle(meaning)),
           ),
         ),
       ),
     ),
-    h("h2", {}, "Files that failed"),
+    h("h2", {}, "Files that could not be read"),
     failures.length
       ? [
           h(
@@ -83,8 +77,9 @@ function draw(place, known, failures) {
             ),
           ),
         ]
-      : h("p", {}, "None: every file was indexed."),
-    h("h2", {}, "Labels"),
+      : h("p", {}, "None: every file was read."),
+    known.columns.length > 0 && createChoice(known),
+    h("h2", {}, "Classes"),
     h(
       "ul",
       { class: "labels" },
@@ -97,7 +92,7 @@ function draw(place, known, failures) {
           h(
             "a",
             { href: format("models", "", { label }) },
-            label || "no label",
+            toWords(label) || "no class",
           ),
           h("span", { class: "number" }, count(number)),
           bar,
@@ -110,7 +105,7 @@ function draw(place, known, failures) {
       { class: "facts-table" },
       [
         ["Version", known.version],
-        ["Views per model", known.views],
+        ["Learned views of a model", known.views],
         ["Pipeline", known.pipeline],
         ["Formats", known.formats?.join(" ")],
         ["Upload limit", known.limits?.bytes && bytes(known.limits.bytes)],
@@ -119,10 +114,72 @@ function draw(place, known, failures) {
           "Reading time limit",
           known.limits?.seconds && `${known.limits.seconds}\u202fs`,
         ],
-        ["Changes", known.writable ? "with the token" : "not allowed"],
+        ["Changes", known.writable ? "with a token" : "not allowed"],
       ]
         .filter(([, value]) => value)
         .map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]),
     ),
+    readToken() &&
+      h(
+        "p",
+        { class: "actions wide" },
+        h(
+          "button",
+          {
+            type: "button",
+            onclick() {
+              forgetToken();
+              location.reload();
+            },
+          },
+          "Forget the token",
+        ),
+      ),
   );
+}
+
+/** Which properties are shown with each model; an order of choosing is kept. */
+function createChoice(known) {
+  const chosen = new Set(known.shown);
+  const status = h("p", { role: "status", class: "muted" });
+  const boxes = known.columns.map(({ name, total }) => {
+    const box = h("input", {
+      type: "checkbox",
+      checked: chosen.has(name),
+      disabled: !mayChange(known),
+      onchange() {
+        if (box.checked) chosen.add(name);
+        else chosen.delete(name);
+      },
+    });
+    return h(
+      "li",
+      {},
+      h(
+        "label",
+        { class: "tick" },
+        box,
+        h("span", { class: "value" }, toTitle(name)),
+        h("span", { class: "muted number" }, `${count(total)} values`),
+      ),
+    );
+  });
+  const save = async () => {
+    try {
+      await showColumns([...chosen]);
+      forget();
+      status.textContent = `Shown: ${[...chosen].join(", ") || "none"}.`;
+      announce(status.textContent);
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  };
+  return [
+    h("h2", {}, "Properties shown with each part"),
+    h("ul", { class: "choices" }, boxes),
+    mayChange(known)
+      ? h("p", { class: "actions" }, createChangeButton(known, "Save", save))
+      : null,
+    status,
+  ];
 }

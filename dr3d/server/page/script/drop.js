@@ -1,7 +1,10 @@
 /** Files that are dropped, pasted or chosen. */
 
 import { h } from "./element.js";
+import { MAX_FILES } from "./file_store.js";
 import { bytes } from "./format.js";
+
+const COMMON = ["STEP", "STL", "3MF", "OBJ", "PLY"];
 
 /** Accepts files that are dropped or pasted anywhere. */
 export function attach(overlay, accept) {
@@ -42,6 +45,7 @@ export function createField(info, accept) {
   const input = h("input", {
     type: "file",
     id: "file",
+    multiple: true,
     class: "visually-hidden",
     accept: info?.formats?.join(",") ?? null,
     "aria-describedby": "formats",
@@ -58,23 +62,38 @@ export function createField(info, accept) {
       "label",
       { for: "file", class: "drop-label" },
       h("span", { class: "drop-sign", "aria-hidden": "true" }, "⤓"),
-      h("span", { class: "drop-title" }, "Drop a model file here"),
-      h("span", { class: "button primary" }, "Choose a file"),
+      h(
+        "span",
+        { class: "drop-title" },
+        "Drop a scan or CAD file here, or several",
+      ),
+      h("span", { class: "button primary" }, "Choose files"),
     ),
-    h("p", { class: "muted", id: "formats" }, describe(info)),
+    h(
+      "p",
+      { class: "muted", id: "formats", title: info?.formats?.join(" ") },
+      describe(info),
+    ),
   );
 }
 
 /**
- * Checks files before one is sent.
+ * Checks files before they are sent.
  *
  * @returns {string} one sentence that says what to do; empty if all is well.
  */
 export function checkFiles(files, info) {
-  const [file] = files;
-  if (files.length > 1) {
-    return `You dropped ${files.length} files: drop one at a time.`;
+  if (files.length > MAX_FILES) {
+    return (
+      `You dropped ${files.length} files: drop at most ${MAX_FILES} at once, ` +
+      "or use dr3d query for a whole folder."
+    );
   }
+  // Of several files each bad one is named in its row.
+  return files.length > 1 ? "" : checkFile(files[0], info);
+}
+
+function checkFile(file, info) {
   const limit = info?.limits?.bytes;
   if (limit && file.size > limit) {
     return (
@@ -96,6 +115,12 @@ export function checkFiles(files, info) {
 function describe(info) {
   if (!info) return "";
   const names = info.formats.map((end) => end.slice(1).toUpperCase());
+  const common = COMMON.filter((name) => names.includes(name));
+  const others = names.length - common.length;
   const limit = info.limits?.bytes;
-  return names.join(", ") + (limit ? `; up to ${bytes(limit)}` : "");
+  return (
+    common.join(", ") +
+    (others > 0 ? ` and ${others} more formats` : "") +
+    (limit ? `, up to ${bytes(limit)}` : "")
+  );
 }

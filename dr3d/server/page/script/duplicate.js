@@ -1,26 +1,36 @@
-/** Groups of models of the same shape. */
+/** Groups of models of the same shape, the strongest relation first. */
 
 import { getDuplicates } from "./api.js";
 import { createTile } from "./card.js";
+import {
+  createChangeButton,
+  mayChange,
+  openDelete,
+  openLabel,
+} from "./edit.js";
 import { h, replaceContent } from "./element.js";
-import { measure, percent, plural } from "./format.js";
+import { describeScale, percent, plural, toStem, toTitle } from "./format.js";
 import { failure, notice, announce, waiting } from "./notice.js";
 import { withParameters, format } from "./route.js";
+import { info } from "./state.js";
 
 const POLL_INTERVAL = 1500; // milliseconds
 const MAX_SHOWN = 30; // groups at first; each loads its thumbnails
-const MEANINGS = {
-  identical: "the same triangles at the same size",
-  same: "the same surface in another mesh, format or pose",
-  scaled: "the same surface in another size",
-  mirrored: "the mirror image",
-  similar: "surfaces that nearly coincide at one size",
+const EMPTY = 409; // of HTTP: the database has no model that can be compared
+
+// Names of relations and what they mean, the strongest first.
+const RELATIONS = {
+  identical: ["Identical", "the same triangles at the same size"],
+  same: ["Same shape", "the same surface in another file format or pose"],
+  scaled: ["Same shape, other size", "the same surface at another size"],
+  mirrored: ["Mirror images", "left and right of one shape"],
+  similar: ["Nearly the same", "surfaces that nearly coincide at one size"],
 };
 
 /** Shows the page; see `answer.showAnswer`. */
 export function showDuplicates(place, route, { again }) {
   document.title = "dr3d: duplicates";
-  const page = { route, groups: null, gone: false };
+  const page = { route, groups: null, gone: false, again };
   const body = h("div", {});
   replaceContent(
     place,
@@ -28,14 +38,18 @@ export function showDuplicates(place, route, { again }) {
     h(
       "p",
       { class: "intro" },
-      "Models of the same shape. Nothing is changed: check each pair " +
-        "before you delete a file.",
+      "Parts of one shape. Compare two before you delete one.",
     ),
     body,
   );
   load(page, body).catch((error) => {
-    if (!page.gone)
-      replaceContent(body, failure(error, "Comparison failed", again));
+    if (page.gone) return;
+    replaceContent(
+      body,
+      error.status === EMPTY
+        ? notice("info", "The catalogue is empty", "Add parts first.")
+        : failure(error, "Comparison failed", again),
+    );
   });
   return {
     update(next) {
@@ -51,9 +65,10 @@ export function showDuplicates(place, route, { again }) {
 }
 
 async function load(page, body) {
-  const line = waiting("Comparing the models");
+  const line = waiting("Comparing the parts");
   replaceContent(body, line);
-  announce("Comparing the models");
+  announce("Comparing the parts");
+  page.known = await info();
   for (;;) {
     const { ready, done, total, groups } = await getDuplicates();
     if (page.gone) return;
@@ -62,7 +77,7 @@ async function load(page, body) {
       break;
     }
     if (total) {
-      line.lastChild.textContent = `Comparing the models: ${percent(
+      line.lastChild.textContent = `Comparing the parts: ${percent(
         done / total,
       )}`;
     }
@@ -73,7 +88,8 @@ async function load(page, body) {
   announce(plural(page.groups.length, "group"));
 }
 
-function draw({ route, groups }, body) {
+function draw(page, body) {
+  const { route, groups, known } = page;
   const relation = route.parameters.get("relation") ?? "";
   const all = route.parameters.has("all");
   const found = groups.filter(
@@ -82,42 +98,31 @@ function draw({ route, groups }, body) {
   if (!groups.length) {
     replaceContent(
       body,
-      notice("success", "No duplicates", "No two models have the same shape."),
+      known.counts.indexed
+        ? notice("success", "No duplicates", "No two parts have one shape.")
+        : notice("info", "The catalogue is empty", "Add parts first."),
     );
     return;
   }
-  const chip = (text, value, number) =>
-    h(
-      "a",
-      {
-        class: "chip",
-        href: withParameters(route, { relation: value, all: "" }),
-        "aria-current": relation === value ? "true" : null,
-        title: MEANINGS[value] ?? null,
-      },
-      `${text} ${number}`,
-    );
   const shown = all ? found : found.slice(0, MAX_SHOWN);
   replaceContent(
     body,
-    h(
-      "div",
-      { class: "chips", role: "group", "aria-label": "Relations" },
-      chip("All", "", groups.length),
-      Object.keys(MEANINGS).map((one) => {
-        const number = groups.filter((group) => group.relation === one).length;
-        return number > 0 && chip(one, one, number);
-      }),
-    ),
-    h(
-      "p",
-      { class: "muted legend" },
-      Object.entries(MEANINGS)
-        .filter(([one]) => groups.some((group) => group.relation === one))
-        .map(([one, meaning]) => `${one}: ${meaning}`)
-        .join("; "),
-    ),
-    h("div", { class: "groups" }, shown.map(createGroup)),
+    createChips(route, groups, relation),
+    listRelations(shown).map((one) => [
+      h(
+        "h2",
+        { class: "relation" },
+        nameOf(one),
+        h("span", { class: "muted" }, RELATIONS[one]?.[1]),
+      ),
+      h(
+        "div",
+        { class: "groups" },
+        shown
+          .filter((group) => group.relation === one)
+          .map((group) => createGroup(group, page)),
+      ),
+    ]),
     found.length > shown.length &&
       h(
         "a",
@@ -127,43 +132,122 @@ function draw({ route, groups }, body) {
   );
 }
 
-function createGroup({ relation, members }) {
+/** A button for each relation that was found. */
+function createChips(route, groups, relation) {
+  const chip = (text, value, number) =>
+    h(
+      "a",
+      {
+        class: "chip",
+        href: withParameters(route, { relation: value, all: "" }),
+        "aria-current": relation === value ? "true" : null,
+      },
+      `${text} ${number}`,
+    );
   return h(
-    "section",
-    { class: "group", "data-relation": relation },
-    h(
-      "h2",
-      {},
-      relation,
-      h("span", { class: "muted" }, plural(members.length, "model")),
-    ),
-    h(
-      "ul",
-      { class: "tiles" },
-      members.map((one) => createMember(one)),
+    "div",
+    { class: "chips", role: "group", "aria-label": "Relations" },
+    chip("All", "", groups.length),
+    listRelations(groups).map((one) =>
+      chip(
+        nameOf(one),
+        one,
+        groups.filter((group) => group.relation === one).length,
+      ),
     ),
   );
 }
 
-function createMember(member) {
-  if (!member.to)
-    return createTile(member, h("span", { class: "badge" }, "reference"));
-  const details = [member.relation];
-  if (Math.abs(member.scale - 1) > 0.01) {
-    details.push(`${measure(member.scale)} times as large`);
+/** Relations that were found, the strongest first, unknown ones last. */
+function listRelations(groups) {
+  const found = new Set(groups.map((group) => group.relation));
+  const known = Object.keys(RELATIONS).filter((one) => found.has(one));
+  return [...new Set([...known, ...found])];
+}
+
+function nameOf(relation) {
+  return RELATIONS[relation]?.[0] ?? toTitle(relation);
+}
+
+function createGroup({ relation, members }, page) {
+  const { known } = page;
+  const [first, ...others] = members;
+  return h(
+    "section",
+    {
+      class: "group",
+      "data-relation": relation,
+      "aria-label": `${nameOf(relation)}: ${toStem(first.model)}`,
+    },
+    members.length > 2 && h("h3", {}, plural(members.length, "part")),
+    h(
+      "ul",
+      { class: "tiles" },
+      members.map((one) => createMember(one, page)),
+    ),
+    mayChange(known) &&
+      h(
+        "p",
+        { class: "actions" },
+        createChangeButton(known, `Keep only ${toStem(first.model)}`, () =>
+          openDelete(
+            others.map(({ model }) => model),
+            page.again,
+          ),
+        ),
+      ),
+  );
+}
+
+function createMember(member, page) {
+  const { known } = page;
+  const details = [];
+  if (member.to) {
+    details.push(nameOf(member.relation));
+    if (Math.abs(member.scale - 1) > 0.01) {
+      details.push(describeScale(member.scale));
+    }
+    if (member.mirrored && member.relation !== "mirrored") {
+      details.push("mirrored");
+    }
   }
-  if (member.mirrored && member.relation !== "mirrored")
-    details.push("mirrored");
   return createTile(
     member,
-    h("span", { class: "muted" }, details.join(", ")),
-    h(
-      "a",
-      {
-        href: format("like", member.to, { match: member.model }),
-        "aria-label": `Compare ${member.model} with ${member.to}`,
-      },
-      "Compare",
-    ),
+    [],
+    member.to
+      ? h("span", { class: "muted" }, details.join(", "))
+      : h("span", { class: "badge" }, "compared with"),
+    member.to &&
+      h(
+        "a",
+        {
+          href: format("like", member.to, { match: member.model }),
+          "aria-label": `Compare ${toStem(member.model)} with ${toStem(member.to)}`,
+        },
+        "Compare",
+      ),
+    mayChange(known) &&
+      h(
+        "p",
+        { class: "tile-actions" },
+        named(
+          createChangeButton(known, "Edit class", () =>
+            openLabel(member, known, page.again),
+          ),
+          `Change the class of ${toStem(member.model)}`,
+        ),
+        named(
+          createChangeButton(known, "Delete", () =>
+            openDelete([member.model], page.again),
+          ),
+          `Delete ${toStem(member.model)}`,
+        ),
+      ),
   );
+}
+
+/** A button whose text says too little for screen readers. */
+function named(button, text) {
+  button.setAttribute("aria-label", text);
+  return button;
 }

@@ -1,5 +1,7 @@
 /** Makes elements from plain text; no HTML is ever parsed. */
 
+import { authorization } from "./token.js";
+
 const MAX_RETRIES = 3; // of an image, while the service is busy
 const RETRY_DELAY = 1500; // milliseconds, times the number of the retry
 
@@ -55,18 +57,53 @@ export function createImage(source, { alt = "", size = 96, lazy = true } = {}) {
     height: size,
     loading: lazy ? "lazy" : null,
     decoding: "async",
-    src: source,
   });
   let tries = 0;
+  const load = async () => {
+    const url = await authorize(source);
+    image.src = url;
+    if (url.startsWith("blob:")) {
+      await image.decode().catch(() => {});
+      URL.revokeObjectURL(url);
+    }
+  };
   image.addEventListener("error", () => {
     // An empty tile instead of the browser's broken-image icon.
     image.classList.add("absent");
     if (++tries > MAX_RETRIES || !image.isConnected) return;
-    setTimeout(
-      () => (image.src = source),
-      RETRY_DELAY * tries * (1 + Math.random()),
-    );
+    setTimeout(load, RETRY_DELAY * tries * (1 + Math.random()));
   });
   image.addEventListener("load", () => image.classList.remove("absent"));
+  load();
   return image;
+}
+
+/** A link that saves a file of the service. */
+export function createDownload(source, name, text) {
+  const link = h("a", { class: "button", href: source, download: name }, text);
+  link.addEventListener("click", async (event) => {
+    if (!authorization().Authorization) return;
+    event.preventDefault();
+    save(await authorize(source), name);
+  });
+  return link;
+}
+
+/** Saves what a URL names. */
+export function save(url, name) {
+  h("a", { href: url, download: name }).click();
+  if (url.startsWith("blob:")) setTimeout(() => URL.revokeObjectURL(url), 1e4);
+}
+
+/** A URL that an element may load: a browser sends no token for an image. */
+async function authorize(source) {
+  const headers = authorization();
+  if (!headers.Authorization || source.startsWith("data:")) return source;
+  try {
+    const response = await fetch(source, { headers });
+    if (!response.ok) return source; // its error is handled there
+    return URL.createObjectURL(await response.blob());
+  } catch {
+    return source;
+  }
 }

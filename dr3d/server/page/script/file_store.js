@@ -5,7 +5,7 @@
 
 const NAME = "dr3d";
 const STORE = "files";
-const MAX_FILES = 5;
+export const MAX_FILES = 40; // that an answer can have
 const MAX_BYTES = 200e6; // of a file; IndexedDB keeps it in memory
 
 const current = new Map(); // of this visit, if the browser stores nothing

@@ -1,6 +1,8 @@
 /** Filters of a search, stored in the URL. */
 
+import { listModels } from "./api.js";
 import { h, replaceContent } from "./element.js";
+import { createFacets } from "./facet.js";
 import { withParameters, navigate } from "./route.js";
 
 const SIZES = [
@@ -10,15 +12,15 @@ const SIZES = [
   ["0.2", "Same size, ± 20 %"],
 ];
 const MATCH_COUNTS = ["10", "25", "50"];
-const NAMES = ["label", "same_size", "unit", "k", "where"];
-const MAX_CHIPS = 8; // labels with a button of their own
+const LISTS = ["label", "where"];
+const NAMES = [...LISTS, "same_size", "unit", "k"];
 
 /** The parameters of a query that a URL contains. */
 export function readFilters(parameters) {
   return Object.fromEntries(
     NAMES.map((name) => [
       name,
-      name === "label" || name === "where"
+      LISTS.includes(name)
         ? parameters.getAll(name).sort()
         : (parameters.get(name) ?? ""),
     ]),
@@ -45,54 +47,19 @@ export function clearFilters(route) {
  *
  * @param {import("./route.js").Route} route
  * @param {Object} known
- * @param {string[]} known.labels that the answers have shown so far.
  * @param {Object} known.info of the service.
  * @param {boolean} known.unitless whether the file states no unit.
  */
-export function createFilters(route, { labels, info, unitless }) {
+export function createFilters(route, { info, unitless }) {
   const conditions = readFilters(route.parameters);
   const set = (changes) =>
     navigate(withParameters(route, { ...changes, match: "" }));
-  const chosen = conditions.label;
-  const offered = [...new Set([...chosen, ...labels.filter(Boolean)])];
-  const toggle = (label) =>
-    chosen.includes(label)
-      ? chosen.filter((one) => one !== label)
-      : [...chosen, label];
-  const others = info.labels
-    .map(({ label }) => label)
-    .filter((label) => label && !offered.slice(0, MAX_CHIPS).includes(label));
-  const metadata = Object.entries(info.metadata ?? {}).flatMap(
-    ([key, values]) => values.map((value) => `${key}=${value}`),
-  );
-
+  const facets = h("div", { class: "facets" });
+  fillFacets(facets, route, set, info.shown);
   const form = h(
     "form",
     { class: "filters", "aria-label": "Filters" },
-    h(
-      "div",
-      { class: "chips", role: "group", "aria-label": "Labels" },
-      offered.slice(0, MAX_CHIPS).map((label) =>
-        h(
-          "button",
-          {
-            type: "button",
-            class: "chip",
-            "aria-pressed": String(chosen.includes(label)),
-            "data-key": `label ${label}`,
-            onclick: () => set({ label: toggle(label) }),
-          },
-          label,
-        ),
-      ),
-      others.length > 0 &&
-        choice(
-          "More labels",
-          "",
-          [["", "More labels …"], ...others.map((one) => [one, one])],
-          (label) => set({ label: [...chosen, label] }),
-        ),
-    ),
+    facets,
     choice("Size", conditions.same_size, SIZES, (same_size) =>
       set({ same_size }),
     ),
@@ -106,13 +73,6 @@ export function createFilters(route, { labels, info, unitless }) {
         ],
         (unit) => set({ unit }),
       ),
-    metadata.length > 0 &&
-      choice(
-        "Metadata",
-        conditions.where[0] ?? "",
-        [["", "Any metadata"], ...metadata.map((one) => [one, one])],
-        (where) => set({ where: where ? [where] : [] }),
-      ),
     choice(
       "Number of matches",
       conditions.k,
@@ -123,7 +83,26 @@ export function createFilters(route, { labels, info, unitless }) {
       h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
-  return form;
+  // On a phone the row would push the matches out of sight.
+  const isWide = matchMedia("(min-width: 46.01rem)").matches;
+  return h(
+    "details",
+    { class: "narrow", open: isWide || hasFilters(route.parameters) },
+    h("summary", {}, "Filter the matches"),
+    form,
+  );
+}
+
+/** The counts arrive later; a search does not wait for them. */
+async function fillFacets(place, route, set, shown) {
+  const { label, where } = readFilters(route.parameters);
+  try {
+    const wanted = { state: "indexed", columns: true, limit: 0, label, where };
+    const { columns } = await listModels(wanted);
+    replaceContent(place, createFacets(columns, route, set, shown));
+  } catch {
+    // Without counts the other filters still work.
+  }
 }
 
 /** A drop-down list. @param {Array<[string, string]>} options value, text. */

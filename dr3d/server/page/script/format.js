@@ -45,16 +45,63 @@ export function splitName(name) {
   return [name.slice(0, cut), name.slice(cut)];
 }
 
-/** Result of the registration of a match to the query; may be empty. */
-export function describeRegistration({ same, mirrored, scale, distance }) {
-  if (!same) {
-    if (typeof distance !== "number") return "";
-    const share = `${(100 * distance).toFixed(1)}\u202f% of the radius`;
-    return `Distance ${share}${mirrored ? ", mirrored" : ""}`;
+/** "hex_socket_screw" → "hex socket screw". */
+export function toWords(label) {
+  return label.replaceAll("_", " ").trim();
+}
+
+/** "part number" → "Part number". */
+export function toTitle(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** "a/b/part.stl" → "part". */
+export function toStem(name) {
+  const file = splitName(name)[1];
+  return file.replace(/(.)\.[^.]+$/, "$1");
+}
+
+/** A probability in words: 0.97 → "in about 97 of 100 cases". */
+export function likelihood(share) {
+  if (share >= 0.995) return "in more than 99 of 100 cases";
+  if (share >= 0.9) return `in about ${Math.round(share * 100)} of 100 cases`;
+  if (share >= 0.1) return `in about ${Math.round(share * 10)} of 10 cases`;
+  return "in less than 1 of 10 cases";
+}
+
+/** 2 → "2 times as large", 1.13 → "13 % larger", 0.5 → "2 times smaller". */
+export function describeScale(scale) {
+  if (scale >= 2) return `${measure(scale)} times as large`;
+  if (scale <= 0.5) return `${measure(1 / scale)} times smaller`;
+  const word = scale > 1 ? "larger" : "smaller";
+  return `${percent(Math.abs(scale - 1))} ${word}`;
+}
+
+// Relative differences of sizes that are not worth a word, for one shape and for
+// two that differ, whose sizes noise and missing parts change.
+const SAME_SIZE = 0.02;
+export const SIMILAR_SIZE = 0.1;
+
+/** What comparing the surfaces of a match has shown; may be empty. */
+export function describeRegistration(match) {
+  const { same, mirrored, scale, distance, radius } = match;
+  const sized = scale && Math.abs(scale - 1) > SAME_SIZE;
+  if (same) {
+    const shape = mirrored ? "Mirror image" : "Same shape";
+    if (sized) return `${shape}, ${describeScale(scale)}`;
+    return mirrored || !scale ? shape : "Same shape and size";
   }
-  const parts = [mirrored ? "Mirror image" : "Same shape"];
-  if (scale && Math.abs(scale - 1) > 0.01) {
-    parts.push(`${measure(scale)} times as large`);
+  const parts = [];
+  if (typeof distance === "number") {
+    parts.push(
+      radius
+        ? `Surface differs by ${measure(distance * radius)} mm on average`
+        : `Surface differs by ${(100 * distance).toFixed(1)}\u202f%`,
+    );
   }
-  return parts.join(", ");
+  if (scale && Math.abs(scale - 1) > SIMILAR_SIZE) {
+    parts.push(describeScale(scale));
+  }
+  if (mirrored) parts.push("mirrored");
+  return toTitle(parts.join(", "));
 }

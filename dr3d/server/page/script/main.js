@@ -6,11 +6,13 @@ import { showDatabase } from "./database.js";
 import * as drop from "./drop.js";
 import { showDuplicates } from "./duplicate.js";
 import { h, replaceContent } from "./element.js";
+import { closeFacets } from "./facet.js";
 import { storeFile } from "./file_store.js";
 import { showModel } from "./model.js";
 import { notice } from "./notice.js";
 import { format, navigate, parse } from "./route.js";
 import { showSearch } from "./search.js";
+import { showSeveral } from "./several.js";
 import { info, watch } from "./state.js";
 import * as theme from "./theme.js";
 
@@ -18,12 +20,18 @@ const PAGES = {
   search: showSearchPage,
   query: showAnswer,
   like: showAnswer,
+  several: showSeveral,
   models: showCatalogue,
   model: showModel,
   duplicates: showDuplicates,
   database: showDatabase,
 };
-const PARENT_PAGE = { query: "search", like: "search", model: "models" };
+const PARENT_PAGE = {
+  query: "search",
+  like: "search",
+  several: "search",
+  model: "models",
+};
 
 const main = document.getElementById("main");
 let page = null;
@@ -86,7 +94,14 @@ async function accept(files) {
     // The page of the answer reports that the service does not respond.
   }
   problem = drop.checkFiles(files, known);
-  if (!problem) return navigate(format("query", await storeFile(files[0])));
+  if (!problem && files.length === 1) {
+    return navigate(format("query", await storeFile(files[0])));
+  }
+  if (!problem) {
+    const keys = [];
+    for (const file of files) keys.push(await storeFile(file));
+    return navigate(format("several", "", { file: keys }));
+  }
   if (parse(location.hash).page === "search") restart();
   else navigate("#/");
 }
@@ -100,6 +115,10 @@ window.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && close) navigate(close.getAttribute("href"));
 });
 window.addEventListener("hashchange", showRoute);
+document.addEventListener("click", closeFacets);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeFacets(event);
+});
 theme.attach(document.getElementById("theme"));
 drop.attach(document.getElementById("drop-overlay"), accept);
 showRoute();

@@ -1,13 +1,22 @@
-/** One model: a viewer, and its row of the catalogue. */
+/** One model: a viewer, and what is known of it. */
 
 import { urls, getModel } from "./api.js";
-import { h, replaceContent } from "./element.js";
-import { count, extent, measure, splitName } from "./format.js";
+import { createChangeButton, mayChange, openDelete, openEdit } from "./edit.js";
+import { createDownload, h, insertBreaks, replaceContent } from "./element.js";
+import {
+  count,
+  extent,
+  measure,
+  splitName,
+  toStem,
+  toTitle,
+  toWords,
+} from "./format.js";
 import { failure, notice, waiting } from "./notice.js";
-import { format } from "./route.js";
+import { format, navigate } from "./route.js";
 import { modelSubject } from "./subject.js";
 import { createStage } from "./stage.js";
-import { info } from "./state.js";
+import { info, STATES } from "./state.js";
 
 const ADVICE = {
   failed: "Repair the file, then index or add it again.",
@@ -18,14 +27,14 @@ const ADVICE = {
 /** Shows the page; see `answer.showAnswer`. */
 export function showModel(place, route, { again }) {
   const { name } = route;
-  const page = { gone: false, stage: null };
-  document.title = `dr3d: ${splitName(name)[1]}`;
+  const page = { gone: false, stage: null, again };
+  document.title = `dr3d: ${toStem(name)}`;
   replaceContent(place, waiting("Loading"));
   fill(page, place, name).catch((error) => {
     if (page.gone) return;
     replaceContent(
       place,
-      h("h1", {}, name),
+      h("h1", {}, toStem(name)),
       failure(error, "The model cannot be shown", again),
     );
   });
@@ -43,64 +52,109 @@ async function fill(page, place, name) {
   if (page.gone) return;
   const drawn = model.extent && model.state !== "failed";
   if (drawn) {
-    const subject = modelSubject(model, known.views);
+    const subject = {
+      ...modelSubject(model, known.views),
+      role: "",
+      title: "",
+    };
     page.stage = createStage(subject, known.viewpoints);
   }
   replaceContent(
     place,
-    h("h1", { class: drawn ? "visually-hidden" : "" }, name),
+    h(
+      "div",
+      { class: "answer-head" },
+      h("h1", {}, insertBreaks(toStem(name))),
+      createActions(page, known, model),
+    ),
     model.state !== "indexed" &&
       notice(
         model.state === "failed" ? "error" : "warning",
-        model.state === "failed"
-          ? "This file cannot be indexed"
-          : `State: ${model.state}`,
+        toTitle(STATES[model.state]),
         [model.reason, ADVICE[model.state]].filter(Boolean).join(" "),
       ),
-    page.stage?.element,
     h(
-      "p",
-      { class: "actions wide" },
-      model.state === "indexed" &&
-        h(
-          "a",
-          { class: "button primary", href: format("like", name) },
-          "Find similar models",
-        ),
-      model.state !== "missing" &&
-        h(
-          "a",
-          { class: "button", href: urls.file(name), download: "" },
-          "Original file",
-        ),
-      drawn &&
-        h("a", { class: "button", href: urls.glb(name), download: "" }, "GLB"),
+      "div",
+      { class: drawn ? "model" : "" },
+      page.stage?.element,
+      createFacts(model, known, drawn),
     ),
-    createFacts(model),
   );
 }
 
-function createFacts(model) {
-  const area = model.area && `${measure(model.area)} mm²`;
-  const volume = model.volume && `${measure(model.volume)} mm³`;
+function createActions(page, known, model) {
+  const name = model.model;
+  return h(
+    "p",
+    { class: "actions" },
+    model.state === "indexed" &&
+      h(
+        "a",
+        { class: "button primary", href: format("like", name) },
+        "Find similar parts",
+      ),
+    mayChange(known) && [
+      createChangeButton(known, "Edit", () =>
+        openEdit(model, known, page.again),
+      ),
+      createChangeButton(known, "Delete", () =>
+        openDelete([name], () => navigate(format("models"))),
+      ),
+    ],
+  );
+}
+
+function createFacts(model, known, drawn) {
+  const name = model.model;
+  const metadata = model.metadata ?? {};
+  const others = Object.keys(metadata).filter(
+    (key) => !known.shown.includes(key),
+  );
   const rows = [
-    ["Name", model.model],
-    ["Label", model.label || "none"],
-    ["State", model.state],
-    ["True size", model.extent && extent(model.extent)],
-    ["Unit of the file", model.unit],
-    ["Surface area", area],
-    ["Volume", volume],
-    ["Bodies", model.body_count],
-    ["Faces rendered", model.face_count && count(model.face_count)],
-    ["Source", model.source],
-    ...Object.entries(model.metadata ?? {}),
+    ["Class", toWords(model.label) || "none"],
+    ...[...known.shown, ...others].map((key) => [toTitle(key), metadata[key]]),
+    ["Size", model.extent && extent(model.extent)],
+    ["Surface area", model.area && `${measure(model.area)} mm²`],
+    ["Volume", model.volume && `${measure(model.volume)} mm³`],
+    ["File", name],
   ];
+  const technical = [
+    ["State", STATES[model.state]],
+    ["Unit of the file", model.unit],
+    ["Bodies", model.body_count],
+    ["Triangles drawn", model.face_count && count(model.face_count)],
+    ["Added", model.source === "added" ? "by itself" : "with its folder"],
+    ["SHA-256 of the file", model.hash],
+  ];
+  return h(
+    "div",
+    { class: "facts-place" },
+    createList(rows),
+    h(
+      "details",
+      { class: "why" },
+      h("summary", {}, "Technical details"),
+      createList(technical),
+    ),
+    h(
+      "p",
+      { class: "actions" },
+      model.state !== "missing" &&
+        createDownload(urls.file(name), splitName(name)[1], "Original file"),
+      drawn && createDownload(urls.glb(name), `${toStem(name)}.glb`, "GLB"),
+    ),
+  );
+}
+
+function createList(rows) {
   return h(
     "dl",
     { class: "facts-table" },
     rows
       .filter(([, value]) => value)
-      .map(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]),
+      .map(([term, value]) => [
+        h("dt", {}, term),
+        h("dd", {}, insertBreaks(String(value))),
+      ]),
   );
 }

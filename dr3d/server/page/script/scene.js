@@ -1,12 +1,16 @@
-/** Draws one model with WebGL, only when something has changed. */
+/** Draws a model, or two laid on one another, when something has changed. */
 
 import * as three from "../three/three.module.min.js";
 
+import { createAxes } from "./axes.js";
+import { colorAt } from "./color_map.js";
 import { parseGlb } from "./glb.js";
 
 const FIELD_OF_VIEW = 28; // degrees
 const MARGIN = 1.06; // distance of the camera over that of a tight fit
 const SURFACE = 0xa9bcd2;
+const HULL_OPACITY = 0.25;
+const MILLIMETRES_PER_METRE = 1000; // a GLB is in metres
 // Position and intensity: main light, fill light, light from below.
 const LIGHTS = [
   [2, 4, 4, 2.4],
@@ -18,7 +22,8 @@ const LIGHTS = [
  * Makes a scene.
  *
  * @param {HTMLCanvasElement} canvas
- * @returns {Object} `load(bytes)`, `draw(rotation, zoom, size)`, `free()`.
+ * @returns {Object} `load(bytes, overlay, top)`, `draw(rotation, zoom, size)`,
+ *   `free()`.
  * @throws {Error} the browser gives no WebGL context.
  */
 export function createScene(canvas) {
@@ -38,35 +43,75 @@ export function createScene(canvas) {
   }
   const rotated = new three.Group();
   scene.add(rotated);
+  renderer.autoClear = false;
+  const axes = createAxes();
 
   return {
-    /** Shows the model of a GLB; returns its radius in metres. */
-    load(bytes) {
-      const model = createMesh(parseGlb(bytes));
+    /**
+     * Shows the model of a GLB; returns its radius in metres.
+     *
+     * With an overlay of `api.overlayFile` the model is a pale hull, and the
+     * query on it is coloured by its deviation, from none to `top` mm.
+     */
+    load(bytes, overlay, top) {
+      const model = createMesh(parseGlb(bytes), Boolean(overlay));
       const { radius } = model.geometry.boundingSphere;
       model.scale.setScalar(1 / radius);
       discard(rotated);
       rotated.add(model);
+      if (overlay) {
+        const query = createOverlay(overlay, top);
+        query.scale.setScalar(1 / (radius * MILLIMETRES_PER_METRE));
+        rotated.add(query);
+      }
       return radius;
     },
-    /** Draws; size is the share of the enclosing sphere that it fills. */
+    /**
+     * Draws; size is the share of the enclosing sphere that it fills. Returns
+     * the pixels of the sphere's radius.
+     */
     draw([w, x, y, z], zoom, size) {
       resize(renderer, camera, canvas);
       rotated.quaternion.set(x, y, z, w);
       rotated.scale.setScalar(size);
       camera.zoom = zoom;
       camera.updateProjectionMatrix();
+      renderer.clear();
       renderer.render(scene, camera);
+      axes.draw(renderer, rotated.quaternion);
+      const half = Math.tan((camera.fov * Math.PI) / 360) * camera.position.z;
+      return ((canvas.clientHeight / 2) * zoom * size) / half;
     },
     free() {
       discard(rotated);
+      axes.free();
       renderer.dispose();
       renderer.forceContextLoss();
     },
   };
 }
 
-function createMesh({ positions, normals, indices }) {
+/** The query, in millimetres, coloured at each vertex. */
+function createOverlay({ vertices, faces, distances }, top) {
+  const geometry = new three.BufferGeometry();
+  geometry.setAttribute("position", new three.BufferAttribute(vertices, 3));
+  geometry.setIndex(new three.BufferAttribute(faces, 1));
+  const colors = new Float32Array(vertices.length);
+  const color = new three.Color();
+  distances.forEach((distance, k) => {
+    color.set(colorAt(distance / top)).toArray(colors, 3 * k);
+  });
+  geometry.setAttribute("color", new three.BufferAttribute(colors, 3));
+  const material = new three.MeshStandardMaterial({
+    vertexColors: true,
+    flatShading: true,
+    roughness: 0.9,
+    side: three.DoubleSide,
+  });
+  return new three.Mesh(geometry, material);
+}
+
+function createMesh({ positions, normals, indices }, isHull) {
   const geometry = new three.BufferGeometry();
   geometry.setAttribute("position", new three.BufferAttribute(positions, 3));
   geometry.setAttribute("normal", new three.BufferAttribute(normals, 3));
@@ -79,8 +124,13 @@ function createMesh({ positions, normals, indices }) {
     roughness: 0.62,
     metalness: 0.08,
     side: three.DoubleSide, // scans have no inside
+    transparent: isHull,
+    opacity: isHull ? HULL_OPACITY : 1,
+    depthWrite: !isHull,
   });
-  return new three.Mesh(geometry, material);
+  const mesh = new three.Mesh(geometry, material);
+  mesh.renderOrder = isHull ? 1 : 0; // a hull is drawn over what is inside
+  return mesh;
 }
 
 /** Distance of the farthest vertex from the origin. */

@@ -1,9 +1,10 @@
-/** The first page: drop a file, or choose a model of the database. */
+/** The first page: drop files, or find a model by words. */
 
 import { createField } from "./drop.js";
 import { h, replaceContent } from "./element.js";
 import { plural } from "./format.js";
-import { failure, waiting } from "./notice.js";
+import { format } from "./route.js";
+import { failure, notice, waiting } from "./notice.js";
 import { info } from "./state.js";
 import { createSuggest } from "./suggest.js";
 
@@ -45,17 +46,30 @@ async function fill(page, place, { accept, again, problem }) {
       "div",
       { class: "start" },
       h("h1", {}, "What is this part?"),
-      h(
-        "p",
-        { class: "intro" },
-        "Drop a scan or a CAD export. dr3d renders it from " +
-          `${known.views ?? "several"} learned views and finds the most ` +
-          `similar of ${plural(known.counts.indexed, "model")}. The service ` +
-          "does not keep your file.",
-      ),
-      problem && failure(new Error(problem), "This file cannot be used"),
-      createField(known, accept),
-      createSuggest(),
+      known.counts.indexed ? createIntro(known) : createEmpty(),
+      problem && failure(new Error(problem), "This cannot be searched"),
+      known.counts.indexed > 0 && [
+        createField(known, accept),
+        createSuggest(known.shown),
+      ],
     ),
+  );
+}
+
+function createIntro({ counts: { indexed } }) {
+  return h(
+    "p",
+    { class: "intro" },
+    "Drop a scan or a CAD file to find the part that it is, among " +
+      `${plural(indexed, "part")}. The service does not keep your file.`,
+  );
+}
+
+function createEmpty() {
+  return notice(
+    "info",
+    "The catalogue is empty",
+    "Add parts here, or index a folder with dr3d index.",
+    h("a", { class: "button", href: format("models") }, "Add parts"),
   );
 }

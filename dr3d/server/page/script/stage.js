@@ -1,6 +1,7 @@
-/** The query in a viewer, with its learned views or beside a match. */
+/** The query and a match in 3D: side by side, or laid on one another. */
 
 import { insertBreaks, h, replaceContent } from "./element.js";
+import { createDeviation } from "./deviation.js";
 import { createPose } from "./pose.js";
 import { invert, multiply, IDENTITY } from "./quaternion.js";
 import { createStrip } from "./strip.js";
@@ -10,7 +11,7 @@ import { createViewer } from "./viewer.js";
  * What a pane shows: a `viewer.Model` with texts.
  *
  * @typedef {Object} Subject
- * @property {string} role "Query", "Match 2", …
+ * @property {string} role "Your part", "Match 2", …
  * @property {string} name
  * @property {string} title
  * @property {string[]} facts
@@ -24,8 +25,8 @@ import { createViewer } from "./viewer.js";
  *
  * @param {Subject} query
  * @param {number[][]} viewpoints quaternions of the learned views, if known.
- * @returns {Object} `element`; `open(match, pair, actions)` shows a match
- *   beside the query, or none; `free()`.
+ * @returns {Object} `element`; `open(match, {pair, actions, overlay})` shows a
+ *   match beside the query; `free()`.
  */
 export function createStage(query, viewpoints) {
   const pose = createPose();
@@ -37,11 +38,12 @@ export function createStage(query, viewpoints) {
   const tools = h("div", { class: "stage-tools" });
   const element = h(
     "section",
-    { class: "stage single", "aria-label": "Viewer" },
+    { class: "stage single", "aria-label": "3D view" },
     main.element,
     tools,
   );
   let other = null;
+  let deviation = null;
   let rotateTogether = true;
   let sameScale = false;
 
@@ -61,49 +63,70 @@ export function createStage(query, viewpoints) {
     pose.reset();
   }
 
-  function fillTools(actions) {
-    const rotating = toggle("Rotate together", rotateTogether, (now) => {
+  function openDeviation(match, overlay) {
+    deviation = createDeviation(match, { pose, overlay });
+    element.classList.add("laid");
+    element.prepend(deviation.element);
+  }
+
+  function closeDeviation() {
+    deviation?.free();
+    deviation?.element.remove();
+    deviation = null;
+    element.classList.remove("laid");
+  }
+
+  function fillTools(match, { actions, overlay }) {
+    const rotating = toggle("Turn together", rotateTogether, (now) => {
       rotateTogether = now;
       other.viewer.independent = !now;
     });
-    rotating.title = "Off: the match rotates by itself";
     const scaling = toggle("Same scale", sameScale, (now) => {
       sameScale = now;
       rescale();
     });
-    scaling.title = "Draw both models at one scale";
+    const laying = toggle("Show deviation", Boolean(deviation), (now) => {
+      if (now) openDeviation(match, overlay);
+      else closeDeviation();
+      element.scrollIntoView({ block: "nearest" });
+      rotating.hidden = scaling.hidden = now;
+    });
+    laying.title = "Lay the part on the match and colour it by its deviation";
+    rotating.hidden = scaling.hidden = Boolean(deviation);
     replaceContent(
       tools,
-      other && [rotating, scaling],
+      match && overlay && laying,
+      match && [rotating, scaling],
       h("button", { type: "button", onclick: reset }, "Reset view"),
       actions,
     );
   }
 
-  fillTools();
+  fillTools(null, {});
   return {
     element,
-    open(match, pair, actions) {
+    open(match, { pair, actions, overlay }) {
+      const wasLaid = Boolean(deviation);
+      closeDeviation();
       other?.free();
       other?.element.remove();
-      other = null;
-      element.classList.toggle("single", !match);
+      element.classList.remove("single");
       main.strip.pair(pair?.query ?? 0);
-      if (match) {
-        other = createPane(
-          { ...match, first: pair?.match },
-          { pose, viewpoints, rescale },
-        );
-        other.viewer.independent = !rotateTogether;
-        other.viewer.offset = align(viewpoints, pair);
-        main.element.after(other.element);
-        other.strip.pair(pair?.match ?? 0);
-      }
-      fillTools(actions);
+      other = createPane(
+        { ...match, first: pair?.match },
+        { pose, viewpoints, rescale },
+      );
+      other.viewer.independent = !rotateTogether;
+      other.viewer.offset = align(viewpoints, pair);
+      main.element.after(other.element);
+      other.strip.pair(pair?.match ?? 0);
+      if (wasLaid) openDeviation(match, overlay);
+      fillTools(match, { actions, overlay });
       rescale();
-      if (pair) main.viewer.show(pair.query);
+      if (pair && main.viewer.isFlat) main.viewer.show(pair.query);
     },
     free() {
+      closeDeviation();
       main.free();
       other?.free();
     },
@@ -134,29 +157,26 @@ function createPane(subject, { pose, viewpoints, rescale }) {
   const element = h(
     "div",
     { class: "pane" },
-    h(
-      "div",
-      { class: "pane-head" },
-      h("span", { class: "role" }, subject.role),
-      h("h2", { title: subject.name }, insertBreaks(subject.title)),
+    subject.title &&
       h(
-        "p",
-        { class: "facts" },
-        subject.facts.map((fact) => h("span", {}, fact)),
+        "div",
+        { class: "pane-head" },
+        h("span", { class: "role" }, subject.role),
+        h("h2", { title: subject.name }, insertBreaks(subject.title)),
+        h(
+          "p",
+          { class: "facts" },
+          subject.facts.map((fact) => h("span", {}, fact)),
+        ),
       ),
-    ),
     viewer.element,
-    h(
-      "div",
-      { class: "strip" },
+    subject.images.length > 0 &&
       h(
-        "p",
-        { class: "muted" },
-        `${subject.images.length} learned views`,
-        h("span", { class: "more" }, "; click one to rotate the model to it"),
+        "details",
+        { class: "why strip" },
+        h("summary", {}, `${subject.images.length} learned views`),
+        strip.element,
       ),
-      strip.element,
-    ),
     subject.actions?.length > 0 &&
       h("div", { class: "actions" }, subject.actions),
   );

@@ -4,6 +4,14 @@ import { checkStart, getInfo } from "./api.js";
 import { plural } from "./format.js";
 import { announce } from "./notice.js";
 
+/** The states of a model in plain words. */
+export const STATES = {
+  indexed: "can be found",
+  failed: "file not readable",
+  missing: "file is gone",
+  outdated: "must be indexed again",
+};
+
 const MIN_INTERVAL = 1000; // milliseconds between requests
 const MAX_INTERVAL = 10000;
 const POLLS_PER_CHECK = 5; // requests, after which a failure is looked for
@@ -41,7 +49,7 @@ export async function watch() {
     try {
       known = await getInfo();
       now = known.views ? "ready" : "warming";
-      text = known.views ? plural(known.counts.indexed, "model") : "Warming up";
+      text = known.views ? plural(known.counts.indexed, "part") : "Warming up";
     } catch {
       known = null;
     }

@@ -2,7 +2,7 @@
 
 import { urls } from "./api.js";
 import { h } from "./element.js";
-import { count, describeRegistration, extent, splitName } from "./format.js";
+import { describeRegistration, extent, toStem, toWords } from "./format.js";
 import { format } from "./route.js";
 
 /**
@@ -18,14 +18,12 @@ import { format } from "./route.js";
 export function querySubject(shape, { name, uploaded, images }) {
   const assumed = uploaded && /assumed/.test(shape.unit);
   return {
-    role: "Query",
+    role: uploaded ? "Your part" : "This part",
     name,
-    title: splitName(name)[1],
-    facts: [
-      extent(shape.extent),
-      assumed ? `unit: ${shape.unit}` : "",
-      `${count(shape.face_count)} faces rendered`,
-    ].filter(Boolean),
+    title: uploaded ? name : toStem(name),
+    facts: [extent(shape.extent), assumed ? `unit: ${shape.unit}` : ""].filter(
+      Boolean,
+    ),
     glb: shape.glb ?? urls.glb(name),
     images,
   };
@@ -39,7 +37,7 @@ export function matchSubject(match, views) {
     ...modelSubject(match, views),
     role: match.rank ? `Match ${match.rank}` : "Model",
     facts: [
-      match.label,
+      toWords(match.label),
       extent(match.extent),
       describeRegistration(match),
     ].filter(Boolean),
@@ -52,8 +50,9 @@ export function modelSubject({ model, label, extent: sides }, views) {
   return {
     role: "Model",
     name: model,
-    title: splitName(model)[1],
-    facts: [label, extent(sides)].filter(Boolean),
+    title: toStem(model),
+    facts: [toWords(label), extent(sides)].filter(Boolean),
+    extent: sides,
     glb: urls.glb(model),
     images: viewUrls(model, views),
   };

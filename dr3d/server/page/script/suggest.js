@@ -1,17 +1,22 @@
-/** A field that completes the name of a model. */
+/** A field that finds a model by number, name or words, with pictures. */
 
-import { listModels } from "./api.js";
-import { h, replaceContent } from "./element.js";
+import { listModels, urls } from "./api.js";
+import { createImage, h, replaceContent } from "./element.js";
+import { count, toStem, toWords } from "./format.js";
 import { format, navigate } from "./route.js";
 
 const TYPING_PAUSE = 150; // milliseconds, before a request is sent
 const MAX_SUGGESTIONS = 8;
 
-/** Makes the field; choosing a model starts a search. */
-export function createSuggest() {
+/**
+ * Makes the field; choosing a model shows it.
+ *
+ * @param {string[]} shown keys of the metadata to show.
+ */
+export function createSuggest(shown) {
   const list = h("ul", { role: "listbox", id: "known-list", hidden: true });
   const input = h("input", {
-    type: "text",
+    type: "search",
     id: "known",
     role: "combobox",
     autocomplete: "off",
@@ -19,14 +24,15 @@ export function createSuggest() {
     "aria-expanded": "false",
     "aria-controls": "known-list",
     "aria-autocomplete": "list",
-    placeholder: "Part of the name or label",
+    placeholder: "Part number, name or any words",
   });
   const status = h("p", { class: "hint", role: "status" });
   let timer = 0;
   let controller = null;
   let active = -1;
 
-  const choose = (name) => navigate(format("like", name));
+  const choose = (item) => navigate(item.dataset.hash);
+  const showAll = () => format("models", "", { text: input.value.trim() });
 
   function select(number) {
     const items = [...list.children];
@@ -55,31 +61,54 @@ export function createSuggest() {
     try {
       const conditions = { text, state: "indexed", limit: MAX_SUGGESTIONS };
       const { models, total } = await listModels(conditions, signal);
+      const option = (k, attributes, ...children) => {
+        const item = h(
+          "li",
+          {
+            role: "option",
+            id: `known-${k}`,
+            onpointerdown: (event) => event.preventDefault(),
+            onclick: () => choose(item),
+            ...attributes,
+          },
+          children,
+        );
+        return item;
+      };
       replaceContent(
         list,
-        models.map(({ model, label }, k) =>
-          h(
-            "li",
-            {
-              role: "option",
-              id: `known-${k}`,
-              "data-model": model,
-              onpointerdown: (event) => event.preventDefault(),
-              onclick: () => choose(model),
-            },
-            h("span", {}, model),
-            h("span", { class: "muted" }, label),
+        models.map(({ model, label, metadata }, k) =>
+          option(
+            k,
+            { "data-model": model, "data-hash": format("model", model) },
+            createImage(urls.thumbnail(model), { size: 44, lazy: false }),
+            h(
+              "span",
+              { class: "suggestion" },
+              h("span", { class: "suggestion-name" }, toStem(model)),
+              h(
+                "span",
+                { class: "muted" },
+                [toWords(label), ...shown.map((key) => metadata[key])]
+                  .filter(Boolean)
+                  .join(" · "),
+              ),
+            ),
           ),
         ),
+        total > models.length &&
+          option(
+            models.length,
+            { class: "all", "data-hash": showAll() },
+            `Show all ${count(total)}`,
+          ),
       );
       list.hidden = !models.length;
       input.setAttribute("aria-expanded", String(models.length > 0));
       select(0);
       status.textContent = models.length
-        ? total > models.length
-          ? `The first ${models.length} of ${total}: keep typing.`
-          : ""
-        : "No indexed model has this name.";
+        ? ""
+        : "No part has these words: try fewer, or only the begin of a word.";
     } catch (error) {
       if (error.name !== "AbortError") status.textContent = error.message;
     }
@@ -94,7 +123,7 @@ export function createSuggest() {
     if (event.key === "ArrowDown") select(active + 1);
     else if (event.key === "ArrowUp") select(active - 1);
     else if (event.key === "Enter" && active >= 0) {
-      choose(list.children[active].dataset.model);
+      choose(list.children[active]);
     } else return;
     event.preventDefault();
   });
@@ -102,7 +131,7 @@ export function createSuggest() {
   return h(
     "div",
     { class: "suggest" },
-    h("label", { for: "known" }, "Or search with a model of the database"),
+    h("label", { for: "known" }, "Or find a part by number, name or words"),
     input,
     list,
     status,

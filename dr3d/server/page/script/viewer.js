@@ -2,7 +2,9 @@
 
 import { fetchBytes } from "./api.js";
 import { h, replaceContent } from "./element.js";
+import { roundUp } from "./color_map.js";
 import * as control from "./control.js";
+import { measure } from "./format.js";
 import {
   angleBetween,
   invert,
@@ -19,6 +21,8 @@ const DRAG_STEP = 0.25; // radians of a drag that show the next image
  * @typedef {Object} Model
  * @property {string} name for screen readers.
  * @property {string} glb URL of the mesh.
+ * @property {Object} overlay of a query, if it is drawn on the mesh.
+ * @property {number} top deviation of the last colour, millimetres.
  * @property {string[]} images URLs of its N views.
  * @property {number} first view whose image is shown first, from 1.
  */
@@ -34,8 +38,8 @@ const DRAG_STEP = 0.25; // radians of a drag that show the next image
  * @returns {Object} `element`; `offset`, rotation of this model alone;
  *   `independent`, whether the user changes only that; `size`, share of the
  *   enclosing sphere; `radius` of that sphere in millimetres, 0 until it is
- *   known; `view`, number of the current learned view, or 0; `show(number)`,
- *   `draw()`, `free()`.
+ *   known; `view`, number of the current learned view, or 0; `isFlat`, whether
+ *   it shows images; `show(number)`, `draw()`, `free()`.
  */
 export function createViewer(model, { pose, viewpoints, changed }) {
   const viewer = {
@@ -53,6 +57,7 @@ export function createViewer(model, { pose, viewpoints, changed }) {
     radius: 0,
     view: 0,
     gone: false,
+    isFlat: false,
     draw() {},
     rotate(about, up, roll) {
       if (!viewer.independent) return pose.rotate(about, up, roll);
@@ -100,7 +105,8 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
     ]);
     if (viewer.gone) return;
     scene = createScene(canvas);
-    viewer.radius = scene.load(bytes) * MILLIMETRES_PER_METRE;
+    viewer.radius =
+      scene.load(bytes, model.overlay, model.top) * MILLIMETRES_PER_METRE;
   } catch (error) {
     scene?.free();
     if (viewer.gone) return;
@@ -108,13 +114,15 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
     return;
   }
   if (viewer.gone) return scene.free();
-  replaceContent(viewer.element, canvas);
+  const scale = createScale();
+  replaceContent(viewer.element, canvas, scale.element, createHint(viewer));
   let frame = 0;
   viewer.draw = () => {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(() => {
       const rotation = multiply(pose.rotation, viewer.offset);
-      scene.draw(rotation, pose.zoom, viewer.size);
+      const pixels = scene.draw(rotation, pose.zoom, viewer.size);
+      scale.set(viewer.radius / pixels);
       viewer.view =
         (viewpoints ?? []).findIndex(
           (view) => angleBetween(view, rotation) < VIEW_TOLERANCE,
@@ -135,6 +143,38 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
   };
   changed();
   viewer.draw();
+}
+
+const MAX_BAR = 110; // pixels
+
+/** A bar of a round length. @returns {Object} `element`, `set(mm per pixel)` */
+function createScale() {
+  const bar = h("span", { class: "scale-bar" });
+  const text = h("span", {});
+  return {
+    element: h("p", { class: "scale" }, text, bar),
+    set(millimetres) {
+      const length = roundUp((millimetres * MAX_BAR) / 2.5);
+      bar.style.setProperty("--length", `${length / millimetres}px`);
+      text.textContent = `${measure(length)} mm`;
+    },
+  };
+}
+
+/** How the model is turned, until somebody has done it. */
+function createHint({ element }) {
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  const hint = h(
+    "p",
+    { class: "viewer-hint" },
+    isTouch
+      ? "Drag to turn, pinch to zoom"
+      : "Drag to turn, click and scroll to zoom",
+  );
+  for (const event of ["pointerdown", "keydown"]) {
+    element.addEventListener(event, () => hint.remove(), { once: true });
+  }
+  return hint;
 }
 
 /** Images of the views instead of the model; keys and drags browse them. */
@@ -168,6 +208,7 @@ function showImages(viewer, model, changed, error) {
     step(Math.sign(dragged));
     dragged = 0;
   };
+  viewer.isFlat = true;
   viewer.element.classList.add("flat");
   viewer.element.dataset.drawn = "images";
   if (!total) {
