@@ -13,6 +13,16 @@ from dr3d.registration.relation import (
   SCALED,
   SIMILAR,
 )
+from dr3d.runtime.text import count
+
+HEADINGS = {
+  IDENTICAL: "Identical: the same triangles at the same size",
+  SAME: "The same shape and size in another mesh, format or pose",
+  SCALED: "The same shape at other sizes",
+  MIRRORED: "Mirror images",
+  SIMILAR: "Similar shapes",
+}
+"""Of the groups of each relation."""
 
 _PHRASES = {
   IDENTICAL: "identical to",
@@ -40,10 +50,13 @@ def make_page(
     trim_blocks=True,
     lstrip_blocks=True,
   )
+  names = {member.model for group in groups for member in group.members}
   return environment.get_template("duplicates.html").render(
     title=title,
     groups=groups,
-    model_count=sum(len(group.members) for group in groups),
+    headings=HEADINGS,
+    group_count=count(len(groups), "group"),
+    model_count=count(len(names), "model"),
     images={
       model: base64.b64encode(png).decode() for model, png in thumbnails.items()
     },
@@ -57,7 +70,7 @@ def describe(member: Member) -> str:
     return ""
   words = [f"{_PHRASES[member.relation]} {member.to}"]
   if abs(member.scale - 1) > _SAME_SIZE:
-    words.append(f"{member.scale:.4g} times as large")
+    words.append(f"{member.scale:.4g} times its size")
   if member.mirrored and member.relation != MIRRORED:
     words.append("mirrored")
   if member.distance:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dr3d.error import Dr3dError
 from dr3d.runtime.notebook import format_table
+from dr3d.search.size import Extent, QuerySize, UnitQuestion
 
 if TYPE_CHECKING:
   import pandas
@@ -63,9 +64,14 @@ class Match:
     view: number of the model's view in that pair.
     extent: true size of the model along its principal axes, millimetres; None
       if it is not known.
+    box: true size of the model as drawn, along the axes of its file,
+      millimetres; None if it is not known.
+    smallest_box: sides of the smallest box around it in any pose, descending,
+      millimetres; None likewise.
     scale: size of the model over that of the query; None if not known.
     distance: mean distance of the surfaces at one size, in radii of the
       smallest enclosing sphere; None if they were not registered.
+    deviation: the same in millimetres, at the size of the query.
     mirrored: whether the query had to be mirrored to fit; None likewise.
     same: whether they are one shape at any size; None likewise.
     difference: of the images of the registered query and of the model; see
@@ -79,9 +85,12 @@ class Match:
   votes: int
   query_view: int = 0
   view: int = 0
-  extent: tuple[float, float, float] | None = None
+  extent: Extent | None = None
+  box: Extent | None = None
+  smallest_box: Extent | None = None
   scale: float | None = None
   distance: float | None = None
+  deviation: float | None = None
   mirrored: bool | None = None
   same: bool | None = None
   difference: float | None = None
@@ -94,10 +103,17 @@ class Answer:
   Attributes:
     prediction: the label by vote.
     matches: at most k models, best first.
+    size: of the query; None if it is not known.
+    unit_question: asks whether its unit is right; None without a doubt.
+    misses: if no model has the size of the query, those that look most like it
+      at other sizes, the nearest size first; empty otherwise.
   """
 
   prediction: Prediction
   matches: tuple[Match, ...]
+  size: QuerySize | None = None
+  unit_question: UnitQuestion | None = None
+  misses: tuple[Match, ...] = ()
 
   def to_dataframe(self) -> "pandas.DataFrame":
     """Returns a table with a row for each match, best first.

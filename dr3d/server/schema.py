@@ -16,6 +16,7 @@ from dr3d.database import catalogue, duplicate
 from dr3d.database.ingest import Failure
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
+from dr3d.search.size import QuerySize, UnitQuestion
 from dr3d.server.http_error import PROBLEM
 
 Extent = tuple[float, float, float]
@@ -124,6 +125,15 @@ class Answer(BaseModel):
   shape: Shape
   prediction: Prediction
   matches: list[Match] = Field(description="best first")
+  size: QuerySize | None = Field(description="of the query")
+  unit_question: UnitQuestion | None = Field(
+    description="asks whether the unit of the query is right; null if it seems "
+    "to be"
+  )
+  misses: list[Match] = Field(
+    description="if no model has the size of the query: those that look like "
+    "it at other sizes, the nearest size first"
+  )
   unverified: bool = Field(
     description="matches should have been registered to the query, and could "
     "not be; the prediction is then not accepted"
@@ -143,7 +153,7 @@ Member.__doc__ = duplicate.Member.__doc__
 class Group(BaseModel):
   """Models that are one shape."""
 
-  relation: str = Field(description="the weakest between its members")
+  relation: str = Field(description="of its members to the first of them")
   members: list[Member]
 
 
@@ -244,9 +254,16 @@ def make_answer(
     query=name,
     shape=shape,
     prediction=answer.prediction,
-    matches=[Match(**vars(m), url=make_url(m.model)) for m in answer.matches],
+    matches=[_make_match(match) for match in answer.matches],
+    size=answer.size,
+    unit_question=answer.unit_question,
+    misses=[_make_match(match) for match in answer.misses],
     unverified=unverified,
   )
+
+
+def _make_match(match: answer_lib.Match) -> Match:
+  return Match(**vars(match), url=make_url(match.model))
 
 
 def make_group(group: duplicate.Group) -> Group:

@@ -66,7 +66,7 @@ class TestCongruence:
   def test_query_by_file_answers_as_by_its_mesh(self, database, subject, rod):
     mesh = load_mesh(rod, face_budget=database.face_budget)
     expected = database.query(mesh, k=3, verify=2)
-    answer = subject.query(rod, k=3, verify=2)
+    answer = subject.query(rod, k=3, verify=2, unit="mm")
     assert answer == expected
     assert answer.matches[0].model == "round/rod #1.stl"
     assert answer.matches[0].distance < 0.005
