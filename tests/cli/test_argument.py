@@ -40,7 +40,7 @@ BAD_USAGE = [
   ["query", "good.stl", "--server=http://x", "--refine"],
   ["query", "good.stl", "--db=d", "--pairs=a.txt"],
   ["query", "good.stl", "--db=d", "--refine=0"],
-  ["query", "good.stl", "--db=d", "--same-size=2"],
+  ["query", "good.stl", "--db=d", "--tolerance=2"],
   ["query", "good.stl", "--db=d", "--where=steel"],
   ["query", "good.stl", "--db=d", "--min-score=2"],
   ["add", "good.stl", "--db=d", "--set=steel"],

@@ -591,7 +591,9 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
   assert err.splitlines() == [
     f"dr3d: {entry['error']}" for entry in (first, third)
   ]
-  assert set(second) == {"query", "prediction", "matches"}
+  assert set(second) == {
+    *("query", "prediction", "matches", "size", "unit_question", "misses")
+  }
   assert set(second["prediction"]) == {
     *("label", "confidence", "probability", "reject_reason", "accepted")
   }
@@ -616,16 +618,18 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
 def test_query_prints_a_table(run, database, models):
   status, out, err = run("query", models / SOLID, f"--db={database}")
   assert (status, err) == (0, "")
-  title, header, best, *rest = out.rstrip().splitlines()
+  title, size, header, best, *rest = out.rstrip().splitlines()
   assert title.endswith(
-    "five.obj: flat (100% of the votes, probability 100%, accepted)"
+    "five.obj: flat (100% of the votes, probability > 99.9%, accepted)"
   )
+  assert size.startswith("  size ")
+  assert size.endswith(" as drawn (unit mm, assumed; --unit=NAME states it)")
   assert header.split() == [
     *("rank", "model", "label", "score", "votes"),
-    *("distance", "size", "in", "mm", "note"),
+    *("distance", "in", "mm", "size", "in", "mm", "note"),
   ]
   assert best.split()[:6] == ["1", SOLID, "flat", "1.000", "2", "0.0%"]
-  assert best.endswith(" x 0.2  same shape")
+  assert best.endswith(" x 0.2  same shape, same size")
   assert len(rest) == 3
 
 

@@ -83,7 +83,7 @@ class TestCongruence:
   def test_query_options_limit_the_answer(self, database, subject, rod):
     condition = Condition(labels=["box"], same_size=0.9)
     mesh = load_mesh(rod, face_budget=database.face_budget)
-    answer = subject.query(rod, condition=condition, min_score=0.1)
+    answer = subject.query(rod, condition=condition, min_score=0.1, unit="mm")
     assert {match.label for match in answer.matches} == {"box"}
     assert answer == database.query(mesh, condition=condition, min_score=0.1)
     assert subject.query(rod, unit="cm", k=1, verify=0).matches[
