@@ -56,12 +56,6 @@ COLUMNS = (
   "error",
 )
 """Of the CSV output."""
-BOXES = {
-  "extent": ("length", "width", "height"),
-  "box": ("x", "y", "z"),
-  "smallest_box": ("side_1", "side_2", "side_3"),
-}
-"""Columns of three sizes of a match, mm."""
 UNIT_NAMES = {
   "mm": "millimetres",
   "cm": "centimetres",
@@ -288,6 +282,8 @@ def describe_match(match: "Match") -> str:
 
 def write_csv(entries: list[dict[str, Any]]) -> None:
   """Prints one row for each match, or one for a file without matches."""
+  from dr3d.search.answer import BOXES
+
   writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
   writer.writeheader()
   for entry in entries:
