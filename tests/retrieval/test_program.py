@@ -56,7 +56,7 @@ def test_other_call_is_traced(traces, monkeypatch, change):
   if change == "code":
     monkeypatch.setattr(program, "_hash_code", lambda: "other")
   call(
-    make_programs(traces, config=change if change == "config" else "config"),
+    make_programs(traces, config="other" if change == "config" else "config"),
     count=4 if change == "shape" else 3,
   )
   assert len(traces) == 2
