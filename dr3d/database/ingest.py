@@ -134,7 +134,7 @@ class _Task:
     kept: rows whose vectors stay, to be written.
     labels_kept: see `Report`.
     assumed: see `Report`.
-    done: files that need no more reading.
+    done: files that are decided, and embedded if they had to be.
     failures: of these.
     warnings: of files that were read.
   """
@@ -263,7 +263,6 @@ class _Task:
       size = next(size for size in BUCKETS if count <= size)
       self.batches[size].append((row, mesh))
       self._count_unit(row)
-      self._tell()
 
   def _count_unit(self, row: Model) -> None:
     unit = parse_assumed(row.unit)
@@ -305,6 +304,8 @@ class _Task:
       for row in rows + self.kept
     ]
     self.failed, self.kept = [], []
+    for _ in batch:  # not before: to embed them takes most of the time
+      self._tell()
 
 
 def _holds(before: Model, row: Model) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import NamedSharding, PartitionSpec
@@ -122,7 +123,7 @@ class Programs:
   def _path(self, arguments: tuple[Any, ...], what: str) -> pathlib.Path | None:
     """The file of a program; None if nothing is kept."""
     leaves, structure = jax.tree.flatten(arguments)
-    shapes = [(np.shape(leaf), str(np.result_type(leaf))) for leaf in leaves]
+    shapes = [(np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves]
     return _find_path(f"{self._name} {structure} {shapes} {what}")
 
 

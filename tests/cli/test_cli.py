@@ -650,7 +650,8 @@ def test_query_of_missing_database_prints_one_error(run, tmp_path, flags):
     "query", f"--db={tmp_path / 'no'}", "a.stl", "b.stl", *flags
   )
   assert (status, out) == (1, "")
-  assert err == f"dr3d: {tmp_path / 'no'} holds no dr3d database.\n"
+  assert err.startswith(f"dr3d: {tmp_path / 'no'} holds no dr3d database: ")
+  assert f"dr3d index --db={tmp_path / 'no'} --models=DIR" in err
 
 
 def test_query_of_empty_database_prints_one_error(run, pipeline, tmp_path):
