@@ -67,7 +67,8 @@ UNIT_NAMES = {
 MAX_PROBABILITY = 0.999  # estimated from some hundred queries: none is certain
 PAIRED_MATCHES = 3  # shown for each file in the image of pairs
 PAIR_SIZE = 128  # height and width of a view in it, pixels
-MIN_SCALE_DIFFERENCE = 0.01  # a smaller difference of scale is not mentioned
+# A smaller difference of sizes is not mentioned: no scan measures it.
+MIN_SCALE_DIFFERENCE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)

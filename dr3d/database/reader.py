@@ -134,20 +134,28 @@ class DatabaseReader(DatabaseListing):
       size=rate_sizes(snapshot.sizes, query, mode),
     )
     mesh = query.mesh if verify else None
+    register_models = (
+      None if mesh is None else self._make_register(mesh, register)
+    )
     answer = find(
       # The registered ones tell whether the unit may be wrong.
       k=max(k, refine, verify),
       only=self._choose(condition, query),
-      register=None if mesh is None else self._make_register(mesh, register),
+      register=register_models,
       verify=verify,
     )
     matches = self._add_sizes(answer.matches, query)
     misses: tuple[Match, ...] = ()
     if not matches and condition is not None and condition.same_size:
       others = dataclasses.replace(condition, same_size=None)
-      found = find(k=MISS_CANDIDATES, only=self._choose(others, query))
-      misses = choose_misses(self._add_sizes(found.matches, query))
-    question = ask_unit(matches, query)
+      found = find(
+        k=MISS_CANDIDATES,
+        only=self._choose(others, query),
+        register=register_models,
+        verify=verify,
+      )
+      misses = self._add_sizes(found.matches, query)
+    question = ask_unit(matches or misses, query)
     if refine and matches:
       first = self._refine(query, matches[:refine], mode=mode)
       matches = (*first, *matches[refine:])
@@ -156,7 +164,7 @@ class DatabaseReader(DatabaseListing):
       matches=matches[:k],
       size=describe_size(query, mode),
       unit_question=question,
-      misses=misses,
+      misses=choose_misses(misses),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:

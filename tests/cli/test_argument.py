@@ -14,7 +14,7 @@ import pytest
 
 import dr3d
 from dr3d import cli
-from dr3d.cli import evaluate, pipeline_flag
+from dr3d.cli import evaluate, pipeline_flag, query_output
 
 pytestmark = pytest.mark.fast
 
@@ -167,3 +167,12 @@ def test_names_copied_to_avoid_imports_equal_the_originals():
   assert evaluate.METHODS == method.NAMES
   assert pipeline_flag.CONFIG_FILE == pipeline.CONFIG_FILE
   assert pipeline_flag.find_pipeline("pretrained") == pipeline.PRETRAINED
+
+
+@pytest.mark.parametrize(
+  ("probability", "text"),
+  [(0.5, "50%"), (0.994, "99.4%"), (0.9999, "> 99.9%"), (1.0, "> 99.9%"),
+   (0.0, "< 0.1%")],
+)  # fmt: skip
+def test_probability_is_never_printed_as_certain(probability, text):
+  assert query_output.format_probability(probability) == text

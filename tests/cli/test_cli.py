@@ -34,6 +34,7 @@ REQUIRED = {
   "index": ["--db=d", "--models=m"],
   "add": ["--db=d", "file.stl"],
   "remove": ["--db=d", "model"],
+  "label": ["--db=d", "--label=x", "model"],
   "info": ["--db=d"],
   "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
