@@ -16,7 +16,7 @@ from dr3d.mesh.surface import cross_products, normalize
 Measure = Callable[[np.ndarray], np.ndarray]
 """A frame [3, 3] whose rows are axes → sizes of the shape along them [3]."""
 
-_MAX_NORMALS = 48  # directions of the hull's largest sides that are tried
+_MAX_NORMALS = 24  # directions of the hull's largest sides that are tried
 _SAME_DIRECTION = 1e-3  # difference of unit vectors
 
 
