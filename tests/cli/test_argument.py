@@ -147,6 +147,8 @@ def test_missing_files_fail_before_jax_is_imported(folder, tmp_path):
   assert statuses == [1] * len(commands)
   assert "jax" not in heavy
   assert "trimesh" not in heavy
+  # A slow machine adds lines of progress.
+  lines = [line for line in lines if line.startswith("dr3d: ")]
   assert len(lines) == len(commands)
   assert lines[:2] == ["dr3d: none.stl does not exist."] * 2
 

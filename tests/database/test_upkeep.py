@@ -21,6 +21,7 @@ from dr3d.database.processed_model import hash_geometry, read_processed_model
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError
 from dr3d.mesh.packing import pack_mesh, unpack_mesh
+from dr3d.runtime import progress
 from dr3d.search import refinement
 
 HERE = FileReader(jobs=0)
@@ -274,6 +275,8 @@ def test_thumbnail_shows_the_model_on_a_transparent_background(tmp_path):
 @pytest.fixture
 def command(tmp_path, models, monkeypatch, capsys):
   """Runs a verb on a database of a tiny pipeline."""
+  # A slow machine must not add lines of progress to what is compared.
+  monkeypatch.setattr(progress, "LINE_SECONDS", 3_600.0)
   monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
   load = Pipeline.load
   monkeypatch.setattr(dr3d.Pipeline, "load", staticmethod(load))
