@@ -29,6 +29,7 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
 from dr3d.search.answer import Answer, Match, Prediction
+from dr3d.search.size import QuerySize, SizeMode, UnitQuestion
 
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ class Client:
     min_score: float = -1.0,
     verify: int = VERIFIED_COUNT,
     unit: Unit | None = None,
+    size: SizeMode = "prefer",
   ) -> Answer:
     """Answers which models a mesh looks like.
 
@@ -113,11 +115,13 @@ class Client:
       min_score: of a match.
       verify: how many of the first matches are registered to the query.
       unit: of a file that states none; None for that of the database.
+      size: how the true size takes part; see `size.SIZE_MODES`.
 
     Returns:
       What `Database.query` returns.
     """
     parameters = _query_parameters(k, condition, min_score, verify)
+    parameters.append(("size", size))
     if isinstance(model, Mesh):
       mesh_file = io.BytesIO(_write_stl(model))
       parameters.append(("unit", "mm"))  # STL states none
@@ -445,9 +449,13 @@ def _write_stl(mesh: Mesh) -> bytes:
 
 
 def _read_answer(answer: Mapping[str, Any]) -> Answer:
+  size, question = answer.get("size"), answer.get("unit_question")
   return Answer(
     _pick(Prediction, answer["prediction"]),
     tuple(_pick(Match, match) for match in answer["matches"]),
+    None if size is None else _pick(QuerySize, size),
+    None if question is None else _pick(UnitQuestion, question),
+    tuple(_pick(Match, match) for match in answer.get("misses", ())),
   )
 
 
@@ -460,6 +468,7 @@ def _pick(kind: type[T], values: Mapping[str, Any]) -> T:
   known = dataclasses.fields(kind)  # type: ignore[arg-type]
   names = {field.name for field in known if field.init}
   fields = {name: values[name] for name in names & values.keys()}
-  if fields.get("extent") is not None:
-    fields["extent"] = tuple(fields["extent"])
+  for name in ("extent", "box", "smallest_box"):
+    if fields.get(name) is not None:
+      fields[name] = tuple(fields[name])
   return kind(**fields)

@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
     query = database.embed(mesh)
     begin = time.process_time()
     plain, verified = (
-      database.query(query, k=REFINE.value, verify=verify)
+      database.query(query, k=REFINE.value, verify=verify, size="ignore")
       for verify in (0, VERIFIED_COUNT)
     )
     matches = plain.matches

@@ -24,6 +24,7 @@ SUBCOMMANDS = (
   "index",
   "add",
   "remove",
+  "label",
   "info",
   "rebuild",
   "check",

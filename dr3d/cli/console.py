@@ -16,6 +16,9 @@ if TYPE_CHECKING:
   from dr3d.database.ingest import Failure
 
 
+SHORT_SECONDS = 2.0  # a task of one file that takes longer shows a bar
+
+
 class Progress(Protocol):
   """Shows how far a task is."""
 
@@ -27,8 +30,9 @@ class Progress(Protocol):
 def progress(total: int, what: str) -> Iterator[Progress]:
   """Shows how far a task of several files is, on stderr.
 
-  A bar shows the rate, the remaining time and the number of failed files.
-  Without a terminal a line does every few seconds.
+  A bar shows the rate, the remaining time and the number of failed files, for
+  one file only after two seconds. Without a terminal a line does every few
+  seconds.
 
   Args:
     total: number of files.
@@ -39,7 +43,8 @@ def progress(total: int, what: str) -> Iterator[Progress]:
   """
   from dr3d.runtime.progress import open_bar
 
-  with open_bar(total, what, hidden=total < 2) as bar:
+  delay = SHORT_SECONDS if total < 2 else 0.0
+  with open_bar(total, what, hidden=total < 1, delay=delay) as bar:
 
     def show(done: int, total: int, failed: int = 0, /) -> None:
       bar.total = total

@@ -84,6 +84,7 @@ def ask_database(
   """
   from dr3d.database.file_reader import FileReader
   from dr3d.database.writer import Database
+  from dr3d.mesh.unit import mark_given
   from dr3d.runtime.pool import WorkerError
 
   database = Database.open(flags.db)
@@ -104,14 +105,16 @@ def ask_database(
     elif isinstance(result, Dr3dError):
       yield Outcome(file, error=str(result))
     else:
+      unit = mark_given(result.unit) if flags.unit else result.unit
       try:
         answer = database.query(
-          result.mesh,
+          database.embed(result.mesh, unit=unit),
           k=flags.k,
           condition=condition,
           min_score=flags.min_score,
           refine=refine,
           verify=flags.verify,
+          size=flags.size,
         )
       except Dr3dError as error:
         yield Outcome(file, error=str(error))
@@ -143,6 +146,7 @@ def ask_server(
           min_score=flags.min_score,
           verify=flags.verify,
           unit=flags.unit,
+          size=flags.size,
         )
       except ServiceError as error:
         if error.status is None:
@@ -169,16 +173,12 @@ def make_condition(flags: FlagValues) -> "Condition":
   from dr3d.database.condition import TOLERANCE, Condition
 
   same_size = None
-  if flags.same_size is not None:
-    try:
-      same_size = float(flags.same_size or TOLERANCE)
-    except ValueError:
-      same_size = -1.0
-    if not 0 < same_size < 1:
-      raise UsageError(
-        f"query: --same-size={flags.same_size} must be between 0 and 1; see"
-        " dr3d query --help."
-      )
+  if flags.size == "match":
+    same_size = TOLERANCE if flags.tolerance is None else flags.tolerance
+  elif flags.tolerance is not None:
+    raise UsageError(
+      "query: --tolerance needs --size=match; see dr3d query --help."
+    )
   return Condition(labels=flags.label or (), where=where, same_size=same_size)
 
 
@@ -225,9 +225,24 @@ SUBCOMMAND = Subcommand(
     of the surfaces in percent of the radius of the smallest enclosing sphere.
     note tells whether the shapes are the same, and the scale.
 
+    Size counts as well. With --size=prefer, the default, models of the file's
+    size come before models of the same shape and another size: fully at equal
+    size, by 0.6 at a difference of 3%, hardly from 10% on. With --size=match,
+    models of another size are not searched; if none remains, the nearest are
+    listed. A unit is stated if the file names it, as STEP, 3MF and glTF files
+    do, or if --unit names it here, in dr3d index or in dr3d add. Otherwise it
+    is assumed, as for STL, and size counts less. The label does not depend on
+    the size. If the best match has the shape of the file, but 25.4, 10, 100,
+    304.8 or 1000 times its size, dr3d asks whether the unit is wrong.
+
+    The size of a file and of a model is that of its box as drawn, along the
+    axes x, y and z of the file. The smallest box in any pose is named if it
+    differs.
+
     --refine registers the first matches at more angles, compares rendered
     images of the best three with the file from six sides, and sorts them by
-    both. With --same-size, sizes are compared as well. It takes about a second.
+    both. With --size=match, sizes are compared as well. It takes about a
+    second.
 
     With --json, stdout is one JSON document: a list with one object for each
     file.
@@ -235,19 +250,25 @@ SUBCOMMAND = Subcommand(
       query       the file
       prediction  {label, confidence, probability, accepted, reject_reason}
       matches     [{rank, model, label, score, votes, query_view, view, extent,
-                  scale, distance, mirrored, same, difference}]
+                  box, smallest_box, scale, distance, deviation, mirrored,
+                  same, difference}]
+      size        {mode, unit, unit_stated, extent, box, smallest_box}
+      unit_question  {factor, unit, model}, or null
+      misses      with --size=match, if nothing matches: models of other sizes
       error       the reason, instead of the two above, if the file failed
 
     label is the predicted class and confidence its share of the votes;
     probability is that of the label being right; accepted is true or false;
     reject_reason is "ambiguous", "unknown" or "". query_view and view are the
-    numbers of the two most similar views; extent is in mm; distance is in radii
-    of the enclosing sphere. The exit status is 1 if a file failed.
+    numbers of the two most similar views. Lengths are in mm: extent along the
+    principal axes, box as drawn, and the sides of smallest_box. distance is in
+    radii of the enclosing sphere, and deviation is the same in mm at the size
+    of the file. The exit status is 1 if a file failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl
     dr3d query --db=parts.db --k=3 --json *.stl > answers.json
-    dr3d query --db=parts.db scan.stl --label=bolt,screw --same-size
+    dr3d query --db=parts.db scan.stl --label=bolt,screw --size=match
     dr3d query --db=parts.db scan.stl --refine --k=3
     dr3d query --server=http://127.0.0.1:8000 scan.stl
     dr3d query --db=parts.db scan.stl --where=material=steel --pairs=pairs.png
@@ -289,11 +310,22 @@ SUBCOMMAND = Subcommand(
       maximum=1,
     ),
     Flag(
-      "same-size",
-      "Search only models of the same size along each principal axis. The"
-      " tolerance is this share of the file's longest side, by default 0.05.",
+      "size",
+      "How the true size counts. ignore: not at all; prefer: of models of one"
+      " shape, those of the file's size come first; match: only models of the"
+      " file's size are searched.",
+      "NAME",
+      "prefer",
+      choices=("ignore", "prefer", "match"),
+    ),
+    Flag(
+      "tolerance",
+      "With --size=match, how much each side may differ, as a share of the"
+      " file's longest side, by default 0.05.",
       "SHARE",
-      kind="optional",
+      kind="number",
+      minimum=0.001,
+      maximum=0.999,
     ),
     UNIT,
     Flag(

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from dr3d.cli import console
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
   from dr3d.mesh.mesh import Mesh
   from dr3d.retrieval.pipeline import Pipeline
   from dr3d.search.answer import Answer, Match, Prediction
+  from dr3d.search.size import QuerySize, UnitQuestion
 
 REJECT_REASONS = {
   "ambiguous": "models of other labels are nearly as similar",
@@ -39,17 +41,34 @@ COLUMNS = (
   "length",
   "width",
   "height",
+  "x",
+  "y",
+  "z",
+  "side_1",
+  "side_2",
+  "side_3",
   "scale",
   "distance",
+  "deviation",
   "mirrored",
   "same",
   "difference",
   "error",
 )
-"""Of the CSV output. length, width and height are the extent, mm."""
+"""Of the CSV output."""
+UNIT_NAMES = {
+  "mm": "millimetres",
+  "cm": "centimetres",
+  "m": "metres",
+  "inch": "inches",
+  "foot": "feet",
+  "micron": "micrometres",
+}
+MAX_PROBABILITY = 0.999  # estimated from some hundred queries: none is certain
 PAIRED_MATCHES = 3  # shown for each file in the image of pairs
 PAIR_SIZE = 128  # height and width of a view in it, pixels
-MIN_SCALE_DIFFERENCE = 0.01  # a smaller difference of scale is not mentioned
+# A smaller difference of sizes is not mentioned: no scan measures it.
+MIN_SCALE_DIFFERENCE = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +167,29 @@ def draw_row(
 
 def format_answer(query: str, answer: "Answer") -> str:
   """Formats an answer as a table for a person."""
+  lines = [f"{query}: {describe_prediction(answer.prediction)}"]
+  if answer.size is not None:
+    lines.append(f"  {describe_size(answer.size)}")
+  if answer.unit_question is not None:
+    lines.append(f"  {describe_question(answer.unit_question, answer.size)}")
+  if answer.matches:
+    lines.append(format_matches(answer.matches))
+  elif answer.misses:
+    lines[0] = f"{query}: no model has this size."
+    lines += [
+      "  These look like it, the nearest size first; --size=prefer or a larger"
+      " --tolerance finds them:",
+      format_matches(answer.misses),
+    ]
+  else:
+    lines[0] = f"{query}: no model meets the conditions."
+  return "\n".join(lines) + "\n"
+
+
+def format_matches(matches: "Sequence[Match]") -> str:
+  """Formats matches as a table."""
   from dr3d.evaluation.report import table
 
-  if not answer.matches:
-    return f"{query}: no model meets the conditions.\n"
   rows = [
     (
       str(match.rank),
@@ -160,16 +198,52 @@ def format_answer(query: str, answer: "Answer") -> str:
       f"{match.score:.3f}",
       str(match.votes),
       "-" if match.distance is None else f"{100 * match.distance:.1f}%",
-      " x ".join(f"{side:.4g}" for side in match.extent or ()),
+      "-" if match.deviation is None else f"{match.deviation:.2g}",
+      format_sides(match.box or match.extent),
       describe_match(match),
     )
-    for match in answer.matches
+    for match in matches
   ]
-  header = ("rank", "model", "label", "score", "votes", "distance")
-  lines = table.format_table(
-    (*header, "size in mm", "note"), rows, right=(0, 3, 4, 5)
+  header = ("rank", "model", "label", "score", "votes", "distance", "in mm")
+  return table.format_table(
+    (*header, "size in mm", "note"), rows, right=(0, 3, 4, 5, 6)
   )
-  return f"{query}: {describe_prediction(answer.prediction)}\n{lines}\n"
+
+
+def format_sides(sides: "Sequence[float] | None") -> str:
+  """Formats the sides of a box, millimetres."""
+  return " x ".join(f"{side:.4g}" for side in sides or ())
+
+
+def describe_size(size: "QuerySize") -> str:
+  """Returns the size of a file and its unit, in one line."""
+  drawn, smallest = size.box or size.extent, size.smallest_box
+  text = f"size {format_sides(drawn)} mm"
+  text += " as drawn" if size.box else " along the principal axes"
+  if smallest and any(
+    abs(one - two) > MIN_SCALE_DIFFERENCE * smallest[0]
+    for one, two in zip(sorted(drawn), sorted(smallest), strict=True)
+  ):
+    text += f", smallest box {format_sides(smallest)} mm"
+  text += f" (unit {size.unit}"
+  if not size.unit_stated:
+    text += "; --unit=NAME states it"
+  return f"{text})"
+
+
+def describe_question(
+  question: "UnitQuestion", size: "QuerySize | None"
+) -> str:
+  """Returns the doubt whether the unit of a file is right, in one line."""
+  factor = question.factor
+  times, what = (factor, "as large") if factor > 1 else (1 / factor, "as small")
+  text = f"{question.model} has this shape and is {times:.4g} times {what}: "
+  if not question.unit:
+    return f"{text}is the unit right?"
+  text += f"the file may be in {UNIT_NAMES[question.unit]}"
+  if size is not None and size.unit_stated and size.unit in UNIT_NAMES:
+    return f"{text}, although it states {UNIT_NAMES[size.unit]}."
+  return f"{text}; if so, ask again with --unit={question.unit}."
 
 
 def describe_prediction(prediction: "Prediction") -> str:
@@ -181,24 +255,36 @@ def describe_prediction(prediction: "Prediction") -> str:
   if not prediction.accepted:
     reason = prediction.reject_reason
     verdict = f"rejected as {reason}: {REJECT_REASONS[reason]}"
-  return (
-    f"{prediction.label} ({votes}, probability {prediction.probability:.0%},"
-    f" {verdict})"
-  )
+  probability = format_probability(prediction.probability)
+  return f"{prediction.label} ({votes}, probability {probability}, {verdict})"
+
+
+def format_probability(probability: float) -> str:
+  """Formats an estimated probability, which is never certain."""
+  if probability > MAX_PROBABILITY:
+    return f"> {MAX_PROBABILITY:.1%}"
+  if probability < 1 - MAX_PROBABILITY:
+    return f"< {1 - MAX_PROBABILITY:.1%}"
+  digits = 1 if probability > 0.99 else 0
+  return f"{probability:.{digits}%}"
 
 
 def describe_match(match: "Match") -> str:
   """Returns what the registration has shown, in a few words."""
-  if not match.same or match.scale is None:
-    return ""
-  words = ["mirrored" if match.mirrored else "same shape"]
-  if abs(match.scale - 1) > MIN_SCALE_DIFFERENCE:
-    words.append(f"{match.scale:.3g} times as large")
+  words = []
+  if match.same:
+    words.append("mirrored" if match.mirrored else "same shape")
+  if match.scale is not None and abs(match.scale - 1) > MIN_SCALE_DIFFERENCE:
+    words.append(f"{match.scale:.3g} times its size")
+  elif match.scale is not None and match.distance is not None:
+    words.append("same size")
   return ", ".join(words)
 
 
 def write_csv(entries: list[dict[str, Any]]) -> None:
   """Prints one row for each match, or one for a file without matches."""
+  from dr3d.search.answer import BOXES
+
   writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
   writer.writeheader()
   for entry in entries:
@@ -208,7 +294,8 @@ def write_csv(entries: list[dict[str, Any]]) -> None:
       row["prediction"] = row.pop("label")
     for match in entry.get("matches") or [{}]:
       match = dict(match)
-      sides = match.pop("extent", None) or ("", "", "")
-      names = ("length", "width", "height")
-      cells = {**row, **match, **dict(zip(names, sides, strict=True))}
+      for field, names in BOXES.items():
+        sides = match.pop(field, None) or ("", "", "")
+        match |= dict(zip(names, sides, strict=True))
+      cells = {**row, **match}
       writer.writerow(escape_row(cells))

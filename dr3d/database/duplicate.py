@@ -1,12 +1,16 @@
 """Groups of models that have the same shape; nothing is changed.
 
-A model has a relation to another model of its group:
+A model has a relation to the first model of its group:
 
     identical   the same triangles at the same true size, in any order
     same        the same surface in another mesh, format or pose
     scaled      the same surface at another size
     mirrored    the mirror image at any size
     similar     surfaces that nearly coincide at equal size
+
+Each relation has groups of its own. A model is in the group of its strongest
+relation, and it can be the first of others: of its copies, and of the family of
+its shape at other sizes.
 
 A hash of 128 bits decides about "identical". The other relations depend on
 sides, area and volume of the whole surface and on registering the simplified
@@ -55,11 +59,12 @@ class Member:
   Attributes:
     model: its name.
     label: its label; empty if it has none.
-    relation: to another model of the group; empty for the first.
-    to: name of that model; empty for the first.
-    scale: size of this model, divided by that of the other.
-    distance: mean distance of the surfaces at equal size, in radii of the
-      smallest enclosing sphere.
+    relation: to the first model of the group; empty for the first.
+    to: name of the first; empty for the first.
+    scale: size of this model, divided by that of the first.
+    distance: mean distance at equal size to the surface of the model of the
+      group that it was registered to, in radii of the smallest enclosing
+      sphere.
     mirrored: whether one of them was mirrored for the registration.
   """
 
@@ -74,11 +79,11 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """Models of one shape.
+  """Models that have one relation to the first of them.
 
   Attributes:
-    relation: the weakest of the group.
-    members: at least two; after the first one by relation and name.
+    relation: of all members to the first one.
+    members: at least two; after the first one by size and name.
   """
 
   relation: Relation
@@ -96,10 +101,10 @@ def find_groups(
   """Finds the groups.
 
   Takes the models in the order of their names. One that is not identical to an
-  earlier one is registered to a few earlier shapes of similar proportions and
-  to those that were proposed, and joins the one with the strongest relation. A
-  model that is only similar must be similar to the first of the group, so that
-  groups do not grow along chains.
+  earlier one, by its triangles or by its file, is registered to a few earlier
+  shapes of similar proportions and to those that were proposed, and joins the
+  one with the strongest relation. A model that is only similar must be similar
+  to the first of the group, so that groups do not grow along chains.
 
   Args:
     models: indexed ones.
@@ -109,8 +114,8 @@ def find_groups(
     progress: called after each model with the models done and all models.
 
   Returns:
-    Groups of at least two models, those with the strongest relation first,
-    then by the name of the first member.
+    Groups of at least two models, those of the strongest relation first, then
+    by the name of the first member.
   """
   finder = _Finder(
     {model.name: model for model in models},
@@ -152,10 +157,9 @@ class _Finder:
   def place(self, model: Model, proposed: Collection[str]) -> None:
     """Finds the relation of an additional model."""
     self.members[model.name] = Member(model.name, model.label)
-    if model.geometry:
-      head = self.heads.setdefault(
-        (model.geometry, model.face_count), model.name
-      )
+    content = model.geometry or model.hash
+    if content:
+      head = self.heads.setdefault((content, model.face_count), model.name)
       if head != model.name:
         self._join(model, Member("", "", IDENTICAL, head))
         return
@@ -213,22 +217,40 @@ class _Finder:
     )
 
   def collect(self) -> list[Group]:
-    """Gathers the members under the first of each group."""
-    groups: dict[str, list[Member]] = {}
-    for member in self.members.values():
-      first = member
-      while first.to:
-        first = self.members[first.to]
-      groups.setdefault(first.model, []).append(member)
+    """Gathers the members of each relation under the first of each group."""
+    groups: dict[tuple[Relation, str], list[Member]] = {}
+    for name, member in self.members.items():
+      if member.relation:
+        first = self._find_first(member)
+        found = dataclasses.replace(
+          member, to=first, scale=self._compare_size(name, first)
+        )
+        groups.setdefault((member.relation, first), []).append(found)
     result = []
-    for members in groups.values():
-      if len(members) > 1:
-        members.sort(key=lambda m: (_rank(m.relation), m.model))
-        weakest = members[-1].relation
-        assert weakest, "only the first member has no relation"
-        result.append(Group(weakest, tuple(members)))
+    for (relation, first), members in groups.items():
+      head = Member(first, self.models[first].label)
+      members.sort(key=lambda m: (m.scale, m.model))
+      result.append(Group(relation, (head, *members)))
     result.sort(key=lambda g: (_rank(g.relation), g.members[0].model))
     return result
+
+  def _find_first(self, member: Member) -> str:
+    """The model that stands for the group of a member.
+
+    Follows the relations that are as strong or stronger, so that the copies of
+    one shape are in one group, whichever of them each was compared with.
+    """
+    strength = _rank(member.relation)
+    first = member.to
+    while (step := self.members[first]).relation and (
+      _rank(step.relation) <= strength
+    ):
+      first = step.to
+    return first
+
+  def _compare_size(self, one: str, two: str) -> float:
+    ratio = _radius(self.models[one]) / _radius(self.models[two])
+    return round(ratio, 6)
 
 
 def judge(one: Model, two: Model, fit: Fit) -> tuple[Related, float]:

@@ -13,6 +13,16 @@ from dr3d.registration.relation import (
   SCALED,
   SIMILAR,
 )
+from dr3d.runtime.text import count
+
+HEADINGS = {
+  IDENTICAL: "Identical: the same triangles at the same size",
+  SAME: "The same shape and size in another mesh, format or pose",
+  SCALED: "The same shape at other sizes",
+  MIRRORED: "Mirror images",
+  SIMILAR: "Similar shapes",
+}
+"""Of the groups of each relation."""
 
 _PHRASES = {
   IDENTICAL: "identical to",
@@ -20,13 +30,6 @@ _PHRASES = {
   SCALED: "the same shape in another size as",
   MIRRORED: "the mirror image of",
   SIMILAR: "nearly the same as",
-}
-_TITLES = {
-  IDENTICAL: "Identical",
-  SAME: "Same shape",
-  SCALED: "Same shape, other size",
-  MIRRORED: "Mirror images",
-  SIMILAR: "Nearly the same",
 }
 _SAME_SIZE = 0.01  # relative difference of sizes that is not worth a word
 
@@ -47,25 +50,18 @@ def make_page(
     trim_blocks=True,
     lstrip_blocks=True,
   )
+  names = {member.model for group in groups for member in group.members}
   return environment.get_template("duplicates.html").render(
     title=title,
-    sections=_split(groups),
-    group_count=len(groups),
-    model_count=sum(len(group.members) for group in groups),
+    groups=groups,
+    headings=HEADINGS,
+    group_count=count(len(groups), "group"),
+    model_count=count(len(names), "model"),
     images={
       model: base64.b64encode(png).decode() for model, png in thumbnails.items()
     },
     describe=describe,
   )
-
-
-def _split(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
-  """Groups by title of their relation, in the order of the first ones."""
-  sections: dict[str, list[Group]] = {}
-  for group in groups:
-    title = _TITLES.get(group.relation, group.relation.capitalize())
-    sections.setdefault(title, []).append(group)
-  return list(sections.items())
 
 
 def describe(member: Member) -> str:
@@ -75,7 +71,7 @@ def describe(member: Member) -> str:
   phrase = _PHRASES.get(member.relation, f"{member.relation} to")
   words = [f"{phrase} {member.to}"]
   if abs(member.scale - 1) > _SAME_SIZE:
-    words.append(f"{member.scale:.4g} times as large")
+    words.append(f"{member.scale:.4g} times its size")
   if member.mirrored and member.relation != MIRRORED:
     words.append("mirrored")
   if member.distance:

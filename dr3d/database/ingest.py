@@ -26,13 +26,13 @@ from dr3d.database.model import (
   Shape,
   Source,
 )
-from dr3d.database.processed_model import ASSUMED, ProcessedModel
+from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.report import Failure, Report, make_report
 from dr3d.error import Dr3dError
 from dr3d.index.vector_index import check_vectors
 from dr3d.mesh import BUCKETS, Mesh
 from dr3d.mesh.packing import pack_mesh
-from dr3d.mesh.unit import Unit
+from dr3d.mesh.unit import ASSUMED, Unit, parse_assumed
 from dr3d.runtime.pool import WorkerError
 
 Read = Callable[[Iterable[UnitFile]], Iterator[ProcessedModel | Dr3dError]]
@@ -134,7 +134,7 @@ class _Task:
     kept: rows whose vectors stay, to be written.
     labels_kept: see `Report`.
     assumed: see `Report`.
-    done: files that need no more reading.
+    done: files that are decided, and embedded if they had to be.
     failures: of these.
     warnings: of files that were read.
   """
@@ -263,10 +263,9 @@ class _Task:
       size = next(size for size in BUCKETS if count <= size)
       self.batches[size].append((row, mesh))
       self._count_unit(row)
-      self._tell()
 
   def _count_unit(self, row: Model) -> None:
-    unit = label.parse_assumed(row.unit)
+    unit = parse_assumed(row.unit)
     if unit is not None:
       self.assumed[unit] += 1
 
@@ -305,6 +304,8 @@ class _Task:
       for row in rows + self.kept
     ]
     self.failed, self.kept = [], []
+    for _ in batch:  # not before: to embed them takes most of the time
+      self._tell()
 
 
 def _holds(before: Model, row: Model) -> bool:
@@ -312,7 +313,7 @@ def _holds(before: Model, row: Model) -> bool:
   return (
     before.radius is not None
     and (before.hash, before.fingerprint) == (row.hash, row.fingerprint)
-    and (label.parse_assumed(before.unit) is None or before.unit == row.unit)
+    and (parse_assumed(before.unit) is None or before.unit == row.unit)
   )
 
 

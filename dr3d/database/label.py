@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from dr3d.data.folder import ModelFile
 from dr3d.database.model import LabelSource, Model, UnitSource
-from dr3d.database.processed_model import ASSUMED
-from dr3d.mesh.unit import Unit, is_unit
+from dr3d.mesh.unit import Unit, parse_assumed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +76,6 @@ def merge(
     and file.is_listed
     and label != file.label,
   )
-
-
-def parse_assumed(text: str) -> Unit | None:
-  """The unit that was assumed for a file; None if the file states one."""
-  unit = text.removesuffix(ASSUMED)
-  return unit if unit != text and is_unit(unit) else None
 
 
 def _keeps_label(file: ModelFile, before: Model) -> bool:

@@ -1,12 +1,13 @@
 """What a database holds: rows, settings, files; nothing is searched here."""
 
+import collections
 import contextlib
 import functools
 import json
 import os
 import pathlib
 from collections.abc import Collection
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dr3d.data import folder
 from dr3d.database import catalogue, journal, model_search, setting
@@ -21,8 +22,16 @@ from dr3d.index.exact import ExactIndex
 from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.unit import Unit, is_unit
 from dr3d.runtime.atomic import find_whole
+from dr3d.runtime.notebook import format_table, make_dataframe
+from dr3d.runtime.text import count
 from dr3d.search.answer import TARGET_PRECISION
 from dr3d.search.gallery import Gallery
+
+if TYPE_CHECKING:
+  import pandas
+
+_TEXTS = ("name", "label", "state", "reason", "unit")
+_MEASURES = ("area", "volume", "face_count", "body_count")
 
 
 class DatabaseListing:
@@ -145,6 +154,50 @@ class DatabaseListing:
     """All models with label, state, reason and size, by name."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_models(connection)
+
+  def __len__(self) -> int:
+    """How many models can be searched."""
+    return self.count_states()[INDEXED]
+
+  def __bool__(self) -> bool:
+    """True, also for a database without models."""
+    return True
+
+  def __repr__(self) -> str:
+    return f"<Database {self.directory}, {count(len(self), 'model')}>"
+
+  def _repr_html_(self) -> str:
+    """The number of models of each label, for notebooks."""
+    labels = collections.Counter(
+      model.label for model in self.models() if model.state == INDEXED
+    )
+    rows = [(label or "no label", n) for label, n in labels.most_common()]
+    heading = f"{self.directory}: {count(len(self), 'model')} to search"
+    return format_table(heading, ("label", "models"), rows)
+
+  def to_dataframe(self) -> "pandas.DataFrame":
+    """Returns a table with a row for each model, by name.
+
+    The columns are name, label, state, reason, unit, length, width and height
+    along the principal axes in millimetres, area, volume, face_count and
+    body_count, and one for each key of the metadata.
+
+    Raises:
+      Dr3dError: pandas is not installed.
+    """
+    models = self.models()
+    keys = sorted({key for model in models for key in model.metadata})
+    rows = [
+      (
+        *(getattr(model, field) for field in _TEXTS),
+        *(model.extent or (None, None, None)),
+        *(getattr(model, field) for field in _MEASURES),
+        *(model.metadata.get(key) for key in keys),
+      )
+      for model in models
+    ]
+    columns = (*_TEXTS, "length", "width", "height", *_MEASURES, *keys)
+    return make_dataframe(rows, columns)
 
   def find_model(self, name: str) -> Model:
     """The row of a model.

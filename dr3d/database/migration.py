@@ -17,7 +17,6 @@ import numpy as np
 
 from dr3d.database import catalogue, row
 from dr3d.database.model import ADDED, FOLDER, LabelSource, Model, Source
-from dr3d.database.processed_model import ASSUMED
 from dr3d.database.schema import (
   FORMAT,
   create_tables,
@@ -26,6 +25,7 @@ from dr3d.database.schema import (
 )
 from dr3d.database.setting import write_setting
 from dr3d.database.sqlite_file import transaction
+from dr3d.mesh.unit import ASSUMED
 
 _BATCH = 256  # rows converted at a time, so that memory does not limit them
 

@@ -12,14 +12,12 @@ import pathlib
 import numpy as np
 
 from dr3d.mesh import Mesh, build_mesh, thumbnail
+from dr3d.mesh.box import Measure
 from dr3d.mesh.io.format import TABLE, find_format
 from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
-from dr3d.mesh.unit import UNITS, Unit, name_unit
+from dr3d.mesh.unit import ASSUMED, UNITS, Unit, name_unit
 from dr3d.runtime.hashing import MIX
-
-ASSUMED = ", assumed"
-"""Follows the unit of a file that does not state one."""
 
 # Two odd constants give two independent sums, together 128 bits. The second is
 # the second prime of xxHash64 (Y. Collet).
@@ -112,7 +110,13 @@ def process_mesh(
   """
   length = raw.unit or UNITS[unit]
   vertices = raw.vertices * length
-  mesh = build_mesh(vertices, raw.faces, face_budget, str(path))
+  mesh = build_mesh(
+    vertices,
+    raw.faces,
+    face_budget,
+    str(path),
+    measure=_scale(raw.measure, length),
+  )
   return ProcessedModel(
     mesh,
     hash_geometry(vertices, raw.faces),
@@ -122,6 +126,13 @@ def process_mesh(
     thumbnail.draw(mesh),
     warnings=raw.warnings,
   )
+
+
+def _scale(measure: Measure | None, length: float) -> Measure | None:
+  """Makes a measure in the unit of a file one in millimetres."""
+  if measure is None:
+    return None
+  return lambda frame: measure(frame) * length
 
 
 def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:

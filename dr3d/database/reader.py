@@ -5,6 +5,7 @@ catalogue and vectors together.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,16 +16,25 @@ import numpy as np
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.listing import DatabaseListing
-from dr3d.database.model import Model
 from dr3d.database.processed_model import read_processed_model
+from dr3d.database.sizing import (
+  MISS_CANDIDATES,
+  add_size,
+  ask_unit,
+  choose_misses,
+  describe_size,
+  rate_sizes,
+  settle_mode,
+)
 from dr3d.error import DatabaseError, EmptyError
-from dr3d.mesh.packing import unpack_mesh
-from dr3d.mesh.unit import Unit
+from dr3d.mesh.packing import unpack_boxes, unpack_mesh
+from dr3d.mesh.unit import GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
 from dr3d.search.gallery import find_neighbours
 from dr3d.search.matching import Register, find_matches
 from dr3d.search.query import Query
+from dr3d.search.size import SizeMode
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
@@ -37,14 +47,22 @@ if TYPE_CHECKING:
 class DatabaseReader(DatabaseListing):
   """Models that can be searched, in a directory; see `DatabaseListing`."""
 
-  def embed(self, mesh: "Mesh") -> Query:
+  def embed(self, mesh: "Mesh", *, unit: str = f"mm{GIVEN}") -> Query:
     """Makes a query of a mesh: its vectors at the learned views.
+
+    Args:
+      mesh: measured in millimetres. One of more faces than the models have is
+        simplified as they were, or a finer mesh would look less like them.
+      unit: of its file; see `Query`.
 
     Raises:
       DatabaseError: the stored pipeline is another one.
     """
+    from dr3d.mesh.mesh import simplify_mesh
+
+    mesh = simplify_mesh(mesh, self.face_budget)
     (vectors,) = np.asarray(self.pipeline.embed([mesh]))
-    return Query(vectors, mesh=mesh)
+    return Query(vectors, mesh=mesh, unit=unit)
 
   def query(
     self,
@@ -58,13 +76,15 @@ class DatabaseReader(DatabaseListing):
     refine: int = 0,
     verify: int = VERIFIED_COUNT,
     unit: Unit | None = None,
+    size: SizeMode = "prefer",
     register: "RegisterMeshes | None" = None,
   ) -> Answer:
     """Answers which models a query looks like.
 
     Args:
-      query: a mesh file; a Mesh, as `load_mesh` returns it, whose unit is taken
-        to be the millimetre; or a Query, for vectors that are known already.
+      query: a mesh file; a Mesh, as `load_mesh` returns it, in millimetres
+        unless the unit is named; or a Query, for vectors that are known
+        already.
       k: number of matches, at least 1.
       target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
@@ -78,7 +98,11 @@ class DatabaseReader(DatabaseListing):
         that their `distance`, `mirrored` and `same` are known. A near one moves
         to the front and supports its label; see `geometric_score`. Without a
         mesh nothing is registered.
-      unit: assumed for a file that states none; that of the database if None.
+      unit: of a file that states none, or of a Mesh. If None, that of the
+        database is assumed for a file.
+      size: how the true size takes part; see `size.SIZE_MODES`. A condition
+        that asks for the same size counts as "match", and "match" without one
+        takes the tolerance of `condition.TOLERANCE`.
       register: registers meshes; `verification.register_meshes` if None.
 
     Returns:
@@ -96,30 +120,77 @@ class DatabaseReader(DatabaseListing):
     if isinstance(query, str | os.PathLike):
       query = self._load(query, unit)
     if not isinstance(query, Query):
-      query = self.embed(query)
+      query = self._embed_in_unit(query, unit)
     if refine and query.mesh is None:
       raise ValueError("refine needs a query with a mesh")
-    mesh = query.mesh if verify else None
-    answer = find_matches(
+    mode, condition = settle_mode(size, condition)
+    find = functools.partial(
+      find_matches,
       query,
       snapshot.gallery,
-      k=max(k, refine),
       target_precision=target_precision,
       exclude=exclude,
-      only=self._choose(condition, query),
       min_score=min_score,
-      register=None if mesh is None else self._make_register(mesh, register),
+      size=rate_sizes(snapshot.sizes, query, mode),
+    )
+    mesh = query.mesh if verify else None
+    register_models = (
+      None if mesh is None else self._make_register(mesh, register)
+    )
+    answer = find(
+      # The registered ones tell whether the unit may be wrong.
+      k=max(k, refine, verify),
+      only=self._choose(condition, query),
+      register=register_models,
       verify=verify,
     )
-    matches = tuple(
-      _add_size(match, snapshot.models[match.model], query)
-      for match in answer.matches
-    )
+    matches = self._add_sizes(answer.matches, query)
+    misses: tuple[Match, ...] = ()
+    if not matches and condition is not None and condition.same_size:
+      others = dataclasses.replace(condition, same_size=None)
+      found = find(
+        k=MISS_CANDIDATES,
+        only=self._choose(others, query),
+        register=register_models,
+        verify=verify,
+      )
+      misses = self._add_sizes(found.matches, query)
+    question = ask_unit(matches or misses, query)
     if refine and matches:
-      is_sized = condition is not None and condition.same_size is not None
-      first = self._refine(query, matches[:refine], same_size=is_sized)
+      first = self._refine(query, matches[:refine], mode=mode)
       matches = (*first, *matches[refine:])
-    return dataclasses.replace(answer, matches=matches[:k])
+    return dataclasses.replace(
+      answer,
+      matches=matches[:k],
+      size=describe_size(query, mode),
+      unit_question=question,
+      misses=choose_misses(misses),
+    )
+
+  def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
+    """Makes a query of a mesh in a unit, or in millimetres."""
+    if unit is None:
+      return self.embed(mesh)
+    from dr3d.mesh.mesh import scale_mesh
+
+    return self.embed(scale_mesh(mesh, UNITS[unit]), unit=f"{unit}{GIVEN}")
+
+  def _add_sizes(
+    self, matches: Sequence[Match], query: Query
+  ) -> tuple[Match, ...]:
+    """Completes matches by the true sizes of the models."""
+    shapes = self.load_shapes([match.model for match in matches])
+    return tuple(
+      add_size(
+        match,
+        self.snapshot.models[match.model],
+        query,
+        unpack_boxes(shapes[match.model].mesh)
+        if match.model in shapes
+        else None,
+      )
+      for match in matches
+    )
 
   def _choose(
     self, condition: Condition | None, query: Query
@@ -153,13 +224,19 @@ class DatabaseReader(DatabaseListing):
     Raises:
       DatabaseError: there is no such model, or no mesh of it is stored.
     """
-    self.find_model(name)
+    model = self.find_model(name)
     shape = self.load_shapes([name]).get(name)
     if shape is None:
       raise DatabaseError(f"no mesh of the model {name!r} is stored.")
     mesh = unpack_mesh(shape.mesh)
     features = self.find_features(name)
-    query = self.embed(mesh) if features is None else Query(features, mesh=mesh)
+    unit = model.unit
+    if model.unit_source == "given":
+      unit = mark_given(unit)
+    if features is None:
+      query = self.embed(mesh, unit=unit)
+    else:
+      query = Query(features, mesh=mesh, unit=unit)
     return self.query(
       query,
       k=k,
@@ -215,14 +292,15 @@ class DatabaseReader(DatabaseListing):
         progress=progress,
       )
 
-  def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> "Mesh":
-    """Reads a query file as model files are read."""
+  def _load(self, path: str | os.PathLike[str], unit: Unit | None) -> Query:
+    """Makes a query of a file, which is read as model files are."""
     processed = read_processed_model(
       pathlib.Path(path),
       face_budget=self.face_budget,
       unit=unit or self.unit,
     )
-    return processed.mesh
+    stated = processed.unit if unit is None else mark_given(processed.unit)
+    return self.embed(processed.mesh, unit=stated)
 
   def _make_register(
     self, mesh: "Mesh", register: "RegisterMeshes | None"
@@ -239,7 +317,7 @@ class DatabaseReader(DatabaseListing):
     return register_models
 
   def _refine(
-    self, query: Query, matches: Sequence[Match], *, same_size: bool
+    self, query: Query, matches: Sequence[Match], *, mode: SizeMode
   ) -> tuple[Match, ...]:
     """Orders matches by how well they fit."""
     from dr3d.retrieval.pipeline import Pipeline
@@ -253,14 +331,5 @@ class DatabaseReader(DatabaseListing):
       matches,
       {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()},
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
-      same_size=same_size,
+      size=mode,
     )
-
-
-def _add_size(match: Match, model: Model, query: Query) -> Match:
-  """Completes a match by the true size of the model."""
-  assert model.radius is not None, "the tables let none be indexed without"
-  scale = None
-  if query.mesh is not None:
-    scale = round(model.radius / float(query.mesh.radius), 6)
-  return dataclasses.replace(match, extent=model.extent, scale=scale)

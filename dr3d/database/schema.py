@@ -128,7 +128,10 @@ def open_catalogue(
       of another format, damaged, or cannot be used at the moment.
   """
   if not (directory / FILE).exists():
-    raise DatabaseError(f"{directory} holds no dr3d database.")
+    raise DatabaseError(
+      f"{directory} holds no dr3d database: make one of a folder of models "
+      f"with dr3d index --db={directory} --models=DIR."
+    )
   mode = reading_mode(directory / FILE)
   with connect(directory / FILE, mode=mode) as connection:
     _check_format(connection, directory, any_format)

@@ -1,20 +1,28 @@
 """One state of a database: its catalogue, vectors and index."""
 
 import dataclasses
+import functools
 import pathlib
 
 import numpy as np
 
 from dr3d.database import calibration_file, catalogue, row, sqlite_file
 from dr3d.database.model import Model
-from dr3d.database.setting import CALIBRATION, read_settings, write_setting
+from dr3d.database.setting import (
+  CALIBRATION,
+  UNIT,
+  read_settings,
+  write_setting,
+)
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.index import scann_file
 from dr3d.index.engine import build_index, choose_engine
 from dr3d.index.exact import ExactIndex
 from dr3d.index.scann import ScannIndex
 from dr3d.index.vector_index import VectorIndex, measure_recall
+from dr3d.mesh.unit import parse_assumed
 from dr3d.search.gallery import SIMILARITY, Gallery
+from dr3d.search.size import Sizes
 
 _MAX_DRIFT = 0.1  # share of new vectors, which a search compares exactly
 _MIN_RECALL = 0.95  # of probes; below it, a drifted index is built again
@@ -30,12 +38,27 @@ class Snapshot:
     keys: uint64 [B · N], of the vectors; see `scann_file.load_index`.
     sketch: of what the calibration depends on; see
       `calibration_file.draw_sketch`.
+    unit: that was given for all files that state none; None if it was not.
   """
 
   gallery: Gallery
   models: dict[str, Model]
   keys: np.ndarray
   sketch: np.ndarray
+  unit: str | None = None
+
+  @functools.cached_property
+  def sizes(self) -> Sizes:
+    """Sizes of the models of the gallery."""
+    rows = [self.models[name] for name in self.gallery.names]
+    return Sizes(
+      np.array([row.radius for row in rows], np.float64),
+      np.array([self._is_unit_stated(row) for row in rows], bool),
+    )
+
+  def _is_unit_stated(self, row: Model) -> bool:
+    assumed = parse_assumed(row.unit)
+    return assumed is None or row.unit_source == "given" or assumed == self.unit
 
 
 def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
@@ -71,7 +94,11 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
   known = {} if calibration is None else {SIMILARITY: calibration}
   gallery = Gallery(names, found.labels, features, index, known)
   return Snapshot(
-    gallery, {model.name: model for model in models}, keys, sketch
+    gallery,
+    {model.name: model for model in models},
+    keys,
+    sketch,
+    settings.get(UNIT),
   )
 
 

@@ -32,14 +32,13 @@ from dr3d.database.creation import make_database
 from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
-from dr3d.database.label import parse_assumed
 from dr3d.database.model import ADDED, FOLDER, OUTDATED, LabelSource, Model
 from dr3d.database.upload import UploadWriter
 from dr3d.error import DatabaseError
 from dr3d.index import scann_file
 from dr3d.index.engine import EXACT_BELOW
 from dr3d.mesh import Mesh
-from dr3d.mesh.unit import Unit
+from dr3d.mesh.unit import Unit, parse_assumed
 
 
 class Database(EditWriter, UploadWriter):

@@ -53,7 +53,7 @@ def principal_frame(
       centroid along the rows, in the squared unit of the vertices.
   """
   points = np.asarray(vertices, np.float64)
-  hull_faces = _convex_hull(points)
+  hull_faces = convex_hull(points)
   hull, hull_area, hull_center = _measure(points, hull_faces)
   _, _, center = _measure(points, faces)
   # ∫ x xᵀ over a triangle = area / 12 · (Σ cₖ cₖᵀ + (Σ cₖ)(Σ cₖ)ᵀ)
@@ -125,7 +125,7 @@ def _third_moments(corners: np.ndarray, area: np.ndarray) -> np.ndarray:
   return area @ ((total * total + 3 * square) * total + 2 * cube) / 60
 
 
-def _convex_hull(points: np.ndarray) -> np.ndarray:
+def convex_hull(points: np.ndarray) -> np.ndarray:
   """Returns the hull's triangles, int [F, 3]; one side for planar points."""
   outer = (
     _outermost(points)

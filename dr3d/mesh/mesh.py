@@ -6,9 +6,10 @@ import pathlib
 import numpy as np
 
 from dr3d.geometry.sphere import enclosing_sphere
+from dr3d.mesh.box import Measure, measure_along, smallest_box
 from dr3d.mesh.decimation import decimate
 from dr3d.mesh.frame import principal_frame
-from dr3d.mesh.io.reader import read_geometry
+from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.normal import corner_normals
 from dr3d.mesh.repair import clean_geometry
 from dr3d.runtime.notebook import format_picture
@@ -38,6 +39,10 @@ class Mesh:
     radius: radius of the sphere before scaling, in the unit of the file.
     extent: float64 [3], size along the principal axes before scaling, in the
       unit of the file.
+    box: float64 [3], size as drawn, along the axes of the file, likewise. None
+      in meshes that were stored before version 0.2.
+    smallest_box: float64 [3], sides of the smallest box in any pose,
+      descending, likewise.
   """
 
   vertices: np.ndarray
@@ -47,6 +52,8 @@ class Mesh:
   moments: np.ndarray
   radius: float
   extent: np.ndarray
+  box: np.ndarray | None = None
+  smallest_box: np.ndarray | None = None
 
   @property
   def face_count(self) -> int:
@@ -54,7 +61,8 @@ class Mesh:
     return len(self.faces)
 
   def __repr__(self) -> str:
-    size = " x ".join(f"{side:.4g}" for side in self.extent)
+    sides = self.extent if self.box is None else self.box
+    size = " x ".join(f"{side:.4g}" for side in sides)
     return f"<Mesh of {self.face_count} faces, {size}>"
 
   def _repr_png_(self) -> bytes:
@@ -95,7 +103,10 @@ def load_mesh(
     2.5
   """
   _check_budget(face_budget)
-  return build_mesh(*read_geometry(path), face_budget, str(path))
+  raw = read_raw(path)
+  return build_mesh(
+    raw.vertices, raw.faces, face_budget, str(path), measure=raw.measure
+  )
 
 
 def make_mesh(
@@ -123,6 +134,42 @@ def make_mesh(
   return build_mesh(vertices, faces, face_budget, "the mesh")
 
 
+def simplify_mesh(mesh: Mesh, face_budget: int | None) -> Mesh:
+  """Returns a mesh with fewer faces; its measures stay those of the whole.
+
+  Args:
+    mesh: any mesh.
+    face_budget: largest number of faces; None keeps all.
+  """
+  if face_budget is None or mesh.face_count <= face_budget:
+    return mesh
+  vertices, faces = decimate(
+    np.asarray(mesh.vertices, np.float64),
+    np.asarray(mesh.faces),
+    face_budget=face_budget,
+  )
+  vertices = vertices.astype(np.float32)
+  return dataclasses.replace(
+    mesh,
+    vertices=vertices,
+    faces=faces.astype(np.int32),
+    normals=corner_normals(vertices, faces).astype(np.float32),
+  )
+
+
+def scale_mesh(mesh: Mesh, factor: float) -> Mesh:
+  """Returns the same mesh with a true size that is some times as large."""
+  return dataclasses.replace(
+    mesh,
+    radius=mesh.radius * factor,
+    extent=mesh.extent * factor,
+    box=None if mesh.box is None else mesh.box * factor,
+    smallest_box=(
+      None if mesh.smallest_box is None else mesh.smallest_box * factor
+    ),
+  )
+
+
 def bucket_size(face_count: int) -> int:
   """Returns the smallest of `BUCKETS` that holds a number of faces.
 
@@ -144,7 +191,12 @@ def _check_budget(face_budget: int | None) -> None:
 
 
 def build_mesh(
-  vertices: np.ndarray, faces: np.ndarray, face_budget: int | None, name: str
+  vertices: np.ndarray,
+  faces: np.ndarray,
+  face_budget: int | None,
+  name: str,
+  *,
+  measure: Measure | None = None,
 ) -> Mesh:
   """Cleans, scales, measures and simplifies arrays that were read.
 
@@ -153,6 +205,8 @@ def build_mesh(
     faces: int [F, 3].
     face_budget: largest number of faces; None keeps all.
     name: of the mesh in error messages.
+    measure: measures the exact surface, of which the faces are chords; the
+      vertices are measured if None.
 
   Raises:
     MeshError: the arrays are not a usable mesh; the message says why.
@@ -162,7 +216,9 @@ def build_mesh(
   vertices = (vertices - center) / radius
   # Measured before decimation, so that no value depends on the face budget.
   frame, moments = principal_frame(vertices, faces)
-  extent = np.ptp(vertices @ frame.T, axis=0) * radius
+  if measure is None:
+    measure = measure_along(vertices * radius)
+  smallest = smallest_box(vertices, frame)
   if face_budget is not None:
     vertices, faces = decimate(vertices, faces, face_budget=face_budget)
   vertices = vertices.astype(np.float32)
@@ -173,5 +229,7 @@ def build_mesh(
     frame=frame.astype(np.float32),
     moments=moments.astype(np.float32),
     radius=radius,
-    extent=extent,
+    extent=measure(frame),
+    box=measure(np.eye(3)),
+    smallest_box=np.sort(measure(smallest))[::-1],
   )

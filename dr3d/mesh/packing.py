@@ -12,43 +12,70 @@ from dr3d.mesh.mesh import Mesh
 from dr3d.mesh.normal import corner_normals
 
 _HEADER = struct.Struct("<BII")  # format version, vertex count, face count
-_VERSION = 1
-_MEASURE_COUNT = 9 + 3 + 1 + 3  # float64: frame, moments, radius, extent
+_VERSION = 2
+# float64: frame, moments, radius, extent; since version 2, boxes
+_MEASURE_COUNTS = {1: 9 + 3 + 1 + 3, _VERSION: 9 + 3 + 1 + 3 + 3 + 3}
 
 
 def pack_mesh(mesh: Mesh) -> bytes:
   """Returns the mesh as bytes, about 10 for each face."""
-  measures = np.concatenate(
-    [mesh.frame.reshape(-1), mesh.moments, [mesh.radius], mesh.extent]
-  )
+  measures: list[np.ndarray] = [
+    mesh.frame.reshape(-1),
+    mesh.moments,
+    np.array([mesh.radius]),
+    mesh.extent,
+  ]
+  version = 1
+  if mesh.box is not None and mesh.smallest_box is not None:
+    version = _VERSION
+    measures += [mesh.box, mesh.smallest_box]
   parts = [
-    _HEADER.pack(_VERSION, len(mesh.vertices), len(mesh.faces)),
-    measures.astype("<f8").tobytes(),
+    _HEADER.pack(version, len(mesh.vertices), len(mesh.faces)),
+    np.concatenate(measures).astype("<f8").tobytes(),
     mesh.vertices.astype("<f4").tobytes(),
     mesh.faces.astype("<i4").tobytes(),
   ]
   return zlib.compress(b"".join(parts))
 
 
+def unpack_boxes(data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+  """Boxes of a packed mesh, without unpacking all of it.
+
+  Returns:
+    `box` and `smallest_box` of the mesh; None if they were not stored.
+  """
+  length = _HEADER.size + 8 * _MEASURE_COUNTS[_VERSION]
+  head = zlib.decompressobj().decompress(data, length)
+  if len(head) < length or _HEADER.unpack_from(head)[0] != _VERSION:
+    return None
+  count = _MEASURE_COUNTS[_VERSION]
+  box, smallest = np.frombuffer(head, "<f8", count, _HEADER.size)[-6:].reshape(
+    2, 3
+  )
+  return box, smallest
+
+
 def unpack_mesh(data: bytes) -> Mesh:
   """Returns the mesh that `pack_mesh` was given.
 
   Raises:
-    ValueError: the bytes are not a packed mesh of this version.
+    ValueError: the bytes are not a packed mesh of a version that is known.
   """
   try:
     data = zlib.decompress(data)
     version, vertex_count, face_count = _HEADER.unpack_from(data)
-    split = _HEADER.size + 8 * _MEASURE_COUNT
-    measures = np.frombuffer(data, "<f8", _MEASURE_COUNT, _HEADER.size)
+    if version not in _MEASURE_COUNTS:
+      raise ValueError(f"version {version} is not known")
+    count = _MEASURE_COUNTS[version]
+    split = _HEADER.size + 8 * count
+    measures = np.frombuffer(data, "<f8", count, _HEADER.size)
     vertices = np.frombuffer(data, "<f4", 3 * vertex_count, split)
     faces = np.frombuffer(data, "<i4", -1, split + 12 * vertex_count)
     vertices = vertices.reshape(-1, 3).astype(np.float32)
     faces = faces.reshape(face_count, 3).astype(np.int32)
   except (zlib.error, struct.error, ValueError) as error:
     raise ValueError(f"not a packed mesh: {error}") from error
-  if version != _VERSION:
-    raise ValueError(f"a mesh packed in version {version}, not {_VERSION}")
+  boxes = measures[16:].reshape(-1, 3).copy()
   return Mesh(
     vertices=vertices,
     faces=faces,
@@ -56,5 +83,7 @@ def unpack_mesh(data: bytes) -> Mesh:
     frame=measures[:9].reshape(3, 3).astype(np.float32),
     moments=measures[9:12].astype(np.float32),
     radius=float(measures[12]),
-    extent=measures[13:].copy(),
+    extent=measures[13:16].copy(),
+    box=boxes[0] if len(boxes) else None,
+    smallest_box=boxes[1] if len(boxes) else None,
   )

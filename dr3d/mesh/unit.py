@@ -16,6 +16,12 @@ UNITS = {
 }
 """Units of length in millimetres."""
 
+ASSUMED = ", assumed"
+"""Follows the unit of a file that does not state one."""
+
+GIVEN = ", given"
+"""Follows it instead if somebody gave it for this file."""
+
 _SYNONYMS = {
   "millimeter": "mm",
   "millimeters": "mm",
@@ -76,6 +82,25 @@ def parse_factor(number: str, text: str) -> float:
   if not 0 < factor < float("inf"):
     raise MeshError(f"has the unit {text[:40]!r}, which is not known")
   return factor
+
+
+def parse_assumed(text: str) -> Unit | None:
+  """The unit that was assumed for a file; None if the file states one."""
+  unit = text.removesuffix(ASSUMED)
+  return unit if unit != text and is_unit(unit) else None
+
+
+def mark_given(text: str) -> str:
+  """Text of a unit that somebody gave for a file that states none."""
+  if text.endswith(ASSUMED):
+    return text.removesuffix(ASSUMED) + GIVEN
+  return text
+
+
+def parse_length(text: str) -> float:
+  """Millimetres of a unit, as a database stores it: "inch, assumed", "2 mm"."""
+  factor, _, name = text.partition(",")[0].rpartition(" ")
+  return float(factor or 1) * UNITS[name]
 
 
 def name_unit(length: float) -> str:

@@ -32,6 +32,7 @@ from dr3d.render.renderer import Renderer, draw_views
 from dr3d.render.triangle import TriangleRenderer, stack_meshes
 from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
 from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
+from dr3d.retrieval.program import Programs, is_known, make_known
 from dr3d.runtime.config import from_values, to_values
 from dr3d.runtime.device import share_devices, spread_views
 from dr3d.runtime.notebook import format_table
@@ -208,19 +209,36 @@ class Pipeline:
     Raises:
       ValueError: the images are not of the pipeline's size.
     """
+    arguments = (self.weights, self.whitening, self.views, renderer)
+    if isinstance(renderer, TriangleRenderer) and not renderer.layers:
+      return np.asarray(self._embed_triangles(arguments, renderer))
 
     def call(budget: Budget[Any]) -> tuple[Array, Any]:
       return _embed_rendered(
-        self.weights,
-        self.whitening,
-        self.views,
-        renderer,
-        config=self.config,
-        budget=budget,
-        devices=self._devices,
+        *arguments, config=self.config, budget=budget, devices=self._devices
       )
 
     return np.asarray(self._within_budget(call, renderer))
+
+  def _embed_triangles(
+    self, arguments: tuple[Any, ...], renderer: TriangleRenderer
+  ) -> Array:
+    """Embeds triangles by programs that earlier processes have traced."""
+    key = _call_key(renderer)
+    before = self._budgets.get(key)
+    if before is None:
+      before = self._programs.find_budget(arguments)
+      if before is not None:
+        self._budgets[key] = before
+
+    def call(budget: Any) -> tuple[Array, Any]:
+      return self._programs.call(arguments, budget)
+
+    result = self._within_budget(call, renderer)
+    after = self._budgets[key]
+    if isinstance(after, RasterBudget) and after != before:
+      self._programs.keep_budget(arguments, after)
+    return result
 
   def embed_images(self, images: np.ndarray | Array) -> np.ndarray:
     """Maps images, for example cut-out photographs, to feature vectors.
@@ -295,6 +313,10 @@ class Pipeline:
 
     images = self._within_budget(call, renderer)
     return np.clip(np.asarray(images[0], np.float32), 0, 1)
+
+  @functools.cached_property
+  def _programs(self) -> Programs:
+    return Programs(_embed_rendered, config=self.config, devices=self._devices)
 
   @functools.cached_property
   def _devices(self) -> DeviceMesh:
@@ -458,7 +480,17 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
       )
     return jnp.asarray(array)
 
-  return jax.tree.map_with_path(check, jax.eval_shape(create), state)
+  # To know the shapes, the network is traced, a tenth of the time of a query.
+  found = [
+    (jax.tree_util.keystr(path), np.shape(leaf))
+    for path, leaf in jax.tree.leaves_with_path(state)
+  ]
+  text = f"shapes {config!r} {found}"
+  if is_known(text):
+    return jax.tree.map(jnp.asarray, state)
+  checked = jax.tree.map_with_path(check, jax.eval_shape(create), state)
+  make_known(text)
+  return checked
 
 
 def _fill_none(tree: Any, other: Any) -> Any:

@@ -1,8 +1,15 @@
-"""HTML that notebooks show for an object."""
+"""What notebooks show for an object: HTML, pictures and data frames."""
 
 import base64
 import html
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from dr3d.error import Dr3dError
+
+if TYPE_CHECKING:
+  import pandas
 
 
 def format_picture(png: bytes, caption: str) -> str:
@@ -33,3 +40,34 @@ def format_table(
 
   lines = [format_row(header, "th"), *(format_row(row, "td") for row in rows)]
   return f"<p>{html.escape(heading)}</p><table>{''.join(lines)}</table>"
+
+
+def make_dataframe(
+  rows: Iterable[Sequence[object]], columns: Sequence[str]
+) -> "pandas.DataFrame":
+  """Makes a table of pandas.
+
+  Raises:
+    Dr3dError: pandas is not installed.
+  """
+  try:
+    import pandas
+  except ImportError as error:
+    raise Dr3dError(
+      "to_dataframe needs pandas: install it with pip install pandas."
+    ) from error
+  return pandas.DataFrame(list(rows), columns=list(columns))
+
+
+def is_notebook() -> bool:
+  """Whether this process serves a notebook, which can show HTML."""
+  module = sys.modules.get("IPython")
+  shell = module and module.get_ipython()
+  return shell is not None and hasattr(shell, "kernel")
+
+
+def display_html(text: str) -> None:
+  """Shows HTML below the cell of a notebook that runs."""
+  from IPython.display import HTML, display
+
+  display(HTML(text))

@@ -53,6 +53,7 @@ def open_bar(
   initial: int = 0,
   hidden: bool = False,
   leave: bool = False,
+  delay: float = 0.0,
 ) -> Iterator[tqdm.tqdm]:
   """Opens a progress bar on stderr.
 
@@ -66,6 +67,7 @@ def open_bar(
     initial: items that an earlier run has done.
     hidden: shows nothing.
     leave: whether the completed bar stays on a terminal.
+    delay: seconds until a bar appears, so that a short task shows none.
   """
   is_notebook = issubclass(tqdm.auto.tqdm, tqdm.notebook.tqdm_notebook)
   bar: tqdm.tqdm
@@ -77,6 +79,7 @@ def open_bar(
       initial=initial,
       disable=hidden,
       leave=leave,
+      delay=delay,
     )
     seconds = BAR_SECONDS
   else:
@@ -84,7 +87,7 @@ def open_bar(
     seconds = LINE_SECONDS
   stop = threading.Event()
   thread = threading.Thread(
-    target=_refresh, args=(bar, stop, seconds), daemon=True
+    target=_refresh, args=(bar, stop, seconds, delay), daemon=True
   )
   if not hidden:
     thread.start()
@@ -99,8 +102,14 @@ def open_bar(
     bar.close()
 
 
-def _refresh(bar: tqdm.tqdm, stop: threading.Event, seconds: float) -> None:
+def _refresh(
+  bar: tqdm.tqdm, stop: threading.Event, seconds: float, delay: float
+) -> None:
   """Shows a bar again and again, also while its first item takes long."""
+  if isinstance(bar, LineBar):
+    delay = 0.0  # its lines come late enough
+  if stop.wait(delay):
+    return
   while not stop.wait(seconds):
     if isinstance(bar, LineBar):
       bar.print_line()

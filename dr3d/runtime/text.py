@@ -46,3 +46,8 @@ def escape_row(row: dict[str, Any]) -> dict[str, Any]:
 def _escape(character: str) -> str:
   code = ord(character)
   return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def count(number: int, noun: str) -> str:
+  """A number with its noun: "1 group", "2 groups"."""
+  return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,10 +1,17 @@
 """The answer to a query: a prediction and ranked matches."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from dr3d.error import Dr3dError
-from dr3d.runtime.notebook import format_table
+from dr3d.runtime.notebook import (
+  display_html,
+  format_picture,
+  format_table,
+  is_notebook,
+  make_dataframe,
+)
+from dr3d.search.size import Extent, QuerySize, UnitQuestion
 
 if TYPE_CHECKING:
   import pandas
@@ -18,6 +25,21 @@ UNKNOWN: Literal["unknown"] = "unknown"
 UNVERIFIED: Literal["unverified"] = "unverified"
 
 RejectReason = Literal["", "ambiguous", "unknown", "unverified"]
+
+
+class Picture(Protocol):
+  """Something with a picture, such as `database.model.Shape`."""
+
+  @property
+  def thumbnail(self) -> bytes:
+    """A small PNG."""
+
+
+class ThumbnailSource(Protocol):
+  """Has pictures of models, as a `Database` has."""
+
+  def load_shapes(self, names: Collection[str]) -> Mapping[str, Picture]:
+    """Pictures by name of the model, as far as there are any."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +85,14 @@ class Match:
     view: number of the model's view in that pair.
     extent: true size of the model along its principal axes, millimetres; None
       if it is not known.
+    box: true size of the model as drawn, along the axes of its file,
+      millimetres; None if it is not known.
+    smallest_box: sides of the smallest box around it in any pose, descending,
+      millimetres; None likewise.
     scale: size of the model over that of the query; None if not known.
     distance: mean distance of the surfaces at one size, in radii of the
       smallest enclosing sphere; None if they were not registered.
+    deviation: the same in millimetres, at the size of the query.
     mirrored: whether the query had to be mirrored to fit; None likewise.
     same: whether they are one shape at any size; None likewise.
     difference: of the images of the registered query and of the model; see
@@ -79,9 +106,12 @@ class Match:
   votes: int
   query_view: int = 0
   view: int = 0
-  extent: tuple[float, float, float] | None = None
+  extent: Extent | None = None
+  box: Extent | None = None
+  smallest_box: Extent | None = None
   scale: float | None = None
   distance: float | None = None
+  deviation: float | None = None
   mirrored: bool | None = None
   same: bool | None = None
   difference: float | None = None
@@ -94,16 +124,24 @@ class Answer:
   Attributes:
     prediction: the label by vote.
     matches: at most k models, best first.
+    size: of the query; None if it is not known.
+    unit_question: asks whether its unit is right; None without a doubt.
+    misses: if no model has the size of the query, those that look most like it
+      at other sizes, the nearest size first; empty otherwise.
   """
 
   prediction: Prediction
   matches: tuple[Match, ...]
+  size: QuerySize | None = None
+  unit_question: UnitQuestion | None = None
+  misses: tuple[Match, ...] = ()
 
   def to_dataframe(self) -> "pandas.DataFrame":
     """Returns a table with a row for each match, best first.
 
-    The columns are the fields of `Match`, but `length`, `width` and `height`
-    stand for its `extent`, in millimetres.
+    The columns are the fields of `Match`, but lengths in millimetres stand for
+    its boxes: `length`, `width` and `height` for `extent`, `x`, `y` and `z` for
+    `box`, and `side_1` to `side_3` for `smallest_box`.
 
     Raises:
       Dr3dError: pandas is not installed.
@@ -115,14 +153,39 @@ class Answer:
            model  score
       0  nut.stl    0.9
     """
-    try:
-      import pandas
-    except ImportError as error:
-      raise Dr3dError(
-        "to_dataframe needs pandas: install it with pip install pandas."
-      ) from error
-    rows = [_list_values(match) for match in self.matches]
-    return pandas.DataFrame(rows, columns=_COLUMNS)
+    return make_dataframe(map(_list_values, self.matches), _COLUMNS)
+
+  def show(self, database: "ThumbnailSource | None" = None) -> None:
+    """Shows the answer: a table in a notebook, lines of text elsewhere.
+
+    Args:
+      database: that has answered; its pictures of the matches are shown in a
+        notebook.
+    """
+    if not is_notebook():
+      print(self._format_text())
+      return
+    text = self._repr_html_()
+    if database is not None:
+      names = [match.model for match in self.matches]
+      shapes = database.load_shapes(names)
+      text += "".join(
+        format_picture(shapes[name].thumbnail, name)
+        for name in names
+        if name in shapes
+      )
+    display_html(text)
+
+  def _format_text(self) -> str:
+    """The prediction and the matches as lines of text."""
+    lines = [_describe(self.prediction)]
+    for match in self.matches:
+      sides = _format_sides(match)
+      lines.append(
+        f"{match.rank:4} {match.model}  {match.label or '-'}"
+        f"  {match.score:.3f}  {sides or '-'}"
+      )
+    return "\n".join(lines)
 
   def _repr_html_(self) -> str:
     """The prediction and the matches as a table, for notebooks."""
@@ -133,7 +196,7 @@ class Answer:
         match.label,
         f"{match.score:.3f}",
         match.votes,
-        " x ".join(f"{side:.4g}" for side in match.extent or ()),
+        _format_sides(match),
       )
       for match in self.matches
     ]
@@ -141,20 +204,31 @@ class Answer:
     return format_table(_describe(self.prediction), header, rows)
 
 
-_SIZE = ("length", "width", "height")
+BOXES = {
+  "extent": ("length", "width", "height"),
+  "box": ("x", "y", "z"),
+  "smallest_box": ("side_1", "side_2", "side_3"),
+}
+"""Columns of a table that stand for three lengths of a match."""
+
 _COLUMNS = [
   column
   for field in dataclasses.fields(Match)
-  for column in (_SIZE if field.name == "extent" else (field.name,))
+  for column in BOXES.get(field.name, (field.name,))
 ]
 
 
 def _list_values(match: Match) -> list[object]:
   """Values of a match by `_COLUMNS`."""
   values = dataclasses.asdict(match)
-  extent = values.pop("extent") or (None, None, None)
-  values |= dict(zip(_SIZE, extent, strict=True))
+  for field, names in BOXES.items():
+    sides = values.pop(field) or (None, None, None)
+    values |= dict(zip(names, sides, strict=True))
   return [values[column] for column in _COLUMNS]
+
+
+def _format_sides(match: Match) -> str:
+  return " x ".join(f"{side:.4g}" for side in match.box or match.extent or ())
 
 
 def _describe(prediction: Prediction) -> str:

@@ -39,6 +39,7 @@ from dr3d.search.geometric_score import (
   score_distance,
 )
 from dr3d.search.query import Query
+from dr3d.search.size import SizeRating
 
 if TYPE_CHECKING:
   from dr3d.registration.surface import Fit
@@ -59,12 +60,14 @@ def find_matches(
   min_score: float = -1.0,
   register: Register | None = None,
   verify: int = VERIFIED_COUNT,
+  size: SizeRating | None = None,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
   Models are ranked by score, then by name. With an exhaustive index these are
   the first k of all models; otherwise the first k of those that own the nearest
-  vectors. Registered models are ranked by score plus geometric score.
+  vectors. Registered models are ranked by score plus geometric score, and all
+  of them by their sizes as well. The size does not change the prediction.
 
   Args:
     query: of vectors as long as the gallery's.
@@ -77,7 +80,9 @@ def find_matches(
       vote.
     register: registers models to the query; none are registered if None.
     verify: how many of the models that score highest are registered, in the
-      answer or beyond it.
+      answer or beyond it; with sizes, also as many that score highest with it.
+    size: how nearly the models have the size of the query; None if that does
+      not count.
 
   Returns:
     min(k, allowed models) matches and the prediction.
@@ -96,17 +101,21 @@ def find_matches(
     allowed=allowed,
     similarity=query.similarity,
   )
+  labels = gallery.label_array[candidates.models]
   fits: Mapping[str, Fit] = {}
   if register is not None:
-    first = candidates.models[candidates.order[:verify]]
+    chosen = choose_first(candidates, labels, verify, size)
+    first = candidates.models[chosen]
     fits = register([gallery.names[model] for model in first])
   geometric = np.zeros(len(candidates.models))
   for i, model in enumerate(candidates.models):
     if fit := fits.get(gallery.names[model]):
       geometric[i] = score_distance(fit.plain)
-  order = np.argsort(
-    -add_geometric_score(candidates.score, geometric), kind="stable"
-  )[:k]
+  shape = add_geometric_score(candidates.score, geometric)
+  total = shape
+  if size is not None:
+    total = shape + size.score(candidates.models, labels, shape)
+  order = np.argsort(-total, kind="stable")[:k]
   order = order[candidates.score[order] >= min_score]
   matches = tuple(
     _make_match(rank, i, candidates, query, gallery, fits)
@@ -117,6 +126,35 @@ def find_matches(
   )
   calibration = gallery.calibrate(query.similarity)
   return Answer(_predict(evidence, calibration, target_precision), matches)
+
+
+def choose_first(
+  candidates: Candidates,
+  labels: np.ndarray,
+  count: int,
+  size: SizeRating | None,
+) -> np.ndarray:
+  """Chooses the candidates that are registered to the query.
+
+  The size brings in others, but those that look most like the query stay,
+  because the prediction depends on them.
+
+  Args:
+    candidates: C models.
+    labels: str [C] of these.
+    count: how many of the highest scores, without the size and with it.
+    size: see `find_matches`.
+
+  Returns:
+    int, indices of candidates: by score, then the others.
+  """
+  first = candidates.order[:count]
+  if size is None:
+    return first
+  score = candidates.score
+  score = score + size.score(candidates.models, labels, score)
+  other = np.argsort(-score, kind="stable")[:count]
+  return np.concatenate([first, other[~np.isin(other, first)]])
 
 
 def _check(query: Query, gallery: Gallery, k: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dr3d.index.vector_index import check_vectors
+from dr3d.mesh.unit import ASSUMED, GIVEN
 from dr3d.search.similarity import SimilarityName
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ class Query:
     mesh: of the thing, if there is one; models can then be registered to it.
     extent: size along the principal axes, millimetres, ascending or not; None
       if it is not known. Taken from the mesh if that is given.
+    unit: of the file that the mesh was read from. It ends in ", assumed" if
+      neither the file nor the user states it, and the size counts less then;
+      see `size`.
   """
 
   vectors: np.ndarray
   is_view_aligned: bool = True
   mesh: "Mesh | None" = None
   extent: tuple[float, float, float] | None = None
+  unit: str = f"mm{GIVEN}"
 
   def __post_init__(self):
     """Checks the vectors, and takes the size from the mesh.
@@ -46,6 +51,11 @@ class Query:
     if self.extent is None and self.mesh is not None:
       a, b, c = map(float, self.mesh.extent)
       object.__setattr__(self, "extent", (a, b, c))
+
+  @property
+  def is_unit_stated(self) -> bool:
+    """Whether the file or the user states the unit."""
+    return not self.unit.endswith(ASSUMED)
 
   @property
   def similarity(self) -> SimilarityName:

@@ -17,12 +17,16 @@ from dr3d.mesh import Mesh
 from dr3d.registration.image import AlignConfig, align
 from dr3d.registration.surface import Pose, find_pose, make_cloud
 from dr3d.search.answer import Match
+from dr3d.search.size import SizeMode, compare_sizes
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
 
 RENDERED = 3  # matches that are aligned by rendering: .5 s of CPU time each
 _EXACT = 1e-6  # difference or distance below which a fit is perfect
+# As much farther a model of the query's size may be than one of another size:
+# scans of one part differ by that much in their distance.
+_OTHER_SIZE = 1.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +45,7 @@ def refine_matches(
   meshes: Mapping[str, Mesh],
   *,
   pipeline: "Pipeline | None" = None,
-  same_size: bool = False,
+  size: SizeMode = "ignore",
   rendered: int = RENDERED,
   config: AlignConfig | None = None,
 ) -> tuple[Match, ...]:
@@ -53,8 +57,9 @@ def refine_matches(
     meshes: of models by name; matches without one follow the others.
     pipeline: whose views the matches name. If given, the pair of views that
       matched is one of the poses tried.
-    same_size: whether the true size counts; `scale` of the matches is known
-      then. Otherwise both are compared at one size.
+    size: how the true size counts; `scale` of the matches is known then.
+      "match" compares both at their true sizes. Otherwise both are compared at
+      one size, and "prefer" counts another size as a worse fit.
     rendered: how many of the nearest surfaces are aligned by rendering.
     config: of that alignment.
 
@@ -63,15 +68,27 @@ def refine_matches(
     known yet, and with `difference` of the images for those aligned by
     rendering.
   """
+  same_size = size == "match"
   known = [
     _register(mesh, match, meshes[match.model], pipeline, same_size)
     for match in matches
     if match.model in meshes
   ]
-  known.sort(key=lambda each: (each.distance, each.match.rank))
+  penalties = {
+    match.model: _punish(match.scale) if size == "prefer" else 1.0
+    for match in matches
+  }
+
+  def order(each: _Registered) -> tuple[float, int]:
+    penalty = penalties[each.match.model]
+    return max(each.distance, _EXACT) * penalty, each.match.rank
+
+  known.sort(key=order)
   first, others = known[:rendered], known[rendered:]
   ordered = [
-    *_align(mesh, first, meshes, rendered, same_size, config),
+    *_align(
+      mesh, first, meshes, rendered, same_size, config, penalties=penalties
+    ),
     *(each.match for each in others),
     *(match for match in matches if match.model not in meshes),
   ]
@@ -106,6 +123,8 @@ def _align(
   count: int,
   same_size: bool,
   config: AlignConfig | None,
+  *,
+  penalties: Mapping[str, float],
 ) -> list[Match]:
   """Aligns the nearest by rendering and orders them by both measures."""
   if not first:
@@ -123,9 +142,16 @@ def _align(
   for each, difference in zip(first, found.difference, strict=False):
     rounded = round(float(difference), 6)
     score = max(each.distance, _EXACT) * max(rounded, _EXACT)
+    score *= penalties[each.match.model] ** 2  # both measures are worse
     match = dataclasses.replace(each.match, difference=rounded)
     rated.append((score, match.rank, match))
   return [match for *_, match in sorted(rated, key=lambda entry: entry[:2])]
+
+
+def _punish(scale: float | None) -> float:
+  """By how much the fit of another size counts as worse, as a factor."""
+  nearness = 0.0 if scale is None else float(compare_sizes(scale, 1.0))
+  return _OTHER_SIZE ** (1 - nearness)
 
 
 def _turns(

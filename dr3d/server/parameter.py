@@ -8,6 +8,7 @@ from dr3d.database.condition import Condition, split_pairs
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.runtime.text import CONTROL
+from dr3d.search.size import SizeMode
 from dr3d.server.http_error import HttpError
 from dr3d.server.service import QueryOptions
 from dr3d.server.upload import FIELD
@@ -73,12 +74,19 @@ def read_options(
     bool, Query(description="also return views and a GLB of the query")
   ] = False,
   unit: UnitQuery = None,
+  size: Annotated[
+    SizeMode,
+    Query(
+      description="prefer: of models of one shape, those of the query's size "
+      "come first; match: only models of its size, as by same_size"
+    ),
+  ] = "prefer",
 ) -> QueryOptions:
   """Returns the options of a query."""
   condition = Condition(
     labels=label or (), where=read_pairs("where", where), same_size=same_size
   )
-  return QueryOptions(k, condition, min_score, verify, evidence, unit)
+  return QueryOptions(k, condition, min_score, verify, evidence, unit, size)
 
 
 def read_pairs(

@@ -17,6 +17,7 @@ from dr3d.database.ingest import Failure
 from dr3d.registration.deviation import Deviation
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
+from dr3d.search.size import QuerySize, UnitQuestion
 from dr3d.server.http_error import PROBLEM
 
 Extent = tuple[float, float, float]
@@ -155,6 +156,15 @@ class Answer(BaseModel):
   shape: Shape
   prediction: Prediction
   matches: list[Match] = Field(description="best first")
+  size: QuerySize | None = Field(description="of the query")
+  unit_question: UnitQuestion | None = Field(
+    description="asks whether the unit of the query is right; null if it seems "
+    "to be"
+  )
+  misses: list[Match] = Field(
+    description="if no model has the size of the query: those that look like "
+    "it at other sizes, the nearest size first"
+  )
   unverified: bool = Field(
     description="matches should have been registered to the query, and could "
     "not be; the prediction is then not accepted"
@@ -174,7 +184,7 @@ Member.__doc__ = duplicate.Member.__doc__
 class Group(BaseModel):
   """Models that are one shape."""
 
-  relation: str = Field(description="the weakest between its members")
+  relation: str = Field(description="of its members to the first of them")
   members: list[Member]
 
 
@@ -314,15 +324,10 @@ def make_answer(
     query=name,
     shape=shape,
     prediction=answer.prediction,
-    matches=[
-      Match(
-        **vars(match),
-        url=make_url(match.model),
-        radius=models[match.model].radius,
-        metadata=dict(models[match.model].metadata),
-      )
-      for match in answer.matches
-    ],
+    matches=[_make_match(match, models) for match in answer.matches],
+    size=answer.size,
+    unit_question=answer.unit_question,
+    misses=[_make_match(match, models) for match in answer.misses],
     unverified=unverified,
   )
 
@@ -350,6 +355,18 @@ def make_overlay(found: Deviation) -> Overlay:
     far=found.far,
     scale=found.scale,
     mirrored=found.mirrored,
+  )
+
+
+def _make_match(
+  match: answer_lib.Match, models: Mapping[str, catalogue.Model]
+) -> Match:
+  model = models[match.model]
+  return Match(
+    **vars(match),
+    url=make_url(match.model),
+    radius=model.radius,
+    metadata=dict(model.metadata),
   )
 
 

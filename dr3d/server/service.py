@@ -19,12 +19,13 @@ from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.mesh.unit import Unit
+from dr3d.mesh.unit import Unit, mark_given
 from dr3d.registration.deviation import Deviation
 from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
+from dr3d.search.size import SizeMode
 from dr3d.server import preview, schema
 from dr3d.server.audit import AuditLog
 from dr3d.server.batch import Batcher
@@ -58,6 +59,7 @@ class QueryOptions:
     verify: how many of the first matches are registered to the query.
     evidence: whether to return views and a GLB of the query.
     unit: of a file that states none; None for that of the database.
+    size: how the true size takes part; see `size.SIZE_MODES`.
   """
 
   k: int = 10
@@ -66,6 +68,7 @@ class QueryOptions:
   verify: int = VERIFIED_COUNT
   evidence: bool = False
   unit: Unit | None = None
+  size: SizeMode = "prefer"
 
 
 class Service:
@@ -179,7 +182,8 @@ class Service:
     )
     mesh = processed.mesh
     features = self._embed(state, mesh)
-    shape = _describe(mesh, processed.unit)
+    unit = processed.unit
+    shape = _describe(mesh, mark_given(unit) if options.unit else unit)
     if options.evidence:
       shape.show(
         self.previews.render(state, mesh),
@@ -200,7 +204,8 @@ class Service:
     features = state.reader.find_features(name)
     if features is None:
       features = self._embed(state, mesh)
-    shape = _describe(mesh, model.unit)
+    is_given = model.unit_source == "given"
+    shape = _describe(mesh, mark_given(model.unit) if is_given else model.unit)
     return self._answer(
       state, name, shape, mesh, features, options, exclude=(name,)
     )
@@ -351,12 +356,13 @@ class Service:
       return fits or {}
 
     answer = state.reader.query(
-      Query(features, mesh=mesh),
+      Query(features, mesh=mesh, unit=shape.unit),
       k=options.k,
       exclude=exclude,
       condition=None if options.condition == Condition() else options.condition,
       min_score=options.min_score,
       verify=options.verify,
+      size=options.size,
       register=register,
     )
     if unverified:

@@ -14,7 +14,7 @@ import pytest
 
 import dr3d
 from dr3d import cli
-from dr3d.cli import evaluate, pipeline_flag
+from dr3d.cli import evaluate, pipeline_flag, query_output
 
 pytestmark = pytest.mark.fast
 
@@ -40,7 +40,7 @@ BAD_USAGE = [
   ["query", "good.stl", "--server=http://x", "--refine"],
   ["query", "good.stl", "--db=d", "--pairs=a.txt"],
   ["query", "good.stl", "--db=d", "--refine=0"],
-  ["query", "good.stl", "--db=d", "--same-size=2"],
+  ["query", "good.stl", "--db=d", "--tolerance=2"],
   ["query", "good.stl", "--db=d", "--where=steel"],
   ["query", "good.stl", "--db=d", "--min-score=2"],
   ["add", "good.stl", "--db=d", "--set=steel"],
@@ -147,6 +147,8 @@ def test_missing_files_fail_before_jax_is_imported(folder, tmp_path):
   assert statuses == [1] * len(commands)
   assert "jax" not in heavy
   assert "trimesh" not in heavy
+  # A slow machine adds lines of progress.
+  lines = [line for line in lines if line.startswith("dr3d: ")]
   assert len(lines) == len(commands)
   assert lines[:2] == ["dr3d: none.stl does not exist."] * 2
 
@@ -167,3 +169,12 @@ def test_names_copied_to_avoid_imports_equal_the_originals():
   assert evaluate.METHODS == method.NAMES
   assert pipeline_flag.CONFIG_FILE == pipeline.CONFIG_FILE
   assert pipeline_flag.find_pipeline("pretrained") == pipeline.PRETRAINED
+
+
+@pytest.mark.parametrize(
+  ("probability", "text"),
+  [(0.5, "50%"), (0.994, "99.4%"), (0.9999, "> 99.9%"), (1.0, "> 99.9%"),
+   (0.0, "< 0.1%")],
+)  # fmt: skip
+def test_probability_is_never_printed_as_certain(probability, text):
+  assert query_output.format_probability(probability) == text

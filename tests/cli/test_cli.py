@@ -34,6 +34,7 @@ REQUIRED = {
   "index": ["--db=d", "--models=m"],
   "add": ["--db=d", "file.stl"],
   "remove": ["--db=d", "model"],
+  "label": ["--db=d", "--label=x", "model"],
   "info": ["--db=d"],
   "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
@@ -591,7 +592,9 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
   assert err.splitlines() == [
     f"dr3d: {entry['error']}" for entry in (first, third)
   ]
-  assert set(second) == {"query", "prediction", "matches"}
+  assert set(second) == {
+    *("query", "prediction", "matches", "size", "unit_question", "misses")
+  }
   assert set(second["prediction"]) == {
     *("label", "confidence", "probability", "reject_reason", "accepted")
   }
@@ -616,16 +619,18 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
 def test_query_prints_a_table(run, database, models):
   status, out, err = run("query", models / SOLID, f"--db={database}")
   assert (status, err) == (0, "")
-  title, header, best, *rest = out.rstrip().splitlines()
+  title, size, header, best, *rest = out.rstrip().splitlines()
   assert title.endswith(
-    "five.obj: flat (100% of the votes, probability 100%, accepted)"
+    "five.obj: flat (100% of the votes, probability > 99.9%, accepted)"
   )
+  assert size.startswith("  size ")
+  assert size.endswith(" as drawn (unit mm, assumed; --unit=NAME states it)")
   assert header.split() == [
     *("rank", "model", "label", "score", "votes"),
-    *("distance", "size", "in", "mm", "note"),
+    *("distance", "in", "mm", "size", "in", "mm", "note"),
   ]
   assert best.split()[:6] == ["1", SOLID, "flat", "1.000", "2", "0.0%"]
-  assert best.endswith(" x 0.2  same shape")
+  assert best.endswith(" x 0.2  same shape, same size")
   assert len(rest) == 3
 
 
@@ -646,7 +651,8 @@ def test_query_of_missing_database_prints_one_error(run, tmp_path, flags):
     "query", f"--db={tmp_path / 'no'}", "a.stl", "b.stl", *flags
   )
   assert (status, out) == (1, "")
-  assert err == f"dr3d: {tmp_path / 'no'} holds no dr3d database.\n"
+  assert err.startswith(f"dr3d: {tmp_path / 'no'} holds no dr3d database: ")
+  assert f"dr3d index --db={tmp_path / 'no'} --models=DIR" in err
 
 
 def test_query_of_empty_database_prints_one_error(run, pipeline, tmp_path):

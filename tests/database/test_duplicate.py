@@ -152,21 +152,48 @@ def matrix(tmp_path_factory):
   return write_matrix(folder), *read_models(folder)
 
 
-def test_relations_of_changed_copies_are_as_defined(matrix):
+def test_each_changed_copy_is_in_the_group_of_its_strongest_relation(matrix):
   expected, models, meshes = matrix
-  (group,) = find_groups(models, meshes.get)
-  found = {member.model: member for member in group.members}
+  groups = find_groups(models, meshes.get)
+  assert [group.relation for group in groups] == [
+    "identical", "same", "scaled", "mirrored", "similar",
+  ]  # fmt: skip
+  found = {}
+  for group in groups:
+    assert group.members[0].model == "0.stl"
+    for member in group.members[1:]:
+      assert member.model not in found
+      assert (member.relation, member.to) == (group.relation, "0.stl")
+      found[member.model] = member
   for name, relation in expected.items():
     if relation is None:
       assert name not in found
-      continue
-    allowed = relation if isinstance(relation, tuple) else (relation,)
-    assert found[name].relation in allowed, (name, found[name])
+    elif relation:
+      allowed = relation if isinstance(relation, tuple) else (relation,)
+      assert found[name].relation in allowed, (name, found[name])
   assert found["9 scaled 25.4.stl"].scale == pytest.approx(25.4, rel=1e-3)
   assert found["9 scaled 0.5.stl"].scale == pytest.approx(0.5, rel=1e-3)
   assert found["a mirrored.stl"].mirrored
-  assert group.members[0].model == "0.stl"
-  assert group.relation == "similar"
+
+
+def test_family_is_sorted_by_size_and_keeps_copies_of_its_members_apart(matrix):
+  _, models, meshes = matrix
+  chosen = [m for m in models if m.name[0] in "09"]
+  copy = dataclasses.replace(chosen[-1], name="z copy")
+  groups = find_groups([*chosen, copy], lambda name: meshes.get(name))
+  copies, family = groups
+  assert [m.model for m in copies.members] == [chosen[-1].name, "z copy"]
+  assert family.relation == "scaled"
+  assert [m.scale for m in family.members[1:]] == sorted(
+    m.scale for m in family.members[1:]
+  )
+
+
+def test_file_that_was_added_twice_is_identical_without_a_hash_of_triangles():
+  one = Model("a", "", "digest", "indexed", "", "", radius=1.0, face_count=4)
+  two = dataclasses.replace(one, name="b")
+  (group,) = find_groups([one, two], lambda name: None)
+  assert group.relation == "identical"
 
 
 def test_models_that_differ_by_a_bit_are_not_identical(matrix):
@@ -216,10 +243,7 @@ def test_groups_do_not_depend_on_the_order_of_models(matrix):
 def test_relations_weaker_than_asked_are_left_out(matrix):
   _, models, meshes = matrix
   groups = find_groups(models, meshes.get, weakest="same")
-  (group,) = groups
-  assert {member.relation for member in group.members} == {
-    "", "identical", "same",
-  }  # fmt: skip
+  assert [group.relation for group in groups] == ["identical", "same"]
 
 
 def test_models_without_mesh_can_only_be_identical(matrix):
@@ -284,7 +308,7 @@ def test_duplicates_are_printed_as_table_json_and_page(
   groups = find_groups(models, meshes.get)
   text = duplicate_page.make_page("a <b>", groups, {"0.stl": b"PNG"})
   assert "a &lt;b&gt;" in text
-  assert text.count("<img") == 1
+  assert text.count("<img") == len(groups)  # the first of each
   assert "the mirror image of 0.stl" in text
   out = io.StringIO()
   monkeypatch.setattr(duplicates.sys, "stdout", out)
@@ -293,3 +317,21 @@ def test_duplicates_are_printed_as_table_json_and_page(
   assert len(rows) == sum(len(group.members) for group in groups)
   assert rows[0]["model"] == "0.stl"
   assert json.loads(json.dumps(list(map(dataclasses.asdict, groups))))
+
+
+def test_copies_to_remove_leave_one_model_of_each_shape():
+  from dr3d.cli.duplicates import choose_copies
+  from dr3d.cli.subcommand import UsageError
+  from dr3d.database.duplicate import Group, Member
+
+  groups = [
+    Group("identical", (Member("a", ""), Member("b", "", "identical", "a"))),
+    Group("identical", (Member("c", ""), Member("d", "", "identical", "c"))),
+    Group("same", (Member("a", ""), Member("c", "", "same", "a"))),
+  ]
+  assert choose_copies(groups[:2], keep=()) == {"b": "a", "d": "c"}
+  assert choose_copies(groups, keep=()) == {"b": "a", "c": "a", "d": "a"}
+  assert choose_copies(groups, keep=["d"]) == {"a": "d", "b": "d", "c": "d"}
+  assert choose_copies(groups, keep=["b", "d"]) == {"a": "b", "c": "b"}
+  with pytest.raises(UsageError, match="not in a group"):
+    choose_copies(groups, keep=["e"])

@@ -48,3 +48,14 @@ def test_error_in_a_task_is_raised_and_ends_the_lines(monkeypatch, capsys):
   time.sleep(0.05)
   assert capsys.readouterr().err == ""
   assert "None" not in before
+
+
+@pytest.mark.parametrize(("seconds", "is_shown"), [(0.05, False), (0.5, True)])
+def test_bar_with_a_delay_appears_only_for_a_long_task(
+  monkeypatch, capsys, seconds, is_shown
+):
+  monkeypatch.setattr(progress, "BAR_SECONDS", 0.02)
+  monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+  with progress.open_bar(1, "querying", delay=0.2):
+    time.sleep(seconds)
+  assert ("querying" in capsys.readouterr().err) == is_shown

@@ -3,6 +3,7 @@ import doctest
 
 import pytest
 
+from dr3d.database.model import Shape
 from dr3d.error import Dr3dError
 from dr3d.search import answer
 from dr3d.search.answer import Answer, Match, Prediction
@@ -55,3 +56,27 @@ def test_html_shows_prediction_and_matches_and_escapes_names():
   assert "&lt;b&gt;.stl" in html
   assert "<b>" not in html
   assert "3 x 2 x 1" in html
+
+
+def test_answer_is_shown_as_lines_without_a_notebook(capsys):
+  ANSWER.show()
+  first, best, second = capsys.readouterr().out.splitlines()
+  assert first.startswith("nut: not accepted")
+  assert " ".join(best.split()) == "1 <b>.stl nut 0.900 3 x 2 x 1"
+  assert second.split()[-1] == "-"
+
+
+def test_answer_is_shown_with_pictures_in_a_notebook(monkeypatch):
+  shown = []
+  monkeypatch.setattr(answer, "is_notebook", lambda: True)
+  monkeypatch.setattr(answer, "display_html", shown.append)
+
+  class Source:
+    def load_shapes(self, names):
+      assert names == ["<b>.stl", "b.stl"]
+      return {"b.stl": Shape(b"", b"PNG")}
+
+  ANSWER.show(Source())
+  (html,) = shown
+  assert "<table>" in html
+  assert html.count("data:image/png") == 1

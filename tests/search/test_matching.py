@@ -446,13 +446,19 @@ def test_answer_is_ready_for_json(plane):
         "query_view": 2,
         "view": 2,
         "extent": None,
+        "box": None,
+        "smallest_box": None,
         "scale": None,
         "distance": None,
+        "deviation": None,
         "mirrored": None,
         "same": None,
         "difference": None,
       }
     ],
+    "size": None,
+    "unit_question": None,
+    "misses": [],
   }
 
 

@@ -5,6 +5,7 @@ own format. Open CASCADE Technology reads them, where the extra `step` is
 installed, and converts lengths to millimetres.
 """
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Callable
@@ -154,9 +155,10 @@ def _read(
   warnings = list(result.warnings)
   if missing:
     warnings.append(f"has {missing} parts that could not be read")
-  return join_bodies(
+  raw = join_bodies(
     [result.body], unit=unit, body_count=result.body_count, warnings=warnings
   )
+  return dataclasses.replace(raw, measure=result.measure)
 
 
 def _load_step(file: str) -> tuple[Any, int]:

@@ -1,7 +1,7 @@
 """What every reader of a mesh file returns, and the bounds that all keep."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class RawMesh:
     body_count: bodies with faces that the file lists.
     warnings: what is missing from the mesh or was assumed; each is the
       predicate of a sentence that begins with the name of the file.
+    measure: measures the exact surface, of which the faces are chords; see
+      `box.Measure`. None if the file holds triangles.
   """
 
   vertices: np.ndarray
@@ -39,6 +41,7 @@ class RawMesh:
   unit: float | None = None
   body_count: int = 1
   warnings: tuple[str, ...] = ()
+  measure: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def join_bodies(

@@ -23,6 +23,8 @@ from OCP.TopExp import TopExp_Explorer
 from OCP.TopLoc import TopLoc_Location
 from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Shape
 
+from dr3d.mesh.box import Measure
+from dr3d.mesh.io import exact_size
 from dr3d.mesh.io.raw import Geometry
 from dr3d.mesh.io.scratch import scratch_file
 from dr3d.mesh.io.stl import read_stl
@@ -44,11 +46,13 @@ class Shape:
     body: its triangles, millimetres.
     body_count: solids, and shells of no solid.
     warnings: see `RawMesh`.
+    measure: see `RawMesh`.
   """
 
   body: Geometry
   body_count: int
   warnings: tuple[str, ...]
+  measure: Measure | None = None
 
 
 def tessellate(shape: TopoDS_Shape) -> Shape:
@@ -78,7 +82,12 @@ def tessellate(shape: TopoDS_Shape) -> Shape:
       np.concatenate([vertices for vertices, _ in parts]),
       np.concatenate([f + s for (_, f), s in zip(parts, starts, strict=True)]),
     )
-  return Shape(bodies, _count_bodies(shape), _describe_loss(areas, wrong))
+  return Shape(
+    bodies,
+    _count_bodies(shape),
+    _describe_loss(areas, wrong),
+    exact_size.measure_exactly(faces, bodies[0]) if len(bodies[0]) else None,
+  )
 
 
 def _cut(shape: TopoDS_Shape) -> None:

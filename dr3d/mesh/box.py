@@ -1,0 +1,96 @@
+"""The box around a shape as drawn, and the smallest one in any pose.
+
+The smallest box of a polyhedron need not stand on a face of its hull (O'Rourke,
+Finding minimal enclosing boxes, 1985), but the best one that does is at most a
+few percent larger, and is it for all shapes that people measure with a caliper.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.spatial
+
+from dr3d.mesh.frame import convex_hull
+from dr3d.mesh.surface import cross_products, normalize
+
+Measure = Callable[[np.ndarray], np.ndarray]
+"""A frame [3, 3] whose rows are axes → sizes of the shape along them [3]."""
+
+_MAX_NORMALS = 24  # directions of the hull's largest sides that are tried
+_SAME_DIRECTION = 1e-3  # difference of unit vectors
+
+
+def measure_along(points: np.ndarray) -> Measure:
+  """Measures points [V, 3] along axes."""
+  return lambda frame: np.ptp(points @ frame.T, axis=0)
+
+
+def smallest_box(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
+  """Axes of the smallest box around points.
+
+  Tries the boxes that stand on one of the hull's largest sides and touch one of
+  its edges, and those of which an axis is one of a frame or of the file.
+
+  Args:
+    points: float [V, 3], not collinear.
+    frame: float [3, 3], axes to try as well, one in each row.
+
+  Returns:
+    float64 [3, 3], right-handed; the rows are unit axes, that of the longest
+    side first.
+  """
+  points = np.asarray(points, np.float64)
+  faces = convex_hull(points)
+  hull = points[np.unique(faces)]
+  normals = [*frame, *np.eye(3), *_find_normals(points, faces)]
+  best, smallest = np.inf, np.eye(3)
+  # Flat shapes have no volume, but their smallest box lies in their plane.
+  thickness = 1e-6 * np.ptp(hull, axis=0).max()
+  for normal in normals:
+    axes = _fit_rectangle(hull, np.asarray(normal, np.float64))
+    sides = np.ptp(hull @ axes.T, axis=0)
+    volume = float(np.prod(sides + thickness))
+    if volume < best * (1 - 1e-9):
+      best, smallest = volume, axes[np.argsort(-sides, kind="stable")]
+  if np.linalg.det(smallest) < 0:
+    smallest[2] *= -1
+  return smallest
+
+
+def _find_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+  """Normals of the largest sides of a hull [n, 3]."""
+  product = cross_products(points, faces)
+  area = np.linalg.norm(product, axis=1)
+  normal = normalize(product)
+  # Opposite sides count as one: the first component that is not 0 is positive.
+  clear = np.abs(normal) > _SAME_DIRECTION
+  first = np.take_along_axis(normal, clear.argmax(axis=1)[:, None], axis=1)
+  normal *= np.where(first < 0, -1.0, 1.0)
+  keys = np.round(normal / _SAME_DIRECTION).astype(np.int64)
+  _, index, label = np.unique(
+    keys, axis=0, return_index=True, return_inverse=True
+  )
+  total = np.bincount(label.reshape(-1), area)
+  chosen = np.argsort(-total, kind="stable")[:_MAX_NORMALS]
+  return normal[index[chosen]]
+
+
+def _fit_rectangle(hull: np.ndarray, normal: np.ndarray) -> np.ndarray:
+  """Axes of the smallest box that has a side across a direction."""
+  helper = np.eye(3)[np.abs(normal).argmin()]
+  across = np.cross(normal, helper)
+  across /= np.linalg.norm(across)
+  plane = np.stack([across, np.cross(normal, across)])
+  flat = hull @ plane.T
+  try:
+    rim = flat[scipy.spatial.ConvexHull(flat).vertices]
+  except scipy.spatial.QhullError:  # seen edge-on: all points on one line
+    line = flat - flat.mean(axis=0)
+    rim = flat[[(line @ line[np.abs(line).sum(1).argmax()]).argmin()]]
+    rim = np.concatenate([rim, rim + line[np.abs(line).sum(1).argmax()]])
+  edge = np.roll(rim, -1, axis=0) - rim
+  edge /= np.linalg.norm(edge, axis=1, keepdims=True).clip(1e-300)
+  turned = np.stack([-edge[:, 1], edge[:, 0]], axis=1)
+  area = np.ptp(rim @ edge.T, axis=0) * np.ptp(rim @ turned.T, axis=0)
+  best = area.argmin()
+  return np.stack([edge[best] @ plane, turned[best] @ plane, normal])
