@@ -28,7 +28,7 @@ from dr3d.database.sizing import (
 )
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.mesh.packing import unpack_boxes, unpack_mesh
-from dr3d.mesh.unit import GIVEN, UNITS, Unit, mark_given
+from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
 from dr3d.search.gallery import find_neighbours
@@ -168,9 +168,9 @@ class DatabaseReader(DatabaseListing):
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
-    """Makes a query of a mesh in a unit, or in millimetres."""
+    """Makes a query of a mesh in a unit; millimetres are assumed."""
     if unit is None:
-      return self.embed(mesh)
+      return self.embed(mesh, unit=f"mm{ASSUMED}")
     from dr3d.mesh.mesh import scale_mesh
 
     return self.embed(scale_mesh(mesh, UNITS[unit]), unit=f"{unit}{GIVEN}")

@@ -66,7 +66,7 @@ class TestCongruence:
 
   def test_query_by_file_answers_as_by_its_mesh(self, database, subject, rod):
     mesh = load_mesh(rod, face_budget=database.face_budget)
-    expected = database.query(mesh, k=3, verify=2)
+    expected = database.query(mesh, k=3, verify=2, unit="mm")
     answer = subject.query(rod, k=3, verify=2, unit="mm")
     assert answer == expected
     assert answer.matches[0].model == "round/rod #1.stl"
@@ -86,7 +86,9 @@ class TestCongruence:
     mesh = load_mesh(rod, face_budget=database.face_budget)
     answer = subject.query(rod, condition=condition, min_score=0.1, unit="mm")
     assert {match.label for match in answer.matches} == {"box"}
-    assert answer == database.query(mesh, condition=condition, min_score=0.1)
+    assert answer == database.query(
+      mesh, condition=condition, min_score=0.1, unit="mm"
+    )
     assert subject.query(rod, unit="cm", k=1, verify=0).matches[
       0
     ].scale == pytest.approx(0.1, rel=0.01)
