@@ -116,19 +116,29 @@ def restore(
       f"{directory} exists: name a new directory; move it when the restored "
       "database is right."
     )
-  manifest = _read_manifest(backup)
-  _compare(manifest["files"], backup / DATABASE)
+  result, files = read(backup), _read_manifest(backup)["files"]
+  _compare(files, backup / DATABASE)
   try:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with atomic_directory(directory) as partial:
       shutil.copytree(backup / DATABASE, partial, dirs_exist_ok=True)
-      _compare(manifest["files"], partial)  # of what the disk stored
+      _compare(files, partial)  # of what the disk stored
       for finding in check.scan(partial, load_pipeline=load_pipeline):
         raise DatabaseError(f"{backup} is damaged: {finding}.")
   except OSError as error:
     raise DatabaseError(
       f"{directory} cannot be written ({error.strerror})."
     ) from error
+  return result
+
+
+def read(backup: pathlib.Path) -> Backup:
+  """Returns what a backup holds, without checking it.
+
+  Raises:
+    DatabaseError: the folder is not a backup, or damaged.
+  """
+  manifest = _read_manifest(backup)
   names = [field.name for field in dataclasses.fields(Backup)]
   return Backup(**{name: manifest[name] for name in names})
 

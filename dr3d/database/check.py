@@ -163,7 +163,6 @@ def scan_parts(
   Raises:
     DatabaseError: the directory holds no database, or cannot be read now.
   """
-
   yield _look_twice(lambda: _read(directory, _scan_settings))
   try:
     for names in _list_parts(directory):
@@ -276,7 +275,9 @@ def _scan_vectors(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
   findings = []
   for slot, digest in zip(slots, digests, strict=True):
     if digest is None:
-      findings.append(Finding("vectors", slot.name, "are missing or cannot be read"))
+      findings.append(
+        Finding("vectors", slot.name, "are missing or cannot be read")
+      )
     elif digest != slot.checksum:
       findings.append(Finding("vectors", slot.name, "are not what was written"))
   return Part(tuple(findings), layout.stride * len(slots))
