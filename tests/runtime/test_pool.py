@@ -153,6 +153,61 @@ def test_child_that_ends_twice_is_not_blamed_on_the_file():
     pool.close()
 
 
+@pytest.fixture
+def spared():
+  """A pool for one call, with a spare child; both run."""
+  pool = Pool("support.pool_calls:act", limits=QUICK, count=1, has_spare=True)
+  pool.start()
+  wait_until_running(pool)
+  yield pool
+  pool.close()
+
+
+def wait_until_running(pool):
+  end = time.monotonic() + 60
+  while not all(
+    child.is_running and child.protections for child in pool._children
+  ):
+    assert time.monotonic() < end
+    time.sleep(0.01)
+
+
+def test_spare_child_takes_over_without_a_start(spared):
+  before = {child._process.pid for child in spared._children}
+  _, child = spared.call({"action": "parents"})
+  threading.Timer(0.3, os.kill, [child, signal.SIGKILL]).start()
+  assert spared.call({"action": "sleep", "value": 0.6}) is None
+  _, other = spared.call({"action": "parents"})
+  assert other in before - {child}
+
+
+def test_children_that_end_are_replaced_before_a_call_needs_them(spared):
+  before = {child._process.pid for child in spared._children}
+  for pid in before:
+    os.kill(pid, signal.SIGKILL)
+  end = time.monotonic() + 60
+  while any(
+    child._process is None or child._process.pid in before
+    for child in spared._children
+  ):
+    assert time.monotonic() < end
+    time.sleep(0.01)
+  wait_until_running(spared)
+  now = {child._process.pid for child in spared._children}
+  assert spared.call({"action": "parents"})[1] in now
+
+
+def test_spare_child_does_not_answer_beside_the_others(spared):
+  call = threading.Thread(
+    target=spared.call, args=({"action": "sleep", "value": 1},)
+  )
+  call.start()
+  time.sleep(0.2)
+  with pytest.raises(TimeoutError):
+    spared.call({"action": "return", "value": 1}, timeout=0.1)
+  call.join()
+
+
 def test_result_of_an_unknown_type_fails_alone():
   failed, fine = call_all(("unknown type",), ("return", 1))
   assert "object is not a type that can be sent" in str(failed)
@@ -182,7 +237,7 @@ def test_system_without_fork_answers_in_the_child_itself():
     answer=1 << 20,
     access="file",
   )
-  function, _ = worker._import(job["function"])
+  function, *_ = worker._import(job["function"])
   for call, answer in (
     ({"action": "return", "value": [1]}, ["done", [1]]),
     ({"action": "fail", "value": "b"}, ["error", "fails (KeyError: 'b')"]),

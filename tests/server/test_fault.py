@@ -39,7 +39,8 @@ def wait_for(condition):
 
 
 def find_readers(running):
-  return [child._process.pid for child in running._workers._pool._children]
+  children = running._workers._pool._children
+  return [child._process.pid for child in children if child.is_running]
 
 
 def test_reader_killed_while_idle_does_not_fail_the_next_file(served):
