@@ -15,6 +15,7 @@ import itertools
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,6 +34,7 @@ _LOG = logging.getLogger("dr3d.runtime")
 _MAX_TRIES = 3  # of a call whose child ends
 _SIGKILL = 9  # by which a system without memory, or an operator, ends processes
 _KEEPER_SECONDS = 0.1  # between looks for children that have ended
+_SPARE_SECONDS = 2.0  # after a child has ended, until the spare one is started
 _QUEUED_CALLS = 4  # for each child, submitted before their results are read
 
 
@@ -135,9 +137,9 @@ class Pool:
       limits: of each call.
       count: calls at once, at least 1.
       access: what a call may read; see `worker.Access`.
-      has_spare: whether one child more waits for the case that another ends.
-        After `start` a thread replaces children that have ended, because a
-        start takes longer than most calls.
+      has_spare: whether one child more than calls are active shall run, for
+        the case that another ends: a start takes longer than most calls. After
+        `start` a thread sees to that.
     """
     job = Job(
       path=sys.path,
@@ -153,6 +155,7 @@ class Pool:
     self._free = list(self._children)
     self._changed = threading.Condition()
     self._is_replacing = False
+    self._ended = -_SPARE_SECONDS  # when a child last ended, on this clock
     self._closing = threading.Event()
     self._keeper = (
       threading.Thread(target=self._replace_ended, daemon=True)
@@ -219,6 +222,7 @@ class Pool:
           raise
       except EndedError as error:
         status = error.status
+        self._ended = time.monotonic()
     return LostWorkerError(explain(status, self._job))
 
   @contextlib.contextmanager
@@ -252,7 +256,7 @@ class Pool:
     """Starts children before a call needs them, one at a time."""
     while not self._closing.wait(_KEEPER_SECONDS):
       with self._changed:
-        child = next((c for c in self._free if not c.is_running), None)
+        child = self._find_wanted()
         if child is None:
           continue
         self._free.remove(child)
@@ -260,8 +264,21 @@ class Pool:
       try:
         child.start()
       except (Dr3dError, OSError) as error:
+        self._ended = time.monotonic()
         _LOG.warning("a child process cannot be replaced (%s)", error)
       finally:
         with self._changed:
           self._is_replacing = False
         self._give_back(child)
+
+  def _find_wanted(self) -> Child | None:
+    """A free child that should be started now; None if there is none."""
+    if any(child.is_running for child in self._free):
+      return None
+    # While children end one after the other, the spare one must not take the
+    # processor from the one that a call waits for.
+    is_quiet = time.monotonic() - self._ended > _SPARE_SECONDS
+    has_running = any(child.is_running for child in self._children)
+    if has_running and not is_quiet:
+      return None
+    return self._free[0]

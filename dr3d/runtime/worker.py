@@ -42,6 +42,7 @@ TIMEOUT = "timeout"  # instead of the status of a process
 _HEADER = struct.Struct("<Q")  # length of the message in bytes
 _CHUNK = 1 << 20  # bytes read at once
 _CALLS_PER_PROCESS = 16  # with the access "folder"; then 1 ms a call is left
+_IDLE_SECONDS = 0.5  # without a call, until modules are imported ahead
 _MAX_DESCRIPTORS = 1024  # files that the child may have open, and far more
 # Seconds after the limit of a call. Then a process ends itself, because the
 # one that should have ended it is gone.
@@ -94,7 +95,8 @@ def serve(job: Job) -> None:
   write_message(answers, codec.encode(["ready", protections]))
   while True:
     # A child that replaces one that has ended is needed at once.
-    _import_late(late, until=lambda: _has_input(calls))
+    if late and not _has_input(calls, seconds=_IDLE_SECONDS):
+      _import_late(late, until=lambda: _has_input(calls))
     try:
       call = read_message(calls, limit=sys.maxsize)
     except EOFError:
@@ -130,11 +132,11 @@ def _import_late(late: list[str], *, until: Callable[[], bool]) -> None:
       importlib.import_module(late.pop(0))
 
 
-def _has_input(stream: IO[bytes]) -> bool:
-  """Whether a call waits, or the parent is gone."""
+def _has_input(stream: IO[bytes], *, seconds: float = 0) -> bool:
+  """Whether a call comes in some seconds, or the parent is gone."""
   poll = select.poll()
   poll.register(stream, select.POLLIN)
-  return bool(poll.poll(0))
+  return bool(poll.poll(1000 * seconds))
 
 
 def _answer_here(function: Callable[..., Any], call: bytes, job: Job) -> bytes:

@@ -157,23 +157,24 @@ def test_child_that_ends_twice_is_not_blamed_on_the_file():
 def spared():
   """A pool for one call, with a spare child; both run."""
   pool = Pool("support.pool_calls:act", limits=QUICK, count=1, has_spare=True)
+  assert not list_running(pool)
   pool.start()
-  wait_until_running(pool)
+  while len(list_running(pool)) < 2:
+    pool.call({"action": "sleep", "value": 0.3})
   yield pool
   pool.close()
 
 
-def wait_until_running(pool):
-  end = time.monotonic() + 60
-  while not all(
-    child.is_running and child.protections for child in pool._children
-  ):
-    assert time.monotonic() < end
-    time.sleep(0.01)
+def list_running(pool):
+  return {
+    child._process.pid
+    for child in pool._children
+    if child.is_running and child.protections
+  }
 
 
 def test_spare_child_takes_over_without_a_start(spared):
-  before = {child._process.pid for child in spared._children}
+  before = list_running(spared)
   _, child = spared.call({"action": "parents"})
   threading.Timer(0.3, os.kill, [child, signal.SIGKILL]).start()
   assert spared.call({"action": "sleep", "value": 0.6}) is None
@@ -181,20 +182,15 @@ def test_spare_child_takes_over_without_a_start(spared):
   assert other in before - {child}
 
 
-def test_children_that_end_are_replaced_before_a_call_needs_them(spared):
-  before = {child._process.pid for child in spared._children}
+def test_child_is_replaced_before_a_call_needs_it(spared):
+  before = list_running(spared)
   for pid in before:
     os.kill(pid, signal.SIGKILL)
   end = time.monotonic() + 60
-  while any(
-    child._process is None or child._process.pid in before
-    for child in spared._children
-  ):
+  while not list_running(spared) - before:
     assert time.monotonic() < end
     time.sleep(0.01)
-  wait_until_running(spared)
-  now = {child._process.pid for child in spared._children}
-  assert spared.call({"action": "parents"})[1] in now
+  assert spared.call({"action": "parents"})[1] in list_running(spared) - before
 
 
 def test_spare_child_does_not_answer_beside_the_others(spared):
