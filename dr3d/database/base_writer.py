@@ -65,6 +65,7 @@ class BaseWriter(DatabaseReader):
         files,
         embed=lambda meshes: self.pipeline.embed(meshes),
         fingerprint=self.fingerprint,
+        hash_each=reader.hash_each,
         read=lambda files: reader.read_each(
           files, face_budget=self.face_budget
         ),
