@@ -16,6 +16,7 @@ index is left out, because it is derived.
 import contextlib
 import dataclasses
 import datetime
+import errno
 import hashlib
 import json
 import pathlib
@@ -27,7 +28,8 @@ from dr3d.database import catalogue, check, journal, row, setting
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.model import ADDED
 from dr3d.database.sqlite_file import connect
-from dr3d.error import DatabaseError
+from dr3d.database.sqlite_file import is_full as is_full_disk
+from dr3d.error import DatabaseError, FullDiskError
 from dr3d.runtime.atomic import atomic_directory, find_whole
 
 MANIFEST = "backup.json"
@@ -87,10 +89,8 @@ def back_up(directory: pathlib.Path, out: pathlib.Path) -> Backup:
       (partial / MANIFEST).write_text(
         json.dumps({**manifest, "files": files}, indent=2), encoding="utf-8"
       )
-  except OSError as error:
-    raise DatabaseError(
-      f"{out} cannot be written ({error.strerror}): there is no backup."
-    ) from error
+  except (OSError, FullDiskError) as error:
+    raise _explain(error, out, "there is no backup") from error
   return result
 
 
@@ -125,11 +125,27 @@ def restore(
       _compare(files, partial)  # of what the disk stored
       for finding in check.scan(partial, load_pipeline=load_pipeline):
         raise DatabaseError(f"{backup} is damaged: {finding}.")
-  except OSError as error:
-    raise DatabaseError(
-      f"{directory} cannot be written ({error.strerror})."
-    ) from error
+  except (OSError, FullDiskError) as error:
+    raise _explain(error, directory, "nothing is restored") from error
   return result
+
+
+def _explain(
+  error: OSError | FullDiskError, out: pathlib.Path, result: str
+) -> DatabaseError:
+  """Says why a folder cannot be written, and what has come of it."""
+  reason = getattr(error, "strerror", None) or str(error)
+  if isinstance(error, shutil.Error):  # of several files; the first one
+    reason = str(error.args[0][0][2])
+  is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+  if is_full or is_full_disk(out.parent):
+    return FullDiskError(
+      f"{out} is on a disk that is full: {result}; make space and give the"
+      " same command again."
+    )
+  if isinstance(error, FullDiskError):  # of the database that is copied
+    return error
+  return DatabaseError(f"{out} cannot be written ({reason}): {result}.")
 
 
 def read(backup: pathlib.Path) -> Backup:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import shutil
@@ -15,7 +16,14 @@ import trimesh
 from support.upkeep import Pipeline
 
 from dr3d.data.folder import ModelFile
-from dr3d.database import catalogue, reserve, sqlite_file
+from dr3d.database import (
+  backup,
+  catalogue,
+  check,
+  migration,
+  reserve,
+  sqlite_file,
+)
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import read_processed_model
 from dr3d.database.writer import Database
@@ -194,12 +202,13 @@ def test_purge_overwrites_vectors_at_once(database):
   assert database.count_states()["indexed"] == 2
 
 
-MAX_BYTES = 14 << 20  # of the disk that is filled
+MAX_BYTES = 30 << 20  # of the disk that is filled
+STORED = pathlib.Path(__file__).parent / "stored" / "format-3.zip"
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
 def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
-  """A real disk of a few megabytes, in a mount namespace of its own."""
+  """A real disk of 30 megabytes, in a mount namespace of its own."""
   mount = tmp_path / "disk"
   mount.mkdir()
   command = (
@@ -215,13 +224,16 @@ def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
   if process.stderr.startswith(("mount:", "unshare:")):
     pytest.skip(process.stderr)
   assert process.stdout.endswith("done\n"), process.stderr
+  # What was refused, and why, for whoever runs this alone.
+  print(process.stdout)
 
 
 def fill(mount, root):
-  """Stores models until the disk is full; then deletes some."""
+  """Fills a disk by models; then tries every command, and makes space."""
   database = Database.create(mount / "db", Pipeline())
+  shutil.unpack_archive(STORED, mount / "former")
   upload = write_box(root / "big.stl", 1, 2, 3)
-  stored = set()
+  stored = {}
 
   def grow(count):
     for i in range(count):
@@ -229,32 +241,83 @@ def fill(mount, root):
       path = write_box(root / "m.stl", 1, 2, 3 + len(stored) / 7)
       # Trailing bytes, which the reader skips, fill the disk fast.
       with path.open("ab") as file:
-        file.write(os.urandom(150_000))
+        file.write(os.urandom(300_000))
       processed = read_processed_model(upload, face_budget=200)
       file = ModelFile(path, name, "box")
       assert database.store_file(file, processed=processed).new == 1, i
-      stored.add(name)
+      stored[name] = "box"
 
+  def verify():
+    again = open_database(mount / "db")
+    assert {m.name: m.label for m in again.models()} == stored
+    assert not again.recover(reader=HERE)
+    mesh = read_processed_model(upload, face_budget=200).mesh
+    assert len(again.query(mesh, k=999, verify=0).matches) == len(stored)
+    return again
+
+  grow(5)
+  # As large as the database, which is larger than what will be free.
+  backup.back_up(mount / "db", root / "early")
   with pytest.raises(DatabaseError, match=r"disk that is full|No space left"):
     grow(200)
-  again = open_database(mount / "db")
-  assert {model.name for model in again.models()} == stored
-  assert not again.recover(reader=HERE)
+  verify()
   with (
     contextlib.suppress(OSError),  # until not one block is left
     (mount / "last").open("wb", buffering=0) as file,
   ):
     while file.write(bytes(512)):
       pass
+  before = {path for path in mount.rglob("*") if path.is_file()}
+  add = functools.partial(database.add, [upload], reader=HERE)
+  former = mount / "former" / "db"
+  for name, command in {
+    "add": add,
+    "rebuild": lambda: open_database(mount / "db").rebuild(),
+    "switch": lambda: open_database(mount / "db").rebuild(Pipeline("other")),
+    "backup": lambda: backup.back_up(mount / "db", mount / "backup"),
+    "restore": lambda: backup.restore(
+      root / "early", mount / "restored", load_pipeline=Pipeline.load
+    ),
+    "migrate": lambda: migrate(former),
+    "label": lambda: open_database(mount / "db").label("m0.stl", "other"),
+  }.items():
+    with pytest.raises(
+      DatabaseError, match=r"disk that is full|No space left"
+    ) as caught:
+      command()
+    print(name, "-", caught.value)
+    verify()
+    new = {path for path in mount.rglob("*") if path.is_file()} - before
+    assert not {path for path in new if path.suffix not in SHARED}, (name, new)
   for _ in range(3):
-    again = open_database(mount / "db")
     doomed = sorted(stored)[:4]
-    again.remove(doomed)
-    stored.difference_update(doomed)
-    assert {model.name for model in again.models()} == stored
-  mesh = read_processed_model(upload, face_budget=200).mesh
-  assert open_database(mount / "db").query(mesh, verify=0).matches
+    open_database(mount / "db").remove(doomed)
+    for name in doomed:
+      del stored[name]
+    verify()
+  (mount / "last").unlink()
+  assert add().new == 1
+  stored[str(upload)] = ""
+  verify().label(str(upload), "new")
+  stored[str(upload)] = "new"
+  open_database(mount / "db").rebuild(Pipeline("other"))
+  migrate(former)
+  verify()
+  for directory in (mount / "db", former):
+    assert not [
+      finding
+      for finding in check.scan(directory, load_pipeline=Pipeline.load)
+      if finding.kind != "pipeline"  # of the stored one, which is no stand-in
+    ]
   print("done")
+
+
+SHARED = ("-shm", "-wal", ".sqlite-shm", ".sqlite-wal", ".sqlite-journal")
+
+
+def migrate(directory):
+  with sqlite_file.writer_lock(directory):
+    migration.migrate(directory)
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -302,12 +365,19 @@ def inject(directory, root):
   database = open_database(directory)
   pipeline = Pipeline("other")
   upload = root / "up.stl"
+  backup.back_up(directory, root / "early")
+  shutil.unpack_archive(STORED, root / "former")
   (root / "fail").touch()
   for change in (
     lambda: store(database, upload, "up.stl"),
     lambda: database.label("kind/0.stl", "other"),
     lambda: database.remove(["kind/0.stl"]),
     lambda: database.rebuild(pipeline),
+    lambda: backup.back_up(directory, root / "backup"),
+    lambda: backup.restore(
+      root / "early", root / "again", load_pipeline=Pipeline.load
+    ),
+    lambda: migrate(root / "former" / "db"),
   ):
     try:
       change()
@@ -315,6 +385,9 @@ def inject(directory, root):
     except DatabaseError as error:
       print(error)
   (root / "fail").unlink()
+  assert not list(root.glob("backup*")) + list(root.glob("again*"))
+  assert not list(check.scan(directory, load_pipeline=Pipeline.load))
+  migrate(root / "former" / "db")
   print("done")
 
 
