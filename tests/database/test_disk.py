@@ -15,6 +15,7 @@ import pytest
 import trimesh
 from support.upkeep import Pipeline
 
+import dr3d
 from dr3d.data.folder import ModelFile
 from dr3d.database import (
   backup,
@@ -320,6 +321,58 @@ def migrate(directory):
     migration.migrate(directory)
 
 
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
+def test_disk_that_is_read_only_is_searched_and_says_so(database, tmp_path):
+  """A real read-only disk, on which even root cannot write."""
+  # What a writer leaves that was killed: a log without its index.
+  interrupted = tmp_path / "interrupted"
+  with catalogue.open_catalogue(database.directory) as connection:
+    catalogue.write_setting(connection, "models", "elsewhere")
+    shutil.copytree(database.directory, interrupted)
+  (interrupted / "catalogue.sqlite-shm").unlink()
+  assert (interrupted / "catalogue.sqlite-wal").stat().st_size
+  command = (
+    f"mount --bind {tmp_path} {tmp_path} && "
+    f"mount -o remount,ro,bind {tmp_path} && "
+    f"{sys.executable} {__file__} look {database.directory} {interrupted}"
+  )
+  process = subprocess.run(
+    ["unshare", "-rm", "sh", "-c", command],
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  )
+  if process.stderr.startswith(("mount:", "unshare:")):
+    pytest.skip(process.stderr)
+  assert process.stdout.endswith("done\n"), process.stderr
+  with catalogue.open_catalogue(interrupted) as connection:  # writable again
+    assert catalogue.read_settings(connection)["models"] == "elsewhere"
+
+
+def look(directory, interrupted):
+  """Searches a read-only database; changes nothing of it."""
+  database = open_database(directory)
+  assert len(database.models()) == 3
+  mesh = dr3d.make_mesh(*_box())
+  assert database.query(mesh, verify=0).matches[0].model == "kind/0.stl"
+  assert not list(check.scan(directory, load_pipeline=Pipeline.load))
+  for change in (
+    lambda: database.label("kind/0.stl", "other"),
+    lambda: database.remove(["kind/0.stl"]),
+    database.rebuild,
+  ):
+    with pytest.raises(DatabaseError, match=r"is read-only for this user"):
+      change()
+  with pytest.raises(DatabaseError, match=r"last writer was interrupted: run"):
+    open_database(interrupted)
+  print("done")
+
+
+def _box():
+  box = trimesh.creation.box([1, 2, 2])
+  return box.vertices, box.faces
+
+
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 def test_disk_that_reports_errors_to_sqlite_keeps_what_was_stored(
   database, tmp_path, upload
@@ -392,6 +445,6 @@ def inject(directory, root):
 
 
 if __name__ == "__main__":
-  {"fill": fill, "inject": inject}[sys.argv[1]](
+  {"fill": fill, "inject": inject, "look": look}[sys.argv[1]](
     *map(pathlib.Path, sys.argv[2:])
   )
