@@ -66,9 +66,8 @@ SUBCOMMAND = Subcommand(
     meanwhile.
 
     --repair computes again what can be computed and reads files again. A
-    damaged row keeps only its name. A backup is made before a repair by
-
-      dr3d backup --db=parts.db --out=before
+    damaged row keeps only its name. Copy the folder before a repair, while
+    nothing writes to it: dr3d backup refuses damaged rows.
 
     The exit status is 1 if anything is damaged, or stays so.
   """,

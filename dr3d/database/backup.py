@@ -174,6 +174,12 @@ def _copy_state(directory: pathlib.Path, home: pathlib.Path) -> int:
       return _copy_files(directory, home)
     except (FileNotFoundError, _ChangedError):
       continue
+    except DatabaseError as error:
+      if isinstance(error, FullDiskError):
+        raise
+      # The copy is damaged because its source is.
+      reason = str(error).replace(str(home), str(directory))
+      raise DatabaseError(reason) from error
   raise DatabaseError(
     f"{directory} changes too fast, or lacks files that its catalogue names: "
     "run dr3d check, or back up when fewer models are deleted."

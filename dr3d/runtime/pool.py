@@ -265,7 +265,8 @@ class Pool:
         child.start()
       except (Dr3dError, OSError) as error:
         self._ended = time.monotonic()
-        _LOG.warning("a child process cannot be replaced (%s)", error)
+        if not self._closing.is_set():
+          _LOG.warning("a child process cannot be replaced (%s)", error)
       finally:
         with self._changed:
           self._is_replacing = False
