@@ -94,6 +94,21 @@ def test_model_removed_between_two_parts_is_no_damage(directory):
   assert not [f for part in parts for f in part.findings]
 
 
+def test_finding_that_a_second_look_does_not_have_is_no_damage(
+  directory, monkeypatch
+):
+  real, calls = check.vector_file.hash_slots, []
+
+  def hash_slots(*arguments):  # as while a writer replaces what is read
+    calls.append(arguments)
+    digests = real(*arguments)
+    return [0] * len(digests) if len(calls) == 1 else digests
+
+  monkeypatch.setattr(check.vector_file, "hash_slots", hash_slots)
+  assert scan_parts(directory) == []
+  assert len(calls) == 2
+
+
 @pytest.mark.parametrize(
   "column", ["label", "metadata", "hash", "radius", "state", "fingerprint"]
 )
