@@ -159,7 +159,10 @@ def test_watcher_survives_any_error_and_ready_turns_false(
   metrics = running.metrics.write().decode()
   assert "dr3d_refreshes_failed_total 0.0" not in metrics
   assert "dr3d_ready 0.0" in metrics
-  assert caplog.text.count("changes of the database cannot be read") == 1
+  failures = running.metrics.refreshes_failed._value.get()
+  lines = caplog.text.count("changes of the database cannot be read")
+  assert lines in (1 + (failures - 1) // 30, 1 + failures // 30)
+  assert failures >= 5
   monkeypatch.undo()
   wait_for(lambda: client.get("/api/ready").status_code == 200)
   assert client.get("/api/models/box/flat.stl").status_code == 404
