@@ -159,7 +159,9 @@ def spared():
   pool = Pool("support.pool_calls:act", limits=QUICK, count=1, has_spare=True)
   assert not list_running(pool)
   pool.start()
+  end = time.monotonic() + 60
   while len(list_running(pool)) < 2:
+    assert time.monotonic() < end
     pool.call({"action": "sleep", "value": 0.3})
   yield pool
   pool.close()
