@@ -12,6 +12,7 @@ import pytest
 
 from dr3d.error import Dr3dError, MeshError
 from dr3d.runtime import codec, worker
+from dr3d.runtime.child import Child
 from dr3d.runtime.pool import (
   Limits,
   LostWorkerError,
@@ -175,13 +176,20 @@ def list_running(pool):
   }
 
 
-def test_spare_child_takes_over_without_a_start(spared):
+def test_spare_child_takes_over_without_a_start(spared, monkeypatch):
   before = list_running(spared)
+  answering = []
+
+  def note(child, call):
+    answering.append(child._process.pid)
+    return real(child, call)
+
+  real = Child.call
+  monkeypatch.setattr(Child, "call", note)
   _, child = spared.call({"action": "parents"})
   threading.Timer(0.3, os.kill, [child, signal.SIGKILL]).start()
   assert spared.call({"action": "sleep", "value": 0.6}) is None
-  _, other = spared.call({"action": "parents"})
-  assert other in before - {child}
+  assert answering == [child, child, *(before - {child})]
 
 
 def test_child_is_replaced_before_a_call_needs_it(spared):
