@@ -9,7 +9,8 @@ honest client sends a query every quarter of a second, and a probe asks
 /api/health. Prints one row for each attack:
 
     memory   largest resident memory of the service over that before
-    readers  largest resident memory of the processes that read files, MiB
+    readers  memory of the processes that read files, MiB: largest before, and
+             during; it is bounded by --memory for each of them, not by --strict
     p95      seconds of the honest client's queries, before and during
     health   share of the probes that were answered within two seconds
     outcome  what the attack achieved
@@ -42,7 +43,11 @@ from absl import app, flags
 from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
-from experiments.process import list_descendants, measure_memory
+from experiments.process import (
+  list_children,
+  list_descendants,
+  measure_memory,
+)
 from experiments.tiny import make_tiny_pipeline
 
 SOURCE = flags.DEFINE_string(
@@ -74,6 +79,7 @@ class Target:
     port: it listens on, at 127.0.0.1.
     directory: of the database.
     log: file with its stderr.
+    quiet: seconds of half of the honest client's queries before the attack.
     is_ending: whether it was told to stop, so that it need not answer.
   """
 
@@ -81,6 +87,7 @@ class Target:
   port: int
   directory: pathlib.Path
   log: pathlib.Path
+  quiet: float = 0.0
   is_ending: bool = False
 
   @property
@@ -163,6 +170,7 @@ async def run(
     await wait_until_ready(target)
     await watch(target, asyncio.sleep(4))  # starts all readers
     before, _ = await watch(target, asyncio.sleep(8))
+    target.quiet = float(np.median(before.seconds or [0.0]))
     notes, outcome = await watch(
       target, asyncio.wait_for(attack_for_a_while(attack, target), 60)
     )
@@ -177,7 +185,7 @@ async def run(
   return (
     name,
     f"{growth:.2f}",
-    f"{max(notes.readers):.0f}",
+    f"{max(before.readers):.0f} -> {max(notes.readers):.0f}",
     f"{before.p95:.2f} -> {notes.p95:.2f}",
     f"{ratio:.1f}",
     f"{health:.0%}",
@@ -488,15 +496,43 @@ async def send_parts(target: Target) -> str:
 
 
 async def kill_processes(target: Target) -> str:
-  """All processes that read and register are killed again and again."""
+  """All processes that read and register are killed again and again.
+
+  Each three seconds, in which a machine that is not busy answers six queries;
+  a busy one gets as many in between.
+  """
   kills, end = 0, time.monotonic() + SECONDS.value
+  period = max(3.0, 6 * target.quiet)
   while time.monotonic() < end:
     for child in list_descendants(target.process.pid):
       with contextlib.suppress(OSError):
         os.kill(child, signal.SIGKILL)
         kills += 1
-    await asyncio.sleep(3)
-  return f"{kills} kills"
+    await asyncio.sleep(period)
+  return f"{kills} kills, each {period:.1f} s"
+
+
+async def kill_readers(target: Target) -> str:
+  """The process that reads a file is killed with its parent, as by a crash.
+
+  The others are left, as a system that runs out of memory would leave them.
+  """
+  kills, end = 0, time.monotonic() + SECONDS.value
+  period = max(3.0, 6 * target.quiet)
+  while time.monotonic() < end:
+    until = time.monotonic() + period
+    busy: list[int] = []
+    while not busy and time.monotonic() < until:
+      await asyncio.sleep(0.01)
+      children = map(int, list_children(target.process.pid))
+      busy = [child for child in children if list_descendants(child)]
+    for child in busy[:1]:
+      for process in [*list_descendants(child), child]:
+        with contextlib.suppress(OSError):
+          os.kill(process, signal.SIGKILL)
+          kills += 1
+    await asyncio.sleep(max(0.0, until - time.monotonic()))
+  return f"{kills} kills, each {period:.1f} s"
 
 
 async def probe_files(target: Target) -> str:
@@ -595,6 +631,7 @@ ATTACKS: dict[str, Attack] = {
   "nested": send_nested,
   "parts": send_parts,
   "kills": kill_processes,
+  "kills of one": kill_readers,
   "files": probe_files,
   "guesses": guess_tokens,
   "listings": list_models,

@@ -9,21 +9,6 @@ from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 if TYPE_CHECKING:
   from dr3d.database.check import Finding
 
-_ADVICE = {
-  "catalogue": "restore the database from a backup",
-  "setting": "restore the database from a backup, or run dr3d check --repair",
-  "row": "dr3d check --repair keeps the name and reads the file again; label"
-  " and metadata are lost",
-  "mesh": "dr3d check --repair reads the file again",
-  "vectors": "dr3d check --repair computes them again",
-  "file": "the model is still searched; remove it and add its file again, or"
-  " restore the database from a backup",
-  "upload": "dr3d check --repair sets the note aside; upload the file again",
-  "pipeline": "restore the database from a backup, or run dr3d rebuild"
-  " --pipeline",
-  "leftover": "dr3d check --repair, or the next change, removes it",
-}
-
 
 def run(flags: FlagValues, files: list[str]) -> int:
   """Checks, and repairs if asked."""
@@ -35,9 +20,9 @@ def run(flags: FlagValues, files: list[str]) -> int:
   findings = list(scan(directory))
   for finding in findings:
     console.print_error(
-      f"dr3d: damaged: {finding}; {_ADVICE[finding.kind]}."
+      f"dr3d: damaged: {finding}; {finding.advice}."
       if finding.kind != "leftover"
-      else f"dr3d: {finding}; {_ADVICE[finding.kind]}."
+      else f"dr3d: {finding}; {finding.advice}."
     )
   if not findings:
     count = count_searchable(directory)
@@ -81,9 +66,8 @@ SUBCOMMAND = Subcommand(
     meanwhile.
 
     --repair computes again what can be computed and reads files again. A
-    damaged row keeps only its name. A backup is made before a repair by
-
-      dr3d backup --db=parts.db --out=before
+    damaged row keeps only its name. Copy the folder before a repair, while
+    nothing writes to it: dr3d backup refuses damaged rows.
 
     The exit status is 1 if anything is damaged, or stays so.
   """,

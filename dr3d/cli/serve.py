@@ -13,6 +13,7 @@ from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
 if TYPE_CHECKING:
+  from dr3d.server.backup_job import BackupPlan
   from dr3d.server.settings import ServerConfig, UserHeaders
   from dr3d.server.token import Role
 
@@ -92,6 +93,25 @@ def make_settings(
     rate=flags.rate,
     burst=max(1, round(3 * flags.rate)),
     address_connections=flags.connections,
+    scan_rate=flags.scan * (1 << 20),
+    backups=make_backup_plan(flags),
+  )
+
+
+def make_backup_plan(flags: FlagValues) -> "BackupPlan | None":
+  """Returns where backups go and how often; None if no folder is given.
+
+  Raises:
+    UsageError: a schedule without a folder.
+  """
+  from dr3d.server.backup_job import BackupPlan
+
+  if flags.backups is None:
+    if flags.backup_hours:
+      raise UsageError("serve: --backup-hours needs --backups=DIR.")
+    return None
+  return BackupPlan(
+    pathlib.Path(flags.backups), flags.backup_hours, flags.backups_kept
   )
 
 
@@ -418,6 +438,33 @@ SUBCOMMAND = Subcommand(
       20,
       "number",
       minimum=0,
+    ),
+    Flag(
+      "scan",
+      "MiB of the database to read in a second, once a day, in search of"
+      " damage; 0 for none.",
+      "MIB",
+      1,
+      "number",
+      minimum=0,
+    ),
+    Flag("backups", "Folder for backups that this service makes.", "DIR"),
+    Flag(
+      "backup-hours",
+      "Hours from one backup to the next; 0 for those that POST /api/backups"
+      " asks for alone.",
+      "H",
+      0,
+      "number",
+      minimum=0,
+    ),
+    Flag(
+      "backups-kept",
+      "Number of backups to keep; older ones are deleted.",
+      "N",
+      7,
+      "integer",
+      minimum=1,
     ),
   ),
   run=run,

@@ -55,7 +55,8 @@ SUBCOMMAND = Subcommand(
     revoke NAME  removes a token; a running service rejects it from now on.
 
     The role says what a token allows: read to search, write to change models
-    too, admin to read the audit log too. Clients send it as the header
+    too, admin to read the audit log, revoke tokens and start scans and backups
+    too. Clients send it as the header
     Authorization: Bearer TOKEN; a browser asks for it as a password.
   """,
   example="""

@@ -190,7 +190,9 @@ def read_labels(path: str | os.PathLike[str]) -> dict[str, str]:
 def hash_file(path: pathlib.Path) -> str:
   """SHA-256 of a model file in hexadecimal digits.
 
-  The hash of a glTF file includes the buffer files that it refers to.
+  The hash of a glTF file includes the buffer files that it refers to, as far as
+  they lie beside it or below. To find them it is parsed, so that a file of
+  unknown origin is hashed in a process of its own; see `FileReader.hash_each`.
 
   Raises:
     OSError: the file cannot be read.
@@ -202,6 +204,18 @@ def hash_file(path: pathlib.Path) -> str:
       with buffer.open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
   return digest.hexdigest()
+
+
+def hash_or_explain(path: pathlib.Path) -> str:
+  """As `hash_file`, for a call in a child process.
+
+  Raises:
+    Dr3dError: the file cannot be read; the message is a predicate.
+  """
+  try:
+    return hash_file(path)
+  except OSError as error:
+    raise Dr3dError(f"cannot be read ({error.strerror})") from error
 
 
 def to_text(name: str) -> str:
@@ -370,15 +384,25 @@ def _check_listed(
 
 
 def _gltf_buffers(path: pathlib.Path) -> list[pathlib.Path]:
-  """Returns the buffer files that a glTF file refers to."""
+  """Returns the buffer files that a glTF file refers to.
+
+  A file elsewhere is left out, for it may be one that never ends, as some below
+  /proc, or one that this file has no business with.
+  """
   try:
     buffers = json.loads(path.read_bytes())["buffers"]
     uris = [buffer.get("uri", "data:") for buffer in buffers]
+    home = path.parent.resolve()
     files = [
-      path.parent / urllib.parse.unquote(uri)
+      (home / urllib.parse.unquote(uri)).resolve()
       for uri in uris
       if not uri.startswith("data:")
     ]
-    return [file for file in files if file.is_file()]
-  except (ValueError, LookupError, TypeError, AttributeError):
+    return [
+      file for file in files if file.is_relative_to(home) and file.is_file()
+    ]
+  except (
+    *(ValueError, LookupError, TypeError, AttributeError, RecursionError),
+    OSError,  # a name that is too long
+  ):
     return []  # damaged; the mesh reader reports the reason

@@ -16,6 +16,7 @@ index is left out, because it is derived.
 import contextlib
 import dataclasses
 import datetime
+import errno
 import hashlib
 import json
 import pathlib
@@ -27,7 +28,8 @@ from dr3d.database import catalogue, check, journal, row, setting
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.model import ADDED
 from dr3d.database.sqlite_file import connect
-from dr3d.error import DatabaseError
+from dr3d.database.sqlite_file import is_full as is_full_disk
+from dr3d.error import DatabaseError, FullDiskError
 from dr3d.runtime.atomic import atomic_directory, find_whole
 
 MANIFEST = "backup.json"
@@ -87,10 +89,8 @@ def back_up(directory: pathlib.Path, out: pathlib.Path) -> Backup:
       (partial / MANIFEST).write_text(
         json.dumps({**manifest, "files": files}, indent=2), encoding="utf-8"
       )
-  except OSError as error:
-    raise DatabaseError(
-      f"{out} cannot be written ({error.strerror}): there is no backup."
-    ) from error
+  except (OSError, FullDiskError) as error:
+    raise _explain(error, out, "there is no backup") from error
   return result
 
 
@@ -116,19 +116,45 @@ def restore(
       f"{directory} exists: name a new directory; move it when the restored "
       "database is right."
     )
-  manifest = _read_manifest(backup)
-  _compare(manifest["files"], backup / DATABASE)
+  result, files = read(backup), _read_manifest(backup)["files"]
+  _compare(files, backup / DATABASE)
   try:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with atomic_directory(directory) as partial:
       shutil.copytree(backup / DATABASE, partial, dirs_exist_ok=True)
-      _compare(manifest["files"], partial)  # of what the disk stored
+      _compare(files, partial)  # of what the disk stored
       for finding in check.scan(partial, load_pipeline=load_pipeline):
         raise DatabaseError(f"{backup} is damaged: {finding}.")
-  except OSError as error:
-    raise DatabaseError(
-      f"{directory} cannot be written ({error.strerror})."
-    ) from error
+  except (OSError, FullDiskError) as error:
+    raise _explain(error, directory, "nothing is restored") from error
+  return result
+
+
+def _explain(
+  error: OSError | FullDiskError, out: pathlib.Path, result: str
+) -> DatabaseError:
+  """Says why a folder cannot be written, and what has come of it."""
+  reason = getattr(error, "strerror", None) or str(error)
+  if isinstance(error, shutil.Error):  # of several files; the first one
+    reason = str(error.args[0][0][2])
+  is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+  if is_full or is_full_disk(out.parent):
+    return FullDiskError(
+      f"{out} is on a disk that is full: {result}; make space and give the"
+      " same command again."
+    )
+  if isinstance(error, FullDiskError):  # of the database that is copied
+    return error
+  return DatabaseError(f"{out} cannot be written ({reason}): {result}.")
+
+
+def read(backup: pathlib.Path) -> Backup:
+  """Returns what a backup holds, without checking it.
+
+  Raises:
+    DatabaseError: the folder is not a backup, or damaged.
+  """
+  manifest = _read_manifest(backup)
   names = [field.name for field in dataclasses.fields(Backup)]
   return Backup(**{name: manifest[name] for name in names})
 
@@ -148,6 +174,12 @@ def _copy_state(directory: pathlib.Path, home: pathlib.Path) -> int:
       return _copy_files(directory, home)
     except (FileNotFoundError, _ChangedError):
       continue
+    except DatabaseError as error:
+      if isinstance(error, FullDiskError):
+        raise
+      # The copy is damaged because its source is.
+      reason = str(error).replace(str(home), str(directory))
+      raise DatabaseError(reason) from error
   raise DatabaseError(
     f"{directory} changes too fast, or lacks files that its catalogue names: "
     "run dr3d check, or back up when fewer models are deleted."

@@ -42,7 +42,19 @@ class BaseWriter(DatabaseReader):
       self.refresh()  # another process may have changed the pipeline
       garbage.remove_leftovers(self.directory, self.settings)
       reserve.keep(self.directory)
-      yield
+      try:
+        yield
+      except DatabaseError:
+        self._remove_unfinished()
+        raise
+
+  def _remove_unfinished(self) -> None:
+    """Removes what a rebuild that failed has written, which a disk may need."""
+    with contextlib.suppress(DatabaseError, OSError):
+      # Read again: the change of the pipeline may have been committed.
+      with catalogue.open_catalogue(self.directory) as connection:
+        settings = catalogue.read_settings(connection)
+      garbage.remove_leftovers(self.directory, settings)
 
   def _write(
     self,
@@ -65,6 +77,7 @@ class BaseWriter(DatabaseReader):
         files,
         embed=lambda meshes: self.pipeline.embed(meshes),
         fingerprint=self.fingerprint,
+        hash_each=reader.hash_each,
         read=lambda files: reader.read_each(
           files, face_budget=self.face_budget
         ),

@@ -259,14 +259,17 @@ def drop_vectors(connection: sqlite3.Connection, model: Model) -> None:
   _update(connection, model, place=(None, None))
 
 
-def list_with_shape(connection: sqlite3.Connection) -> list[str]:
-  """Names of the models whose mesh was stored."""
+def list_with_shape(
+  connection: sqlite3.Connection, names: Iterable[str]
+) -> list[str]:
+  """Which of some models had a mesh when they were written."""
   if read_format(connection) < 4:
     return []  # these do not say
-  rows = connection.execute(
-    "SELECT name FROM model WHERE shape_digest IS NOT NULL ORDER BY name"
-  )
-  return [name for (name,) in rows]
+  command = "SELECT shape_digest FROM model WHERE name = ?"
+  found = {
+    name: connection.execute(command, (name,)).fetchone() for name in names
+  }
+  return [name for name, row in found.items() if row and row[0] is not None]
 
 
 def write_vectors(

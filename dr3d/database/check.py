@@ -1,9 +1,14 @@
-"""Reads everything that a database holds and compares it with its digests."""
+"""Reads everything that a database holds and compares it with its digests.
+
+`scan` reads all at once, of one state. `scan_parts` reads a little at a time,
+so that a service can look for damage while it answers.
+"""
 
 import dataclasses
+import functools
 import pathlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from dr3d.data import folder
@@ -32,10 +37,25 @@ Kind = Literal[
   "leftover",
 ]
 
-Step = Callable[[], None]
-
 UNREPAIRABLE = ("catalogue", "pipeline", "file")
 """Kinds of damage that only a backup, or the file itself, can make good."""
+
+_ADVICE: dict[Kind, str] = {
+  "catalogue": "restore the database from a backup",
+  "setting": "restore the database from a backup, or run dr3d check --repair",
+  "row": "dr3d check --repair keeps the name and reads the file again; label"
+  " and metadata are lost",
+  "mesh": "dr3d check --repair reads the file again",
+  "vectors": "dr3d check --repair computes them again",
+  "file": "the model is still searched; remove it and add its file again, or"
+  " restore the database from a backup",
+  "upload": "dr3d check --repair sets the note aside; upload the file again",
+  "pipeline": "restore the database from a backup, or run dr3d rebuild"
+  " --pipeline",
+  "leftover": "dr3d check --repair, or the next change, removes it",
+}
+_PART = 16  # models that are read at once; about 2 MB with 20 views of each
+_ROW_BYTES = 500  # of a row without mesh and vectors, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +82,30 @@ class Finding:
       return self.name in setting.REPLACEABLE
     return self.kind not in UNREPAIRABLE
 
+  @property
+  def advice(self) -> str:
+    """What to do about it, as a sentence without its full stop."""
+    return _ADVICE[self.kind]
+
   def __str__(self) -> str:
     return f"{self.kind} {self.name} {self.reason}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """A part of a database that was read.
+
+  Attributes:
+    findings: what is damaged in it.
+    size: bytes that were read, about.
+  """
+
+  findings: tuple[Finding, ...]
+  size: int
+
+
 def scan(
-  directory: pathlib.Path,
-  *,
-  load_pipeline: LoadPipeline | None = None,
-  step: Step = lambda: None,
+  directory: pathlib.Path, *, load_pipeline: LoadPipeline | None = None
 ) -> Iterator[Finding]:
   """Yields what is damaged, and what an interrupted rebuild left.
 
@@ -80,7 +115,6 @@ def scan(
   Args:
     directory: of the database.
     load_pipeline: reads the pipeline; `Pipeline.load` if None.
-    step: called after each thing that was read, so that a service can wait.
 
   Raises:
     DatabaseError: the directory holds no database, or one of another format.
@@ -95,83 +129,186 @@ def scan(
         reason = f"has a damaged page ({verdict.splitlines()[-1]})"
         yield Finding("catalogue", catalogue.FILE, reason)
         return
-      step()
-      for part in (_scan_settings, _scan_rows, _scan_meshes, _scan_vectors):
-        yield from part(connection, directory, step)
+      yield from _scan_settings(connection).findings
+      after: str | None = None
+      while names := _list_names(connection, after):
+        yield from _scan_models(connection, names).findings
+        after = names[-1]
+      yield from _scan_layout(connection).findings
   except DatabaseError as error:
-    if not (directory / catalogue.FILE).exists() or error.__cause__ is None:
-      raise
-    yield Finding("catalogue", catalogue.FILE, f"is damaged ({error})")
+    yield _to_finding(error)
     return
-  yield from _scan_files(directory, step)
+  for path in journal.list_files(directory):
+    yield from _scan_file(path).findings
+  yield from _scan_notes(directory)
   yield from _scan_pipeline(directory, load_pipeline)
+  for path in _list_leftovers(directory):
+    yield Finding("leftover", path.name, "is not used")
 
 
-def _scan_settings(
-  connection: sqlite3.Connection, directory: pathlib.Path, step: Step
-) -> Iterator[Finding]:
-  del directory
-  for name, _, is_whole in setting.scan_settings(connection):
-    if not is_whole:
-      yield Finding("setting", name, "is not what was written")
-    step()
+def scan_parts(
+  directory: pathlib.Path, *, load_pipeline: LoadPipeline | None = None
+) -> Iterator[Part]:
+  """Reads a database a little at a time: some rows, or one kept file.
+
+  No part keeps a transaction open between two values, so the log of writes
+  does not grow however slowly they are taken. What a writer changes meanwhile
+  is not damage: a finding counts if a second look at a newer state has it too.
+  Pages of the catalogue that hold no row are left to `scan`.
+
+  Args:
+    directory: of the database.
+    load_pipeline: reads the pipeline; `Pipeline.load` if None.
+
+  Raises:
+    DatabaseError: the directory holds no database, or cannot be read now.
+  """
+  yield _look_twice(lambda: _read(directory, _scan_settings))
+  try:
+    for names in _list_parts(directory):
+      scan_names = functools.partial(_scan_models, names=names)
+      yield _look_twice(functools.partial(_read, directory, scan_names))
+  except DatabaseError as error:
+    yield Part((_to_finding(error),), 0)
+  yield _look_twice(lambda: _read(directory, _scan_layout))
+  for path in journal.list_files(directory):
+    yield _look_twice(functools.partial(_scan_file, path))
+  yield _look_twice(lambda: Part(tuple(_scan_notes(directory)), 0))
+  yield _look_twice(
+    lambda: Part(tuple(_scan_pipeline(directory, load_pipeline)), 0)
+  )
 
 
-def _scan_rows(
-  connection: sqlite3.Connection, directory: pathlib.Path, step: Step
-) -> Iterator[Finding]:
-  del directory
-  for name, model in catalogue.scan_models(connection):
-    if model is None:
-      yield Finding("row", name, "is not what was written")
-    step()
+def _read(
+  directory: pathlib.Path, function: Callable[[sqlite3.Connection], Part]
+) -> Part:
+  """Reads a part in a transaction of its own."""
+  try:
+    with (
+      catalogue.open_catalogue(directory) as connection,
+      sqlite_file.transaction(connection, kind="DEFERRED"),
+    ):
+      return function(connection)
+  except DatabaseError as error:
+    return Part((_to_finding(error),), 0)
 
 
-def _scan_meshes(
-  connection: sqlite3.Connection, directory: pathlib.Path, step: Step
-) -> Iterator[Finding]:
-  del directory
-  names = [name for name, _ in catalogue.scan_models(connection)]
-  found = set()
-  for name, shape in catalogue.scan_shapes(connection, names):
-    found.add(name)
-    if shape is None:
-      yield Finding("mesh", name, "is not what was written")
-    step()
-  for name in catalogue.list_with_shape(connection):
-    if name not in found:
-      yield Finding("mesh", name, "is missing")
+def _list_parts(directory: pathlib.Path) -> Iterator[list[str]]:
+  """Yields names of models, some at a time."""
+  after: str | None = None
+  while True:
+    with catalogue.open_catalogue(directory) as connection:
+      names = _list_names(connection, after)
+    if not names:
+      return
+    yield names
+    after = names[-1]
 
 
-def _scan_vectors(
-  connection: sqlite3.Connection, directory: pathlib.Path, step: Step
-) -> Iterator[Finding]:
+def _look_twice(look: Callable[[], Part]) -> Part:
+  """Reads a part again if something in it seems damaged."""
+  first = look()
+  if not first.findings:
+    return first
+  again = look()
+  findings = tuple(f for f in again.findings if f in first.findings)
+  return Part(findings, first.size + again.size)
+
+
+def _to_finding(error: DatabaseError) -> Finding:
+  """What an error of the catalogue says of it; other errors are raised."""
+  if not sqlite_file.is_damage(error):
+    raise error
+  return Finding("catalogue", catalogue.FILE, f"is damaged ({error})")
+
+
+def _scan_settings(connection: sqlite3.Connection) -> Part:
+  settings = setting.scan_settings(connection)
+  findings = [
+    Finding("setting", name, "is not what was written")
+    for name, _, is_whole in settings
+    if not is_whole
+  ]
+  return Part(tuple(findings), sum(len(value) for _, value, _ in settings))
+
+
+def _list_names(connection: sqlite3.Connection, after: str | None) -> list[str]:
+  """The names that follow one, as their index has them; all if it is None."""
+  rows = connection.execute(
+    "SELECT name FROM model WHERE ? IS NULL OR name > ? ORDER BY name LIMIT ?",
+    (after, after, _PART),
+  )
+  return [name for (name,) in rows]
+
+
+def _scan_models(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
+  """Compares rows, meshes and vectors of some models with their digests."""
+  findings, size = [], _ROW_BYTES * len(names)
+  for name in names:
+    try:
+      catalogue.find_model(connection, name)
+    except DatabaseError:
+      findings.append(Finding("row", name, "is not what was written"))
+  shapes = dict(catalogue.scan_shapes(connection, names))
+  with_shape = set(catalogue.list_with_shape(connection, names))
+  for name in names:
+    shape = shapes.get(name)
+    if shape is not None:
+      size += len(shape.mesh) + len(shape.thumbnail)
+    elif name in shapes:
+      findings.append(Finding("mesh", name, "is not what was written"))
+    elif name in with_shape:
+      findings.append(Finding("mesh", name, "is missing"))
+  vectors = _scan_vectors(connection, names)
+  return Part((*findings, *vectors.findings), size + vectors.size)
+
+
+def _scan_vectors(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
+  """Compares vectors; `_scan_layout` reports a file that cannot be read."""
+  directory = catalogue.find_directory(connection)
   try:
     layout = row.read_layout(connection)
-    slots = row.read_slots(connection, "slot IS NOT NULL")
-    stored = vector_file.open_vectors(directory, layout) if slots else None
+    slots = row.read_slots(connection, "slot IS NOT NULL", names)
+    digests = vector_file.hash_slots(directory, layout, slots)
+  except (DatabaseError, OSError):
+    return Part((), 0)
+  findings = []
+  for slot, digest in zip(slots, digests, strict=True):
+    if digest is None:
+      findings.append(
+        Finding("vectors", slot.name, "are missing or cannot be read")
+      )
+    elif digest != slot.checksum:
+      findings.append(Finding("vectors", slot.name, "are not what was written"))
+  return Part(tuple(findings), layout.stride * len(slots))
+
+
+def _scan_layout(connection: sqlite3.Connection) -> Part:
+  """Says why no vectors can be read."""
+  try:
+    layout = row.read_layout(connection)
+    if layout.count and row.has_slots(connection):
+      vector_file.open_vectors(catalogue.find_directory(connection), layout)
   except DatabaseError as error:
-    yield Finding("vectors", "", f"cannot be read ({error})")
-    return
-  for slot in slots:
-    assert stored is not None, "there is a slot"
-    if not 0 <= slot.number < layout.count:
-      yield Finding("vectors", slot.name, "are missing")
-    elif vector_file.hash_vectors(stored[slot.number]) != slot.checksum:
-      yield Finding("vectors", slot.name, "are not what was written")
-    step()
+    return Part((Finding("vectors", "", f"cannot be read ({error})"),), 0)
+  return Part((), 0)
 
 
-def _scan_files(directory: pathlib.Path, step: Step) -> Iterator[Finding]:
-  for path in journal.list_files(directory):
-    try:
-      digest = folder.hash_file(path)
-    except OSError as error:
-      yield Finding("file", path.name, f"cannot be read ({error.strerror})")
-    else:
-      if digest != path.stem:
-        yield Finding("file", path.name, "is not what was stored")
-    step()
+def _scan_file(path: pathlib.Path) -> Part:
+  """Compares a file that the database keeps with its name."""
+  try:
+    size, digest = path.stat().st_size, folder.hash_file(path)
+  except FileNotFoundError:  # its model was removed meanwhile
+    return Part((), 0)
+  except OSError as error:
+    reason = f"cannot be read ({error.strerror})"
+    return Part((Finding("file", path.name, reason),), 0)
+  if digest == path.stem:
+    return Part((), size)
+  return Part((Finding("file", path.name, "is not what was stored"),), size)
+
+
+def _scan_notes(directory: pathlib.Path) -> Iterator[Finding]:
   for path in journal.find_damaged(directory):
     yield Finding("upload", path.name, "cannot be read")
 
@@ -190,8 +327,15 @@ def _scan_pipeline(
   except (Dr3dError, OSError) as error:
     name = setting.find_pipeline_folder(reader.settings)
     yield Finding("pipeline", name, f"cannot be used ({error})")
-  for path in garbage.list_leftovers(directory, reader.settings):
-    yield Finding("leftover", path.name, "is not used")
+
+
+def _list_leftovers(directory: pathlib.Path) -> list[pathlib.Path]:
+  try:
+    with catalogue.open_catalogue(directory) as connection:
+      settings = setting.read_settings(connection)
+  except DatabaseError:
+    return []  # a damaged setting, which was reported
+  return garbage.list_leftovers(directory, settings)
 
 
 def count_searchable(directory: pathlib.Path) -> int:

@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
+from dr3d.data import folder
 from dr3d.database.processed_model import ProcessedModel, read_processed_model
 from dr3d.error import Dr3dError
 from dr3d.mesh import Mesh
@@ -12,6 +13,7 @@ from dr3d.mesh.unit import Unit
 from dr3d.runtime import pool
 
 _FUNCTION = "dr3d.database.processed_model:read_processed_model"
+_HASH_FUNCTION = "dr3d.data.folder:hash_or_explain"
 
 UnitFile = tuple[pathlib.Path, Unit]
 """A file, and the unit that is assumed if it does not state one."""
@@ -75,6 +77,40 @@ class FileReader:
         count=jobs,
       )
     return self._read_here(files, face_budget)
+
+  def hash_each(
+    self, files: Iterable[folder.ModelFile]
+  ) -> Iterator[str | Dr3dError]:
+    """Yields the hash of each file, or why it has none; see `hash_file`.
+
+    A glTF file names the files that belong to it, so it is parsed, and for that
+    it has a process with limits, as to be read. The message of an error is a
+    predicate.
+    """
+    files = list(files)
+    in_process = [file.path for file in files if self._hashes_in_process(file)]
+    hashes: Iterator[str | Dr3dError] = iter(())
+    if in_process:
+      hashes = pool.call_each(
+        _HASH_FUNCTION,
+        ({"path": path} for path in in_process),
+        limits=self.limits,
+        count=1,
+      )
+    for file in files:
+      if file.digest:
+        yield file.digest
+      elif self._hashes_in_process(file):
+        yield next(hashes)
+      else:
+        try:
+          yield folder.hash_or_explain(file.path)
+        except Dr3dError as error:
+          yield error
+
+  def _hashes_in_process(self, file: folder.ModelFile) -> bool:
+    is_parsed = file.path.suffix.lower() == ".gltf" and not file.digest
+    return is_parsed and self.jobs != 0 and self.load is None
 
   def _read_here(
     self, files: Iterable[UnitFile], face_budget: int | None

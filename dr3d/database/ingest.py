@@ -37,6 +37,8 @@ from dr3d.runtime.pool import WorkerError
 
 Read = Callable[[Iterable[UnitFile]], Iterator[ProcessedModel | Dr3dError]]
 """Files → for each, in order, what was read, or the error it ended in."""
+Hash = Callable[[Sequence[folder.ModelFile]], Iterator[str | Dr3dError]]
+"""Files → the hash of each, or the predicate that says why it has none."""
 Embed = Callable[[list[Mesh]], np.ndarray]
 """B meshes → float32 [B, N, D] unit vectors."""
 Progress = Callable[[int, int, int], None]
@@ -55,6 +57,7 @@ def ingest_files(
   embed: Embed,
   fingerprint: str,
   read: Read,
+  hash_each: Hash,
   unit: label.UnitDefault,
   source: Source = FOLDER,
   replace: bool = False,
@@ -68,6 +71,7 @@ def ingest_files(
     embed: the pipeline.
     fingerprint: of the pipeline; rows of another one are made again.
     read: reads model files.
+    hash_each: hashes model files.
     unit: of files that state none and were given none.
     source: `FOLDER`: models of the folder that are not among the files become
       missing; or `ADDED`.
@@ -96,7 +100,7 @@ def ingest_files(
     replace,
     progress,
   )
-  task.run(read)
+  task.run(read, hash_each)
   return make_report(
     task.written,
     known,
@@ -165,9 +169,9 @@ class _Task:
   failures: int = 0
   warnings: list[Failure] = dataclasses.field(default_factory=list)
 
-  def run(self, read: Read) -> None:
+  def run(self, read: Read, hash_each: Hash) -> None:
     """Examines, reads, embeds and commits all files."""
-    results = read(self._examine())
+    results = read(self._examine(hash_each))
     for result in results:
       self._receive(*self.waiting.popleft(), result)
       for size, batch in self.batches.items():
@@ -179,9 +183,12 @@ class _Task:
       self._commit(size)
     self._commit()
 
-  def _examine(self) -> Iterator[UnitFile]:
+  def _examine(self, hash_each: Hash) -> Iterator[UnitFile]:
     """Yields the files that must be read; decides about the others."""
-    for file in self.files:
+    # Hashed before they are read: a file that changes in between has the hash
+    # of its old content, so the next run reads it again.
+    hashes = hash_each(self.files)
+    for file, digest in zip(self.files, hashes, strict=True):
       before = self.known.get(file.name)
       given = label.merge(file, before, self.unit, replace=self.replace)
       self.labels_kept += given.is_kept
@@ -198,14 +205,10 @@ class _Task:
         label_source=given.label_source,
         unit_source=given.unit_source,
       )
-      try:
-        # Hashed before it is read: a file that changes in between has the
-        # hash of its old content, so the next run reads it again.
-        digest = file.digest or folder.hash_file(file.path)
-        row = dataclasses.replace(row, hash=digest)
-      except OSError as error:
-        self._fail(row, f"{file.name} cannot be read ({error.strerror}).")
+      if isinstance(digest, Dr3dError):
+        self._fail(row, f"{file.name} {digest}.")
         continue
+      row = dataclasses.replace(row, hash=digest)
       if before is None or not _holds(before, row):
         self.waiting.append((row, file.path))
         yield file.path, given.unit

@@ -145,19 +145,30 @@ def collect_garbage(connection: sqlite3.Connection) -> None:
 
 
 def read_slots(
-  connection: sqlite3.Connection, condition: str
+  connection: sqlite3.Connection,
+  condition: str,
+  names: Sequence[str] | None = None,
 ) -> list[vector_file.StoredRow]:
   """Returns where the vectors of some rows stand, by name.
 
   Args:
     connection: the catalogue.
     condition: in SQL, which rows.
+    names: which of them, in order; all if None.
   """
-  rows = connection.execute(
-    f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
-    "ORDER BY name"
-  )
-  return [vector_file.StoredRow(*row) for row in rows]
+  command = f"SELECT name, label, slot, checksum FROM model WHERE {condition} "
+  if names is None:
+    rows = connection.execute(f"{command} ORDER BY name").fetchall()
+  else:
+    found = (connection.execute(f"{command} AND name = ?", (n,)) for n in names)
+    rows = [values for cursor in found for values in cursor]
+  return [vector_file.StoredRow(*values) for values in rows]
+
+
+def has_slots(connection: sqlite3.Connection) -> bool:
+  """Whether any row names a slot."""
+  command = "SELECT 1 FROM model WHERE slot IS NOT NULL LIMIT 1"
+  return connection.execute(command).fetchone() is not None
 
 
 def read_layout(connection: sqlite3.Connection) -> vector_file.Layout:

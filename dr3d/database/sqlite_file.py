@@ -148,6 +148,19 @@ def is_full(directory: pathlib.Path) -> bool:
     return False
 
 
+def is_damage(error: DatabaseError) -> bool:
+  """Whether an error of `connect` is of the file, not of the moment."""
+  cause = error.__cause__
+  return isinstance(cause, sqlite3.Error) and _read_code(cause) not in (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+  )
+
+
 def has_lock(directory: pathlib.Path) -> bool:
   """Whether a writer has ever used this directory."""
   return (directory / _LOCK).exists()

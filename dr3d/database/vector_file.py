@@ -11,6 +11,7 @@ deleted rows stay until `rebuild` writes the file again, in the order of the
 names, as generation G + 1.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -187,6 +188,31 @@ def open_vectors(directory: pathlib.Path, layout: Layout) -> np.ndarray:
       f"{path} cannot be read ({reason}): restore the database from a backup, "
       "or run dr3d check --repair, which embeds the stored meshes again."
     ) from error
+
+
+def hash_slots(
+  directory: pathlib.Path, layout: Layout, slots: Sequence[StoredRow]
+) -> list[int | None]:
+  """Digest of what the disk gives for each model; None if it gives nothing.
+
+  The file is read and not mapped: a page of a mapped file that the disk cannot
+  give ends the process.
+
+  Raises:
+    OSError: the file cannot be opened.
+  """
+  if not slots:
+    return []
+  digests: list[int | None] = []
+  with (directory / layout.name).open("rb", buffering=0) as file:
+    for slot in slots:
+      data = b""
+      with contextlib.suppress(OSError):  # of this part of the disk
+        file.seek(max(0, slot.number) * layout.stride)
+        data = file.read(layout.stride)
+      is_there = 0 <= slot.number < layout.count and len(data) == layout.stride
+      digests.append(hash_bytes(data) if is_there else None)
+  return digests
 
 
 def _damage(

@@ -12,63 +12,34 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
-import json
 import logging
-import queue
-import signal
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dr3d.error import Dr3dError
-from dr3d.runtime import codec, sandbox
-from dr3d.runtime.worker import (
-  TIMEOUT,
-  Access,
-  Job,
-  read_message,
-  write_message,
+from dr3d.runtime import codec
+from dr3d.runtime.child import (
+  Child,
+  EndedError,
+  StartError,
+  WorkerError,
+  explain,
 )
+from dr3d.runtime.worker import Access, Job
 
 _LOG = logging.getLogger("dr3d.runtime")
-# Seconds after the limit of a call in which the child itself should end it.
-_TIMEOUT_SLACK = 2.0
 _MAX_TRIES = 3  # of a call whose child ends
 _SIGKILL = 9  # by which a system without memory, or an operator, ends processes
-_ANSWER_HEAD = 4096  # bytes of a message besides the result
+_KEEPER_SECONDS = 0.1  # between looks for children that have ended
+_SPARE_SECONDS = 2.0  # after a child has ended, until the spare one is started
 _QUEUED_CALLS = 4  # for each child, submitted before their results are read
-_CHILD_CODE = (
-  "import json, sys; job = json.loads(sys.argv[1]); sys.path[:] = job['path'];"
-  " from dr3d.runtime.worker import serve; serve(job)"
-)
-
-
-class WorkerError(Dr3dError):
-  """A call in a child process failed.
-
-  The message is a predicate, to follow the name of the file.
-  """
 
 
 class LostWorkerError(WorkerError):
   """The child itself ended each time, which is not the call's fault."""
-
-
-class StartError(Dr3dError):
-  """A child cannot be started.
-
-  Attributes:
-    status: that it ended with.
-  """
-
-  def __init__(self, status: int):
-    super().__init__(
-      f"a child process cannot be started ({sys.executable} ended with status"
-      f" {status}); use --jobs=0 to read files without one."
-    )
-    self.status = status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,14 +128,18 @@ class Pool:
     limits: Limits,
     count: int,
     access: Access = "file",
+    has_spare: bool = False,
   ):
     """Makes a pool; the first call that needs a child starts it.
 
     Args:
       function: see `call_each`.
       limits: of each call.
-      count: number of children, at least 1.
+      count: calls at once, at least 1.
       access: what a call may read; see `worker.Access`.
+      has_spare: whether one child more than calls are active shall run, for
+        the case that another ends: a start takes longer than most calls. After
+        `start` a thread sees to that.
     """
     job = Job(
       path=sys.path,
@@ -174,15 +149,27 @@ class Pool:
       memory=limits.memory,
       answer=limits.answer,
     )
-    self._children = [_Child(job) for _ in range(count)]
-    self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
-    for child in self._children:
-      self._free.put(child)
+    self._job = job
+    self._children = [Child(job) for _ in range(count + has_spare)]
+    self._places = threading.BoundedSemaphore(count)
+    self._free = list(self._children)
+    self._changed = threading.Condition()
+    self._is_replacing = False
+    self._ended = -_SPARE_SECONDS  # when a child last ended, on this clock
+    self._closing = threading.Event()
+    self._keeper = (
+      threading.Thread(target=self._replace_ended, daemon=True)
+      if has_spare
+      else None
+    )
 
   def call(
     self, keywords: dict[str, Any], *, timeout: float | None = None
   ) -> Any:
-    """Calls the function in the next free child.
+    """Calls the function in a free child.
+
+    A child that has ended meanwhile, is killed while it starts, or ends during
+    the call is not to blame on the call, which is repeated.
 
     Args:
       keywords: arguments of the function.
@@ -196,14 +183,12 @@ class Pool:
       TimeoutError: no child became free.
       Dr3dError: a child cannot be started.
     """
+    if not self._places.acquire(timeout=timeout):
+      raise TimeoutError("no child process is free")
     try:
-      child = self._free.get(timeout=timeout)
-    except queue.Empty:
-      raise TimeoutError("no child process is free") from None
-    try:
-      return child.call(keywords)
+      return self._call(codec.encode(keywords))
     finally:
-      self._free.put(child)
+      self._places.release()
 
   def start(self) -> list[str]:
     """Starts a child, and names the protections that the kernel gives it.
@@ -211,153 +196,90 @@ class Pool:
     Raises:
       Dr3dError: a child cannot be started.
     """
-    child = self._free.get()
-    try:
+    with self._places, self._take() as child:
       child.start()
-      return child.protections
-    finally:
-      self._free.put(child)
+      protections = child.protections
+    if self._keeper is not None and not self._keeper.is_alive():
+      self._keeper.start()
+    return protections
 
   def close(self) -> None:
     """Ends all children, also those that are busy."""
+    self._closing.set()
     for child in self._children:
       child.stop()
 
-
-class _Child:
-  """A process that answers calls one after the other; started when needed."""
-
-  def __init__(self, job: Job):
-    self._job = job
-    self._process: subprocess.Popen | None = None
-    self._timed_out = False
-    self._stopped = False
-    self.protections: list[str] = []
-
-  def call(self, keywords: dict[str, Any]) -> Any:
-    """Returns the function's result, or the Dr3dError that it failed with.
-
-    A child that has ended meanwhile, is killed while it starts, or ends during
-    the call is not to blame on the call, which is repeated.
-    """
-    call, status = codec.encode(keywords), 0
+  def _call(self, call: bytes) -> Any:
+    status = 0
     for tries in range(1, _MAX_TRIES + 1):
-      if self._stopped:
+      if self._closing.is_set():
         break
       try:
-        answer = self._ask(self.start(), call)
+        with self._take() as child:
+          return child.call(call)
       except StartError as error:
         if error.status != -_SIGKILL or tries == _MAX_TRIES:
           raise
-        continue
-      except (OSError, EOFError, codec.CodecError) as error:
-        status = self._end()
-        if self._timed_out:
-          return WorkerError(self._explain(TIMEOUT))
-        _LOG.warning("a child process ended (%s, %s)", status, error)
-        continue
-      if answer[0] == "ended":
-        return WorkerError(self._explain(answer[1]))
-      if answer[0] == "error" and isinstance(answer[1], str):
-        return WorkerError(answer[1])
-      return answer[1]
-    return LostWorkerError(self._explain(status))
+      except EndedError as error:
+        status = error.status
+        self._ended = time.monotonic()
+    return LostWorkerError(explain(status, self._job))
 
-  def start(self) -> subprocess.Popen:
-    """Starts the process unless it runs.
+  @contextlib.contextmanager
+  def _take(self) -> Iterator["Child"]:
+    """Takes a free child for the block, one that runs if there is one.
 
-    Raises:
-      Dr3dError: it cannot be started.
+    There is always a free one: at most one for each place is taken, and the
+    spare one may be taken to be replaced.
     """
-    if self._process is not None and self._process.poll() is None:
-      return self._process
-    self._end()
-    process = subprocess.Popen(
-      [sys.executable, "-c", _CHILD_CODE, json.dumps(self._job)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.DEVNULL,
-      env={
-        **sandbox.clean_environment(),
-        # One thread for each child: the children share the cores.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-      },
-    )
-    self._process = process
-    if self._stopped:
-      process.kill()
-    try:
-      self.protections = _read_ready(process)
-    except (OSError, EOFError, codec.CodecError) as error:
-      raise StartError(self._end()) from error
-    return process
-
-  def stop(self) -> None:
-    """Ends the process."""
-    self._stopped = True
-    if self._process is not None:
-      self._process.kill()
-      self._process.wait()
-
-  def _ask(self, process: subprocess.Popen, call: bytes) -> list[Any]:
-    """Sends a call and returns the answer, `[kind, value]`.
-
-    Raises:
-      OSError: the process has ended, as EOFError.
-      CodecError: it answers with something else.
-    """
-    self._timed_out = False
-    timer = threading.Timer(
-      self._job["seconds"] + _TIMEOUT_SLACK, self._end_on_timeout, [process]
-    )
-    timer.start()
-    try:
-      write_message(process.stdin, call)
-      limit = self._job["answer"] + _ANSWER_HEAD
-      answer = codec.decode(read_message(process.stdout, limit=limit))
-    finally:
-      timer.cancel()
-    is_answer = isinstance(answer, list) and len(answer) == 2
-    if not is_answer or answer[0] not in ("done", "error", "ended"):
-      raise codec.CodecError("an answer has another form")
-    return answer
-
-  def _end(self) -> int:
-    """Ends the process, if any, and returns its exit status."""
-    process, self._process = self._process, None
-    if process is None:
-      return 0
-    process.kill()
-    status = process.wait()
-    for stream in (process.stdin, process.stdout):
-      if stream is not None:
-        with contextlib.suppress(OSError):  # a call that was not sent
-          stream.close()
-    return status
-
-  def _end_on_timeout(self, process: subprocess.Popen) -> None:
-    self._timed_out = True
-    process.kill()
-
-  def _explain(self, status: int | str) -> str:
-    if status == TIMEOUT:
-      return (
-        f"is not done after {self._job['seconds']:g} seconds; allow more time"
-        " or simplify it"
+    with self._changed:
+      self._changed.wait_for(
+        lambda: (
+          not self._is_replacing
+          or any(child.is_running for child in self._free)
+        )
       )
-    assert isinstance(status, int)
-    if status < 0:  # a signal; never on Windows
-      name = signal.Signals(-status).name
-      if name == "SIGKILL":
-        return "was ended by the system, most likely because memory ran out"
-      return f"crashes its reader process ({name})"
-    return f"ends its reader process with status {status}"
+      running = [child for child in self._free if child.is_running]
+      child = (running or self._free)[0]
+      self._free.remove(child)
+    try:
+      yield child
+    finally:
+      self._give_back(child)
 
+  def _give_back(self, child: "Child") -> None:
+    with self._changed:
+      self._free.append(child)
+      self._changed.notify_all()
 
-def _read_ready(process: subprocess.Popen) -> list[str]:
-  """Waits until a child has imported all; returns its protections."""
-  first = codec.decode(read_message(process.stdout, limit=_ANSWER_HEAD))
-  if not isinstance(first, list) or first[:1] != ["ready"]:
-    raise EOFError
-  return first[1]
+  def _replace_ended(self) -> None:
+    """Starts children before a call needs them, one at a time."""
+    while not self._closing.wait(_KEEPER_SECONDS):
+      with self._changed:
+        child = self._find_wanted()
+        if child is None:
+          continue
+        self._free.remove(child)
+        self._is_replacing = True
+      try:
+        child.start()
+      except (Dr3dError, OSError) as error:
+        self._ended = time.monotonic()
+        if not self._closing.is_set():
+          _LOG.warning("a child process cannot be replaced (%s)", error)
+      finally:
+        with self._changed:
+          self._is_replacing = False
+        self._give_back(child)
+
+  def _find_wanted(self) -> Child | None:
+    """A free child that should be started now; None if there is none."""
+    if any(child.is_running for child in self._free):
+      return None
+    # While children end one after the other, the spare one must not take the
+    # processor from the one that a call waits for.
+    is_quiet = time.monotonic() - self._ended > _SPARE_SECONDS
+    has_running = any(child.is_running for child in self._children)
+    if has_running and not is_quiet:
+      return None
+    return self._free[0]

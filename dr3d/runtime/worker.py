@@ -42,6 +42,7 @@ TIMEOUT = "timeout"  # instead of the status of a process
 _HEADER = struct.Struct("<Q")  # length of the message in bytes
 _CHUNK = 1 << 20  # bytes read at once
 _CALLS_PER_PROCESS = 16  # with the access "folder"; then 1 ms a call is left
+_IDLE_SECONDS = 0.5  # without a call, until modules are imported ahead
 _MAX_DESCRIPTORS = 1024  # files that the child may have open, and far more
 # Seconds after the limit of a call. Then a process ends itself, because the
 # one that should have ended it is gone.
@@ -76,7 +77,7 @@ def serve(job: Job) -> None:
   calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
   # What a library prints would otherwise end up between the messages.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-  function, prepare = _import(job["function"])
+  function, prepare, late = _import(job["function"])
   with contextlib.suppress(ValueError):
     # Ctrl-C reaches the whole process group; the parent ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -88,9 +89,14 @@ def serve(job: Job) -> None:
     answer = _Forks(calls).answer
   else:
     _limit_memory(job["memory"])
+  if job["access"] != "file" or sys.platform != "linux":
+    _import_late(late, until=lambda: False)
   gc.collect()
   write_message(answers, codec.encode(["ready", protections]))
   while True:
+    # A child that replaces one that has ended is needed at once.
+    if late and not _has_input(calls, seconds=_IDLE_SECONDS):
+      _import_late(late, until=lambda: _has_input(calls))
     try:
       call = read_message(calls, limit=sys.maxsize)
     except EOFError:
@@ -101,22 +107,36 @@ def serve(job: Job) -> None:
 
 def _import(
   name: str,
-) -> tuple[Callable[..., Any], Callable[..., None]]:
-  """Imports a function, and what its module says that calls import later.
+) -> tuple[Callable[..., Any], Callable[..., None], list[str]]:
+  """Imports a function.
 
   Returns:
-    The function, and `prepare` of its module, which is called with the
-    arguments of each call before a process is forked for it. It may import, but
-    must not open what the arguments name.
+    The function; `prepare` of its module, which is called with the arguments
+    of each call before a process is forked for it, and may import, but must not
+    open what the arguments name; and the modules that calls import later.
   """
   module_name, function = name.split(":")
   module = importlib.import_module(module_name)
-  for late in getattr(module, "PRELOAD", ()):
-    # Each fork would import it again. An optional one may be missing.
-    with contextlib.suppress(ImportError):
-      importlib.import_module(late)
   prepare = getattr(module, "prepare", lambda **keywords: None)
-  return getattr(module, function), prepare
+  late = list(getattr(module, "PRELOAD", ()))
+  return getattr(module, function), prepare, late
+
+
+def _import_late(late: list[str], *, until: Callable[[], bool]) -> None:
+  """Imports modules, and takes them from the list, until it is time to stop.
+
+  Each fork would import them again.
+  """
+  while late and not until():
+    with contextlib.suppress(ImportError):  # an optional one may be missing
+      importlib.import_module(late.pop(0))
+
+
+def _has_input(stream: IO[bytes], *, seconds: float = 0) -> bool:
+  """Whether a call comes in some seconds, or the parent is gone."""
+  poll = select.poll()
+  poll.register(stream, select.POLLIN)
+  return bool(poll.poll(1000 * seconds))
 
 
 def _answer_here(function: Callable[..., Any], call: bytes, job: Job) -> bytes:

@@ -87,6 +87,14 @@ _CALLS = (
   _call(_READ, "/api/duplicates", "/api/duplicates", "listing"),
   _call(_READ, "/metrics", "/metrics", "listing"),
   _call(_READ, "/api/audit", "/api/audit", "listing", role="admin"),
+  _call(_READ, "/api/scan", "/api/scan", "listing", role="admin"),
+  _call(_READ, "/api/backups", "/api/backups", "listing", role="admin"),
+  _call(_READ, "/api/tokens", "/api/tokens", "listing", role="admin"),
+  _call(("POST",), "/api/scan", "/api/scan", "query", role="admin"),
+  _call(("POST",), "/api/backups", "/api/backups", "query", role="admin"),
+  _call(
+    ("DELETE",), "/api/tokens/.*", "/api/tokens/{name}", "query", role="admin"
+  ),
   _call(_READ, "/api/inspection", "/api/inspection", "query"),
   _call(_READ, "/api/overlay", "/api/overlay", "query"),
   _call(("POST",), "/api/overlay", "/api/overlay", "query", uploads=True),

@@ -22,6 +22,8 @@ Action = Literal[
   "edit",
   "show",
   "remove",
+  "scan",
+  "backup",
   "token add",
   "token revoke",
   "token rejected",

@@ -99,7 +99,11 @@ class RequestContext:
 
   @contextlib.contextmanager
   def audit(
-    self, request: Request, what: Action, model: str, detail: str | None = None
+    self,
+    request: Request,
+    what: Action,
+    model: str | None,
+    detail: str | None = None,
   ) -> Iterator[None]:
     """Writes a change to the audit log, whether or not it succeeds."""
     identity: Identity = request.scope["state"][IDENTITY]

@@ -78,6 +78,30 @@ class Metrics:
       "Answers whose matches could not be registered to the query.",
       registry=registry,
     )
+    self.damage_found = Gauge(
+      "dr3d_damage_found",
+      "Damaged things of the database that are known.",
+      ("kind",),
+      registry=registry,
+    )
+    self.last_scan = Gauge(
+      "dr3d_last_scan_timestamp_seconds",
+      "When the last whole scan for damage ended; 0 for never.",
+      registry=registry,
+    )
+    self.scans_failed = Counter(
+      "dr3d_scans_failed",
+      "Scans for damage that could not read the database.",
+      registry=registry,
+    )
+    self.last_backup = Gauge(
+      "dr3d_last_backup_timestamp_seconds",
+      "When the last backup of this service began; 0 for never.",
+      registry=registry,
+    )
+    self.backups_failed = Counter(
+      "dr3d_backups_failed", "Backups that failed.", registry=registry
+    )
     self.tokens_rejected = Counter(
       "dr3d_tokens_rejected", "Requests with a wrong token.", registry=registry
     )

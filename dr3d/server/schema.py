@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from dr3d.database import catalogue, duplicate, model_search
+from dr3d.database import catalogue, check, duplicate, model_search
 from dr3d.database.ingest import Failure
 from dr3d.registration.deviation import Deviation
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
 from dr3d.search.size import QuerySize, UnitQuestion
 from dr3d.server.http_error import PROBLEM
+from dr3d.server.token import Role
 
 Extent = tuple[float, float, float]
 
@@ -201,6 +202,51 @@ class Failures(BaseModel):
   """The files that could not be indexed."""
 
   failures: list[Failure]
+
+
+class Token(BaseModel):
+  """A token, without what is secret."""
+
+  name: str = Field(description="of the person or program that uses it")
+  role: Role
+  created: str = Field(description="UTC, ISO 8601")
+
+
+class Damage(BaseModel):
+  """Something of the database that is not what was written."""
+
+  kind: check.Kind
+  name: str = Field(description="of the model, setting or file")
+  reason: str
+  advice: str = Field(description="the way back")
+
+
+class Scan(BaseModel):
+  """The search for damage."""
+
+  running: bool = Field(description="whether a scan runs or was asked for")
+  error: str = Field(description="why the last one failed; empty otherwise")
+  ended: str | None = Field(
+    description="when the last whole scan ended, UTC, ISO 8601"
+  )
+  damage: list[Damage] = Field(description="all that is known")
+
+
+class Backup(BaseModel):
+  """A backup that the service made."""
+
+  name: str = Field(description="of its folder")
+  time: str = Field(description="when it began, UTC, ISO 8601")
+  searchable: int = Field(description="models in it that can be searched")
+  bytes: int
+
+
+class Backups(BaseModel):
+  """The backups that the service made."""
+
+  running: bool = Field(description="whether a backup is made or asked for")
+  error: str = Field(description="why the last one failed; empty otherwise")
+  backups: list[Backup] = Field(description="latest first")
 
 
 class Overlay(BaseModel):

@@ -28,7 +28,9 @@ from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
 from dr3d.server import preview, schema
 from dr3d.server.audit import AuditLog
+from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
+from dr3d.server.damage_scan import DamageScanner
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
 from dr3d.server.metric import Metrics
@@ -81,6 +83,8 @@ class Service:
     error: why it failed.
     tokens: who may call.
     audit: log of changes.
+    scanner: looks for damage in the database.
+    backups: made by schedule or on request.
     protections: what the kernel takes from the processes that read uploads.
   """
 
@@ -121,6 +125,13 @@ class Service:
     )
     self._load_pipeline = load_pipeline
     self._workers = WorkerPool(self.config, self.metrics)
+    self.scanner = DamageScanner(
+      directory,
+      self.metrics,
+      rate=self.config.scan_rate,
+      load_pipeline=load_pipeline,
+    )
+    self.backups = BackupJob(directory, self.metrics, self.config.backups)
     self._writer = Writer(directory, timeout=self.config.timeout)
     self._stamp: tuple[tuple[int, int], ...] = ()
     self._closing = threading.Event()
@@ -139,6 +150,8 @@ class Service:
   def close(self) -> None:
     """Ends threads and processes."""
     self._closing.set()
+    self.scanner.close()
+    self.backups.close()
     self.batcher.close()
     self._workers.close()
     self.duplicate_jobs.close()
@@ -407,6 +420,8 @@ class Service:
         self._recover()
         self._refresh()
       self.status = "ready"
+      self.scanner.start()
+      self.backups.start()
     except Exception as error:
       # The page shows the reason, and must not tell where the database is.
       reason = str(error).replace(str(self.directory), self.directory.name)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 
 from dr3d.runtime.pool import Limits
+from dr3d.server.backup_job import BackupPlan
 from dr3d.server.token import Role
 
 # A hostile file holds a reader for all of its time limit. One address gets one
@@ -54,6 +55,9 @@ class ServerConfig:
       for the headers of a request.
     connections: open at once.
     address_connections: of them from one address that is not a proxy.
+    scan_rate: bytes of the database that are read in a second in search of
+      damage; 0 for none.
+    backups: where backups go and how often; None for no backups.
   """
 
   token: str | None = None
@@ -78,3 +82,5 @@ class ServerConfig:
   stall: float = 10.0
   connections: int = 900
   address_connections: int = 64
+  scan_rate: float = float(1 << 20)
+  backups: BackupPlan | None = None

@@ -25,7 +25,8 @@ from dr3d.runtime.atomic import sync
 
 Role = Literal["read", "write", "admin"]
 """What a token allows. Each role may do what those before it may: search;
-add, change and remove models; read the audit log."""
+add, change and remove models; read the audit log, revoke tokens, start scans
+and backups."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 FILE = "tokens.json"

@@ -9,8 +9,8 @@ import pathlib
 import re
 from typing import Any, Literal
 
+from dr3d.database import processed_model
 from dr3d.database.processed_model import (
-  PRELOAD,
   ProcessedModel,
   prepare_reader,
   process_mesh,
@@ -33,6 +33,7 @@ _STEP_REFERENCE = re.compile(
 )
 Task = Literal["read", "register", "overlay"]
 
+PRELOAD = (*processed_model.PRELOAD, "trimesh.visual", "trimesh.exchange.gltf")
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 

@@ -35,7 +35,9 @@ class WorkerPool:
     """
     self._config = config
     self._metrics = metrics
-    self._pool = Pool(_FUNCTION, limits=config.reading, count=config.readers)
+    self._pool = Pool(
+      _FUNCTION, limits=config.reading, count=config.readers, has_spare=True
+    )
     self._lanes = Lanes(max(1, config.readers - 1))
 
   def read(

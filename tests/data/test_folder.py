@@ -251,3 +251,19 @@ def test_folder_of_other_formats_alone_says_what_it_holds(tmp_path):
 def test_folder_without_other_formats_says_nothing(tmp_path):
   put(tmp_path, "a.stl", "b.png")
   assert folder.describe_other_files(folder.count_other_files(tmp_path)) == ""
+
+
+def test_hash_of_gltf_leaves_out_files_elsewhere_and_deep_nesting(tmp_path):
+  path = tmp_path / "models" / "a.gltf"
+  path.parent.mkdir()
+  other = tmp_path / "other.bin"
+  (path.parent / "link.bin").symlink_to(other)
+  (path.parent / "folder.bin").mkdir()
+  for uri in ("../other.bin", "link.bin", str(other), "folder.bin", "x" * 9999):
+    path.write_text(json.dumps({"buffers": [{"uri": uri}]}))
+    other.write_bytes(b"one")
+    first = hash_file(path)
+    other.write_bytes(b"two")
+    assert hash_file(path) == first
+  path.write_bytes(b'{"buffers":' + b"[" * 200_000)
+  assert len(hash_file(path)) == 64

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -150,6 +151,17 @@ def test_damage_in_the_database_is_found_at_the_latest_by_restore(
   backup.back_up(database.directory, tmp_path / "backup")
   with pytest.raises(DatabaseError, match="vectors kind/0"):
     restore(tmp_path / "backup", tmp_path / "restored")
+
+
+def test_damaged_row_is_not_backed_up_and_names_the_database(
+  database, tmp_path
+):
+  with sqlite3.connect(database.directory / "catalogue.sqlite") as connection:
+    connection.execute("UPDATE model SET label = 'x' WHERE name LIKE 'kind/0%'")
+  with pytest.raises(DatabaseError, match="row of 'kind/0") as caught:
+    backup.back_up(database.directory, tmp_path / "backup")
+  assert str(caught.value).startswith(f"{database.directory} is damaged")
+  assert list(tmp_path.glob("backup*")) == []
 
 
 def test_folder_that_is_no_backup_is_told(tmp_path):

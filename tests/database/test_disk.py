@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import shutil
@@ -14,8 +15,16 @@ import pytest
 import trimesh
 from support.upkeep import Pipeline
 
+import dr3d
 from dr3d.data.folder import ModelFile
-from dr3d.database import catalogue, reserve, sqlite_file
+from dr3d.database import (
+  backup,
+  catalogue,
+  check,
+  migration,
+  reserve,
+  sqlite_file,
+)
 from dr3d.database.file_reader import FileReader
 from dr3d.database.processed_model import read_processed_model
 from dr3d.database.writer import Database
@@ -59,34 +68,47 @@ def upload(tmp_path):
   return write_box(tmp_path / "up.stl", 1, 3, 9)
 
 
-@pytest.mark.parametrize("call", range(1, 12))
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
-def test_failed_flush_accepts_nothing(
-  database, upload, monkeypatch, call, code
-):
-  """Whichever flush fails, the model is stored or it never appears."""
+FLUSHES = 6  # of a store: file, note and vectors, and the folders of these
+
+
+def count_flushes(monkeypatch, *, failing=0, code=errno.EIO):
+  """Lets a flush fail; returns a list that grows with each of them."""
   flush, calls = os.fsync, []
 
   def fail(descriptor):
     calls.append(descriptor)
-    if len(calls) == call:
+    if len(calls) == failing:
       raise OSError(code, os.strerror(code))
     flush(descriptor)
 
   monkeypatch.setattr(os, "fsync", fail)
-  try:
+  return calls
+
+
+@pytest.mark.parametrize("call", range(1, FLUSHES + 1))
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_failed_flush_accepts_nothing(
+  database, upload, monkeypatch, call, code
+):
+  """Whichever flush fails, the model is refused and never appears."""
+  calls = count_flushes(monkeypatch, failing=call, code=code)
+  with pytest.raises(DatabaseError, match=os.strerror(code)):
     store(database, upload, "up.stl")
-    message = ""
-  except DatabaseError as error:
-    message = str(error)
+  assert len(calls) >= call
   monkeypatch.undo()
   again = open_database(database.directory)
   assert again.recover(reader=HERE) == 0
-  assert ("up.stl" in names(database.directory)) == (not message)
-  if message:
-    assert os.strerror(code) in message
-    assert list((database.directory / "files").glob("*.stl")) == []
-    assert store(again, upload, "up.stl").new == 1
+  assert "up.stl" not in names(database.directory)
+  assert list((database.directory / "files").glob("*.stl")) == []
+  assert store(again, upload, "up.stl").new == 1
+
+
+def test_store_flushes_as_often_as_the_test_before_says(
+  database, upload, monkeypatch
+):
+  calls = count_flushes(monkeypatch)
+  store(database, upload, "up.stl")
+  assert len(calls) == FLUSHES
 
 
 def test_error_after_acceptance_withdraws_the_model(
@@ -194,12 +216,13 @@ def test_purge_overwrites_vectors_at_once(database):
   assert database.count_states()["indexed"] == 2
 
 
-MAX_BYTES = 14 << 20  # of the disk that is filled
+MAX_BYTES = 30 << 20  # of the disk that is filled
+STORED = pathlib.Path(__file__).parent / "stored" / "format-3.zip"
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
 def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
-  """A real disk of a few megabytes, in a mount namespace of its own."""
+  """A real disk of 30 megabytes, in a mount namespace of its own."""
   mount = tmp_path / "disk"
   mount.mkdir()
   command = (
@@ -215,13 +238,16 @@ def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
   if process.stderr.startswith(("mount:", "unshare:")):
     pytest.skip(process.stderr)
   assert process.stdout.endswith("done\n"), process.stderr
+  # What was refused, and why, for whoever runs this alone.
+  print(process.stdout)
 
 
 def fill(mount, root):
-  """Stores models until the disk is full; then deletes some."""
+  """Fills a disk by models; then tries every command, and makes space."""
   database = Database.create(mount / "db", Pipeline())
+  shutil.unpack_archive(STORED, mount / "former")
   upload = write_box(root / "big.stl", 1, 2, 3)
-  stored = set()
+  stored = {}
 
   def grow(count):
     for i in range(count):
@@ -229,32 +255,135 @@ def fill(mount, root):
       path = write_box(root / "m.stl", 1, 2, 3 + len(stored) / 7)
       # Trailing bytes, which the reader skips, fill the disk fast.
       with path.open("ab") as file:
-        file.write(os.urandom(150_000))
+        file.write(os.urandom(300_000))
       processed = read_processed_model(upload, face_budget=200)
       file = ModelFile(path, name, "box")
       assert database.store_file(file, processed=processed).new == 1, i
-      stored.add(name)
+      stored[name] = "box"
 
+  def verify():
+    again = open_database(mount / "db")
+    assert {m.name: m.label for m in again.models()} == stored
+    assert not again.recover(reader=HERE)
+    mesh = read_processed_model(upload, face_budget=200).mesh
+    assert len(again.query(mesh, k=999, verify=0).matches) == len(stored)
+    return again
+
+  grow(5)
+  # As large as the database, which is larger than what will be free.
+  backup.back_up(mount / "db", root / "early")
   with pytest.raises(DatabaseError, match=r"disk that is full|No space left"):
     grow(200)
-  again = open_database(mount / "db")
-  assert {model.name for model in again.models()} == stored
-  assert not again.recover(reader=HERE)
+  verify()
   with (
     contextlib.suppress(OSError),  # until not one block is left
     (mount / "last").open("wb", buffering=0) as file,
   ):
     while file.write(bytes(512)):
       pass
+  before = {path for path in mount.rglob("*") if path.is_file()}
+  add = functools.partial(database.add, [upload], reader=HERE)
+  former = mount / "former" / "db"
+  for name, command in {
+    "add": add,
+    "rebuild": lambda: open_database(mount / "db").rebuild(),
+    "switch": lambda: open_database(mount / "db").rebuild(Pipeline("other")),
+    "backup": lambda: backup.back_up(mount / "db", mount / "backup"),
+    "restore": lambda: backup.restore(
+      root / "early", mount / "restored", load_pipeline=Pipeline.load
+    ),
+    "migrate": lambda: migrate(former),
+    "label": lambda: open_database(mount / "db").label("m0.stl", "other"),
+  }.items():
+    with pytest.raises(
+      DatabaseError, match=r"disk that is full|No space left"
+    ) as caught:
+      command()
+    print(name, "-", caught.value)
+    verify()
+    new = {path for path in mount.rglob("*") if path.is_file()} - before
+    assert not {path for path in new if path.suffix not in SHARED}, (name, new)
   for _ in range(3):
-    again = open_database(mount / "db")
     doomed = sorted(stored)[:4]
-    again.remove(doomed)
-    stored.difference_update(doomed)
-    assert {model.name for model in again.models()} == stored
-  mesh = read_processed_model(upload, face_budget=200).mesh
-  assert open_database(mount / "db").query(mesh, verify=0).matches
+    open_database(mount / "db").remove(doomed)
+    for name in doomed:
+      del stored[name]
+    verify()
+  (mount / "last").unlink()
+  assert add().new == 1
+  stored[str(upload)] = ""
+  verify().label(str(upload), "new")
+  stored[str(upload)] = "new"
+  open_database(mount / "db").rebuild(Pipeline("other"))
+  migrate(former)
+  verify()
+  for directory in (mount / "db", former):
+    assert not [
+      finding
+      for finding in check.scan(directory, load_pipeline=Pipeline.load)
+      if finding.kind != "pipeline"  # of the stored one, which is no stand-in
+    ]
   print("done")
+
+
+SHARED = ("-shm", "-wal", ".sqlite-shm", ".sqlite-wal", ".sqlite-journal")
+
+
+def migrate(directory):
+  with sqlite_file.writer_lock(directory):
+    migration.migrate(directory)
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
+def test_disk_that_is_read_only_is_searched_and_says_so(database, tmp_path):
+  """A real read-only disk, on which even root cannot write."""
+  # What a writer leaves that was killed: a log without its index.
+  interrupted = tmp_path / "interrupted"
+  with catalogue.open_catalogue(database.directory) as connection:
+    catalogue.write_setting(connection, "models", "elsewhere")
+    shutil.copytree(database.directory, interrupted)
+  (interrupted / "catalogue.sqlite-shm").unlink()
+  assert (interrupted / "catalogue.sqlite-wal").stat().st_size
+  command = (
+    f"mount --bind {tmp_path} {tmp_path} && "
+    f"mount -o remount,ro,bind {tmp_path} && "
+    f"{sys.executable} {__file__} look {database.directory} {interrupted}"
+  )
+  process = subprocess.run(
+    ["unshare", "-rm", "sh", "-c", command],
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+  )
+  if process.stderr.startswith(("mount:", "unshare:")):
+    pytest.skip(process.stderr)
+  assert process.stdout.endswith("done\n"), process.stderr
+  with catalogue.open_catalogue(interrupted) as connection:  # writable again
+    assert catalogue.read_settings(connection)["models"] == "elsewhere"
+
+
+def look(directory, interrupted):
+  """Searches a read-only database; changes nothing of it."""
+  database = open_database(directory)
+  assert len(database.models()) == 3
+  mesh = dr3d.make_mesh(*_box())
+  assert database.query(mesh, verify=0).matches[0].model == "kind/0.stl"
+  assert not list(check.scan(directory, load_pipeline=Pipeline.load))
+  for change in (
+    lambda: database.label("kind/0.stl", "other"),
+    lambda: database.remove(["kind/0.stl"]),
+    database.rebuild,
+  ):
+    with pytest.raises(DatabaseError, match=r"is read-only for this user"):
+      change()
+  with pytest.raises(DatabaseError, match=r"last writer was interrupted: run"):
+    open_database(interrupted)
+  print("done")
+
+
+def _box():
+  box = trimesh.creation.box([1, 2, 2])
+  return box.vertices, box.faces
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -302,12 +431,19 @@ def inject(directory, root):
   database = open_database(directory)
   pipeline = Pipeline("other")
   upload = root / "up.stl"
+  backup.back_up(directory, root / "early")
+  shutil.unpack_archive(STORED, root / "former")
   (root / "fail").touch()
   for change in (
     lambda: store(database, upload, "up.stl"),
     lambda: database.label("kind/0.stl", "other"),
     lambda: database.remove(["kind/0.stl"]),
     lambda: database.rebuild(pipeline),
+    lambda: backup.back_up(directory, root / "backup"),
+    lambda: backup.restore(
+      root / "early", root / "again", load_pipeline=Pipeline.load
+    ),
+    lambda: migrate(root / "former" / "db"),
   ):
     try:
       change()
@@ -315,10 +451,13 @@ def inject(directory, root):
     except DatabaseError as error:
       print(error)
   (root / "fail").unlink()
+  assert not list(root.glob("backup*")) + list(root.glob("again*"))
+  assert not list(check.scan(directory, load_pipeline=Pipeline.load))
+  migrate(root / "former" / "db")
   print("done")
 
 
 if __name__ == "__main__":
-  {"fill": fill, "inject": inject}[sys.argv[1]](
+  {"fill": fill, "inject": inject, "look": look}[sys.argv[1]](
     *map(pathlib.Path, sys.argv[2:])
   )

@@ -12,6 +12,7 @@ import pytest
 
 from dr3d.error import Dr3dError, MeshError
 from dr3d.runtime import codec, worker
+from dr3d.runtime.child import Child
 from dr3d.runtime.pool import (
   Limits,
   LostWorkerError,
@@ -153,6 +154,67 @@ def test_child_that_ends_twice_is_not_blamed_on_the_file():
     pool.close()
 
 
+@pytest.fixture
+def spared():
+  """A pool for one call, with a spare child; both run."""
+  pool = Pool("support.pool_calls:act", limits=QUICK, count=1, has_spare=True)
+  assert not list_running(pool)
+  pool.start()
+  end = time.monotonic() + 60
+  while len(list_running(pool)) < 2:
+    assert time.monotonic() < end
+    pool.call({"action": "sleep", "value": 0.3})
+  yield pool
+  pool.close()
+
+
+def list_running(pool):
+  return {
+    child._process.pid
+    for child in pool._children
+    if child.is_running and child.protections
+  }
+
+
+def test_spare_child_takes_over_without_a_start(spared, monkeypatch):
+  before = list_running(spared)
+  answering = []
+
+  def call_and_kill(child, call):
+    answering.append(child._process.pid)
+    if len(answering) == 1:
+      threading.Timer(0.3, os.kill, [answering[0], signal.SIGKILL]).start()
+    return real(child, call)
+
+  real = Child.call
+  monkeypatch.setattr(Child, "call", call_and_kill)
+  assert spared.call({"action": "sleep", "value": 0.6}) is None
+  assert len(answering) == 2
+  assert set(answering) == before
+
+
+def test_child_is_replaced_before_a_call_needs_it(spared):
+  before = list_running(spared)
+  for pid in before:
+    os.kill(pid, signal.SIGKILL)
+  end = time.monotonic() + 60
+  while not list_running(spared) - before:
+    assert time.monotonic() < end
+    time.sleep(0.01)
+  assert spared.call({"action": "parents"})[1] in list_running(spared) - before
+
+
+def test_spare_child_does_not_answer_beside_the_others(spared):
+  call = threading.Thread(
+    target=spared.call, args=({"action": "sleep", "value": 1},)
+  )
+  call.start()
+  time.sleep(0.2)
+  with pytest.raises(TimeoutError):
+    spared.call({"action": "return", "value": 1}, timeout=0.1)
+  call.join()
+
+
 def test_result_of_an_unknown_type_fails_alone():
   failed, fine = call_all(("unknown type",), ("return", 1))
   assert "object is not a type that can be sent" in str(failed)
@@ -182,7 +244,7 @@ def test_system_without_fork_answers_in_the_child_itself():
     answer=1 << 20,
     access="file",
   )
-  function, _ = worker._import(job["function"])
+  function, *_ = worker._import(job["function"])
   for call, answer in (
     ({"action": "return", "value": [1]}, ["done", [1]]),
     ({"action": "fail", "value": "b"}, ["error", "fails (KeyError: 'b')"]),

@@ -379,6 +379,8 @@ def test_roles_allow_what_they_say(tmp_path):
       ("POST", "/api/query", {"files": {"file": ("a", stl(wedge()))}}, "read"),
       ("PATCH", place, {"json": {"label": "box"}}, "write"),
       ("GET", "/api/audit", {}, "admin"),
+      ("GET", "/api/tokens", {}, "admin"),
+      ("GET", "/api/scan", {}, "admin"),
     )
     order = ("read", "write", "admin")
     for method, path, options, needed in calls:
@@ -541,6 +543,10 @@ def test_rate_limiter_remembers_a_bounded_number_of_addresses():
     ("GET", "/static/script/main.js", None),
     ("POST", "/api/overlay", "read"),
     ("PUT", "/api/columns", "write"),
+    ("GET", "/api/tokens", "admin"),
+    ("DELETE", "/api/tokens/a\nb", "admin"),
+    ("POST", "/api/scan", "admin"),
+    ("POST", "/api/backups", "admin"),
   ],
 )
 def test_call_needs_a_role(method, path, role):

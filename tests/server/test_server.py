@@ -661,7 +661,10 @@ def test_duplicates_are_reported_in_groups(tmp_path):
   (tmp_path / "models/box/copy.stl").write_bytes(stl(BODIES["box/flat.stl"]))
   database.update(tmp_path / "models", reader=FileReader(jobs=0))
   with serving(database.directory) as (client, _):
-    found = client.get("/api/duplicates").json()
+    found = {"ready": False}
+    for _ in range(20):  # each waits for 5 s
+      if not found["ready"]:
+        found = client.get("/api/duplicates").json()
     assert found["ready"]
     (group,) = found["groups"]
     assert group["relation"] == "identical"

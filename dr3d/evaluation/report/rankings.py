@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dr3d.error import Dr3dError
 from dr3d.evaluation.task import Rankings, Sink
 from dr3d.runtime.atomic import atomic_file
+from dr3d.runtime.text import escape_cell
 
 COLUMNS = ("query", "rank", "model", "score", "method", "search")
 
@@ -18,7 +19,8 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
   """Writes a CSV file, which appears when the block ends without an error.
 
   It has a row for each query and model, best first. A model that approximate
-  search did not find has the score -inf.
+  search did not find has the score -inf. Names that a spreadsheet would take
+  for formulas are escaped; see `escape_cell`.
 
   Args:
     path: of the file; a missing folder is made.
@@ -43,12 +45,12 @@ def write_rankings(path: str | os.PathLike[str]) -> Iterator[Sink]:
         for i, (order, score) in enumerate(
           zip(lists.order.tolist(), lists.score.tolist(), strict=True)
         ):
-          query = task.queries[lists.first + i]
+          query = escape_cell(task.queries[lists.first + i])
           writer.writerows(
             (
               query,
               rank,
-              task.models[model],
+              escape_cell(task.models[model]),
               f"{value:.6f}",
               lists.method,
               lists.search,

@@ -1,9 +1,6 @@
 """Writes a mesh as GLB, the binary form of glTF 2.0, for viewers."""
 
 import numpy as np
-import trimesh
-from trimesh.visual import TextureVisuals
-from trimesh.visual.material import PBRMaterial
 
 from dr3d.mesh import Mesh
 
@@ -23,6 +20,11 @@ def write_glb(mesh: Mesh) -> bytes:
   Returns:
     A GLB file with one mesh of one primitive: indices, positions and normals.
   """
+  # Its import takes as long as all else that a reader of uploads imports.
+  import trimesh
+  from trimesh.visual import TextureVisuals
+  from trimesh.visual.material import PBRMaterial
+
   corners = mesh.faces.reshape(-1)
   normals = (mesh.normals @ mesh.frame.T).reshape(-1, 3)
   # Corners share a vertex unless a crease parts their normals: a vertex for

@@ -2,9 +2,9 @@
 
 import collections
 import functools
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 import dr3d
 from dr3d.database import catalogue, model_search
@@ -51,13 +51,6 @@ def make_router(context: RequestContext) -> APIRouter:
     with context.admit(request):
       reader = service.check_ready().reader
       return await context.run(reader.inspect)
-
-  @router.get("/api/audit")
-  def audit(
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-  ) -> list[dict[str, Any]]:
-    """Return the latest changes, wrong tokens and starts; needs an admin."""
-    return [dict(entry) for entry in service.audit.read_last(limit)]
 
   @router.get("/metrics", response_class=PrometheusText)
   def metrics() -> Response:
