@@ -2,15 +2,14 @@
 
 import { getAnswer } from "./answer_store.js";
 import { createCsvButton } from "./csv.js";
-import { h, insertBreaks, createImage, replaceContent } from "./element.js";
+import { createImage, h, replaceContent } from "./element.js";
 import { findFile } from "./file_store.js";
-import { describeRegistration, plural, toStem, toWords } from "./format.js";
-import { createColumns } from "./metadata.js";
+import { describeRegistration, plural } from "./format.js";
 import { announce, waiting } from "./notice.js";
 import { urls } from "./api.js";
 import { format, parse } from "./route.js";
 import { info, untilReady } from "./state.js";
-import { judge } from "./verdict.js";
+import { describeModel, judge } from "./verdict.js";
 
 const AT_ONCE = 2; // requests; the service reads one file per processor
 
@@ -132,17 +131,7 @@ function drawRow(element, key, file, answer, shown) {
       h("p", { class: "role" }, file.name),
       h("p", { class: "verdict" }, title),
       best && [
-        h(
-          "h2",
-          {},
-          h(
-            "a",
-            { href: format("model", best.model), title: best.model },
-            insertBreaks(toStem(best.model)),
-          ),
-        ),
-        h("p", { class: "class" }, toWords(best.label)),
-        createColumns(best.metadata, shown),
+        ...describeModel(best, shown),
         h("p", { class: "size" }, describeRegistration(best)),
       ],
     ),

@@ -131,17 +131,7 @@ export function createHeadline(
       "div",
       { class: "headline-text" },
       h("p", { class: "verdict" }, title),
-      h(
-        "h2",
-        {},
-        h(
-          "a",
-          { href: format("model", best.model), title: best.model },
-          insertBreaks(toStem(best.model)),
-        ),
-      ),
-      h("p", { class: "class" }, toWords(best.label)),
-      createColumns(best.metadata, shown),
+      ...describeModel(best, shown),
       h("p", { class: "reason" }, reason),
       h("p", { class: "sizes" }, [
         h("span", {}, extent(best.extent)),
@@ -176,4 +166,21 @@ function createNoMatch(route, shape) {
     narrow &&
       h("a", { class: "button", href: clearFilters(route) }, "Clear filters"),
   );
+}
+
+/** Name with a link, class and chosen metadata of a match, as elements. */
+export function describeModel(match, shown) {
+  return [
+    h(
+      "h2",
+      {},
+      h(
+        "a",
+        { href: format("model", match.model), title: match.model },
+        insertBreaks(toStem(match.model)),
+      ),
+    ),
+    h("p", { class: "class" }, toWords(match.label)),
+    createColumns(match.metadata, shown),
+  ];
 }
