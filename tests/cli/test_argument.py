@@ -33,6 +33,10 @@ BAD_USAGE = [
   ["train", "--models=folder", "--workdir=new", "--steps=2", "--explore=3"],
   ["train", "--models=folder", "--workdir=new", "--init=pretrained",
    "--views=7"],
+  ["train", "--models=folder", "--workdir=new", "--init=pretrained",
+   "--encoder=lite0"],
+  ["train", "--models=folder", "--workdir=new", "--encoder=lite0",
+   "--size=80"],
   ["query", "good.stl", "--db=d", "--json", "--csv"],
   ["query", "good.stl", "--db=d", "--server=http://x"],
   ["query", "good.stl", "--server=x"],
@@ -169,6 +173,7 @@ def test_names_copied_to_avoid_imports_equal_the_originals():
   assert evaluate.METHODS == method.NAMES
   assert pipeline_flag.CONFIG_FILE == pipeline.CONFIG_FILE
   assert pipeline_flag.find_pipeline("pretrained") == pipeline.PRETRAINED
+  assert pipeline_flag.find_pipeline("full") == pipeline.PRETRAINED_FULL
 
 
 @pytest.mark.parametrize(

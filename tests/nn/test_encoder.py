@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d.nn.encoder import Encoder, EncoderConfig
+from dr3d.nn.encoder import EncoderConfig, make_encoder
 
 ALONE = EncoderConfig(feature_size=16, widths=(8, 16))
 TOGETHER = dataclasses.replace(ALONE, attention=True)
@@ -17,7 +17,7 @@ FINE = dataclasses.replace(ALONE, stem=4)
 
 @functools.partial(jax.jit, static_argnames="config")
 def embed(weights, images, *, config):
-  return Encoder(config).apply(weights, images)
+  return make_encoder(config).apply(weights, images)
 
 
 def make_images(seed, models=3):
@@ -34,7 +34,9 @@ def make_images(seed, models=3):
 def embedder(request):
   """A configuration, with weights that leave no path at zero."""
   config = request.param
-  weights = jax.jit(Encoder(config).init)(jax.random.key(0), make_images(0))
+  weights = jax.jit(make_encoder(config).init)(
+    jax.random.key(0), make_images(0)
+  )
   rng = np.random.default_rng(1)
   weights = jax.tree.map(
     lambda x: x + 0.1 * jnp.float32(rng.normal(size=x.shape)), weights

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dr3d.nn.whitening import fit_whitening, whiten
+from dr3d.nn.whitening import fit_whitening, to_dense, whiten
 
 
 def make_vectors():
@@ -68,3 +68,24 @@ def test_too_few_vectors_or_invalid_power_raises():
     fit_whitening(make_vectors(), power=2)
   with pytest.raises(ValueError, match="at least two vectors"):
     fit_whitening(np.ones((1, 1, 4)))
+
+
+def test_size_keeps_the_directions_of_largest_spread():
+  features = make_vectors()
+  whitening = fit_whitening(features, size=2, power=0)
+  mapped = (features.reshape(-1, 4) - whitening.mean) @ whitening.matrix
+  largest = np.linalg.eigvalsh(np.cov(features.reshape(-1, 4).T))[-2:]
+  np.testing.assert_allclose(np.cov(mapped.T), np.diag(largest), atol=1e-4)
+  assert whiten(features, fit_whitening(features, size=3)).shape == (50, 6, 3)
+  for size in (0, 5):
+    with pytest.raises(ValueError, match=f"between 1 and 4, got {size}"):
+      fit_whitening(features, size=size)
+
+
+def test_dense_maps_vectors_as_the_whitening_does():
+  features = np.float32(make_vectors())
+  whitening = fit_whitening(features, size=3)
+  layer = to_dense(whitening)
+  mapped = features @ layer["kernel"] + layer["bias"]
+  mapped /= np.linalg.norm(mapped, axis=-1, keepdims=True)
+  np.testing.assert_allclose(mapped, whiten(features, whitening), atol=1e-4)

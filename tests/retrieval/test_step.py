@@ -25,7 +25,7 @@ from support.step import (
   step,
 )
 
-from dr3d.nn.encoder import Encoder
+from dr3d.nn.encoder import make_encoder
 from dr3d.render.budget import Unlimited
 from dr3d.render.triangle import render
 from dr3d.retrieval.augment import AugmentConfig
@@ -69,7 +69,7 @@ def draw(views):
 def plain_gradients(state):
   """The two losses as the patent states them, differentiated as a whole."""
   labels = make_batch()[2]
-  apply = Encoder(PIPELINE.embed).apply
+  apply = make_encoder(PIPELINE.embed).apply
 
   def task(learned):  # the images are constants
     weights, prototypes = learned

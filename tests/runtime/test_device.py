@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dr3d.camera.view import make_views, sphere_views
 from dr3d.mesh import make_mesh
-from dr3d.nn.encoder import Encoder
+from dr3d.nn.encoder import make_encoder
 from dr3d.render.triangle import RenderConfig, fit_budget, render, stack_meshes
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
 from dr3d.runtime.device import share_devices
@@ -59,7 +59,7 @@ with pytest.raises(ValueError, match="5 views .* over 3 devices"):
 pipeline = Pipeline.create(PipelineConfig(view_count=6, render=config))
 assert pipeline._devices.size == 3
 vectors = pipeline.embed([mesh])
-alone = Encoder(pipeline.config.embed).apply(
+alone = make_encoder(pipeline.config.embed).apply(
   pipeline.weights, pipeline.render(mesh)[None]
 )
 np.testing.assert_allclose(vectors, alone, atol=1e-4)

@@ -1,0 +1,32 @@
+"""Which encoder T is, and how large."""
+
+import dataclasses
+from typing import Literal
+
+Backbone = Literal["small", "lite0", "joint"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+  """T.
+
+  Attributes:
+    feature_size: D, length of a feature vector.
+    widths: channels of the small CNN's stages. The first stage has a quarter of
+      the image's height and width, and each later one half of the stage before.
+    depth: residual blocks in a stage of the small CNN.
+    attention: whether the N images of a model exchange information; for the
+      small CNN alone.
+    stem: channels of a layer of the small CNN at half the image's height and
+      width; 0 omits it, which is faster and separates similar shapes less well.
+    backbone: `"small"`, a CNN that starts from random weights; `"lite0"`,
+      EfficientNet-Lite0, which photographs have taught; `"joint"`, the vectors
+      of both, half of D each.
+  """
+
+  feature_size: int = 128
+  widths: tuple[int, ...] = (32, 64, 128)
+  depth: int = 1
+  attention: bool = False
+  stem: int = 0
+  backbone: Backbone = "small"
