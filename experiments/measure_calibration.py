@@ -189,7 +189,7 @@ def predict_each(
     for mesh, names in zip(queries, several, strict=True)
   )
   distances = pool.call_each(
-    f"{verification.__name__}:{verification.measure_distances.__name__}",
+    f"{verification.__name__}:{verification.measure_fits.__name__}",
     calls,
     limits=pool.Limits(),
     count=os.cpu_count() or 1,
@@ -200,10 +200,7 @@ def predict_each(
   ):
     if isinstance(measured, Dr3dError):
       raise measured
-    fits = {
-      name: Fit(mean, mean, mirrored=False)
-      for name, mean in zip(names, measured, strict=True)
-    }
+    fits = dict(zip(names, measured, strict=True))
     again = find_matches(
       Query(one), gallery, register=functools.partial(_choose, fits), **chosen
     )

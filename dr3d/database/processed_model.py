@@ -124,8 +124,18 @@ def process_mesh(
     raw.body_count,
     *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
-    warnings=raw.warnings,
+    warnings=(*raw.warnings, *_describe_debris(mesh)),
   )
+
+
+def _describe_debris(mesh: Mesh) -> tuple[str, ...]:
+  """What follows the name of a file whose debris was dropped."""
+  if not mesh.debris:
+    return ()
+  pieces = (
+    "a small piece" if mesh.debris == 1 else f"{mesh.debris} small pieces"
+  )
+  return (f"has {pieces} apart from the main body, left out as debris",)
 
 
 def _scale(measure: Measure | None, length: float) -> Measure | None:

@@ -32,7 +32,7 @@ from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
 from dr3d.search.gallery import find_neighbours
-from dr3d.search.matching import Register, find_matches
+from dr3d.search.matching import Compare, Register, find_matches
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
 
@@ -142,6 +142,7 @@ class DatabaseReader(DatabaseListing):
       k=max(k, refine, verify),
       only=self._choose(condition, query),
       register=register_models,
+      compare=None if mesh is None else self._make_compare(mesh),
       verify=verify,
     )
     matches = self._add_sizes(answer.matches, query)
@@ -301,6 +302,20 @@ class DatabaseReader(DatabaseListing):
     )
     stated = processed.unit if unit is None else mark_given(processed.unit)
     return self.embed(processed.mesh, unit=stated)
+
+  def _make_compare(self, mesh: "Mesh") -> Compare:
+    """Makes a function that compares points of stored meshes with a mesh's."""
+
+    def compare_models(names: Sequence[str]) -> Mapping[str, float]:
+      from dr3d.search.verification import compare_meshes
+
+      shapes = self.load_shapes(names)
+      try:
+        return compare_meshes(mesh, {k: v.mesh for k, v in shapes.items()})
+      except ValueError:  # a damaged mesh; its registration reports it
+        return {}
+
+    return compare_models
 
   def _make_register(
     self, mesh: "Mesh", register: "RegisterMeshes | None"

@@ -4,19 +4,39 @@ Notation: q of all queries, B models of the gallery.
 """
 
 import concurrent.futures
+import dataclasses
 import os
 from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from dr3d.error import Dr3dError
 from dr3d.evaluation.model_set import ModelSet
 from dr3d.mesh.packing import unpack_mesh
+from dr3d.registration.coarse import compare_samples, sample_packed
 from dr3d.runtime import pool
 from dr3d.search import geometric_score, verification
 
+if TYPE_CHECKING:
+  from dr3d.registration.surface import Fit
+
 _MIN_QUERIES = 8  # with fewer, starting processes takes longer than it saves
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GeometricScores:
+  """What the geometry of models adds to their similarity to queries.
+
+  Attributes:
+    geometric: [q, B], see `geometric_score.score_distance`; 0 for models that
+      were not registered. Counts for the label too.
+    ranking: [q, B], of models that were compared or registered, see
+      `geometric_score.rank_samples` and `rank_surfaces`. Ranks models only.
+  """
+
+  geometric: np.ndarray
+  ranking: np.ndarray
 
 
 class Aligner:
@@ -37,12 +57,14 @@ class Aligner:
     self._gallery = gallery
     self._count = count
     self._packed: dict[int, bytes] = {}
-    self._distance: dict[tuple[int, int], float] = {}
+    self._samples: dict[int, np.ndarray] = {}
+    self._near: dict[tuple[int, int], float] = {}
+    self._fits: dict[tuple[int, int], Fit] = {}
     self._pool = None
     if len(queries.files) >= _MIN_QUERIES:
       self._jobs = os.cpu_count() or 1
       self._pool = pool.Pool(
-        f"{verification.__name__}:{verification.measure_distances.__name__}",
+        f"{verification.__name__}:{verification.measure_fits.__name__}",
         limits=pool.Limits(),
         count=self._jobs,
       )
@@ -64,7 +86,7 @@ class Aligner:
     if self._pool is not None:
       self._pool.close()
 
-  def rate(self, first: int, whole: np.ndarray) -> np.ndarray:
+  def rate(self, first: int, whole: np.ndarray) -> GeometricScores:
     """Geometric scores of the models most similar to some queries.
 
     Args:
@@ -72,64 +94,96 @@ class Aligner:
       whole: [q, B], similarity of the models, which chooses them; `-inf` for
         models that are not found.
 
-    Returns:
-      [q, B], see `geometric_score.score_distance`; 0 for models that were not
-      registered.
-
     Raises:
       Dr3dError: a process cannot be started, or fails.
     """
+    ranking = np.stack(
+      [self._compare(first + i, row) for i, row in enumerate(whole)]
+    )
     chosen = [
-      (first + i, self._choose(first + i, row)) for i, row in enumerate(whole)
+      (first + i, self._choose(first + i, row, self._count))
+      for i, row in enumerate(whole + ranking)
     ]
     self._measure(chosen)
-    rated = np.zeros(whole.shape)
+    geometric = np.zeros(whole.shape)
     for i, (query, models) in enumerate(chosen):
-      distance = [self._distance[query, model] for model in models]
-      rated[i, models] = geometric_score.score_distance(distance)
-    return rated
+      fits = [self._fits[query, model] for model in models]
+      geometric[i, models] = geometric_score.score_distance(
+        [fit.plain for fit in fits]
+      )
+      ranking[i, models] += geometric_score.rank_surfaces(
+        [np.nan if fit.trimmed is None else fit.trimmed for fit in fits]
+      )
+    return GeometricScores(geometric, ranking)
 
-  def _choose(self, query: int, whole: np.ndarray) -> list[int]:
-    """The models that are registered to a query."""
+  def _choose(self, query: int, whole: np.ndarray, count: int) -> list[int]:
+    """The models that are compared with a query, or registered to it."""
     if not self._queries.has_shape(query):
       return []
-    order = np.argsort(-whole, kind="stable")[: self._count].tolist()
+    order = np.argsort(-whole, kind="stable")[:count].tolist()
     return [
       model
       for model in order
       if whole[model] > -np.inf and self._gallery.has_shape(model)
     ]
 
+  def _compare(self, query: int, whole: np.ndarray) -> np.ndarray:
+    """What compared points add to the scores of the models: [B]."""
+    ranking = np.zeros(len(whole))
+    models = self._choose(query, whole, geometric_score.COMPARED_COUNT)
+    new = [model for model in models if (query, model) not in self._near]
+    if new:
+      try:
+        asked = sample_packed(self._queries.pack(query))
+        near = compare_samples(asked, [self._sample(model) for model in new])
+      except ValueError as error:
+        raise self._name_failure(query, f"fails ({error})") from error
+      pairs = ((query, model) for model in new)
+      self._near.update(zip(pairs, near.tolist(), strict=True))
+    ranking[models] = geometric_score.rank_samples(
+      [self._near[query, model] for model in models]
+    )
+    return ranking
+
+  def _name_failure(self, query: int, reason: str) -> Dr3dError:
+    name = self._queries.names[query]
+    return Dr3dError(
+      f"registering models to {name} {reason}; --verify=0 does without."
+    )
+
+  def _sample(self, model: int) -> np.ndarray:
+    """Samples each model once."""
+    if model not in self._samples:
+      self._samples[model] = sample_packed(self._pack(model))
+    return self._samples[model]
+
   def _measure(self, chosen: list[tuple[int, list[int]]]) -> None:
     """Measures the distances that are not known yet."""
     calls = []
     for query, models in chosen:
-      new = [model for model in models if (query, model) not in self._distance]
+      new = [model for model in models if (query, model) not in self._fits]
       if new:
         calls.append((query, new))
-    found: Iterable[list[float] | Dr3dError]
+    found: Iterable[list[Fit] | Dr3dError]
     if self._pool is None:
       found = map(self._measure_call, calls)
     else:
       with concurrent.futures.ThreadPoolExecutor(self._jobs) as threads:
         found = threads.map(self._measure_call, calls)
-    for (query, models), distances in zip(calls, found, strict=True):
-      if isinstance(distances, Dr3dError):
-        name = self._queries.names[query]
-        raise Dr3dError(
-          f"registering models to {name} {distances}; --verify=0 does without."
-        )
+    for (query, models), fits in zip(calls, found, strict=True):
+      if isinstance(fits, Dr3dError):
+        raise self._name_failure(query, str(fits))
       pairs = ((query, model) for model in models)
-      self._distance.update(zip(pairs, distances, strict=True))
+      self._fits.update(zip(pairs, fits, strict=True))
 
   def _measure_call(
     self, call: tuple[int, list[int]]
-  ) -> list[float] | Dr3dError:
+  ) -> "list[Fit] | Dr3dError":
     query, models = call
     mesh = unpack_mesh(self._queries.pack(query))
     packed = [self._pack(model) for model in models]
     if self._pool is None:
-      return verification.measure_distances(mesh, packed)
+      return verification.measure_fits(mesh, packed)
     return self._pool.call({"mesh": mesh, "packed": packed})
 
   def _pack(self, model: int) -> bytes:

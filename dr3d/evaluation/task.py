@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from dr3d.evaluation import metric
-from dr3d.evaluation.aligner import Aligner
+from dr3d.evaluation.aligner import Aligner, GeometricScores
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.predictions import Predictions, Predictor
 from dr3d.evaluation.similarity import (
@@ -249,13 +249,17 @@ def _rank(
 ) -> tuple[MethodResult, Rankings]:
   """Ranks the found models for some queries, and predicts labels."""
 
-  def align(seen: Similarity) -> np.ndarray | None:
+  def align(seen: Similarity) -> GeometricScores | None:
     return None if aligner is None else aligner.rate(rows.start, seen.whole)
 
+  def predict(seen: Similarity, found: GeometricScores | None) -> Predictions:
+    geometric = None if found is None else found.geometric
+    return predictor.predict(seen, labels, geometric=geometric)
+
   whole = add_votes(similarity) if kind == "vote" else similarity.whole
-  geometric = align(similarity)
-  if geometric is not None:
-    whole = add_geometric_score(whole, geometric)
+  found = align(similarity)
+  if found is not None:
+    whole = add_geometric_score(whole + found.ranking, found.geometric)
   relevant = task.relevant(rows)
   own = None if task.own is None else task.own[rows]
   order = metric.rank_models(whole, relevant, excluded=own)
@@ -270,8 +274,8 @@ def _rank(
     search=EXACT,
     measures=metric.measure(hits),
     precision=metric.recall_precision(hits),
-    known=predictor.predict(similarity, labels, geometric=geometric),
-    unknown=predictor.predict(hidden, labels, geometric=align(hidden)),
+    known=predict(similarity, found),
+    unknown=predict(hidden, align(hidden)),
     calibration=calibration,
     best=order[:, :BEST],
     score=score[:, :BEST],

@@ -11,7 +11,7 @@ from dr3d.mesh.decimation import decimate
 from dr3d.mesh.frame import principal_frame
 from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.normal import corner_normals
-from dr3d.mesh.repair import clean_geometry
+from dr3d.mesh.repair import clean_geometry, drop_debris
 from dr3d.runtime.notebook import format_picture
 
 BUCKETS = (256, 1024, 4096, 16384, 65536)
@@ -43,6 +43,8 @@ class Mesh:
       in meshes that were stored before version 0.2.
     smallest_box: float64 [3], sides of the smallest box in any pose,
       descending, likewise.
+    debris: pieces of a scan that were dropped before all of this was measured;
+      see `repair.drop_debris`. Not stored in databases.
   """
 
   vertices: np.ndarray
@@ -54,6 +56,7 @@ class Mesh:
   extent: np.ndarray
   box: np.ndarray | None = None
   smallest_box: np.ndarray | None = None
+  debris: int = 0
 
   @property
   def face_count(self) -> int:
@@ -212,6 +215,7 @@ def build_mesh(
     MeshError: the arrays are not a usable mesh; the message says why.
   """
   vertices, faces = clean_geometry(vertices, faces, name=name)
+  vertices, faces, debris = drop_debris(vertices, faces)
   center, radius = enclosing_sphere(vertices)
   vertices = (vertices - center) / radius
   # Measured before decimation, so that no value depends on the face budget.
@@ -232,4 +236,5 @@ def build_mesh(
     extent=measure(frame),
     box=measure(np.eye(3)),
     smallest_box=np.sort(measure(smallest))[::-1],
+    debris=debris,
   )

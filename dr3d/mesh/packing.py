@@ -61,6 +61,36 @@ def unpack_mesh(data: bytes) -> Mesh:
   Raises:
     ValueError: the bytes are not a packed mesh of a version that is known.
   """
+  vertices, faces, measures = _unpack(data)
+  boxes = measures[16:].reshape(-1, 3).copy()
+  return Mesh(
+    vertices=vertices,
+    faces=faces,
+    normals=corner_normals(vertices, faces).astype(np.float32),
+    frame=measures[:9].reshape(3, 3).astype(np.float32),
+    moments=measures[9:12].astype(np.float32),
+    radius=float(measures[12]),
+    extent=measures[13:16].copy(),
+    box=boxes[0] if len(boxes) else None,
+    smallest_box=boxes[1] if len(boxes) else None,
+  )
+
+
+def unpack_surface(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns vertices, faces and frame of a packed mesh.
+
+  For those who need no normals, which take most of the time of `unpack_mesh`:
+  1.6 of 1.8 ms for 1 000 faces.
+
+  Raises:
+    ValueError: the bytes are not a packed mesh of a version that is known.
+  """
+  vertices, faces, measures = _unpack(data)
+  return vertices, faces, measures[:9].reshape(3, 3).astype(np.float32)
+
+
+def _unpack(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns vertices [V, 3], faces [F, 3] and the measures."""
   try:
     data = zlib.decompress(data)
     version, vertex_count, face_count = _HEADER.unpack_from(data)
@@ -75,15 +105,4 @@ def unpack_mesh(data: bytes) -> Mesh:
     faces = faces.reshape(face_count, 3).astype(np.int32)
   except (zlib.error, struct.error, ValueError) as error:
     raise ValueError(f"not a packed mesh: {error}") from error
-  boxes = measures[16:].reshape(-1, 3).copy()
-  return Mesh(
-    vertices=vertices,
-    faces=faces,
-    normals=corner_normals(vertices, faces).astype(np.float32),
-    frame=measures[:9].reshape(3, 3).astype(np.float32),
-    moments=measures[9:12].astype(np.float32),
-    radius=float(measures[12]),
-    extent=measures[13:16].copy(),
-    box=boxes[0] if len(boxes) else None,
-    smallest_box=boxes[1] if len(boxes) else None,
-  )
+  return vertices, faces, measures

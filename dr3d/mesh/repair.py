@@ -18,6 +18,12 @@ from dr3d.mesh.surface import (
 # float32 in the unit sphere (6e-8), so that rounding does not undo the result.
 _WELD_DISTANCE = 1e-6  # boundary vertices closer than this become one
 _MIN_FACE_HEIGHT = 1e-6  # lower triangles count as faces without area
+# Debris of a scan: shares of the area, and distance in radii of the main body.
+# Of 2 180 clean models none has a part like that; legs and lamps touch or hold
+# more area.
+_MAIN_SHARE = 0.95
+_DEBRIS_SHARE = 0.01
+_DEBRIS_DISTANCE = 0.05
 # Half the widest side, file units. A smaller one makes products of lengths
 # underflow in float64.
 _MIN_HALF_SIZE = 1e-100
@@ -61,6 +67,60 @@ def clean_geometry(
   if not len(faces):
     raise MeshError(f"{name} has no face with an area.")
   return compact(vertices, faces)
+
+
+def drop_debris(
+  vertices: np.ndarray, faces: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+  """Drops small open pieces that float beside the main body of a scan.
+
+  A single such piece moves the enclosing sphere, so that the object is seen
+  small and off centre. A piece is dropped if it has a boundary, at most a
+  hundredth of the area, and lies apart from the main body, which has nearly all
+  of the area. A mesh of several bodies keeps them all.
+
+  Args:
+    vertices: float64 [V, 3], welded.
+    faces: int64 [F, 3].
+
+  Returns:
+    vertices, faces, and how many pieces were dropped.
+  """
+  piece = label_pieces(faces, len(vertices))
+  if not piece.any():
+    return vertices, faces, 0
+  area = np.linalg.norm(cross_products(vertices, faces), axis=1)
+  share = np.bincount(piece, area) / area.sum()
+  main = int(share.argmax())
+  is_open = np.zeros(len(share), bool)
+  is_open[piece[open_half_edges(faces, len(vertices)) // 3]] = True
+  small = is_open & (share <= _DEBRIS_SHARE)
+  if share[main] < _MAIN_SHARE or not small.any():
+    return vertices, faces, 0
+  body = vertices[np.unique(faces[piece == main])]
+  middle = (body.min(axis=0) + body.max(axis=0)) / 2
+  radius = np.linalg.norm(body - middle, axis=1).max()
+  tree = scipy.spatial.cKDTree(body)
+  for index in np.flatnonzero(small):
+    points = vertices[np.unique(faces[piece == index])]
+    distance, _ = tree.query(points)
+    apart = distance.min() > _DEBRIS_DISTANCE * radius
+    small[index] = (
+      apart and np.linalg.norm(points - middle, axis=1).max() > radius
+    )
+  kept = ~small[piece]
+  return *compact(vertices, faces[kept]), int(small.sum())
+
+
+def label_pieces(faces: np.ndarray, vertex_count: int) -> np.ndarray:
+  """Returns the number of the connected piece of each face, int [F]."""
+  tail, head = half_edges(faces)
+  graph = scipy.sparse.coo_array(
+    (np.ones(len(tail), np.int8), (tail, head)), (vertex_count, vertex_count)
+  )
+  _, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
+  _, piece = np.unique(label[faces[:, 0]], return_inverse=True)
+  return piece
 
 
 def drop_degenerate_faces(

@@ -20,6 +20,7 @@ import scipy.spatial
 
 from dr3d.mesh import Mesh
 from dr3d.mesh.surface import cross_products
+from dr3d.registration.sample import spread_points
 
 # Lengths are in radii of the smallest enclosing sphere.
 _COARSE_POINTS = 120  # points of one shape when rotations are tried
@@ -59,6 +60,8 @@ class Fit:
       whose surfaces are close.
     unmirrored: the mean distance if neither shape is mirrored; `inf` if the fit
       is mirrored and that was not measured.
+    trimmed: the distance of the parts that both shapes have, if neither is
+      mirrored; see `robust.measure_trimmed`. None if it was not measured.
   """
 
   mean: float
@@ -66,6 +69,7 @@ class Fit:
   mirrored: bool
   sides: float = np.inf
   unmirrored: float = np.inf
+  trimmed: float | None = None
 
   @property
   def plain(self) -> float:
@@ -119,7 +123,8 @@ def make_cloud(mesh: Mesh) -> Cloud:
   """Spreads points over a mesh in its principal pose."""
   frame = mesh.frame.astype(np.float64)
   corners = (mesh.vertices.astype(np.float64) @ frame.T)[mesh.faces]
-  points, owner = _spread(corners, mesh)
+  area = np.linalg.norm(cross_products(mesh.vertices, mesh.faces), axis=1)
+  points, owner = spread_points(corners, area, _POINT_COUNT)
   marks = np.concatenate([points, corners.mean(axis=1)])
   return Cloud(
     corners,
@@ -131,7 +136,11 @@ def make_cloud(mesh: Mesh) -> Cloud:
   )
 
 
-def compare(one: Cloud, two: Cloud) -> Fit:
+Measure = Callable[[Cloud, Cloud, Pose], float]
+"""Two shapes and the pose of the first on the second → a distance."""
+
+
+def compare(one: Cloud, two: Cloud, *, measure: Measure | None = None) -> Fit:
   """Returns the best fit of two shapes at one size.
 
   A shape that is nearly its own mirror image fits both ways; the fit is then
@@ -141,8 +150,9 @@ def compare(one: Cloud, two: Cloud) -> Fit:
     one: a shape. If several are compared with the same one, pass that as `one`:
       its `asymmetry` is computed once and remembered.
     two: another one.
+    measure: gives `Fit.trimmed`, from the pose that is not mirrored.
   """
-  plain = find_pose(one, two).fit
+  plain = fit_plain(one, two, measure=measure)
   if plain.mean <= _SAME_ERROR_MAX:
     return plain
   enough = min(_MIRROR_GAIN * plain.mean, plain.mean - _SAME_ERROR_MAX)
@@ -153,7 +163,23 @@ def compare(one: Cloud, two: Cloud) -> Fit:
   mirror = find_pose(one, two, mirrored=True).fit
   if mirror.mean >= enough:
     return plain
-  return dataclasses.replace(mirror, unmirrored=plain.mean)
+  return dataclasses.replace(
+    mirror, unmirrored=plain.mean, trimmed=plain.trimmed
+  )
+
+
+def fit_plain(one: Cloud, two: Cloud, *, measure: Measure | None = None) -> Fit:
+  """Returns the best fit of two shapes of which neither is mirrored.
+
+  Args:
+    one: a shape.
+    two: another one.
+    measure: see `compare`.
+  """
+  pose = find_pose(one, two)
+  if measure is None:
+    return pose.fit
+  return dataclasses.replace(pose.fit, trimmed=measure(one, two, pose))
 
 
 def find_pose(
@@ -192,7 +218,7 @@ def find_pose(
   least, move = float(error.min()), moves[int(error.argmin())]
   if least > _REFINED_ERROR_MAX:
     return Pose(*move, Fit(least, least, mirrored))
-  move = _refine(one, two, *move, target=_nearest, steps=3)
+  move = _refine(one, two, *move, target=nearest_on_surface, steps=3)
   sides = _compare_sides(one, two, *move)
   return Pose(*move, Fit(*_measure(one, two, *move), mirrored, sides))
 
@@ -300,7 +326,7 @@ def _measure(
   there = _move(one.points, turn, shift)
   back = (two.points - shift) @ turn
   distances = [
-    np.linalg.norm(points - _nearest(points, cloud), axis=1)
+    np.linalg.norm(points - nearest_on_surface(points, cloud), axis=1)
     for points, cloud in ((there, two), (back, one))
   ]
   return (
@@ -321,7 +347,7 @@ def _compare_sides(
   return float((np.abs(first - second) / longer).max())
 
 
-def _nearest(points: np.ndarray, cloud: Cloud) -> np.ndarray:
+def nearest_on_surface(points: np.ndarray, cloud: Cloud) -> np.ndarray:
   """Returns `[P, 3]`, the closest point among the nearest few triangles."""
   _, near = cloud.tree.query(points, k=min(_NEAR_TRIANGLES, len(cloud.marks)))
   near = near.reshape(len(points), -1)
@@ -379,20 +405,3 @@ def _dot(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 def _divide(number: np.ndarray, by: np.ndarray) -> np.ndarray:
   return number / np.where(by > 0, by, 1)
-
-
-def _spread(corners: np.ndarray, mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
-  """Returns `[P, 3]` points of even density, and their triangles `[P]`."""
-  area = np.linalg.norm(cross_products(mesh.vertices, mesh.faces), axis=1)
-  edges = np.cumsum(area) / area.sum()
-  # Roberts' R₃, a low-discrepancy sequence: evenly spread and the same in every
-  # run. The base is 1/g with g⁴ = g + 1.
-  step = np.arange(1, _POINT_COUNT + 1)[:, None] * 0.8191725134 ** np.arange(
-    1, 4
-  )
-  u, v, w = (step % 1).T
-  owner = np.searchsorted(edges, u).clip(0, len(area) - 1)
-  fold = v + w > 1
-  v, w = np.where(fold, 1 - v, v)[:, None], np.where(fold, 1 - w, w)[:, None]
-  a, b, c = corners[owner].transpose(1, 0, 2)
-  return a + v * (b - a) + w * (c - a), owner

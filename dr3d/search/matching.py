@@ -34,8 +34,11 @@ from dr3d.search.candidate import Candidates
 from dr3d.search.evidence import Evidence
 from dr3d.search.gallery import Gallery
 from dr3d.search.geometric_score import (
+  COMPARED_COUNT,
   add_geometric_score,
   is_same,
+  rank_samples,
+  rank_surfaces,
   score_distance,
 )
 from dr3d.search.query import Query
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 Register = Callable[[Sequence[str]], "Mapping[str, Fit]"]
 """Names of models → how well each fits the query; models whose mesh is not
 stored are left out."""
+Compare = Callable[[Sequence[str]], Mapping[str, float]]
+"""Names of models → distances of their points from the query's, likewise."""
 
 
 def find_matches(
@@ -59,6 +64,7 @@ def find_matches(
   only: Collection[str] | None = None,
   min_score: float = -1.0,
   register: Register | None = None,
+  compare: Compare | None = None,
   verify: int = VERIFIED_COUNT,
   size: SizeRating | None = None,
 ) -> Answer:
@@ -79,6 +85,9 @@ def find_matches(
     min_score: matches of a lower score are left out of the answer; they still
       vote.
     register: registers models to the query; none are registered if None.
+    compare: compares points of models with those of the query, as far as they
+      are registered at all. It tells which of those that score highest are
+      registered, and ranks the others; see `geometric_score.rank_samples`.
     verify: how many of the models that score highest are registered, in the
       answer or beyond it; with sizes, also as many that score highest with it.
     size: how nearly the models have the size of the query; None if that does
@@ -102,16 +111,24 @@ def find_matches(
     similarity=query.similarity,
   )
   labels = gallery.label_array[candidates.models]
+  names = [gallery.names[model] for model in candidates.models]
+  score = candidates.score
   fits: Mapping[str, Fit] = {}
   if register is not None:
-    chosen = choose_first(candidates, labels, verify, size)
-    first = candidates.models[chosen]
-    fits = register([gallery.names[model] for model in first])
-  geometric = np.zeros(len(candidates.models))
-  for i, model in enumerate(candidates.models):
-    if fit := fits.get(gallery.names[model]):
-      geometric[i] = score_distance(fit.plain)
-  shape = add_geometric_score(candidates.score, geometric)
+    if compare is not None:
+      near = compare([names[i] for i in candidates.order[:COMPARED_COUNT]])
+      score = score + rank_samples([near.get(name, np.nan) for name in names])
+    chosen = choose_first(candidates.models, score, labels, verify, size)
+    fits = register([names[i] for i in chosen])
+  found = [fits.get(name) for name in names]
+  geometric = np.array(
+    [score_distance(fit.plain) if fit else 0.0 for fit in found]
+  )
+  trimmed = [
+    np.nan if fit is None or fit.trimmed is None else fit.trimmed
+    for fit in found
+  ]
+  shape = add_geometric_score(score + rank_surfaces(trimmed), geometric)
   total = shape
   if size is not None:
     total = shape + size.score(candidates.models, labels, shape)
@@ -129,7 +146,8 @@ def find_matches(
 
 
 def choose_first(
-  candidates: Candidates,
+  models: np.ndarray,
+  score: np.ndarray,
   labels: np.ndarray,
   count: int,
   size: SizeRating | None,
@@ -140,7 +158,8 @@ def choose_first(
   because the prediction depends on them.
 
   Args:
-    candidates: C models.
+    models: int [C].
+    score: [C] of these.
     labels: str [C] of these.
     count: how many of the highest scores, without the size and with it.
     size: see `find_matches`.
@@ -148,11 +167,10 @@ def choose_first(
   Returns:
     int, indices of candidates: by score, then the others.
   """
-  first = candidates.order[:count]
+  first = np.argsort(-score, kind="stable")[:count]
   if size is None:
     return first
-  score = candidates.score
-  score = score + size.score(candidates.models, labels, score)
+  score = score + size.score(models, labels, score)
   other = np.argsort(-score, kind="stable")[:count]
   return np.concatenate([first, other[~np.isin(other, first)]])
 

@@ -1,10 +1,36 @@
-"""Verification: candidates are registered to the query by surface points."""
+"""Verification: candidates are registered to the query by surface points.
+
+In two passes. Sampled points of many candidates are compared with those of the
+query, in a millisecond each. Those that are best by that and by their vectors
+are registered.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
-from dr3d.registration.surface import Fit, compare, find_pose, make_cloud
+from dr3d.registration.coarse import (
+  compare_samples,
+  sample_mesh,
+  sample_packed,
+)
+from dr3d.registration.robust import measure_trimmed
+from dr3d.registration.surface import Fit, compare, fit_plain, make_cloud
+
+
+def compare_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, float]:
+  """Compares points of models with those of a mesh, in a few poses.
+
+  Args:
+    mesh: of the query.
+    packed: meshes of models, by name; see `packing.pack_mesh`.
+
+  Returns:
+    The distance of each of them, by name; see `coarse.compare_samples`.
+  """
+  samples = [sample_packed(data) for data in packed.values()]
+  distances = compare_samples(sample_mesh(mesh), samples)
+  return dict(zip(packed, distances.tolist(), strict=True))
 
 
 def register_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
@@ -19,23 +45,24 @@ def register_meshes(mesh: Mesh, packed: Mapping[str, bytes]) -> dict[str, Fit]:
   """
   cloud = make_cloud(mesh)
   return {
-    name: compare(cloud, make_cloud(unpack_mesh(data)))
+    name: compare(cloud, make_cloud(unpack_mesh(data)), measure=measure_trimmed)
     for name, data in packed.items()
   }
 
 
-def measure_distances(mesh: Mesh, packed: Sequence[bytes]) -> list[float]:
-  """Distances of models, as they are, from a mesh.
+def measure_fits(mesh: Mesh, packed: Sequence[bytes]) -> list[Fit]:
+  """Registers models to a mesh, as they are only.
 
   Args:
     mesh: of the query.
     packed: meshes of models; see `packing.pack_mesh`.
 
   Returns:
-    The mean distance of each, in radii of the smallest enclosing sphere. It is
-    `Fit.plain` of `register_meshes`, without the cost of the mirrored fit.
+    How well each of them fits. `Fit.plain` and `Fit.trimmed` are those of
+    `register_meshes`, without the cost of the mirrored fit.
   """
   cloud = make_cloud(mesh)
   return [
-    find_pose(cloud, make_cloud(unpack_mesh(data))).fit.plain for data in packed
+    fit_plain(cloud, make_cloud(unpack_mesh(data)), measure=measure_trimmed)
+    for data in packed
   ]

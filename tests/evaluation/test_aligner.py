@@ -13,6 +13,7 @@ from dr3d.evaluation.aligner import Aligner
 from dr3d.evaluation.model_set import ModelSet
 from dr3d.mesh import make_mesh
 from dr3d.mesh.packing import pack_mesh
+from dr3d.registration.surface import Fit
 
 COUNT = 12
 
@@ -33,17 +34,33 @@ def side():
 
 
 def test_most_similar_models_are_registered(side):
-  whole = np.random.default_rng(0).uniform(-1, 1, (COUNT, COUNT))
+  # So far apart that the points do not change which ones are registered.
+  whole = 9 * np.random.default_rng(0).permuted(
+    np.tile(np.arange(COUNT, dtype=float), (COUNT, 1)), axis=1
+  )
   whole[:, 2] = -np.inf
   with Aligner(side, side, count=4) as aligner:
     rated = aligner.rate(0, whole)
-    np.testing.assert_array_equal(aligner.rate(3, whole[3:5]), rated[3:5])
-  assert not rated[0].any()  # no mesh
+    again = aligner.rate(3, whole[3:5])
+  np.testing.assert_array_equal(again.geometric, rated.geometric[3:5])
+  np.testing.assert_array_equal(again.ranking, rated.ranking[3:5])
+  assert not rated.geometric[0].any()  # no mesh
+  assert not rated.ranking[0].any()
+  assert not rated.ranking[:, [0, 2]].any()
   for query in range(1, COUNT):
     first = set(np.argsort(-whole[query])[:4].tolist())
-    assert set(np.flatnonzero(rated[query]).tolist()) == first - {0}
+    found = np.flatnonzero(rated.geometric[query])
+    assert set(found.tolist()) == first - {0}
     if query in first:
-      assert rated[query].argmax() == query
+      assert rated.geometric[query].argmax() == query
+      assert rated.ranking[query].argmax() == query
+
+
+def test_model_of_nearer_points_is_registered_first(side):
+  whole = np.full((1, COUNT), 0.5)
+  with Aligner(side.take([7]), side, count=1) as aligner:
+    found = aligner.rate(0, whole)
+  assert np.flatnonzero(found.geometric[0]).tolist() == [7]
 
 
 def test_few_queries_in_this_process_give_the_same_result(side):
@@ -51,7 +68,9 @@ def test_few_queries_in_this_process_give_the_same_result(side):
   with Aligner(side, side, count=5) as aligner:
     many = aligner.rate(4, whole)
   with Aligner(side.take(range(4, 8)), side, count=5) as aligner:
-    np.testing.assert_array_equal(aligner.rate(0, whole), many)
+    few = aligner.rate(0, whole)
+  np.testing.assert_array_equal(few.geometric, many.geometric)
+  np.testing.assert_array_equal(few.ranking, many.ranking)
 
 
 def test_each_model_is_registered_once_to_a_query(side, monkeypatch):
@@ -59,14 +78,14 @@ def test_each_model_is_registered_once_to_a_query(side, monkeypatch):
 
   def measure(mesh, packed):
     laid.append(len(packed))
-    return [0.1] * len(packed)
+    return [Fit(0.1, 0.2, mirrored=False)] * len(packed)
 
-  monkeypatch.setattr("dr3d.search.verification.measure_distances", measure)
+  monkeypatch.setattr("dr3d.search.verification.measure_fits", measure)
   with Aligner(side.take([1]), side, count=3) as aligner:
-    whole = np.arange(COUNT, dtype=float)[None]
+    whole = 9 * np.arange(COUNT, dtype=float)[None]
     aligner.rate(0, whole)
     aligner.rate(0, whole)
-    whole[0, 1] = 100
+    whole[0, 1] = 999
     aligner.rate(0, whole)
   assert laid == [3, 1]
 

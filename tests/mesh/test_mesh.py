@@ -220,3 +220,25 @@ def test_notebook_shows_a_picture_with_faces_and_size():
   assert "data:image/png;base64," in mesh._repr_html_()
   assert "12 faces, 3 x 2 x 1" in mesh._repr_html_()
   assert "array" not in repr(mesh)
+
+
+def test_debris_of_a_scan_is_dropped_before_it_is_framed():
+  ball = trimesh.creation.icosphere(subdivisions=3)
+  flake = np.array([[2.0, 0, 0], [2.02, 0, 0], [2, 0.02, 0]])
+  vertices = np.concatenate([ball.vertices, flake])
+  faces = np.concatenate([ball.faces, [len(ball.vertices) + np.arange(3)]])
+  mesh = make_mesh(vertices, faces)
+  assert mesh.debris == 1
+  assert mesh.radius == pytest.approx(1, abs=1e-3)
+  near = vertices - [[0.97, 0, 0]] * (np.arange(len(vertices)) >= 642)[:, None]
+  assert make_mesh(near, faces).debris == 0  # may belong to the surface
+
+
+def test_bodies_of_a_clean_model_are_no_debris():
+  ball = trimesh.creation.icosphere(subdivisions=3)
+  leg = trimesh.creation.box([0.1, 0.1, 0.1])
+  leg.apply_translation([2, 0, 0])
+  both = trimesh.util.concatenate([ball, leg])
+  mesh = make_mesh(both.vertices, both.faces)
+  assert mesh.debris == 0
+  assert mesh.radius > 1.4

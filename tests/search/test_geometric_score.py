@@ -16,6 +16,8 @@ from dr3d.search.geometric_score import (
   compare_labels,
   find_distance,
   is_same,
+  rank_samples,
+  rank_surfaces,
   score_distance,
 )
 from dr3d.search.matching import find_matches
@@ -87,9 +89,19 @@ def test_mirrored_model_scores_as_it_is_unmirrored():
   assert fits["own"].plain == fits["own"].mean
   assert fits["mirrored"].mirrored
   assert fits["mirrored"].plain > 2 * fits["mirrored"].mean
-  assert verification.measure_distances(mesh, list(names.values())) == [
-    fits[name].plain for name in names
-  ]
+  measured = verification.measure_fits(mesh, list(names.values()))
+  assert [fit.plain for fit in measured] == [fits[n].plain for n in names]
+  assert [fit.trimmed for fit in measured] == [fits[n].trimmed for n in names]
+
+
+def test_nearer_surfaces_rank_higher_and_unknown_ones_add_nothing():
+  for rank in (rank_samples, rank_surfaces):
+    added = rank([0.02, 0.1, np.nan, 0.05])
+    assert np.argsort(-added[[0, 1, 3]]).tolist() == [0, 2, 1]
+    assert added[1] == added[2] == 0
+    assert not rank([np.nan, np.nan]).any()
+  halved = rank_samples([0.05, 0.1]) - rank_samples([0.1, 0.1])
+  assert halved[0] == pytest.approx(0.8 * np.log(2))
 
 
 def test_nearest_models_decide_about_a_label():

@@ -1,0 +1,188 @@
+r"""Measures how often a real scan finds the clean model of its very object.
+
+    python -m experiments.scan_benchmark --scans=scans --distractors=psb_train \
+      --half=choose --out=work/scans
+
+SCANS is a folder with `index.csv` (kind, object, file): clean meshes, and scans
+of the same objects by a depth camera. The gallery holds all clean meshes and
+200 distractors: of all files of the other folder, sorted by path, evenly many.
+Distractors get a random true size within that of the objects, so that no size
+tells them apart.
+
+Objects are sorted by name. The second, fourth and so on are those that settings
+are chosen on, the others those that are reported. Rows: by vectors alone; as
+`dr3d query` answers, without and with true sizes; by the distance of registered
+surfaces alone, all models registered (`--all`); the light field descriptor.
+Columns: the share of scans whose object is first, among five, and among ten.
+The gallery is indexed once, in OUT.
+"""
+
+import csv
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import trimesh
+from absl import app, flags
+
+from dr3d.database.writer import Database
+from dr3d.evaluation.report.table import format_table
+from dr3d.geometry.sphere import enclosing_sphere
+from dr3d.mesh import Mesh, load_mesh
+from dr3d.mesh.io.reader import read_geometry
+from dr3d.mesh.packing import unpack_mesh
+from dr3d.retrieval.pipeline import Pipeline
+
+SCANS = flags.DEFINE_string(
+  "scans", None, "Folder of the scans.", required=True
+)
+DISTRACTORS = flags.DEFINE_string(
+  "distractors", None, "Folder of other meshes.", required=True
+)
+COUNT = flags.DEFINE_integer("count", 200, "Distractors.", lower_bound=0)
+HALF = flags.DEFINE_enum(
+  "half", "choose", ["choose", "report"], "Objects that are asked for."
+)
+OUT = flags.DEFINE_string("out", None, "Folder of the gallery.", required=True)
+ALL = flags.DEFINE_bool("all", False, "Register all models, too.")
+LIST = flags.DEFINE_bool("list", False, "Print the rank of each object.")
+
+KINDS = ("scan_poisson", "scan_tsdf")
+RADII = 0.02, 0.17  # metres: of the smallest and of the largest object
+
+Rank = Callable[[Mesh], list[str]]
+"""A scan → names of models, best first."""
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  root = pathlib.Path(SCANS.value)
+  objects = read_objects(root)
+  half = split_objects(sorted(objects))[HALF.value]
+  out = pathlib.Path(OUT.value)
+  if not (out / "db").exists():
+    write_gallery(root, objects, out / "models")
+    database = Database.create(out / "db", Pipeline.load())
+    database.update(out / "models")
+  database = Database.open(out / "db")
+  ranks: dict[str, Rank] = {
+    "vectors": lambda mesh: ask(database, mesh, verify=0),
+    "query, without sizes": lambda mesh: ask(database, mesh),
+    "query": lambda mesh: ask(database, mesh, size="prefer"),
+    "light field descriptor": make_light_field(database),
+  }
+  if ALL.value:
+    ranks["all registered"] = make_registration(database)
+  rows = []
+  for kind in KINDS:
+    meshes = [
+      load_mesh(root / objects[name][kind], face_budget=database.face_budget)
+      for name in half
+    ]
+    for what, rank in ranks.items():
+      begin = time.process_time()
+      places = np.array(
+        [
+          rank(mesh).index(f"clean/{name}.ply") + 1
+          for name, mesh in zip(half, meshes, strict=True)
+        ]
+      )
+      seconds = (time.process_time() - begin) / len(half)
+      shares = [f"{(places <= k).mean():.3f}" for k in (1, 5, 10)]
+      rows.append([kind, what, *shares, f"{seconds:.2f}"])
+      if LIST.value:
+        print(kind, what, dict(zip(half, places.tolist(), strict=True)))
+  print(
+    f"{len(half)} objects ({HALF.value}), {len(database.gallery.names)} models"
+  )
+  header = ["scans", "ranked by", "first", "five", "ten", "CPU s"]
+  print(format_table(header, rows, right=range(2, 6)))
+
+
+def read_objects(root: pathlib.Path) -> dict[str, dict[str, str]]:
+  """Files of each object by kind."""
+  objects: dict[str, dict[str, str]] = {}
+  with (root / "index.csv").open(newline="") as file:
+    for row in csv.DictReader(file):
+      objects.setdefault(row["object"], {})[row["kind"]] = row["file"]
+  return objects
+
+
+def split_objects(names: list[str]) -> dict[str, list[str]]:
+  """Every second object to choose settings on, the others to report."""
+  return {"choose": names[1::2], "report": names[::2]}
+
+
+def write_gallery(
+  root: pathlib.Path, objects: dict[str, dict[str, str]], folder: pathlib.Path
+) -> None:
+  """Links the clean meshes and writes the distractors at random sizes."""
+  (folder / "clean").mkdir(parents=True)
+  (folder / "distractor").mkdir()
+  for name, files in objects.items():
+    target = (root / files["clean"]).resolve()
+    (folder / "clean" / f"{name}.ply").symlink_to(target)
+  others = pathlib.Path(DISTRACTORS.value)
+  paths = sorted(
+    path.relative_to(others).as_posix() for path in others.rglob("*.ply")
+  )
+  rng = np.random.default_rng(1)
+  for i in range(COUNT.value):
+    path = others / paths[i * len(paths) // COUNT.value]
+    vertices, faces = read_geometry(path)
+    _, radius = enclosing_sphere(vertices)
+    size = np.exp(rng.uniform(*np.log(RADII)))
+    mesh = trimesh.Trimesh(vertices * size / radius, faces, process=False)
+    mesh.export(folder / "distractor" / f"{path.stem}.ply")
+
+
+def ask(database: Database, mesh: Mesh, **options) -> list[str]:
+  """Ranks all models as `dr3d query` does."""
+  options = {"size": "ignore", **options}
+  answer = database.query(mesh, k=len(database.gallery.names), **options)
+  return [match.model for match in answer.matches]
+
+
+def load_gallery(database: Database) -> dict[str, Mesh]:
+  """The stored meshes of all models."""
+  shapes = database.load_shapes(database.gallery.names)
+  return {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()}
+
+
+def make_light_field(database: Database) -> Rank:
+  """Ranks by the untrained descriptor."""
+  from dr3d.descriptor import lightfield
+
+  meshes = load_gallery(database)
+  known = np.stack([lightfield.describe(mesh) for mesh in meshes.values()])
+
+  def rank(mesh: Mesh) -> list[str]:
+    asked = lightfield.describe(mesh)[None]
+    distance = lightfield.compare(asked, known).min(axis=1)[0]
+    return sort_names(list(meshes), distance)
+
+  return rank
+
+
+def make_registration(database: Database) -> Rank:
+  """Ranks by the distance of surfaces alone."""
+  from dr3d.registration.surface import find_pose, make_cloud
+
+  clouds = {k: make_cloud(mesh) for k, mesh in load_gallery(database).items()}
+
+  def rank(mesh: Mesh) -> list[str]:
+    cloud = make_cloud(mesh)
+    found = [find_pose(cloud, other).fit.mean for other in clouds.values()]
+    return sort_names(list(clouds), np.array(found))
+
+  return rank
+
+
+def sort_names(names: list[str], distance: np.ndarray) -> list[str]:
+  """Names by distance, the nearest first."""
+  return [names[i] for i in np.argsort(distance, kind="stable")]
+
+
+if __name__ == "__main__":
+  app.run(main)
