@@ -17,7 +17,6 @@ Columns: the share of scans whose object is first, among five, and among ten.
 The gallery is indexed once, in OUT.
 """
 
-import csv
 import pathlib
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.retrieval.pipeline import Pipeline
+from experiments.scan_set import read_objects, split_objects
 
 SCANS = flags.DEFINE_string(
   "scans", None, "Folder of the scans.", required=True
@@ -98,20 +98,6 @@ def main(argv: list[str]) -> None:
   )
   header = ["scans", "ranked by", "first", "five", "ten", "CPU s"]
   print(format_table(header, rows, right=range(2, 6)))
-
-
-def read_objects(root: pathlib.Path) -> dict[str, dict[str, str]]:
-  """Files of each object by kind."""
-  objects: dict[str, dict[str, str]] = {}
-  with (root / "index.csv").open(newline="") as file:
-    for row in csv.DictReader(file):
-      objects.setdefault(row["object"], {})[row["kind"]] = row["file"]
-  return objects
-
-
-def split_objects(names: list[str]) -> dict[str, list[str]]:
-  """Every second object to choose settings on, the others to report."""
-  return {"choose": names[1::2], "report": names[::2]}
 
 
 def write_gallery(

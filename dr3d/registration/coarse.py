@@ -83,7 +83,7 @@ def _sample(
 def _compare(query: np.ndarray, models: np.ndarray) -> np.ndarray:
   """Distances `[K]` in the best of the rotations."""
   K, P = models.shape[:2]
-  turned = np.einsum("tij,pj->tpi", _turns(), query)
+  turned = np.einsum("tij,pj->tpi", make_turns(), query)
   flat = models.reshape(-1, 3)
   # In place: a temporary array of this size costs as much as the product.
   square = turned.reshape(-1, 3) @ (-2 * flat.T)
@@ -103,7 +103,7 @@ def _mean_nearest(square: np.ndarray, share: float) -> np.ndarray:
 
 
 @functools.cache
-def _turns() -> np.ndarray:
+def make_turns() -> np.ndarray:
   """The 24 rotations that map the axes to themselves: `[T, 3, 3]`."""
   turns = []
   for order in itertools.permutations(range(3)):
