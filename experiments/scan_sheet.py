@@ -40,7 +40,9 @@ from dr3d.registration.surface import (
 from experiments.scan_camera import Fusion, scan_model
 from experiments.scan_set import read_objects, split_objects
 
-SOURCE = flags.DEFINE_string("source", None, "Folder of the scans.")
+SOURCE = flags.DEFINE_string(
+  "source", None, "Folder of the scans.", required=True
+)
 PICTURE = flags.DEFINE_string("picture", None, "PNG file to write.")
 SIMULATE = flags.DEFINE_bool("simulate", False, "Simulate the scans.")
 

@@ -170,6 +170,7 @@ def format_answer(query: str, answer: "Answer") -> str:
   lines = [f"{query}: {describe_prediction(answer.prediction)}"]
   if answer.size is not None:
     lines.append(f"  {describe_size(answer.size)}")
+  lines += [f"  {note}" for note in answer.notes]
   if answer.unit_question is not None:
     lines.append(f"  {describe_question(answer.unit_question, answer.size)}")
   if answer.matches:

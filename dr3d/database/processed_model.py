@@ -117,6 +117,7 @@ def process_mesh(
     str(path),
     measure=_scale(raw.measure, length),
   )
+  debris = (f"has {describe_debris(mesh.debris)}",) if mesh.debris else ()
   return ProcessedModel(
     mesh,
     hash_geometry(vertices, raw.faces),
@@ -124,18 +125,14 @@ def process_mesh(
     raw.body_count,
     *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
-    warnings=(*raw.warnings, *_describe_debris(mesh)),
+    warnings=(*raw.warnings, *debris),
   )
 
 
-def _describe_debris(mesh: Mesh) -> tuple[str, ...]:
-  """What follows the name of a file whose debris was dropped."""
-  if not mesh.debris:
-    return ()
-  pieces = (
-    "a small piece" if mesh.debris == 1 else f"{mesh.debris} small pieces"
-  )
-  return (f"has {pieces} apart from the main body, left out as debris",)
+def describe_debris(count: int) -> str:
+  """Says how many pieces of a scan were left out, without a verb."""
+  pieces = "a small piece" if count == 1 else f"{count} small pieces"
+  return f"{pieces} apart from the main body, left out as debris"
 
 
 def _scale(measure: Measure | None, length: float) -> Measure | None:

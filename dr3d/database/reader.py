@@ -16,7 +16,10 @@ import numpy as np
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.listing import DatabaseListing
-from dr3d.database.processed_model import read_processed_model
+from dr3d.database.processed_model import (
+  describe_debris,
+  read_processed_model,
+)
 from dr3d.database.sizing import (
   MISS_CANDIDATES,
   add_size,
@@ -166,6 +169,7 @@ class DatabaseReader(DatabaseListing):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
+      notes=() if query.mesh is None else _list_notes(query.mesh),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -348,3 +352,10 @@ class DatabaseReader(DatabaseListing):
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       size=mode,
     )
+
+
+def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
+  """What an answer says of a query's mesh."""
+  if not mesh.debris:
+    return ()
+  return (f"The scan has {describe_debris(mesh.debris)}.",)

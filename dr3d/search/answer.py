@@ -128,6 +128,8 @@ class Answer:
     unit_question: asks whether its unit is right; None without a doubt.
     misses: if no model has the size of the query, those that look most like it
       at other sizes, the nearest size first; empty otherwise.
+    notes: what was left out of the query before it was searched, one sentence
+      each; see `repair.drop_debris`.
   """
 
   prediction: Prediction
@@ -135,6 +137,7 @@ class Answer:
   size: QuerySize | None = None
   unit_question: UnitQuestion | None = None
   misses: tuple[Match, ...] = ()
+  notes: tuple[str, ...] = ()
 
   def to_dataframe(self) -> "pandas.DataFrame":
     """Returns a table with a row for each match, best first.

@@ -166,6 +166,9 @@ class Answer(BaseModel):
     description="if no model has the size of the query: those that look like "
     "it at other sizes, the nearest size first"
   )
+  notes: list[str] = Field(
+    description="what was left out of the query before it was searched"
+  )
   unverified: bool = Field(
     description="matches should have been registered to the query, and could "
     "not be; the prediction is then not accepted"
@@ -374,6 +377,7 @@ def make_answer(
     size=answer.size,
     unit_question=answer.unit_question,
     misses=[_make_match(match, models) for match in answer.misses],
+    notes=list(answer.notes),
     unverified=unverified,
   )
 

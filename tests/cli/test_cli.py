@@ -593,7 +593,8 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
     f"dr3d: {entry['error']}" for entry in (first, third)
   ]
   assert set(second) == {
-    *("query", "prediction", "matches", "size", "unit_question", "misses")
+    *("query", "prediction", "matches", "size", "unit_question", "misses"),
+    "notes",
   }
   assert set(second["prediction"]) == {
     *("label", "confidence", "probability", "reject_reason", "accepted")

@@ -459,6 +459,7 @@ def test_answer_is_ready_for_json(plane):
     "size": None,
     "unit_question": None,
     "misses": [],
+    "notes": [],
   }
 
 
