@@ -31,7 +31,7 @@ class GeometricScores:
   Attributes:
     geometric: [q, B], see `geometric_score.score_distance`; 0 for models that
       were not registered. Counts for the label too.
-    ranking: [q, B], of models that were compared or registered, see
+    ranking: [q, B], of registered models likewise; see
       `geometric_score.rank_samples` and `rank_surfaces`. Ranks models only.
   """
 
@@ -97,21 +97,21 @@ class Aligner:
     Raises:
       Dr3dError: a process cannot be started, or fails.
     """
-    ranking = np.stack(
+    nearness = np.stack(
       [self._compare(first + i, row) for i, row in enumerate(whole)]
     )
     chosen = [
       (first + i, self._choose(first + i, row, self._count))
-      for i, row in enumerate(whole + ranking)
+      for i, row in enumerate(whole + nearness)
     ]
     self._measure(chosen)
-    geometric = np.zeros(whole.shape)
+    geometric, ranking = np.zeros(whole.shape), np.zeros(whole.shape)
     for i, (query, models) in enumerate(chosen):
       fits = [self._fits[query, model] for model in models]
       geometric[i, models] = geometric_score.score_distance(
         [fit.plain for fit in fits]
       )
-      ranking[i, models] += geometric_score.rank_surfaces(
+      ranking[i, models] = nearness[i, models] + geometric_score.rank_surfaces(
         [np.nan if fit.trimmed is None else fit.trimmed for fit in fits]
       )
     return GeometricScores(geometric, ranking)

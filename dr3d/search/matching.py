@@ -87,7 +87,7 @@ def find_matches(
     register: registers models to the query; none are registered if None.
     compare: compares points of models with those of the query, as far as they
       are registered at all. It tells which of those that score highest are
-      registered, and ranks the others; see `geometric_score.rank_samples`.
+      registered, and helps to rank these; see `geometric_score.rank_samples`.
     verify: how many of the models that score highest are registered, in the
       answer or beyond it; with sizes, also as many that score highest with it.
     size: how nearly the models have the size of the query; None if that does
@@ -112,12 +112,13 @@ def find_matches(
   )
   labels = gallery.label_array[candidates.models]
   names = [gallery.names[model] for model in candidates.models]
-  score = candidates.score
+  nearness = np.zeros(len(names))
   fits: Mapping[str, Fit] = {}
   if register is not None:
     if compare is not None:
       near = compare([names[i] for i in candidates.order[:COMPARED_COUNT]])
-      score = score + rank_samples([near.get(name, np.nan) for name in names])
+      nearness = rank_samples([near.get(name, np.nan) for name in names])
+    score = candidates.score + nearness
     chosen = choose_first(candidates.models, score, labels, verify, size)
     fits = register([names[i] for i in chosen])
   found = [fits.get(name) for name in names]
@@ -128,7 +129,12 @@ def find_matches(
     np.nan if fit is None or fit.trimmed is None else fit.trimmed
     for fit in found
   ]
-  shape = add_geometric_score(score + rank_surfaces(trimmed), geometric)
+  # Points alone say less about the class than vectors do, so they rank only
+  # models that are registered, among which the very part may be.
+  nearness = np.where([fit is not None for fit in found], nearness, 0.0)
+  shape = add_geometric_score(
+    candidates.score + nearness + rank_surfaces(trimmed), geometric
+  )
   total = shape
   if size is not None:
     total = shape + size.score(candidates.models, labels, shape)
