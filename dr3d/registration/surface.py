@@ -233,7 +233,7 @@ def refine_pose(one: Cloud, two: Cloud, pose: Pose, *, scale: float) -> Pose:
     scale: by which the points of `one` are multiplied.
   """
   scaled = dataclasses.replace(one, points=scale * one.points)
-  move = _refine(scaled, two, pose.turn, pose.shift, target=_nearest)
+  move = _refine(scaled, two, pose.turn, pose.shift, target=nearest_on_surface)
   return Pose(*move, pose.fit)
 
 
