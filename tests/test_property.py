@@ -205,6 +205,10 @@ class StubMesh:
   radius: float = 1.0
   extent: tuple = (1.0, 1.0, 1.0)
   faces: tuple = (0,)
+  face_count: int = 1
+  debris: int = 0
+  box: None = None
+  smallest_box: None = None
 
 
 def load(path):

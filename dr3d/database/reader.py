@@ -314,8 +314,9 @@ class DatabaseReader(DatabaseListing):
       from dr3d.search.verification import compare_meshes
 
       shapes = self.load_shapes(names)
+      packed = {name: shape.mesh for name, shape in shapes.items()}
       try:
-        return compare_meshes(mesh, {k: v.mesh for k, v in shapes.items()})
+        return compare_meshes(mesh, packed) if packed else {}
       except ValueError:  # a damaged mesh; its registration reports it
         return {}
 

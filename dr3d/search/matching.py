@@ -114,10 +114,13 @@ def find_matches(
   names = [gallery.names[model] for model in candidates.models]
   nearness = np.zeros(len(names))
   fits: Mapping[str, Fit] = {}
+  chosen = np.zeros(0, int)
   if register is not None:
     if compare is not None:
-      near = compare([names[i] for i in candidates.order[:COMPARED_COUNT]])
+      compared = candidates.order[:COMPARED_COUNT]
+      near = compare([names[i] for i in compared])
       nearness = rank_samples([near.get(name, np.nan) for name in names])
+      _credit(nearness, [i for i in compared if names[i] not in near])
     score = candidates.score + nearness
     chosen = choose_first(candidates.models, score, labels, verify, size)
     fits = register([names[i] for i in chosen])
@@ -125,16 +128,18 @@ def find_matches(
   geometric = np.array(
     [score_distance(fit.plain) if fit else 0.0 for fit in found]
   )
-  trimmed = [
-    np.nan if fit is None or fit.trimmed is None else fit.trimmed
-    for fit in found
-  ]
+  surfaces = rank_surfaces(
+    [
+      np.nan if fit is None or fit.trimmed is None else fit.trimmed
+      for fit in found
+    ]
+  )
   # Points alone say less about the class than vectors do, so they rank only
   # models that are registered, among which the very part may be.
-  nearness = np.where([fit is not None for fit in found], nearness, 0.0)
-  shape = add_geometric_score(
-    candidates.score + nearness + rank_surfaces(trimmed), geometric
-  )
+  ranking = np.zeros(len(names))
+  ranking[chosen] = nearness[chosen] + surfaces[chosen]
+  _credit(ranking, [i for i in chosen if names[i] not in fits])
+  shape = add_geometric_score(candidates.score + ranking, geometric)
   total = shape
   if size is not None:
     total = shape + size.score(candidates.models, labels, shape)
@@ -149,6 +154,15 @@ def find_matches(
   )
   calibration = gallery.calibrate(query.similarity)
   return Answer(_predict(evidence, calibration, target_precision), matches)
+
+
+def _credit(ranking: np.ndarray, unknown: Sequence[int]) -> None:
+  """Ranks models whose mesh is not stored by their vectors alone.
+
+  What is added to others must not put these behind them. So they get as much as
+  the nearest model.
+  """
+  ranking[unknown] = ranking.max(initial=0.0)
 
 
 def choose_first(

@@ -34,6 +34,10 @@ class Thing:
   radius: float = 2.5
   extent: tuple = (3.0, 2.0, 1.0)
   faces: tuple = (0,) * 12
+  face_count: int = 1
+  debris: int = 0
+  box: None = None
+  smallest_box: None = None
 
 
 def load(path):

@@ -588,9 +588,9 @@ def test_catalogue_has_pages_and_filters(visit):
 
 def test_duplicates_open_a_comparison(visit):
   page = visit("#/duplicates")
-  # Others that are similar to the two may stand in their group.
   group = page.locator(
-    ".group", has=page.locator("[data-model='plate/large.stl']")
+    ".group[data-relation=scaled]",
+    has=page.locator("[data-model='plate/large.stl']"),
   )
   group.wait_for()
   assert re.search("2 times (as large|smaller)", group.inner_text())
