@@ -18,6 +18,7 @@ Measure = Callable[[np.ndarray], np.ndarray]
 
 _MAX_NORMALS = 24  # directions of the hull's largest sides that are tried
 _SAME_DIRECTION = 1e-3  # difference of unit vectors
+_ROUNDING = 1e-6  # relative error that a bound may have
 
 
 def measure_along(points: np.ndarray) -> Measure:
@@ -25,7 +26,9 @@ def measure_along(points: np.ndarray) -> Measure:
   return lambda frame: np.ptp(points @ frame.T, axis=0)
 
 
-def smallest_box(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
+def smallest_box(
+  points: np.ndarray, frame: np.ndarray, *, hull_faces: np.ndarray | None = None
+) -> np.ndarray:
   """Axes of the smallest box around points.
 
   Tries the boxes that stand on one of the hull's largest sides and touch one of
@@ -34,20 +37,24 @@ def smallest_box(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
   Args:
     points: float [V, 3], not collinear.
     frame: float [3, 3], axes to try as well, one in each row.
+    hull_faces: int [F, 3] from `convex_hull`, if it is known already.
 
   Returns:
     float64 [3, 3], right-handed; the rows are unit axes, that of the longest
     side first.
   """
   points = np.asarray(points, np.float64)
-  faces = convex_hull(points)
+  faces = convex_hull(points) if hull_faces is None else hull_faces
   hull = points[np.unique(faces)]
-  normals = [*frame, *np.eye(3), *_find_normals(points, faces)]
+  normals = np.array([*frame, *np.eye(3), *_find_normals(points, faces)])
+  bounds = _bound_volumes(points, faces, hull, normals)
   best, smallest = np.inf, np.eye(3)
   # Flat shapes have no volume, but their smallest box lies in their plane.
   thickness = 1e-6 * np.ptp(hull, axis=0).max()
-  for normal in normals:
-    axes = _fit_rectangle(hull, np.asarray(normal, np.float64))
+  for normal, bound in zip(normals, bounds, strict=True):
+    if bound >= best:
+      continue
+    axes = _fit_rectangle(hull, normal)
     sides = np.ptp(hull @ axes.T, axis=0)
     volume = float(np.prod(sides + thickness))
     if volume < best * (1 - 1e-9):
@@ -55,6 +62,21 @@ def smallest_box(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
   if np.linalg.det(smallest) < 0:
     smallest[2] *= -1
   return smallest
+
+
+def _bound_volumes(
+  points: np.ndarray, faces: np.ndarray, hull: np.ndarray, normals: np.ndarray
+) -> np.ndarray:
+  """Volumes [n] that no box with a side across a direction falls below.
+
+  They are the hull's shadow along the direction, by Cauchy's formula a quarter
+  of the sum of doubled areas times cosines, times its height. Most directions
+  need no rectangle then, which takes most of the time.
+  """
+  product = cross_products(points, faces)
+  shadow = np.abs(normals @ product.T).sum(axis=1) / 4
+  height = np.ptp(hull @ normals.T, axis=0)
+  return shadow * height * (1 - _ROUNDING)
 
 
 def _find_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -30,7 +30,10 @@ _DIRECTION_CELLS = 32
 
 
 def principal_frame(
-  vertices: np.ndarray, faces: np.ndarray
+  vertices: np.ndarray,
+  faces: np.ndarray,
+  *,
+  hull_faces: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns the principal axes of a shape and its moments along them.
 
@@ -45,6 +48,7 @@ def principal_frame(
   Args:
     vertices: float [V, 3], not collinear.
     faces: int [F, 3].
+    hull_faces: int [H, 3] from `convex_hull`, if it is known already.
 
   Returns:
     frame: float64 [3, 3], the rows are unit axes; `vertices @ frame.T` is the
@@ -53,7 +57,8 @@ def principal_frame(
       centroid along the rows, in the squared unit of the vertices.
   """
   points = np.asarray(vertices, np.float64)
-  hull_faces = convex_hull(points)
+  if hull_faces is None:
+    hull_faces = convex_hull(points)
   hull, hull_area, hull_center = _measure(points, hull_faces)
   _, _, center = _measure(points, faces)
   # ∫ x xᵀ over a triangle = area / 12 · (Σ cₖ cₖᵀ + (Σ cₖ)(Σ cₖ)ᵀ)

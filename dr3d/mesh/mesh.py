@@ -8,7 +8,7 @@ import numpy as np
 from dr3d.geometry.sphere import enclosing_sphere
 from dr3d.mesh.box import Measure, measure_along, smallest_box
 from dr3d.mesh.decimation import decimate
-from dr3d.mesh.frame import principal_frame
+from dr3d.mesh.frame import convex_hull, principal_frame
 from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.normal import corner_normals
 from dr3d.mesh.repair import clean_geometry, drop_debris
@@ -219,10 +219,11 @@ def build_mesh(
   center, radius = enclosing_sphere(vertices)
   vertices = (vertices - center) / radius
   # Measured before decimation, so that no value depends on the face budget.
-  frame, moments = principal_frame(vertices, faces)
+  hull_faces = convex_hull(vertices)
+  frame, moments = principal_frame(vertices, faces, hull_faces=hull_faces)
   if measure is None:
     measure = measure_along(vertices * radius)
-  smallest = smallest_box(vertices, frame)
+  smallest = smallest_box(vertices, frame, hull_faces=hull_faces)
   if face_budget is not None:
     vertices, faces = decimate(vertices, faces, face_budget=face_budget)
   vertices = vertices.astype(np.float32)
