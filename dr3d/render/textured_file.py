@@ -101,7 +101,7 @@ def load_textured(
 
 
 def _read_part(body: Any) -> _Part | None:
-  """Reads a body of trimesh; None if it is no surface."""
+  """Reads a body of trimesh; None if it is not a surface."""
   if not isinstance(body, trimesh.Trimesh):
     return None
   F = len(body.faces)

@@ -321,7 +321,7 @@ def fill(mount, root):
     assert not [
       finding
       for finding in check.scan(directory, load_pipeline=Pipeline.load)
-      if finding.kind != "pipeline"  # of the stored one, which is no stand-in
+      if finding.kind != "pipeline"  # the stored one is not a stand-in
     ]
   print("done")
 
