@@ -36,7 +36,10 @@ def make_renderer(
     pose=config.pose,
     coverage=drawing.coverage,
   )
-  return TriangleRenderer(triangles, drawing)
+  width = config.width
+  if width is not None:
+    width = round(width * drawing.size / config.render.size)
+  return TriangleRenderer(triangles, drawing, width=width)
 
 
 def make_batches(

@@ -117,5 +117,7 @@ def first_budget(
   for step in range(FIRST_BUDGET_STEPS):
     batch = models.take(sampler(step)[:share]).triangles
     chosen = take_views(views, sampler.draw_views(step, views.count))
-    largest = largest.joined(fit_budget(batch, chosen, config=config.render))
+    largest = largest.joined(
+      fit_budget(batch, chosen, config=config.render, width=config.width)
+    )
   return largest.widened(HEADROOM)
