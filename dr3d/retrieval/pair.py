@@ -12,7 +12,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-
 Alike = Literal["class", "pose", "both"]
 """What makes two images similar: class, pose, or both [0020]."""
 

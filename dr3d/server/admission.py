@@ -102,6 +102,10 @@ _CALLS = (
   _call(_READ, "/api/models/.+", _MODEL, "picture"),
   _call(_READ, "/api/models", "/api/models", "listing"),
   _call(("POST",), "/api/query", "/api/query", "query", uploads=True),
+  *(
+    _call(("POST",), path, path, "query", uploads=True)
+    for path in ("/api/render", "/api/embed", "/api/embed/images")
+  ),
   _call(
     ("POST",), "/api/models", "/api/models", "query", role="write", uploads=True
   ),

@@ -91,7 +91,9 @@ def test_single_view_has_finite_features_and_gradients(embedder):
   _, apply = embedder
   images = make_images(8)[:, :1]
   assert np.isfinite(apply(images)).all()
-  assert np.isfinite(jax.grad(lambda x: jnp.sum(apply(x)[..., 0]))(images)).all()
+  assert np.isfinite(
+    jax.grad(lambda x: jnp.sum(apply(x)[..., 0]))(images)
+  ).all()
 
 
 def test_two_exchanges_at_once_raise():

@@ -116,7 +116,12 @@ def test_later_options_are_written_only_if_used():
   assert set(values) == {
     *("view_count", "pose", "face_budget", "light_count", "render", "embed"),
   }
-  assert set(values["embed"]) == {"feature_size", "widths", "depth", "attention"}
+  assert set(values["embed"]) == {
+    "feature_size",
+    "widths",
+    "depth",
+    "attention",
+  }
   used = PipelineConfig(
     width=96, free_center=True, embed=EncoderConfig(exchange="norm", stem=8)
   )
