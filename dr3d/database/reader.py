@@ -81,6 +81,7 @@ class DatabaseReader(DatabaseListing):
     unit: Unit | None = None,
     size: SizeMode = "prefer",
     register: "RegisterMeshes | None" = None,
+    neighbours: int = 1,
   ) -> Answer:
     """Answers which models a query looks like.
 
@@ -107,6 +108,7 @@ class DatabaseReader(DatabaseListing):
         that asks for the same size counts as "match", and "match" without one
         takes the tolerance of `condition.TOLERANCE`.
       register: registers meshes; `verification.register_meshes` if None.
+      neighbours: models that each vector of the query votes for.
 
     Returns:
       The predicted label and at most k models, best first.
@@ -135,6 +137,7 @@ class DatabaseReader(DatabaseListing):
       exclude=exclude,
       min_score=min_score,
       size=rate_sizes(snapshot.sizes, query, mode),
+      neighbours=neighbours,
     )
     mesh = query.mesh if verify else None
     register_models = (

@@ -56,6 +56,7 @@ def weigh(
   score_pairs: ScorePairs,
   *,
   geometric: np.ndarray | None = None,
+  neighbours: int = 1,
 ) -> Evidence:
   """Predicts a label from the candidates, and measures how sure it is.
 
@@ -64,8 +65,11 @@ def weigh(
     labels: str [C] of these, empty if one has none.
     score_pairs: compares models with each other as queries are compared.
     geometric: [C] geometric scores; 0 for models that were not registered.
+    neighbours: models that a vector votes for; see `vote.find_voted`.
   """
-  label, confidence = majority_vote(candidates.similarity, labels)
+  label, confidence = majority_vote(
+    candidates.similarity, labels, neighbours=neighbours
+  )
   if not label:
     return NO_EVIDENCE
   if geometric is None:
