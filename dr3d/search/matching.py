@@ -9,8 +9,8 @@ where there are no labels. That is the similarity `"max"`. Here a vector of a
 mesh votes by more than its nearest vector, see `similarity`. The patent does
 not say how models are ranked. Most get no vote, and ranking by votes first is
 worse (by seven points of nearest neighbour and ten of average precision on 904
-models of unseen classes). So models are ranked by a score, and the most similar of them also by how near
-their registered surfaces come, see `geometric_score`.
+models of unseen classes). So models are ranked by a score, and the most similar
+of them also by how near their registered surfaces come, see `geometric_score`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

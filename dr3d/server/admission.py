@@ -84,6 +84,7 @@ _CALLS = (
   _call(_READ, "/api/ready", "/api/ready", "none", role=None),
   _call(_READ, "/api/info", "/api/info", "listing"),
   _call(_READ, "/api/failures", "/api/failures", "listing"),
+  _call(_READ, "/api/map", "/api/map", "listing"),
   _call(_READ, "/api/duplicates", "/api/duplicates", "listing"),
   _call(_READ, "/metrics", "/metrics", "listing"),
   _call(_READ, "/api/audit", "/api/audit", "listing", role="admin"),

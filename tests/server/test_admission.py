@@ -542,6 +542,7 @@ def test_rate_limiter_remembers_a_bounded_number_of_addresses():
     ("HEAD", "/", None),
     ("GET", "/static/script/main.js", None),
     ("POST", "/api/overlay", "read"),
+    ("GET", "/api/map", "read"),
     ("POST", "/api/render", "read"),
     ("POST", "/api/embed", "read"),
     ("POST", "/api/embed/images", "read"),

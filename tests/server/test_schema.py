@@ -38,6 +38,7 @@ CALLS = (
   "GET /api/models",
   "GET /api/duplicates",
   "GET /api/failures",
+  "GET /api/map",
   "GET /api/models/{model}/thumbnail.png",
   "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
