@@ -38,6 +38,13 @@ class FileReader:
     None
   )
 
+  @property
+  def count(self) -> int:
+    """Number of processes; 0 if files are read in this one."""
+    if self.load is not None or self.files is not None:
+      return 0
+    return os.cpu_count() or 1 if self.jobs is None else self.jobs
+
   def read(
     self,
     paths: Iterable[pathlib.Path],
@@ -65,8 +72,7 @@ class FileReader:
     """
     if self.files is not None:
       return self.files(path for path, _ in files)
-    jobs = os.cpu_count() or 1 if self.jobs is None else self.jobs
-    if self.load is None and jobs:
+    if self.count:
       return pool.call_each(
         _FUNCTION,
         (
@@ -74,7 +80,7 @@ class FileReader:
           for path, unit in files
         ),
         limits=self.limits,
-        count=jobs,
+        count=self.count,
       )
     return self._read_here(files, face_budget)
 
