@@ -29,6 +29,7 @@ INIT_FIELDS = {
   "width": ("width",),
   "framing": ("render", "framing"),
   "free-center": ("free_center",),
+  "shadows": ("render", "shadows"),
   "encoder": ("embed", "backbone"),
   "feature-size": ("embed", "feature_size"),
   "exchange": ("embed", "exchange"),
@@ -187,6 +188,7 @@ def _make_pipeline(
       base.render,
       size=flags.size or SIZES[flags.encoder],
       framing=_choose_framing(flags),
+      shadows=flags.shadows,
     ),
     embed=dataclasses.replace(
       base.embed,

@@ -90,6 +90,11 @@ _RENDERER = (
     kind="switch",
   ),
   Flag(
+    "shadows",
+    "Let the lights cast shadows. A step takes several times as long.",
+    kind="switch",
+  ),
+  Flag(
     "explore",
     "Number of first steps with random viewpoints. After them, the viewpoints"
     " that tell models apart best are chosen and trained further.",

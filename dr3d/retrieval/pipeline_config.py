@@ -55,6 +55,7 @@ _LATER = (
   ("embed", "stem"),
   ("embed", "backbone"),
   ("embed", "exchange"),
+  ("render", "shadows"),
   ("width",),
   ("free_center",),
 )
