@@ -96,6 +96,7 @@ def ask_database(
   results = FileReader(jobs=1).read(
     [pathlib.Path(f) for f, there in zip(files, present, strict=True) if there],
     face_budget=database.face_budget,
+    appearance=database.appearance,
     unit=flags.unit or database.unit,
   )
   if any(present):

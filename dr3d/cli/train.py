@@ -37,7 +37,9 @@ def run(flags: FlagValues, files: list[str]) -> int:
       ),
     )
   budget = config.pipeline.face_budget
-  collection = console.read_models(models, face_budget=budget)
+  collection = console.read_models(
+    models, face_budget=budget, appearance=config.pipeline.appearance
+  )
 
   from dr3d.retrieval.train import train
 

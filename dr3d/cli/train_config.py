@@ -5,13 +5,14 @@ The checks come before jax is imported, so that a mistake is told at once.
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import argument, pipeline_flag
 from dr3d.cli.subcommand import FlagValues, UsageError
 from dr3d.cli.train_flag import FLAGS, PARTS, SIZES, SMALL
 
 if TYPE_CHECKING:
+  from dr3d.render.config import Framing
   from dr3d.retrieval.pipeline_config import PipelineConfig
   from dr3d.retrieval.recipe import TrainConfig
   from dr3d.retrieval.step import LossConfig
@@ -30,6 +31,7 @@ INIT_FIELDS = {
   "framing": ("render", "framing"),
   "free-center": ("free_center",),
   "shadows": ("render", "shadows"),
+  "appearance": ("appearance",),
   "encoder": ("embed", "backbone"),
   "feature-size": ("embed", "feature_size"),
   "exchange": ("embed", "exchange"),
@@ -92,6 +94,8 @@ def _find_network_fault(flags: FlagValues) -> str:
         f"--encoder=lite0 needs --{name} to be a multiple of 32, got"
         f" {flags[name].value}"
       )
+  if flags.appearance:
+    return "--appearance needs --encoder=small: lite0 sees grey images"
   if flags.exchange != "none":
     return f"--exchange={flags.exchange} needs --encoder=small"
   if flags.feature_size > LITE0_FEATURES_MAX:
@@ -184,6 +188,8 @@ def _make_pipeline(
     face_budget=flags.faces,
     width=flags.width,
     free_center=flags.free_center,
+    appearance=flags.appearance,
+    light_count=1 if flags.appearance else base.light_count,
     render=dataclasses.replace(
       base.render,
       size=flags.size or SIZES[flags.encoder],
@@ -201,7 +207,7 @@ def _make_pipeline(
 
 
 def _make_loss(flags: FlagValues, base: "LossConfig") -> "LossConfig":
-  given = {
+  given: dict[str, Any] = {
     field: flags[name].value
     for name, field in LOSS_FIELDS.items()
     if flags[name].value is not None
@@ -213,7 +219,7 @@ def _make_loss(flags: FlagValues, base: "LossConfig") -> "LossConfig":
   return dataclasses.replace(base, **given)
 
 
-def _choose_framing(flags: FlagValues) -> str:
+def _choose_framing(flags: FlagValues) -> "Framing":
   is_sphere = flags.free_center or _is_literal(flags)
   return flags.framing or ("sphere" if is_sphere else "object")
 

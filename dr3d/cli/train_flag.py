@@ -90,6 +90,12 @@ _RENDERER = (
     kind="switch",
   ),
   Flag(
+    "appearance",
+    "Compare the colours of surfaces as well as shapes, under one white light."
+    " Files without colours count as white. For the small encoder.",
+    kind="switch",
+  ),
+  Flag(
     "shadows",
     "Let the lights cast shadows. A step takes several times as long.",
     kind="switch",

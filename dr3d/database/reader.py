@@ -172,7 +172,7 @@ class DatabaseReader(DatabaseListing):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=() if query.mesh is None else _list_notes(query.mesh),
+      notes=self._list_notes(query),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -306,6 +306,7 @@ class DatabaseReader(DatabaseListing):
       pathlib.Path(path),
       face_budget=self.face_budget,
       unit=unit or self.unit,
+      appearance=self.appearance,
     )
     stated = processed.unit if unit is None else mark_given(processed.unit)
     return self.embed(processed.mesh, unit=stated)
@@ -339,6 +340,20 @@ class DatabaseReader(DatabaseListing):
 
     return register_models
 
+  def _list_notes(self, query: Query) -> tuple[str, ...]:
+    """What an answer says of a query's mesh."""
+    mesh = query.mesh
+    notes = []
+    if mesh is not None and mesh.debris:
+      notes.append(f"The scan has {describe_debris(mesh.debris)}.")
+    if mesh is not None and self.appearance and mesh.colors is None:
+      notes.append(
+        "The query has no colours and counts as white, while this database"
+        " compares colours: models of the same shape and another colour come"
+        " later."
+      )
+    return tuple(notes)
+
   def _refine(
     self, query: Query, matches: Sequence[Match], *, mode: SizeMode
   ) -> tuple[Match, ...]:
@@ -356,10 +371,3 @@ class DatabaseReader(DatabaseListing):
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       size=mode,
     )
-
-
-def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
-  """What an answer says of a query's mesh."""
-  if not mesh.debris:
-    return ()
-  return (f"The scan has {describe_debris(mesh.debris)}.",)

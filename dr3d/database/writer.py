@@ -29,7 +29,7 @@ from dr3d.database import (
   setting,
 )
 from dr3d.database.assembly import add_failures, list_bodies
-from dr3d.database.creation import make_database
+from dr3d.database.creation import compares_colors, make_database
 from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
@@ -254,13 +254,15 @@ class Database(EditWriter, UploadWriter):
       How many models were embedded again.
 
     Raises:
-      DatabaseError: the directory is damaged, or another process writes.
+      DatabaseError: the directory is damaged, another process writes, or the
+        pipeline compares colours, which the stored meshes lack.
     """
     with self._writing():
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.compact(connection)
       count = 0
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._check_colors(pipeline)
         count = pipeline_switch.switch(
           self.directory,
           pipeline,
@@ -276,6 +278,14 @@ class Database(EditWriter, UploadWriter):
       self.refresh()
       self._keep_derived()
     return count
+
+  def _check_colors(self, pipeline: EmbeddingPipeline) -> None:
+    """Raises if stored meshes lack the colours that a pipeline compares."""
+    if compares_colors(pipeline) and not self.appearance:
+      raise DatabaseError(
+        f"{self.directory} has no colours of its models, which the new pipeline"
+        " compares: index the files into a new directory."
+      )
 
   def _name(self, path: pathlib.Path) -> str:
     """Name of a file that is added."""

@@ -207,7 +207,7 @@ def _hits(
   )
   d = [way[:, k, None] for k in range(3)]
   s = [points[:, k, None] - a[:, k] for k in range(3)]
-  first, second = u.T, v.T
+  first, second = tuple(u.T), tuple(v.T)
   h = cross(d, second)
   q = cross(s, first)
   determinant = dot(first, h)

@@ -80,6 +80,7 @@ def stack_meshes(
   face_count: int,
   pose: Pose = "file",
   coverage: Coverage = "face",
+  appearance: bool = False,
 ) -> Triangles:
   """Pads meshes to the same number of faces.
 
@@ -89,6 +90,8 @@ def stack_meshes(
     pose: `"file"` keeps the axes of the file, `"principal"` turns each mesh
       into its principal axes, so that the pose in the file does not matter.
     coverage: of the `RenderConfig` to draw with; `"mesh"` needs neighbours.
+    appearance: whether to draw the meshes' own colours; those without are
+      white.
 
   Returns:
     Triangles on the host, float32.
@@ -107,6 +110,7 @@ def stack_meshes(
   check_option("pose", pose, Pose)
   corners = np.zeros((len(meshes), face_count, 3, 3), np.float32)
   normals = np.zeros_like(corners)
+  albedo = np.ones_like(corners) if appearance else None
   opposite = None
   if coverage == "mesh":
     opposite = np.full(corners.shape[:3], -1, np.int32)
@@ -117,9 +121,13 @@ def stack_meshes(
     turn = mesh.frame.T if pose == "principal" else np.eye(3, dtype=np.float32)
     corners[i, :n] = (mesh.vertices @ turn)[mesh.faces]
     normals[i, :n] = mesh.normals @ turn
+    if albedo is not None and mesh.colors is not None:
+      albedo[i, :n] = mesh.colors
     if opposite is not None:
       opposite[i, :n] = raster.opposite_corners(mesh.vertices, mesh.faces)
-  return Triangles(corners=corners, normals=normals, opposite=opposite)
+  return Triangles(
+    corners=corners, normals=normals, albedo=albedo, opposite=opposite
+  )
 
 
 @jax.tree_util.register_dataclass

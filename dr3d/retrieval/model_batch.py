@@ -35,6 +35,7 @@ def make_renderer(
     face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
     pose=config.pose,
     coverage=drawing.coverage,
+    appearance=config.appearance,
   )
   width = config.width
   if width is not None:

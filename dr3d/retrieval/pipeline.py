@@ -183,6 +183,7 @@ class Pipeline:
       ("numbers of a vector", config.embed.feature_size),
       ("pose", config.pose),
       ("faces at most", config.face_budget),
+      ("compares colours", "yes" if config.appearance else "no"),
       ("whitened", "no" if self.whitening is None else "yes"),
     ]
     return format_table(f"Pipeline {self.fingerprint}", ("", ""), rows)
@@ -191,6 +192,11 @@ class Pipeline:
   def face_budget(self) -> int:
     """Most faces that a mesh given to `embed` and `render` should have."""
     return self.config.face_budget
+
+  @property
+  def appearance(self) -> bool:
+    """Whether meshes should come with the colours of their surfaces."""
+    return self.config.appearance
 
   def embed(self, meshes: Sequence[Mesh]) -> np.ndarray:
     """Maps meshes to feature vectors.

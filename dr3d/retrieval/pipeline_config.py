@@ -25,6 +25,9 @@ class PipelineConfig:
     free_center: whether θ_G has the offset of the camera and the principal
       point of each view, which G then learns with the camera. It needs
       `framing="sphere"`: the framing of the object leaves them no effect.
+    appearance: whether G draws the colours of the models, so that T can compare
+      them; models without colours are white. For the small CNN, which sees
+      colours; lite0 sees grey.
     light_count: lights of a view: 3 coloured ones, or 1 white one.
     render: how G draws.
     embed: the CNN T.
@@ -35,6 +38,7 @@ class PipelineConfig:
   face_budget: int = 1024
   width: int | None = None
   free_center: bool = False
+  appearance: bool = False
   light_count: int = 3
   render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
   embed: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
@@ -44,6 +48,11 @@ def check_pipeline_config(config: PipelineConfig) -> None:
   """Raises a ValueError if options exclude each other."""
   if config.light_count not in (1, 3):
     raise ValueError(f"light_count must be 1 or 3, got {config.light_count}.")
+  if config.appearance and config.embed.backbone != "small":
+    raise ValueError(
+      "appearance needs the small encoder, since the others see grey images:"
+      f" got {config.embed.backbone!r}."
+    )
   if config.free_center and config.render.framing != "sphere":
     raise ValueError(
       'free_center needs render.framing = "sphere", got'
@@ -58,6 +67,7 @@ _LATER = (
   ("render", "shadows"),
   ("width",),
   ("free_center",),
+  ("appearance",),
 )
 """Options that came later than the first pipelines, by their path."""
 

@@ -74,6 +74,7 @@ def stack_models(
       face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
       pose=config.pose,
       coverage=config.render.coverage,
+      appearance=config.appearance,
     ),
     np.stack([mesh.moments for mesh in meshes]),
     classes,

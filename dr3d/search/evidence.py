@@ -76,10 +76,10 @@ def weigh(
     geometric = np.zeros(len(labels))
   support = compare_labels(geometric, labels, label)
   nearest = find_best(candidates.score, labels, label)
-  neighbours = candidates.models[find_same_class(labels, nearest)]
+  same_class = candidates.models[find_same_class(labels, nearest)]
   rejection_score = normalise_by_density(
     candidates.score[nearest],
-    score_pairs(int(candidates.models[nearest]), neighbours),
+    score_pairs(int(candidates.models[nearest]), same_class),
   )
   best = find_best(
     add_geometric_score(candidates.score, geometric), labels, label
