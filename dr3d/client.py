@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, Any, Self, TypeVar
 
 import httpx
-import trimesh
 
 from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
@@ -28,6 +27,7 @@ from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
+from dr3d.remote_pipeline import RemotePipeline, write_stl
 from dr3d.search.answer import Answer, Match, Prediction
 from dr3d.search.size import QuerySize, SizeMode, UnitQuestion
 
@@ -95,6 +95,11 @@ class Client:
     """Closes the connections."""
     self._http.close()
 
+  @property
+  def pipeline(self) -> RemotePipeline:
+    """Renderer and network of the service alone."""
+    return RemotePipeline(self._request)
+
   def query(
     self,
     model: Mesh | str | os.PathLike[str],
@@ -123,7 +128,7 @@ class Client:
     parameters = _query_parameters(k, condition, min_score, verify)
     parameters.append(("size", size))
     if isinstance(model, Mesh):
-      mesh_file = io.BytesIO(_write_stl(model))
+      mesh_file = io.BytesIO(write_stl(model))
       parameters.append(("unit", "mm"))  # STL states none
       return self._query("mesh.stl", mesh_file, parameters)
     if unit:
@@ -439,13 +444,6 @@ def _query_parameters(
     if condition.same_size is not None:
       parameters.append(("same_size", str(condition.same_size)))
   return parameters
-
-
-def _write_stl(mesh: Mesh) -> bytes:
-  """Writes a mesh at its true size, in millimetres."""
-  vertices = mesh.vertices * mesh.radius
-  body = trimesh.Trimesh(vertices, mesh.faces, process=False)
-  return trimesh.exchange.stl.export_stl(body)
 
 
 def _read_answer(answer: Mapping[str, Any]) -> Answer:

@@ -43,6 +43,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       unit=flags.unit,
       replace=flags.replace,
       reader=reader_flags.make_reader(flags),
+      bodies=flags.bodies,
       progress=progress,
     )
   if flags.show is not None:
@@ -85,6 +86,12 @@ SUBCOMMAND = Subcommand(
     unit of a file, given by dr3d add --unit or by the column unit of the table.
     --unit is for all other files that state none.
 
+    With --bodies, each body of an assembly is a model as well, named after its
+    file: solids of STEP, objects of 3MF, meshes of glTF, or connected pieces of
+    a surface where the format lists none. Its metadata name the parent, so that
+    --where=parent=FILE finds the bodies of a file. Equal bodies are indexed
+    once. Without --bodies in a later run they become missing.
+
     With --json, stdout is one JSON document: searchable, new, changed,
     unchanged, missing, failures (a list of {model, reason}), warnings (the same
     of files that were read in part), relabelled, labels_kept, assumed (files by
@@ -94,6 +101,7 @@ SUBCOMMAND = Subcommand(
   example="""
     dr3d index --db=parts.db --models=models
     dr3d index --db=parts.db --models=models --pipeline=work/pipeline
+    dr3d index --db=parts.db --models=assemblies --bodies
   """,
   flags=(
     Flag("db", "Folder of the database; created.", "DIR", required=True),
@@ -128,6 +136,11 @@ SUBCOMMAND = Subcommand(
       " the general pipeline that ships with dr3d. full names the one that"
       " also ships, with EfficientNet-Lite0, slower and more accurate.",
       "DIR",
+    ),
+    Flag(
+      "bodies",
+      "Index each body of a file as a model of its own, beside the file.",
+      kind="switch",
     ),
     Flag("json", "Print JSON.", kind="switch"),
     *reader_flags.FLAGS,

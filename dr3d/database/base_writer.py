@@ -79,7 +79,7 @@ class BaseWriter(DatabaseReader):
         fingerprint=self.fingerprint,
         hash_each=reader.hash_each,
         read=lambda files: reader.read_each(
-          files, face_budget=self.face_budget
+          files, face_budget=self.face_budget, appearance=self.appearance
         ),
         unit=default,
         source=source,

@@ -137,6 +137,11 @@ class DatabaseListing:
     return json.loads(self.settings[setting.FACE_BUDGET])
 
   @property
+  def appearance(self) -> bool:
+    """Whether the pipeline compares colours; known without loading it."""
+    return self.settings.get(setting.APPEARANCE) == "true"
+
+  @property
   def unit(self) -> Unit:
     """Unit of length that is assumed for files that state none."""
     unit = self.settings.get(setting.UNIT, "mm")
@@ -257,8 +262,8 @@ class DatabaseListing:
       of its own models that get the right label when queried against the
       others, and `accepted`, the share of these that are accepted by votes
       alone, None if no two models share a label, or all; `pipeline`, its
-      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
-      and reason.
+      fingerprint; `appearance`, whether it compares colours; `format`; `bytes`
+      on the disk; `failures`, a list of model and reason.
 
     Raises:
       DatabaseError: the database is damaged.
@@ -272,6 +277,7 @@ class DatabaseListing:
       "labels": len({model.label for model in indexed} - {""}),
       **self._inspect_index(bool(indexed)),
       "pipeline": self.fingerprint,
+      "appearance": self.appearance,
       "format": version,
       "bytes": sum(
         path.stat().st_size

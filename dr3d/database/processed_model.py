@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import importlib
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import ASSUMED, UNITS, Unit, name_unit
 from dr3d.runtime.hashing import MIX
+
+if TYPE_CHECKING:
+  from dr3d.mesh.io.color import Paint
 
 # Two odd constants give two independent sums, together 128 bits. The second is
 # the second prime of xxHash64 (Y. Collet).
@@ -75,7 +79,11 @@ class ProcessedModel:
 
 
 def read_processed_model(
-  path: str | pathlib.Path, *, face_budget: int | None, unit: Unit = "mm"
+  path: str | pathlib.Path,
+  *,
+  face_budget: int | None,
+  unit: Unit = "mm",
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Reads a model file.
 
@@ -83,11 +91,18 @@ def read_processed_model(
     path: a file with an extension of `reader.FORMATS`.
     face_budget: simplify to at most this many faces; None keeps all.
     unit: assumed if the file does not state one.
+    appearance: whether to read the colours of the surface.
 
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
   """
-  return process_mesh(read_raw(path), path, face_budget=face_budget, unit=unit)
+  return process_mesh(
+    read_raw(path),
+    path,
+    face_budget=face_budget,
+    unit=unit,
+    appearance=appearance,
+  )
 
 
 def process_mesh(
@@ -96,6 +111,7 @@ def process_mesh(
   *,
   face_budget: int | None,
   unit: str = "mm",
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Makes what a database keeps of the triangles of a file.
 
@@ -104,20 +120,27 @@ def process_mesh(
     path: names the file in messages.
     face_budget: see `read_processed_model`.
     unit: see `read_processed_model`.
+    appearance: see `read_processed_model`.
 
   Raises:
     MeshError: the triangles cannot become a mesh.
   """
   length = raw.unit or UNITS[unit]
   vertices = raw.vertices * length
+  paint = _make_paint(pathlib.Path(path), length) if appearance else None
   mesh = build_mesh(
     vertices,
     raw.faces,
     face_budget,
     str(path),
     measure=_scale(raw.measure, length),
+    paint=paint,
   )
-  debris = (f"has {describe_debris(mesh.debris)}",) if mesh.debris else ()
+  notes = [f"has {describe_debris(mesh.debris)}"] if mesh.debris else []
+  if paint is not None and mesh.colors is None:
+    notes.append(
+      "has colours that do not lie on its surface; it counts as white"
+    )
   return ProcessedModel(
     mesh,
     hash_geometry(vertices, raw.faces),
@@ -125,7 +148,7 @@ def process_mesh(
     raw.body_count,
     *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
-    warnings=(*raw.warnings, *debris),
+    warnings=(*raw.warnings, *notes),
   )
 
 
@@ -140,6 +163,14 @@ def _scale(measure: Measure | None, length: float) -> Measure | None:
   if measure is None:
     return None
   return lambda frame: measure(frame) * length
+
+
+def _make_paint(path: pathlib.Path, length: float) -> "Paint | None":
+  """What paints a mesh in millimetres; see `color.make_paint`."""
+  from dr3d.mesh.io.color import make_paint  # imports trimesh
+
+  paint = make_paint(path)
+  return None if paint is None else lambda corners: paint(corners / length)
 
 
 def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:

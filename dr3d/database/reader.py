@@ -81,6 +81,7 @@ class DatabaseReader(DatabaseListing):
     unit: Unit | None = None,
     size: SizeMode = "prefer",
     register: "RegisterMeshes | None" = None,
+    neighbours: int = 1,
   ) -> Answer:
     """Answers which models a query looks like.
 
@@ -107,6 +108,7 @@ class DatabaseReader(DatabaseListing):
         that asks for the same size counts as "match", and "match" without one
         takes the tolerance of `condition.TOLERANCE`.
       register: registers meshes; `verification.register_meshes` if None.
+      neighbours: models that each vector of the query votes for.
 
     Returns:
       The predicted label and at most k models, best first.
@@ -135,6 +137,7 @@ class DatabaseReader(DatabaseListing):
       exclude=exclude,
       min_score=min_score,
       size=rate_sizes(snapshot.sizes, query, mode),
+      neighbours=neighbours,
     )
     mesh = query.mesh if verify else None
     register_models = (
@@ -169,7 +172,7 @@ class DatabaseReader(DatabaseListing):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=() if query.mesh is None else _list_notes(query.mesh),
+      notes=self._list_notes(query),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -303,6 +306,7 @@ class DatabaseReader(DatabaseListing):
       pathlib.Path(path),
       face_budget=self.face_budget,
       unit=unit or self.unit,
+      appearance=self.appearance,
     )
     stated = processed.unit if unit is None else mark_given(processed.unit)
     return self.embed(processed.mesh, unit=stated)
@@ -336,6 +340,20 @@ class DatabaseReader(DatabaseListing):
 
     return register_models
 
+  def _list_notes(self, query: Query) -> tuple[str, ...]:
+    """What an answer says of a query's mesh."""
+    mesh = query.mesh
+    notes = []
+    if mesh is not None and mesh.debris:
+      notes.append(f"The scan has {describe_debris(mesh.debris)}.")
+    if mesh is not None and self.appearance and mesh.colors is None:
+      notes.append(
+        "The query has no colours and counts as white, while this database"
+        " compares colours: models of the same shape and another colour come"
+        " later."
+      )
+    return tuple(notes)
+
   def _refine(
     self, query: Query, matches: Sequence[Match], *, mode: SizeMode
   ) -> tuple[Match, ...]:
@@ -353,10 +371,3 @@ class DatabaseReader(DatabaseListing):
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       size=mode,
     )
-
-
-def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
-  """What an answer says of a query's mesh."""
-  if not mesh.debris:
-    return ()
-  return (f"The scan has {describe_debris(mesh.debris)}.",)

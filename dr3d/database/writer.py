@@ -28,7 +28,8 @@ from dr3d.database import (
   pipeline_switch,
   setting,
 )
-from dr3d.database.creation import make_database
+from dr3d.database.assembly import add_failures, list_bodies
+from dr3d.database.creation import compares_colors, make_database
 from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
@@ -101,6 +102,7 @@ class Database(EditWriter, UploadWriter):
     replace: bool = False,
     load: Callable[[pathlib.Path], Mesh] | None = None,
     reader: FileReader | None = None,
+    bodies: bool = False,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
     """Brings the database to the state of a folder of models.
@@ -119,6 +121,8 @@ class Database(EditWriter, UploadWriter):
         way to those of this call.
       load: path → Mesh, called in this process instead of the reader.
       reader: how files are read.
+      bodies: whether each body of a file is a model as well, named after the
+        file; see `assembly`. Files are then read twice, and in each run.
       progress: called after each file with the files done, all files, and
         those that failed.
 
@@ -134,18 +138,23 @@ class Database(EditWriter, UploadWriter):
     settings = {setting.MODELS: folder.to_text(os.path.abspath(models))}
     if unit is not None:
       settings[setting.UNIT] = unit
+    reader = reader or FileReader(load=load)
     with self._writing():
+      unsplit: list[ingest.Failure] = []
+      if bodies:
+        found, unsplit = list_bodies(files, self.directory, reader=reader)
+        files += found
       report = self._write(
         files,
         settings,
         unit=unit,
-        reader=reader or FileReader(load=load),
+        reader=reader,
         source=FOLDER,
         replace=replace,
         progress=progress,
       )
       self._keep_derived()
-    return report
+    return add_failures(report, unsplit)
 
   def add(
     self,
@@ -245,13 +254,15 @@ class Database(EditWriter, UploadWriter):
       How many models were embedded again.
 
     Raises:
-      DatabaseError: the directory is damaged, or another process writes.
+      DatabaseError: the directory is damaged, another process writes, or the
+        pipeline compares colours, which the stored meshes lack.
     """
     with self._writing():
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.compact(connection)
       count = 0
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._check_colors(pipeline)
         count = pipeline_switch.switch(
           self.directory,
           pipeline,
@@ -267,6 +278,14 @@ class Database(EditWriter, UploadWriter):
       self.refresh()
       self._keep_derived()
     return count
+
+  def _check_colors(self, pipeline: EmbeddingPipeline) -> None:
+    """Raises if stored meshes lack the colours that a pipeline compares."""
+    if compares_colors(pipeline) and not self.appearance:
+      raise DatabaseError(
+        f"{self.directory} has no colours of its models, which the new pipeline"
+        " compares: index the files into a new directory."
+      )
 
   def _name(self, path: pathlib.Path) -> str:
     """Name of a file that is added."""

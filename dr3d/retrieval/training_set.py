@@ -74,6 +74,7 @@ def stack_models(
       face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
       pose=config.pose,
       coverage=config.render.coverage,
+      appearance=config.appearance,
     ),
     np.stack([mesh.moments for mesh in meshes]),
     classes,
@@ -117,5 +118,7 @@ def first_budget(
   for step in range(FIRST_BUDGET_STEPS):
     batch = models.take(sampler(step)[:share]).triangles
     chosen = take_views(views, sampler.draw_views(step, views.count))
-    largest = largest.joined(fit_budget(batch, chosen, config=config.render))
+    largest = largest.joined(
+      fit_budget(batch, chosen, config=config.render, width=config.width)
+    )
   return largest.widened(HEADROOM)

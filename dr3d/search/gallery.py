@@ -32,6 +32,7 @@ class Gallery:
     features: float32 [B, N, D], unit vectors.
     index: of the B·N vectors; row b·N + n is view n of model b.
     calibrations: by name of the similarity, as far as they were fitted.
+    neighbours: models that a vector of a query votes for.
   """
 
   names: tuple[str, ...]
@@ -41,6 +42,28 @@ class Gallery:
   calibrations: dict[SimilarityName, Calibration] = dataclasses.field(
     default_factory=dict, repr=False
   )
+  neighbours: int = 1
+  _variants: dict[int, "Gallery"] = dataclasses.field(
+    default_factory=dict, repr=False
+  )
+
+  def with_neighbours(self, count: int) -> "Gallery":
+    """The gallery in which a vector votes for so many models.
+
+    It has a calibration of its own, because more votes are right less often.
+
+    Raises:
+      ValueError: count is below 1.
+    """
+    if count < 1:
+      raise ValueError(f"neighbours must be at least 1, got {count}")
+    if count == self.neighbours:
+      return self
+    if count not in self._variants:
+      self._variants[count] = dataclasses.replace(
+        self, neighbours=count, calibrations={}, _variants={}
+      )
+    return self._variants[count]
 
   @functools.cached_property
   def label_array(self) -> np.ndarray:
@@ -108,6 +131,7 @@ class Gallery:
       self.label_array[candidates.models],
       functools.partial(self.score_pairs, similarity=similarity),
       geometric=geometric,
+      neighbours=self.neighbours,
     )
 
   def calibrate(self, similarity: SimilarityName = SIMILARITY) -> Calibration:

@@ -318,6 +318,9 @@ class Info(BaseModel):
     description="of the views: quaternions w, x, y, z in the axes of a GLB; "
     "null while warming, or if the pipeline does not use the principal pose"
   )
+  appearance: bool = Field(
+    description="whether colours are compared; a query without them is white"
+  )
   image_size: int | None = Field(
     description="pixels of a side, as the network gets them"
   )

@@ -15,6 +15,7 @@ from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
+from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.mesh import Mesh
@@ -239,14 +240,7 @@ class Service:
     """
     state = self.check_ready()
     shape = state.find_shape(name)
-    processed = self._workers.read(
-      file.path,
-      file.name,
-      reader=state.reader,
-      unit=unit,
-      preview=False,
-      address=address,
-    )
+    processed = self.read_upload(state, file, unit, address)
     return self._workers.overlay(processed.mesh, shape.mesh)
 
   def overlay_model(self, query: str, name: str) -> Deviation:
@@ -258,6 +252,23 @@ class Service:
     state = self.check_ready()
     mesh = unpack_mesh(state.find_shape(query).mesh)
     return self._workers.overlay(mesh, state.find_shape(name).mesh)
+
+  def read_upload(
+    self, state: State, file: folder.ModelFile, unit: Unit | None, address: str
+  ) -> ProcessedModel:
+    """Reads an uploaded file; see `WorkerPool.read`.
+
+    Raises:
+      HttpError: it cannot be read.
+    """
+    return self._workers.read(
+      file.path,
+      file.name,
+      reader=state.reader,
+      unit=unit,
+      preview=False,
+      address=address,
+    )
 
   def add(
     self, file: folder.ModelFile, address: str = ""
@@ -277,14 +288,7 @@ class Service:
         database cannot be written.
     """
     state = self.check_ready()
-    processed = self._workers.read(
-      file.path,
-      file.name,
-      reader=state.reader,
-      unit=file.unit,
-      preview=False,
-      address=address,
-    )
+    processed = self.read_upload(state, file, file.unit, address)
     report = self._change(
       lambda database: database.store_file(file, processed=processed)
     )

@@ -68,6 +68,7 @@ def read_upload(
   unit: str,
   face_limit: int,
   preview: bool,
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Reads a file that anyone may have sent.
 
@@ -77,6 +78,7 @@ def read_upload(
     unit: likewise.
     face_limit: faces that the file may have.
     preview: whether to make a GLB for a viewer.
+    appearance: see `processed_model.read_processed_model`.
 
   Raises:
     FaceLimitError: the file has more faces.
@@ -89,7 +91,9 @@ def read_upload(
       f"{path} has {len(raw.faces)} faces, more than the {face_limit} that "
       "this service accepts; simplify it first."
     )
-  processed = process_mesh(raw, path, face_budget=face_budget, unit=unit)
+  processed = process_mesh(
+    raw, path, face_budget=face_budget, unit=unit, appearance=appearance
+  )
   if not preview:
     return processed
   vertices = raw.vertices * (raw.unit or UNITS[unit])

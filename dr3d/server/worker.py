@@ -69,6 +69,7 @@ class WorkerPool:
         "read",
         path=path,
         face_budget=reader.face_budget,
+        appearance=reader.appearance,
         unit=unit or reader.unit,
         face_limit=self._config.face_limit,
         preview=preview,

@@ -35,6 +35,7 @@ export const urls = {
 export const getInfo = () => get("api/info");
 export const getModel = (name) => get(modelUrl(name));
 export const getFailures = () => get("api/failures");
+export const getMap = () => get("api/map");
 export const getDuplicates = () => get("api/duplicates");
 
 /** @throws {ServiceError} the service could not start. */
