@@ -1,0 +1,1 @@
+"""Photographs: read, cut out, changed and put together. Without jax."""
