@@ -233,7 +233,7 @@ def _find_ground(cv2: Any, lab: np.ndarray, ring: np.ndarray) -> np.ndarray:
   The thing may touch the border. Corners are the last that it reaches, so the
   colours that prevail there are those of the background.
   """
-  colours = lab[ring] * np.float32([0.5, 1, 1])
+  colours = lab[ring] * np.array([0.5, 1, 1], np.float32)
   cv2.setRNGSeed(0)
   stop = cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5
   _, cluster, centre = cv2.kmeans(

@@ -96,7 +96,7 @@ def test_square_shows_the_circle_at_its_size_and_turned():
   for size in (64, 256):
     square = cut_square(picture, circle, size=size)
     wide = np.flatnonzero(square[round(size * 0.55)] > 0.5)
-    assert wide[-1] - wide[0] == pytest.approx(FILL * size, rel=0.03)
+    assert wide[-1] - wide[0] == pytest.approx(FILL * size, abs=5)
     assert square[round(size * 0.4), size // 2] == pytest.approx(0.5, abs=0.01)
   turned = cut_square(picture, circle, size=64, turn=90)
   # The upper edge comes to the left.
