@@ -92,7 +92,9 @@ class Gallery:
     self, model: int, others: np.ndarray, *, similarity: SimilarityName
   ) -> np.ndarray:
     """Scores of a model, as a query, among others: [C]."""
-    rate = SIMILARITIES[similarity]
+    # The vectors of a model are of views, not of turns.
+    name = "max" if similarity == "photograph" else similarity
+    rate = SIMILARITIES[name]
     return rate_models(self.features[model], self.features, others, rate)[1]
 
   def weigh(
