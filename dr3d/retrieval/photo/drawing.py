@@ -81,17 +81,35 @@ def draw_models(
     result.gallery[chosen] = _to_bytes(both)
     rng = np.random.default_rng((seed, number))
     views = perturb(pipeline.views, rng)
-    layered = dataclasses.replace(renderer, layers=("depth", "normal"))
-    images = _draw(layered, views, budgets)[:count]
-    result.alpha[chosen] = _to_bytes(images[..., 3])
-    distance = np.asarray(views.distance)[:, None, None]
-    depth = np.where(images[..., 4] > 0, distance - images[..., 4], 0)
-    result.depth[chosen] = np.clip(_DEPTH_RANGE * depth, -127, 127)
-    result.normal[chosen] = np.rint(127 * np.clip(images[..., 5:8], -1, 1))
+    normal, depth, alpha = draw_layers(renderer, views, budgets)
+    result.normal[chosen] = normal[:count]
+    result.depth[chosen] = depth[:count]
+    result.alpha[chosen] = alpha[:count]
     done += count
     if progress is not None:
       progress(done, len(meshes))
   return result
+
+
+def draw_layers(
+  renderer: TriangleRenderer, views: Views, budgets: dict[Any, Budget[Any]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Draws normal, depth and alpha of B models, see `Drawings`.
+
+  Args:
+    renderer: the models.
+    views: N views.
+    budgets: that have held, by the shape of the call; changed.
+  """
+  layered = dataclasses.replace(renderer, layers=("depth", "normal"))
+  images = _draw(layered, views, budgets)
+  distance = np.asarray(views.distance)[:, None, None]
+  depth = np.where(images[..., 4] > 0, distance - images[..., 4], 0)
+  return (
+    np.rint(127 * np.clip(images[..., 5:8], -1, 1)).astype(np.int8),
+    np.clip(_DEPTH_RANGE * depth, -127, 127).astype(np.int8),
+    _to_bytes(images[..., 3]),
+  )
 
 
 def perturb(views: Views, rng: np.random.Generator) -> Views:
