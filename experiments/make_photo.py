@@ -33,8 +33,8 @@ PARTS = flags.DEFINE_string(
 SOURCE = flags.DEFINE_list(
   "source", ["freecad_parts"], "Source sets of the parts to use."
 )
-PART_COUNT = flags.DEFINE_integer("part_count", 120, "Parts at most.")
-MOULDINGS = flags.DEFINE_integer("mouldings", 120, "Families of moulded parts.")
+PART_COUNT = flags.DEFINE_integer("part_count", 100, "Parts at most.")
+MOULDINGS = flags.DEFINE_integer("mouldings", 160, "Families of moulded parts.")
 SOLIDS = flags.DEFINE_integer("solids", 40, "Families of other solids.")
 MEMBERS = flags.DEFINE_integer("members", 3, "Members of each family.")
 STEPS = flags.DEFINE_integer("steps", 500, "Steps of the training.")

@@ -68,9 +68,9 @@ class PhotoTrainConfig:
   view_count: int = 48
   size: int = 96
   feature_size: int = 128
-  model_count: int = 32
-  models_per_class: int = 2
-  views_per_step: int = 4
+  model_count: int = 64
+  models_per_class: int = 3
+  views_per_step: int = 2
   steps: int = 500
   rate: float = 1e-3
   block_rate: float = 3e-4
