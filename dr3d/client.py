@@ -26,8 +26,8 @@ from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.database.model_search import Filter
-from dr3d.database.photo_search import Photo
 from dr3d.error import Dr3dError, ServiceError
+from dr3d.image.cutout import Photo
 from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit

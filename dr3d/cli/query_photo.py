@@ -126,7 +126,7 @@ def ask_server(
 
 def prepare(database: "Database") -> None:
   """Makes the models findable by photographs, with a bar if that takes long."""
-  with console.progress(0, "preparing for photographs") as show:
+  with console.progress(1, "preparing for photographs") as show:
     database.prepare_photos(progress=show)
 
 

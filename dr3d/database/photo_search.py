@@ -9,7 +9,7 @@ is made of the stored meshes when a photograph first asks, or by
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,9 @@ from dr3d.search.gallery import Gallery
 from dr3d.search.query import Query
 
 if TYPE_CHECKING:
-  import os
   import pathlib
 
-  from dr3d.image.cutout import CutOut
+  from dr3d.image.cutout import Photo
   from dr3d.image.mask import Box
   from dr3d.mesh import Mesh
   from dr3d.retrieval.pipeline import Pipeline
@@ -41,8 +40,6 @@ PROBES = 128
 
 Progress = Callable[[int, int], None]
 LoadShapes = Callable[[Sequence[str]], "dict[str, Shape]"]
-Photo: TypeAlias = "str | os.PathLike[str] | bytes | np.ndarray | CutOut"
-"""A file, its content, its pixels, or what was cut out of it before."""
 
 
 def embed_photos(

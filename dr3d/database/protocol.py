@@ -9,7 +9,7 @@ from dr3d.database.duplicate import Group
 from dr3d.database.ingest import Report
 from dr3d.database.model import Model
 from dr3d.database.model_search import Filter
-from dr3d.database.photo_search import Photo
+from dr3d.image.cutout import Photo
 from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit

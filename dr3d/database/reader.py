@@ -16,7 +16,7 @@ import numpy as np
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.photo_reader import PhotoReader
-from dr3d.database.photo_search import Photo, embed_photos
+from dr3d.database.photo_search import embed_photos
 from dr3d.database.processed_model import (
   describe_debris,
   read_processed_model,
@@ -42,6 +42,7 @@ from dr3d.search.size import SizeMode
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
+  from dr3d.image.cutout import Photo
   from dr3d.image.mask import Box
   from dr3d.mesh import Mesh
   from dr3d.registration.surface import Fit

@@ -80,6 +80,10 @@ class CutOut:
     return np.rint(shown).astype(np.uint8)
 
 
+Photo = str | os.PathLike[str] | bytes | np.ndarray | CutOut
+"""A file, its content, its pixels, or what was cut out of it before."""
+
+
 def cut_out(
   photograph: str | os.PathLike[str] | bytes | np.ndarray,
   *,
