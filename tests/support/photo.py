@@ -13,6 +13,7 @@ from dr3d.descriptor.silhouette import draw_silhouettes
 from dr3d.image.frame import cut_square, find_hull, fit_square
 from dr3d.retrieval.photo import encoder, probe
 from dr3d.search.similarity import TURNS
+from dr3d.server import photo
 
 SIZE = 32
 VIEWS = 8
@@ -89,6 +90,7 @@ def standing_in():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(encoder, "load_encoder", lambda: stand_in)
     patch.setattr(probe, "embed_probes", embed_probes)
+    patch.setattr(photo, "_take_view", lambda index: stand_in)
     yield stand_in
 
 
