@@ -39,7 +39,7 @@ class SilhouetteEncoder:
     return np.stack([_to_vectors(each[..., 3] > 0.5) for each in images])
 
   def render(self, mesh, *, size):
-    images = np.zeros((1, size, size, 4), np.float32)
+    images = np.zeros((VIEWS, size, size, 4), np.float32)
     images[:, :, : size // 2] = 1
     return images
 
@@ -83,8 +83,8 @@ def standing_in():
   stand_in = SilhouetteEncoder()
 
   def embed_probes(meshes, encoder, *, seed=0):
-    del seed
-    views = encoder.embed(meshes)[:, :1]
+    del seed, encoder
+    views = np.stack([_to_vectors(draw_outlines(mesh))[:1] for mesh in meshes])
     return np.repeat(views, TURNS, axis=1)
 
   with pytest.MonkeyPatch.context() as patch:
