@@ -139,14 +139,33 @@ def rate_vectors(folder, models, cutouts):
   pipeline = pipeline_flag.load_pipeline(PIPELINE.value)
   stored = embed_models(folder, models, pipeline)
   size = pipeline.config.render.size
+  encoder = pipeline if METHOD.value == "photo" else Grey(pipeline)
+  make_query(cutouts[:1], encoder, size=size)  # compiles
   score, seconds = [], []
   for cutout in cutouts:
     start = time.process_time()
-    query = make_query([cutout], pipeline, size=size)
+    query = make_query([cutout], encoder, size=size)
     cosine = np.einsum("mnd,qd->mnq", stored, query.vectors)
     score.append(max_over_turns(cosine)[1])
     seconds.append(time.process_time() - start)
   return np.array(score), float(np.median(seconds))
+
+
+class Grey:
+  """A pipeline that sees photographs without their colours.
+
+  Renderings have coloured lights, which no photograph has.
+  """
+
+  def __init__(self, pipeline):
+    self._pipeline = pipeline
+
+  def embed_images(self, images):
+    """See `Pipeline.embed_images`."""
+    grey = images[..., :3].mean(axis=-1, keepdims=True)
+    color = np.repeat(grey, 3, axis=-1)
+    whole = np.concatenate([color, images[..., 3:]], axis=-1)
+    return self._pipeline.embed_images(whole)
 
 
 def embed_models(folder, models, pipeline):

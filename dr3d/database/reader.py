@@ -35,7 +35,7 @@ from dr3d.mesh.packing import unpack_boxes, unpack_mesh
 from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
-from dr3d.search.gallery import find_neighbours
+from dr3d.search.gallery import Gallery, find_neighbours
 from dr3d.search.matching import Compare, Register, find_matches
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
@@ -188,7 +188,7 @@ class DatabaseReader(PhotoReader):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=() if query.mesh is None else _list_notes(query.mesh),
+      notes=_list_notes(query, len(snapshot.gallery.names), gallery),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -374,8 +374,21 @@ class DatabaseReader(PhotoReader):
     )
 
 
-def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
-  """What an answer says of a query's mesh."""
-  if not mesh.debris:
-    return ()
-  return (f"The scan has {describe_debris(mesh.debris)}.",)
+def _list_notes(query: Query, count: int, gallery: Gallery) -> tuple[str, ...]:
+  """What an answer says of its query.
+
+  Args:
+    query: that was answered.
+    count: models that are indexed.
+    gallery: those it was compared with.
+  """
+  notes = []
+  if query.mesh is not None and query.mesh.debris:
+    notes.append(f"The scan has {describe_debris(query.mesh.debris)}.")
+  missing = count - len(gallery.names)
+  if missing:
+    notes.append(
+      f"{missing} of {count} models were not compared, because their meshes are"
+      " not stored: index them again."
+    )
+  return tuple(notes)
