@@ -1,28 +1,83 @@
-"""Photographs in the thread that owns the pipelines, and views to show."""
+"""The models of a service made findable by photographs, and views to show."""
 
+import concurrent.futures
 import functools
-from collections.abc import Sequence
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dr3d.mesh import Mesh
-from dr3d.search.query import Query
 from dr3d.server import preview
+from dr3d.server.http_error import HttpError
 
 if TYPE_CHECKING:
   from dr3d.database.reader import DatabaseReader
-  from dr3d.image.cutout import CutOut
+
+_RETRY_SECONDS = 15
 
 
-def prepare_query(
-  reader: "DatabaseReader", cutouts: "Sequence[CutOut]"
-) -> Query:
-  """Embeds photographs, and makes the models findable by them if needed."""
-  from dr3d.database.photo_search import embed_photos
+class PhotoJob:
+  """Makes the models findable by photographs when the first one asks.
 
-  reader.prepare_photos()
-  return embed_photos(cutouts)
+  A thread of its own does it, so that other queries are answered meanwhile.
+  """
+
+  def __init__(self) -> None:
+    """Starts nothing yet."""
+    self._lock = threading.Lock()
+    self._reader: DatabaseReader | None = None
+    self._result: concurrent.futures.Future[None] | None = None
+    self._progress = (0, 0)
+
+  def wait(self, reader: "DatabaseReader", *, seconds: float) -> None:
+    """Waits until a state of the database can be asked.
+
+    Args:
+      reader: of the state.
+      seconds: to wait at most.
+
+    Raises:
+      HttpError: it takes longer; the client is to try again.
+      Dr3dError: it fails.
+    """
+    with self._lock:
+      if self._reader is not reader or self._has_failed():
+        self._reader, self._result = reader, concurrent.futures.Future()
+        threading.Thread(
+          target=self._run,
+          args=(reader, self._result),
+          name="photographs",
+          daemon=True,
+        ).start()
+      result = self._result
+    assert result is not None
+    try:
+      result.result(seconds)
+    except TimeoutError:
+      done, total = self._progress
+      raise HttpError(
+        503,
+        "the models are being prepared for photographs"
+        f" ({done} of {total} are): try again.",
+        retry_after=_RETRY_SECONDS,
+      ) from None
+
+  def _has_failed(self) -> bool:
+    result = self._result
+    return result is None or (result.done() and bool(result.exception()))
+
+  def _run(
+    self, reader: "DatabaseReader", result: "concurrent.futures.Future[None]"
+  ) -> None:
+    try:
+      reader.prepare_photos(progress=self._note)
+      result.set_result(None)
+    except BaseException as error:  # whoever waits gets it
+      result.set_exception(error)
+
+  def _note(self, done: int, total: int) -> None:
+    self._progress = done, total
 
 
 def render_view(number: int, mesh: Mesh) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
+from dr3d.database.photo_search import embed_photos
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.image.mask import Box
@@ -126,6 +127,7 @@ class Service:
       directory, memory=self.config.reading.memory
     )
     self._load_pipeline = load_pipeline
+    self._photo_job = photo.PhotoJob()
     self._workers = WorkerPool(self.config, self.metrics)
     self.scanner = DamageScanner(
       directory,
@@ -234,9 +236,9 @@ class Service:
       )
       for file in files
     ]
+    self._photo_job.wait(state.reader, seconds=self.config.timeout / 2)
     query = self.batcher.call(
-      functools.partial(photo.prepare_query, state.reader, cutouts),
-      timeout=self.config.timeout,
+      functools.partial(embed_photos, cutouts), timeout=self.config.timeout
     )
     answer = state.reader.query(
       query,
