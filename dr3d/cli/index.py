@@ -6,7 +6,13 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, pipeline_flag, reader_flags
+from dr3d.cli import (
+  argument,
+  console,
+  pipeline_flag,
+  query_photo,
+  reader_flags,
+)
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 if TYPE_CHECKING:
@@ -46,6 +52,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
       bodies=flags.bodies,
       progress=progress,
     )
+  if flags.photos and database.count_states()[catalogue.INDEXED]:
+    query_photo.prepare(database)
   if flags.show is not None:
     keys = [key.strip().lower() for key in flags.show.split(",")]
     database.show_columns([key for key in keys if key])
@@ -140,6 +148,12 @@ SUBCOMMAND = Subcommand(
     Flag(
       "bodies",
       "Index each body of a file as a model of its own, beside the file.",
+      kind="switch",
+    ),
+    Flag(
+      "photos",
+      "Also make the models findable by photographs, about half a second for"
+      " each; otherwise the first photograph does it.",
       kind="switch",
     ),
     Flag("json", "Print JSON.", kind="switch"),
