@@ -46,7 +46,7 @@ def main(_) -> None:
     network = dataclasses.replace(network, pairs=SINGLE_SCALE)
   config = LocateConfig(
     network=network,
-    loss=LOSS.value,
+    loss="squared" if LOSS.value == "squared" else "margin",
     steps=STEPS.value,
     batch=BATCH.value,
     rate=RATE.value,

@@ -96,7 +96,13 @@ class ExpandedSet:
       return []
     with path.open(newline="", encoding="utf-8") as stream:
       return [
-        CutoutRecord(**{**row, "plain": row["plain"] == "1"})
+        CutoutRecord(
+          row["model"],
+          row["category"],
+          row["source"],
+          row["plain"] == "1",
+          row["file"],
+        )
         for row in csv.DictReader(stream)
       ]
 
@@ -152,7 +158,7 @@ class ExpandedSet:
     folder = self.directory / "cutouts" / model
     folder.mkdir(parents=True, exist_ok=True)
     begin = len(list(folder.glob("*.png")))
-    records = []
+    records: list[CutoutRecord] = []
     for cutout in cutouts:
       if not (cutout[..., 3] > 0.5).any():
         continue

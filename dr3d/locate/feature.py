@@ -8,7 +8,7 @@ what ImageNet has taught it, up to stride 16.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def extract(trunk: Any, images: Array) -> Features:
   Returns:
     Stride to `[I, H / stride, W / stride, C]`.
   """
-  return Lite0Maps().apply(trunk, images)
+  return cast(Features, Lite0Maps().apply(trunk, images))
 
 
 @jax.jit

@@ -33,7 +33,7 @@ from dr3d.locate.network import (
   NetworkConfig,
   Output,
   QueryFeatures,
-  SearchNetwork,
+  apply_network,
 )
 from dr3d.locate.query import BLANK, Query
 from dr3d.locate.weight_file import (
@@ -394,7 +394,7 @@ def _search_whole(
     stride: jnp.broadcast_to(x, (count, *x.shape[1:]))
     for stride, x in extract(trunk, image).items()
   }
-  output = SearchNetwork(config).apply(search, query, medium)
+  output = apply_network(config, search, query, medium)
   return jax.nn.sigmoid(output.heat)
 
 
@@ -408,7 +408,7 @@ def _search_parts(
   config: NetworkConfig,
 ) -> Output:
   """Output of Z queries in Z pictures."""
-  return SearchNetwork(config).apply(search, query, extract(trunk, images))
+  return apply_network(config, search, query, extract(trunk, images))
 
 
 def _pick(output: Output, index: int) -> Output:

@@ -13,6 +13,7 @@ References:
 """
 
 import dataclasses
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -119,6 +120,13 @@ class Output:
   responses: Array
 
 
+def apply_network(
+  config: NetworkConfig, weights: Any, query: QueryFeatures, medium: Features
+) -> Output:
+  """Runs `SearchNetwork` with its variables."""
+  return cast(Output, SearchNetwork(config).apply(weights, query, medium))
+
+
 class SearchNetwork(nn.Module):
   """Representation heads, search layers and the converter."""
 
@@ -132,8 +140,10 @@ class SearchNetwork(nn.Module):
       query: features of B queries.
       medium: features of B media, strides 4, 8 and 16.
     """
-    grid = medium[8].shape[1:3]
-    maps = [_resize(response, grid) for response in self.search(query, medium)]
+    _, h, w, _ = medium[8].shape
+    maps = [
+      _resize(response, (h, w)) for response in self.search(query, medium)
+    ]
     raw = jnp.concatenate(maps, axis=-1)
     K = raw.shape[-1]
     # A cosine becomes a logit: [0061] trains the search layers' own maps.

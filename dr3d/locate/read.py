@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.view import Views, make_views, sphere_views
-from dr3d.error import PictureError
+from dr3d.error import DatabaseError, PictureError
 from dr3d.image.mask import Box, find_mask
 from dr3d.image.photograph import is_photograph, read_photograph
 from dr3d.locate.cutout import FACES, SIGMA
@@ -98,7 +98,9 @@ def render_query(
   if viewpoints is None:
     viewpoints = sphere_views(MESH_VIEWS)
   views: Views = make_views(jnp.asarray(viewpoints), colored=False)
-  triangles = stack_meshes([mesh], face_count=max(FACES, mesh.face_count))
+  triangles = stack_meshes(
+    [mesh], face_count=max(FACES, mesh.face_count), pose="principal"
+  )
   images = np.asarray(
     render(triangles, views, size=SIZE, sigma=SIGMA, framing="object")
   )[0]
@@ -108,3 +110,32 @@ def render_query(
 def join_queries(sources: Sequence[list[Query]]) -> list[Query]:
   """All views of several pictures of one object."""
   return [query for views in sources for query in views]
+
+
+def read_model(directory: str | os.PathLike[str], name: str) -> list[Query]:
+  """Returns the views of a database's model: the learned ones and more.
+
+  Args:
+    directory: of the database.
+    name: of the model.
+
+  Raises:
+    DatabaseError: it is not a database, or has no such model.
+  """
+  from dr3d.database.writer import Database
+  from dr3d.mesh.packing import unpack_mesh
+  from dr3d.retrieval.pipeline import Pipeline
+
+  database = Database.open(directory)
+  if not isinstance(database.pipeline, Pipeline):
+    raise DatabaseError(f"{os.fspath(directory)} has no learned views.")
+  shapes = database.load_shapes([name])
+  if name not in shapes:
+    raise DatabaseError(
+      f"{os.fspath(directory)} has no mesh of a model {name!r}; dr3d info"
+      " lists its models."
+    )
+  mesh = unpack_mesh(shapes[name].mesh)
+  learned = np.asarray(database.pipeline.views.quaternion)
+  spread = sphere_views(MESH_VIEWS)
+  return render_query(mesh, viewpoints=np.concatenate([learned, spread]))

@@ -22,7 +22,12 @@ from dr3d.locate.loss import (
   make_thresholds,
   squared_loss,
 )
-from dr3d.locate.network import NetworkConfig, Output, SearchNetwork
+from dr3d.locate.network import (
+  NetworkConfig,
+  Output,
+  SearchNetwork,
+  apply_network,
+)
 from dr3d.locate.sample import Batch, FeatureStore
 from dr3d.runtime.device import share_devices
 from dr3d.training.loop import Hooks, LoopConfig, Metrics, run_steps
@@ -136,11 +141,10 @@ def make_step(
   config: LocateConfig,
 ) -> Callable[[LocateState, Batch, Array], tuple[LocateState, Metrics]]:
   """Returns the compiled step of a run."""
-  network = SearchNetwork(config.network)
   optimizer = _make_optimizer(config)
 
   def loss(weights: Any, batch: Batch) -> tuple[Array, Metrics]:
-    output = network.apply(weights, batch.query, batch.medium)
+    output = apply_network(config.network, weights, batch.query, batch.medium)
     return measure_loss(output, batch, kind=config.loss)
 
   @jax.jit
