@@ -155,6 +155,7 @@ class ExpandedSet:
       source: see `CutoutRecord`.
       plain: see `CutoutRecord`.
     """
+    known = self.cutouts  # read before the table grows
     folder = self.directory / "cutouts" / model
     folder.mkdir(parents=True, exist_ok=True)
     begin = len(list(folder.glob("*.png")))
@@ -175,7 +176,7 @@ class ExpandedSet:
       for record in records:
         values = dataclasses.asdict(record)
         writer.writerow([*list(values.values())[:3], int(plain), record.file])
-    self.cutouts.extend(records)
+    known.extend(records)
     self.__dict__.pop("by_model", None)
 
   def add_scene(

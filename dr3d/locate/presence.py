@@ -15,7 +15,7 @@ import numpy as np
 import scipy.optimize
 
 FALSE_ALARMS = 0.01  # of pictures without the object, on calibration scenes
-RIDGE = 1e-2  # weight of the squared coefficients
+RIDGE = 2e-3  # weight of the squared coefficients
 
 
 @dataclasses.dataclass(frozen=True)
