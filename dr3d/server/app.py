@@ -23,7 +23,7 @@ from dr3d.server.http_error import (
   is_disk_full,
   to_http_error,
 )
-from dr3d.server.route import admin, change, model, query, status
+from dr3d.server.route import admin, change, model, picture, query, status
 from dr3d.server.security import Guard
 from dr3d.server.service import Service
 
@@ -63,7 +63,7 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(kind, _respond_full)
   app.add_exception_handler(Exception, _respond_defect)
   # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
-  for module in (status, query, model, change, admin):
+  for module in (status, query, picture, model, change, admin):
     app.include_router(module.make_router(context))
   app.include_router(change.make_column_router(context))
 

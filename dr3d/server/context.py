@@ -21,7 +21,7 @@ from dr3d.server.http_error import to_http_error
 from dr3d.server.limiter import ConcurrencyLimiter
 from dr3d.server.service import Service
 from dr3d.server.token import Identity
-from dr3d.server.upload import receive
+from dr3d.server.upload import Kind, receive
 
 T = TypeVar("T")
 
@@ -82,7 +82,9 @@ class RequestContext:
       yield
 
   @contextlib.asynccontextmanager
-  async def receive(self, request: Request) -> AsyncIterator[ModelFile]:
+  async def receive(
+    self, request: Request, *, kind: Kind = "mesh"
+  ) -> AsyncIterator[ModelFile]:
     """Receives the file of a request; see `upload.receive`.
 
     It does not count as a query until it is complete, because a slow one would
@@ -94,6 +96,7 @@ class RequestContext:
         request,
         pathlib.Path(self._directory.name),
         byte_limit=self.service.config.byte_limit,
+        kind=kind,
       ) as file:
         yield file
 

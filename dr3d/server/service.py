@@ -33,6 +33,7 @@ from dr3d.server.batch import Batcher
 from dr3d.server.damage_scan import DamageScanner
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
+from dr3d.server.locating import LocateService
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
@@ -120,6 +121,7 @@ class Service:
     self.previews = preview.PreviewCache(
       self.batcher, timeout=self.config.timeout
     )
+    self.locating = LocateService(self.batcher, timeout=self.config.timeout)
     self.duplicate_jobs = DuplicateJobs(
       directory, memory=self.config.reading.memory
     )
@@ -258,6 +260,26 @@ class Service:
     state = self.check_ready()
     mesh = unpack_mesh(state.find_shape(query).mesh)
     return self._workers.overlay(mesh, state.find_shape(name).mesh)
+
+  def locate(
+    self,
+    file: folder.ModelFile,
+    model: str | None,
+    region: tuple[int, int, int, int] | None,
+  ) -> schema.Located:
+    """Finds a model, or what a region shows, in an uploaded picture.
+
+    Args:
+      file: path and name of the upload.
+      model: name of the model; None for the region.
+      region: x, y, width and height, pixels; None for the model.
+
+    Raises:
+      Dr3dError: there is no such model, or the picture cannot be read.
+    """
+    return self.locating.locate(
+      self.check_ready(), file.path, file.name, model=model, region=region
+    )
 
   def add(
     self, file: folder.ModelFile, address: str = ""

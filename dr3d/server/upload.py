@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 import tempfile
 from collections.abc import AsyncIterator
-from typing import IO
+from typing import IO, Literal
 
 import python_multipart
 from python_multipart.exceptions import FormParserError
@@ -17,6 +17,8 @@ from dr3d.mesh.io.format import FORMATS, find_format, suffix_of
 from dr3d.mesh.io.format import recognize as recognize_head
 from dr3d.server.http_error import HttpError
 
+Kind = Literal["mesh", "picture"]
+
 FIELD = "file"
 FORM_BYTES = 64 << 10  # of a body besides the file
 
@@ -24,6 +26,7 @@ _MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
 _MAX_PARTS = 8  # of a form; each costs a call of Python for a few bytes
 _PART_HEADER_BYTES = 4096  # a name of 200 characters and its encoding
 _NAME_LENGTH = 200  # characters
+_PICTURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
 _ZIPPED = ("amf", "stpz", "zae")  # endings of zip archives that are no 3MF
 
 
@@ -33,6 +36,7 @@ async def receive(
   directory: pathlib.Path,
   *,
   byte_limit: int,
+  kind: Kind = "mesh",
 ) -> AsyncIterator[ModelFile]:
   """Writes the field `file` of a multipart body to a temporary file.
 
@@ -42,6 +46,7 @@ async def receive(
     request: its body must not have been read yet.
     directory: for the folder.
     byte_limit: size of the file.
+    kind: what the file must be.
 
   Yields:
     Path, name without folders, and digest. The content decides the ending of
@@ -51,8 +56,8 @@ async def receive(
     HttpError: the body is too large, not a multipart form, or without a file;
       the file has an unknown format; or the disk is full.
   """
-  kind, options = parse_options_header(request.headers.get("content-type"))
-  if kind != b"multipart/form-data" or not options.get(b"boundary"):
+  content, options = parse_options_header(request.headers.get("content-type"))
+  if content != b"multipart/form-data" or not options.get(b"boundary"):
     raise HttpError(
       415, f"send the file as the field {FIELD!r} of multipart/form-data."
     )
@@ -65,16 +70,49 @@ async def receive(
       raise HttpError(400, f"the form has no field {FIELD!r} with a file.")
     if not form.size:
       raise HttpError(422, f"{form.name} is empty.")
-    suffix = recognize(path, form.name)
-    if suffix is None:
-      known = ", ".join(f".{name}" for name in FORMATS)
-      raise HttpError(
-        415,
-        f"{form.name} has none of the formats that can be read ({known}): "
-        "export it as STL or 3MF.",
-      )
+    if kind == "picture":
+      suffix = recognize_picture(path, form.name)
+    else:
+      suffix = recognize_mesh(path, form.name)
     path = path.rename(path.with_name(f"upload.{suffix}"))
     yield ModelFile(path, form.name, "", digest=form.digest.hexdigest())
+
+
+def recognize_picture(path: pathlib.Path, name: str) -> str:
+  """Recognises the format of a picture by its content.
+
+  Args:
+    path: of the file.
+    name: of the file in messages.
+
+  Raises:
+    HttpError: it is not a JPEG, PNG or WebP.
+  """
+  with path.open("rb") as file:
+    head = file.read(12)
+  for start, suffix in _PICTURES.items():
+    if head.startswith(start) and (suffix != "webp" or head[8:] == b"WEBP"):
+      return suffix
+  raise HttpError(
+    415, f"{name} is not a picture that can be read: send JPEG, PNG or WebP."
+  )
+
+
+def recognize_mesh(path: pathlib.Path, name: str) -> str:
+  """As `recognize`.
+
+  Raises:
+    HttpError: the format is unknown.
+  """
+  suffix = recognize(path, name)
+  if suffix is None:
+    known = ", ".join(f".{name}" for name in FORMATS)
+    raise HttpError(
+      415,
+      f"{name} has none of the formats that can be read ({known}): "
+      "export it as STL or 3MF.",
+    )
+  return suffix
 
 
 def recognize(path: pathlib.Path, name: str) -> str | None:
