@@ -100,8 +100,7 @@ class LocateService:
     """Features of the query; those of models are kept."""
     if key is None or mesh is None:
       assert region is not None
-      x, y, width, height = (round(scale * side) for side in region)
-      return locator.prepare(picture, box=(x, y, max(width, 1), max(height, 1)))
+      return locator.prepare(picture, box=_scale_box(region, scale))
     with self._lock:
       if key in self._queries:
         self._queries.move_to_end(key)
@@ -165,7 +164,7 @@ def _describe(
     width=round(picture.shape[1] / scale),
     instances=[
       schema.FoundInstance(
-        box=tuple(round(side / scale) for side in each.box),
+        box=_scale_box(each.box, 1 / scale),
         score=round(each.score, 4),
         area=round(int(each.mask.sum()) / scale**2),
       )
@@ -174,6 +173,11 @@ def _describe(
     highlight=_to_uri(lit),
     heat=_to_uri(draw_heat(picture, heat)),
   )
+
+
+def _scale_box(box: Region, scale: float) -> Region:
+  x, y, width, height = (round(scale * side) for side in box)
+  return x, y, max(width, 1), max(height, 1)
 
 
 def _to_uri(pixels: np.ndarray) -> str:
