@@ -80,6 +80,12 @@ export function query(file, conditions, { signal, progress, waiting }) {
   return retry(call, signal, waiting);
 }
 
+/** Where a model is in a picture: `instances`, `highlight`, `heat`. */
+export function locate(file, model, { signal }) {
+  const url = `api/locate${queryString({ model })}`;
+  return retry(() => uploadWithToken(url, file, signal), signal);
+}
+
 /** Adds a model. @param {Object} given label, and `set`, a list of key=value. */
 export function addModel(file, given, { signal, progress } = {}) {
   const url = `api/models${queryString({ name: file.name, ...given })}`;
