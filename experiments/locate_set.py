@@ -37,6 +37,7 @@ SCENES = flags.DEFINE_integer("scenes", 400, "Scenes.")
 SIZE = flags.DEFINE_integer("size", 192, "Sides of a scene, pixels.")
 DISTORTED = flags.DEFINE_bool("distorted", True, "Apply distortions.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed.")
+SHEET = flags.DEFINE_string("sheet", None, "Contact sheet to write, .png.")
 BATCH = 8  # models that are drawn together
 
 
@@ -89,6 +90,12 @@ def main(_) -> None:
       distorted=DISTORTED.value,
       progress=show,
     )
+  if SHEET.value:
+    from PIL import Image
+
+    from dr3d.locate.contact_sheet import draw_sheet
+
+    Image.fromarray(draw_sheet(data, count=24, columns=3)).save(SHEET.value)
   shown = sum(bool(scene.boxes) for scene in data.scenes)
   print(
     f"{OUT.value}: {len(data.by_model)} models, {len(data.cutouts)} cut-outs,"
