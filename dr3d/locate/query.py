@@ -54,12 +54,21 @@ def frame_query(image: np.ndarray, mask: np.ndarray) -> Query:
     )
     solid = cv2.resize(solid, small, interpolation=cv2.INTER_AREA)
     left, top, scale = left * scale, top * scale, 1.0
-  matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+  matrix = move_matrix(scale, -left * scale, -top * scale)
   framed = cv2.warpAffine(
     solid.astype(np.float32), matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR
   )
   alpha = framed[..., 3]
   return Query(framed[..., :3] + BLANK * (1 - alpha[..., None]), alpha)
+
+
+def move_matrix(scale: float, x: float, y: float) -> np.ndarray:
+  """The `[2, 3]` matrix of `warpAffine` that scales and then shifts.
+
+  The origin is the corner of the first pixel, not its centre as in OpenCV.
+  """
+  middle = (scale - 1) / 2
+  return np.array([[scale, 0, x + middle], [0, scale, y + middle]])
 
 
 def frame_cutout(cutout: np.ndarray) -> Query:

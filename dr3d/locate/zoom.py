@@ -14,7 +14,7 @@ import numpy as np
 
 from dr3d.locate import instance as instance_lib
 from dr3d.locate.network import Output
-from dr3d.locate.query import BLANK
+from dr3d.locate.query import BLANK, move_matrix
 
 ZOOMS = 6  # Z, at most
 ZOOM_SIZE = 192  # sides of a part after scaling, as the scenes of the training
@@ -99,7 +99,7 @@ def crop(image: np.ndarray, part: Part) -> np.ndarray:
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     left, top, scale = round(left * scale), round(top * scale), 1.0
-  matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+  matrix = move_matrix(scale, -left * scale, -top * scale)
   return cv2.warpAffine(
     image,
     matrix,
@@ -176,7 +176,7 @@ def gather_evidence(
 def _place(heat: np.ndarray, part: Part, size: tuple[int, int]) -> np.ndarray:
   """Puts a part's map into the medium: bool `[H, W]`."""
   scale = part.side / heat.shape[0]
-  matrix = np.array([[scale, 0, part.left], [0, scale, part.top]])
+  matrix = move_matrix(scale, part.left, part.top)
   placed = cv2.warpAffine(
     heat.astype(np.float32), matrix, size[::-1], flags=cv2.INTER_LINEAR
   )
