@@ -20,7 +20,6 @@ MAX_PIXELS = 120_000_000
 """Pixels of a file at most: 108 are those of the largest phone cameras in use.
 Decoded they take half a gigabyte, so a larger one is not decoded at all."""
 
-_HEIF_SUFFIXES = (".heic", ".heif")
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _HEIF_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc")
 
@@ -28,6 +27,24 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc")
 def is_photograph(path: str | os.PathLike[str]) -> bool:
   """Whether the name of a file ends as that of a photograph."""
   return pathlib.Path(path).suffix.lower() in SUFFIXES
+
+
+def recognize_photograph(head: bytes) -> str | None:
+  """Returns the extension, without a dot, of what begins like a photograph.
+
+  Args:
+    head: the first 16 bytes of a file.
+
+  Returns:
+    "jpg", "png", "webp" or "heic"; None if it is none of these.
+  """
+  if head.startswith(b"\xff\xd8\xff"):
+    return "jpg"
+  if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    return "png"
+  if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    return "webp"
+  return "heic" if _is_heif(head) else None
 
 
 def read_photograph(
@@ -92,8 +109,7 @@ def read_photograph(
 
 def _list_formats(data: bytes, name: str) -> tuple[str, ...]:
   """Pillow's names of the formats that may be read."""
-  is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
-  if not is_heif:
+  if not _is_heif(data):
     return _FORMATS
   try:
     import pillow_heif
@@ -104,6 +120,10 @@ def _list_formats(data: bytes, name: str) -> tuple[str, ...]:
     ) from error
   pillow_heif.register_heif_opener()
   return (*_FORMATS, "HEIF")
+
+
+def _is_heif(data: bytes) -> bool:
+  return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
 
 
 def _check_size(image: Image.Image, name: str) -> None:

@@ -138,7 +138,7 @@ class Lite0Maps(nn.Module):
     Returns:
       Stride to `[I, H / stride, W / stride, C]`, for `MAP_CHANNELS`.
     """
-    x = _begin(images)
+    x = _run_stem(images)
     maps: dict[int, Array] = {}
     stride = 2
     for i, (stage, step) in enumerate(list_blocks()):
@@ -148,6 +148,27 @@ class Lite0Maps(nn.Module):
       x = Block(stage, step, name=f"block_{i}")(x)
       maps[stride] = x  # the last block of a stride remains
     return {stride: maps[stride] for stride in MAP_CHANNELS}
+
+
+class Stem(nn.Module):
+  """The network up to one of its blocks, without a mean over the image.
+
+  Attributes:
+    blocks: how many.
+  """
+
+  blocks: int
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    """`[I, H, W, 3]` in [0, 1] to `[I, H / stride, W / stride, C]`.
+
+    H and W are multiples of the stride of these blocks.
+    """
+    x = _run_stem(images)
+    for i, (stage, stride) in list(enumerate(list_blocks()))[: self.blocks]:
+      x = Block(stage, stride, name=f"block_{i}")(x)
+    return x
 
 
 class Lite0(nn.Module):
@@ -164,14 +185,14 @@ class Lite0(nn.Module):
     Returns:
       `[I, FEATURE_SIZE]`, not normalised.
     """
-    x = _begin(images)
+    x = _run_stem(images)
     for i, (stage, stride) in enumerate(list_blocks()):
       x = Block(stage, stride, name=f"block_{i}")(x)
     return jnp.mean(x, axis=(1, 2))
 
 
-def _begin(images: Array) -> Array:
-  """The first convolution, inside of a compact module: stride 2."""
+def _run_stem(images: Array) -> Array:
+  """The first layer; called inside of a module."""
   x = (images - _MEAN) / _DEVIATION
-  stem = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")
-  return jnp.clip(stem(x), 0, 6)
+  x = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")(x)
+  return jnp.clip(x, 0, 6)

@@ -4,15 +4,12 @@ import base64
 import collections
 import functools
 import io
-import pathlib
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from dr3d.error import PictureError
-from dr3d.image.photograph import read_photograph
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.server import schema
 from dr3d.server.batch import Batcher
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
   from dr3d.locate.network import QueryFeatures
 
 SIDE = 2048  # pixels of a picture that is searched, at most
-MAX_PIXELS = 50_000_000  # of an upload; decoded they take 200 MB
 CACHED_MODELS = 64  # whose features are kept, about 1 MB each
 JPEG_QUALITY = 85
 
@@ -52,8 +48,8 @@ class LocateService:
   def locate(
     self,
     state: State,
-    path: pathlib.Path,
-    name: str,
+    picture: np.ndarray,
+    scale: float,
     *,
     model: str | None,
     region: Region | None,
@@ -62,23 +58,20 @@ class LocateService:
 
     Args:
       state: of the database.
-      path: of the picture.
-      name: of the picture in messages.
+      picture: uint8 `[H, W, 3]`.
+      scale: its size relative to that of the upload.
       model: name of the model; None for the region.
       region: x, y, width and height in the picture, around the query.
 
     Raises:
-      Dr3dError: there is no such model, or the picture cannot be read.
+      Dr3dError: there is no such model, or the region shows nothing.
     """
     if (model is None) == (region is None):
       raise HttpError(422, "give either model or region.")
-    picture, scale = read_picture(path, name)
-    mesh = None if model is None else state.find_shape(model).mesh
-    key = (
-      (state.reader.fingerprint, model, state.find(model).hash)
-      if (model is not None)
-      else None
-    )
+    mesh, key = None, None
+    if model is not None:
+      mesh = state.find_shape(model).mesh
+      key = (state.reader.fingerprint, model, state.find(model).hash)
 
     def search() -> "tuple[list[Instance], np.ndarray]":
       locator = load_locator()
@@ -119,35 +112,6 @@ def load_locator() -> "Locator":
   from dr3d.locate.locator import Locator
 
   return Locator.load()
-
-
-def read_picture(path: pathlib.Path, name: str) -> tuple[np.ndarray, float]:
-  """Reads an upload, reduced to `SIDE`.
-
-  Returns:
-    uint8 `[H, W, 3]`, and its size relative to that of the upload.
-
-  Raises:
-    HttpError: it has too many pixels.
-    PictureError: it is not a picture, or damaged.
-  """
-  try:
-    with Image.open(path) as image:  # the head alone
-      width, height = image.size
-  except Exception as error:  # of many kinds, for damaged files
-    raise PictureError(
-      f"{name} is damaged or not a picture: save or send it again."
-    ) from error
-  if width * height > MAX_PIXELS:
-    raise HttpError(
-      413,
-      f"{name} has {width} x {height} pixels, but at most"
-      f" {MAX_PIXELS // 1_000_000} million are read: reduce it first.",
-    )
-  picture = read_photograph(path, name=name, max_side=SIDE)[..., :3]
-  return np.ascontiguousarray(picture), max(picture.shape[:2]) / max(
-    width, height
-  )
 
 
 def _describe(

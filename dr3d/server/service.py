@@ -1,6 +1,7 @@
 """The service without HTTP: queries, previews and changes of one database."""
 
 import dataclasses
+import functools
 import getpass
 import logging
 import pathlib
@@ -17,6 +18,7 @@ from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit, mark_given
@@ -26,14 +28,13 @@ from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
-from dr3d.server import preview, schema
+from dr3d.server import locating, photo, preview, schema
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
 from dr3d.server.damage_scan import DamageScanner
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
-from dr3d.server.locating import LocateService
 from dr3d.server.metric import Metrics
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
@@ -121,7 +122,9 @@ class Service:
     self.previews = preview.PreviewCache(
       self.batcher, timeout=self.config.timeout
     )
-    self.locating = LocateService(self.batcher, timeout=self.config.timeout)
+    self.locating = locating.LocateService(
+      self.batcher, timeout=self.config.timeout
+    )
     self.duplicate_jobs = DuplicateJobs(
       directory, memory=self.config.reading.memory
     )
@@ -207,6 +210,55 @@ class Service:
       )
     return self._answer(state, file.name, shape, mesh, features, options)
 
+  def query_photo(
+    self,
+    files: Sequence[folder.ModelFile],
+    options: QueryOptions,
+    region: Box | None,
+    address: str = "",
+  ) -> schema.Answer:
+    """Answers which models one thing in uploaded photographs looks like.
+
+    Args:
+      files: paths and names of the uploads.
+      options: of the query.
+      region: a box around the thing, of one photograph.
+      address: who asks; see `WorkerPool.read`.
+
+    Raises:
+      Dr3dError: a photograph cannot be read, or the query fails.
+    """
+    state = self.check_ready()
+    if region is not None and len(files) > 1:
+      raise HttpError(422, "a region needs one photograph.")
+    cutouts = [
+      self._workers.cut_out(
+        file.path, file.name, region=region, address=address
+      )
+      for file in files
+    ]
+    query = self.batcher.call(
+      functools.partial(photo.prepare_query, state.reader, cutouts),
+      timeout=self.config.timeout,
+    )
+    answer = state.reader.query(
+      query,
+      k=options.k,
+      condition=None if options.condition == Condition() else options.condition,
+      min_score=options.min_score,
+    )
+    return schema.make_answer(
+      ", ".join(file.name for file in files),
+      None,
+      answer,
+      state.models,
+      unverified=False,
+      photographs=[
+        schema.make_photograph(cutout, evidence=options.evidence)
+        for cutout in cutouts
+      ],
+    )
+
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:
     """Answers which other models a model of the database looks like.
 
@@ -266,6 +318,7 @@ class Service:
     file: folder.ModelFile,
     model: str | None,
     region: tuple[int, int, int, int] | None,
+    address: str = "",
   ) -> schema.Located:
     """Finds a model, or what a region shows, in an uploaded picture.
 
@@ -273,12 +326,17 @@ class Service:
       file: path and name of the upload.
       model: name of the model; None for the region.
       region: x, y, width and height, pixels; None for the model.
+      address: who asks; see `WorkerPool.read`.
 
     Raises:
       Dr3dError: there is no such model, or the picture cannot be read.
     """
+    state = self.check_ready()
+    picture, scale = self._workers.read_picture(
+      file.path, file.name, max_side=locating.SIDE, address=address
+    )
     return self.locating.locate(
-      self.check_ready(), file.path, file.name, model=model, region=region
+      state, picture, scale, model=model, region=region
     )
 
   def add(

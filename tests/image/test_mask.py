@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from dr3d.error import PictureError
-from dr3d.image.frame import FILL, Circle, cut_square, find_circle
 from dr3d.image.mask import find_mask
 
 pytest.importorskip("cv2")
@@ -79,33 +78,3 @@ def test_box_outside_of_the_picture_is_refused():
 def test_same_picture_gives_the_same_mask():
   picture, _ = _draw(contrast=(20, 20, 20))
   assert (find_mask(picture).pixels == find_mask(picture).pixels).all()
-
-
-def test_circle_fits_tightly_around_a_disc():
-  y, x = np.mgrid[:100, :120] + 0.5
-  circle = find_circle(np.hypot(y - 40, x - 70) < 25)
-  assert (circle.x, circle.y) == pytest.approx((70, 40), abs=0.6)
-  assert circle.radius == pytest.approx(25, abs=0.8)
-
-
-def test_square_shows_the_circle_at_its_size_and_turned():
-  y, x = np.mgrid[:300, :300] + 0.5
-  picture = (np.hypot(y - 120, x - 150) < 90).astype(np.float32)
-  picture[y < 120] *= 0.5  # the upper half is darker
-  circle = Circle(150, 120, 90)
-  for size in (64, 256):
-    square = cut_square(picture, circle, size=size)
-    wide = np.flatnonzero(square[round(size * 0.55)] > 0.5)
-    assert wide[-1] - wide[0] == pytest.approx(FILL * size, abs=5)
-    assert square[round(size * 0.4), size // 2] == pytest.approx(0.5, abs=0.01)
-  turned = cut_square(picture, circle, size=64, turn=90)
-  # The upper edge comes to the left.
-  assert turned[32, 20] == pytest.approx(0.5, abs=0.01)
-  assert turned[32, 44] == pytest.approx(1, abs=0.01)
-
-
-def test_beyond_the_border_is_its_edge_or_nothing():
-  picture = np.ones((50, 50), np.float32)
-  circle = Circle(0, 25, 20)
-  assert cut_square(picture, circle, size=32)[16, 2] == 1
-  assert cut_square(picture, circle, size=32, beyond="empty")[16, 2] == 0
