@@ -102,6 +102,7 @@ _CALLS = (
   _call(_READ, "/api/models/.+", _MODEL, "picture"),
   _call(_READ, "/api/models", "/api/models", "listing"),
   _call(("POST",), "/api/query", "/api/query", "query", uploads=True),
+  _call(("POST",), "/api/locate", "/api/locate", "query", uploads=True),
   _call(
     ("POST",), "/api/models", "/api/models", "query", role="write", uploads=True
   ),
