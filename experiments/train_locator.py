@@ -58,7 +58,9 @@ def main(_) -> None:
   data = ExpandedSet(pathlib.Path(DATA.value))
   total = len(data.cutouts) + len(data.scenes)
   with console.progress(total, "computing features") as show:
-    store = FeatureStore(data, trunk, progress=show)
+    store = FeatureStore(
+      data, trunk, cache=data.directory / "features", progress=show
+    )
   search = train(
     store, config=config, workdir=workdir, init=init and init.search
   )

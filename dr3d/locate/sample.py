@@ -6,6 +6,8 @@ The trunk is fixed, so every scene and every cut-out passes through it once.
 """
 
 import dataclasses
+import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from dr3d.locate.dataset import ExpandedSet, list_queries
 from dr3d.locate.feature import extract, extract_query
 from dr3d.locate.network import Features, QueryFeatures
 from dr3d.locate.query import frame_cutout
+from dr3d.runtime.atomic import atomic_directory
 
 CHUNK = 16  # pictures that pass through the trunk together
 MASK_STRIDE = 4
@@ -56,23 +59,33 @@ class FeatureStore:
     data: ExpandedSet,
     trunk: Any,
     *,
+    cache: pathlib.Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
   ):
+    """Computes the features.
+
+    Args:
+      data: the set. It may have grown since the cache was written.
+      trunk: variables of `Lite0Maps`.
+      cache: folder that keeps the features of this set and trunk; None for
+        none.
+      progress: called with the pictures done and all.
+    """
     self.data = data
-    files = sorted(
-      {view.file for s in data.scenes for view in list_queries(data, s)}
-    )
+    files = [record.file for record in data.cutouts]
     self.rows = {file: row for row, file in enumerate(files)}
     total = len(files) + len(data.scenes)
     self.query = _run_chunks(
       len(files),
       lambda rows: _query_chunk(data, trunk, [files[i] for i in rows]),
       lambda done: progress(done, total),
+      cache=cache and cache / "query",
     )
     self.medium = _run_chunks(
       len(data.scenes),
       lambda rows: _medium_chunk(data, trunk, rows),
       lambda done: progress(len(files) + done, total),
+      cache=cache and cache / "medium",
     )
     self.targets = [make_targets(data, i) for i in range(len(data.scenes))]
     models = sorted(data.by_model)
@@ -161,26 +174,57 @@ def _run_chunks(
   count: int,
   call: Callable[[list[int]], Any],
   progress: Callable[[int], None],
+  *,
+  cache: pathlib.Path | None,
 ) -> Any:
   """Concatenates a call's trees over chunks, in half precision.
 
   The last chunk repeats its last row, so that one program serves all.
+
+  Args:
+    count: rows.
+    call: numbers of rows to their features.
+    progress: called with the rows done.
+    cache: folder of one array for each leaf; missing rows are added to it.
   """
   result: Any = None
-  for start in range(0, count, CHUNK):
+  start = 0
+  while start < count or result is None:
     rows = list(range(start, min(start + CHUNK, count)))
-    padded = rows + [rows[-1]] * (CHUNK - len(rows))
+    padded = rows + [rows[-1] if rows else 0] * (CHUNK - len(rows))
+    if result is None and cache is not None and cache.exists():
+      shapes = jax.eval_shape(functools.partial(call, padded))
+      result, start = _read_cache(cache, shapes, count)
+      continue
     part = jax.tree.map(np.asarray, call(padded))
     if result is None:
       result = jax.tree.map(
         lambda x: np.zeros((count, *x.shape[1:]), np.float16), part
       )
+    start += len(rows)
     for whole, piece in zip(
       jax.tree.leaves(result), jax.tree.leaves(part), strict=True
     ):
       whole[rows] = piece[: len(rows)]
-    progress(rows[-1] + 1)
+    progress(start)
+  if cache is not None:
+    with atomic_directory(cache) as partial:
+      for number, leaf in enumerate(jax.tree.leaves(result)):
+        np.save(partial / f"{number}.npy", leaf)
   return result
+
+
+def _read_cache(
+  cache: pathlib.Path, shapes: Any, count: int
+) -> tuple[Any, int]:
+  """Arrays of `count` rows, the first of which are kept, and their number."""
+  leaves, structure = jax.tree.flatten(shapes)
+  kept = [np.load(cache / f"{i}.npy") for i in range(len(leaves))]
+  known = min(len(kept[0]), count)
+  whole = [np.zeros((count, *x.shape[1:]), np.float16) for x in kept]
+  for new, old in zip(whole, kept, strict=True):
+    new[:known] = old[:known]
+  return jax.tree.unflatten(structure, whole), known
 
 
 def _take(tree: Any, rows: np.ndarray) -> Any:
