@@ -29,6 +29,7 @@ from dr3d.server.route import (
   embedding_map,
   model,
   network,
+  picture,
   query,
   status,
 )
@@ -71,7 +72,16 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(kind, _respond_full)
   app.add_exception_handler(Exception, _respond_defect)
   # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
-  for module in (status, query, network, embedding_map, model, change, admin):
+  for module in (
+    status,
+    query,
+    network,
+    picture,
+    embedding_map,
+    model,
+    change,
+    admin,
+  ):
     app.include_router(module.make_router(context))
   app.include_router(change.make_column_router(context))
 

@@ -113,6 +113,28 @@ class Column(BaseModel):
   total: int = Field(description="number of different values")
 
 
+class FoundInstance(BaseModel):
+  """An object that was found in a picture."""
+
+  box: tuple[int, int, int, int] = Field(
+    description="x, y, width and height, pixels of the picture"
+  )
+  score: float = Field(description="probability that it is the object")
+  area: int = Field(description="of its mask, pixels of the picture")
+
+
+class Located(BaseModel):
+  """What was found in a picture; no instance: it is not there."""
+
+  height: int
+  width: int
+  instances: list[FoundInstance]
+  highlight: str = Field(
+    description="the picture with only the instances lit, JPEG as a data URI"
+  )
+  heat: str = Field(description="the heat map, likewise")
+
+
 class Shape(BaseModel):
   """The query, as it was read."""
 

@@ -16,8 +16,8 @@ from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
-from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.photo_search import embed_photos
+from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.image.mask import Box
@@ -30,7 +30,7 @@ from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
-from dr3d.server import photo, preview, schema
+from dr3d.server import locating, photo, preview, schema
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
@@ -122,6 +122,9 @@ class Service:
       limit=2 * self.config.queue, observe=self.metrics.batch.observe
     )
     self.previews = preview.PreviewCache(
+      self.batcher, timeout=self.config.timeout
+    )
+    self.locating = locating.LocateService(
       self.batcher, timeout=self.config.timeout
     )
     self.duplicate_jobs = DuplicateJobs(
@@ -321,6 +324,32 @@ class Service:
       unit=unit,
       preview=False,
       address=address,
+    )
+
+  def locate(
+    self,
+    file: folder.ModelFile,
+    model: str | None,
+    region: tuple[int, int, int, int] | None,
+    address: str = "",
+  ) -> schema.Located:
+    """Finds a model, or what a region shows, in an uploaded picture.
+
+    Args:
+      file: path and name of the upload.
+      model: name of the model; None for the region.
+      region: x, y, width and height, pixels; None for the model.
+      address: who asks; see `WorkerPool.read`.
+
+    Raises:
+      Dr3dError: there is no such model, or the picture cannot be read.
+    """
+    state = self.check_ready()
+    picture, scale = self._workers.read_picture(
+      file.path, file.name, max_side=locating.SIDE, address=address
+    )
+    return self.locating.locate(
+      state, picture, scale, model=model, region=region
     )
 
   def add(

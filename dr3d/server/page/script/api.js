@@ -82,6 +82,12 @@ export function query(file, conditions, { signal, progress, waiting }) {
   return retry(call, signal, waiting);
 }
 
+/** Where a model is in a picture: `instances`, `highlight`, `heat`. */
+export function locate(file, model, { signal }) {
+  const url = `api/locate${queryString({ model })}`;
+  return retry(() => uploadWithToken(url, file, signal), signal);
+}
+
 /**
  * Searches with photographs of one thing.
  *
