@@ -18,14 +18,12 @@ from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
 from dr3d.index.engine import EXACT_BELOW
-from dr3d.index.exact import ExactIndex
-from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.unit import Unit, is_unit
 from dr3d.runtime.atomic import find_whole
 from dr3d.runtime.notebook import format_table, make_dataframe
 from dr3d.runtime.text import count
 from dr3d.search.answer import TARGET_PRECISION
-from dr3d.search.gallery import Gallery
+from dr3d.search.gallery import Gallery, measure_recall
 
 if TYPE_CHECKING:
   import pandas
@@ -337,9 +335,9 @@ class DatabaseListing:
     vectors, engine = 0, "none"
     if is_searchable:
       gallery = self.gallery
-      stored = gallery.features.reshape(-1, gallery.features.shape[2])
-      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
-      vectors, engine = gallery.index.count, gallery.index.engine
+      recall = measure_recall(gallery)
+      vectors = len(gallery.names) * gallery.features.shape[1]
+      engine = gallery.index.engine
       calibration = gallery.calibrate()
       queries = calibration.in_database
       if len(queries.right):

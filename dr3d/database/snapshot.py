@@ -14,18 +14,26 @@ from dr3d.database.setting import (
   read_settings,
   write_setting,
 )
+from dr3d.database.stored_vectors import StoredVectors
 from dr3d.error import DatabaseError, EmptyError
-from dr3d.index import scann_file
-from dr3d.index.engine import build_index, choose_engine
+from dr3d.index.engine import Engine, choose_engine
 from dr3d.index.exact import ExactIndex
+from dr3d.index.model_index import ModelIndex, SummaryIndex, index_models
+from dr3d.index.projection import Features
 from dr3d.index.scann import ScannIndex
-from dr3d.index.vector_index import VectorIndex, measure_recall
+from dr3d.index.summary_file import load_summary, save_summary
+from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.unit import parse_assumed
 from dr3d.search.gallery import SIMILARITY, Gallery
 from dr3d.search.size import Sizes
 
-_MAX_DRIFT = 0.1  # share of new vectors, which a search compares exactly
+_MAX_DRIFT = 0.1  # share of models that the index lacks or has too much
+_MAX_TAIL = 20_000  # new models, which each query compares exactly: 2 ms
 _MIN_RECALL = 0.95  # of probes; below it, a drifted index is built again
+_MAX_PROBES = 256
+_PROBE_WORK = 20_000_000  # models compared for all probes: about a second
+_STREAMED_FROM = 8192
+"""Models from which vectors stay in their file: 50 MB for N = 12, D = 128."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +43,7 @@ class Snapshot:
   Attributes:
     gallery: the indexed models.
     models: all rows of the catalogue, by name.
-    keys: uint64 [B · N], of the vectors; see `scann_file.load_index`.
+    keys: uint64 [B], of the models' vectors; see `scann_file.find_saved`.
     sketch: of what the calibration depends on; see
       `calibration_file.draw_sketch`.
     unit: that was given for all files that state none; None if it was not.
@@ -73,22 +81,10 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
     DatabaseError: the catalogue or the vectors are damaged.
   """
   try:
-    found, models, settings = _read_state(directory)
+    found, models, settings, index = _read_state(directory, exact_below)
   except DatabaseError:  # a rebuild may have moved the vectors meanwhile
-    found, models, settings = _read_state(directory)
+    found, models, settings, index = _read_state(directory, exact_below)
   names, features = found.names, found.features
-  if not names:
-    raise EmptyError(
-      f"{directory} holds no indexed model: index a folder of models."
-    )
-  keys = scann_file.spread_keys(found.keys, features.shape[1])
-  vectors = _list_vectors(features)
-  try:
-    index = _find_index(directory, vectors, keys, exact_below)
-  except ValueError as error:
-    raise DatabaseError(
-      f"{directory} is damaged ({error}): restore it from a backup."
-    ) from error
   sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
   calibration = calibration_file.load(settings.get(CALIBRATION), sketch)
   known = {} if calibration is None else {SIMILARITY: calibration}
@@ -96,7 +92,7 @@ def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
   return Snapshot(
     gallery,
     {model.name: model for model in models},
-    keys,
+    found.keys,
     sketch,
     settings.get(UNIT),
   )
@@ -142,15 +138,15 @@ def keep_index(
   Raises:
     DatabaseError: the index cannot be written.
   """
-  vectors = _list_vectors(snapshot.gallery.features)
-  if choose_engine(len(vectors), exact_below=exact_below) == "exact":
+  features = snapshot.gallery.features
+  if _choose_engine(features, exact_below) == "exact":
     return snapshot
-  if _is_good(snapshot.gallery.index, vectors):
+  if _is_good(snapshot.gallery.index):
     return snapshot
-  index = build_index(vectors, engine="scann")
-  if isinstance(index, ScannIndex):
+  index = index_models(features, engine="scann")
+  if isinstance(index, SummaryIndex) and index.engine == "scann":
     try:
-      scann_file.save_index(index, directory, keys=snapshot.keys)
+      save_summary(index, directory, keys=snapshot.keys)
     except OSError as error:
       raise DatabaseError(
         f"The index of {directory} cannot be written ({error.strerror}): "
@@ -160,47 +156,63 @@ def keep_index(
   return dataclasses.replace(snapshot, gallery=gallery)
 
 
-def _is_good(index: VectorIndex, vectors: np.ndarray) -> bool:
+def _is_good(index: ModelIndex) -> bool:
   """Whether an index need not be built again."""
-  if not isinstance(index, ScannIndex):
+  if not isinstance(index, SummaryIndex):
     return False
-  if not index.drift:
+  short = index.index
+  if not isinstance(short, ScannIndex):
+    return False
+  if not short.drift:
     return True
-  if index.drift > _MAX_DRIFT:
+  if short.drift > _MAX_DRIFT or len(short.fresh) > _MAX_TAIL:
     return False
-  return measure_recall(index, ExactIndex(vectors), vectors) >= _MIN_RECALL
+  probes = max(1, min(_MAX_PROBES, _PROBE_WORK // short.count))
+  exact = ExactIndex(short.vectors)
+  return (
+    measure_recall(short, exact, short.vectors, probes=probes) >= _MIN_RECALL
+  )
 
 
 def _read_state(
-  directory: pathlib.Path,
-) -> tuple[row.SearchableModels, list[Model], dict[str, str]]:
+  directory: pathlib.Path, exact_below: int
+) -> tuple[row.SearchableModels, list[Model], dict[str, str], ModelIndex]:
   with (
     catalogue.open_catalogue(directory) as connection,
     sqlite_file.transaction(connection, kind="DEFERRED"),  # one state
   ):
-    return (
-      row.read_features(connection),
-      catalogue.read_models(connection),
-      read_settings(connection),
+    found = row.read_features(connection, streamed_from=_STREAMED_FROM)
+    models = catalogue.read_models(connection)
+    settings = read_settings(connection)
+  if not found.names:
+    raise EmptyError(
+      f"{directory} holds no indexed model: index a folder of models."
     )
+  try:
+    found, index = _find_index(directory, found, exact_below)
+  except ValueError as error:
+    raise DatabaseError(
+      f"{directory} is damaged ({error}): restore it from a backup."
+    ) from error
+  return found, models, settings, index
 
 
 def _find_index(
-  directory: pathlib.Path,
-  vectors: np.ndarray,
-  keys: np.ndarray,
-  exact_below: int,
-) -> VectorIndex:
-  """The stored index if it fits; otherwise exact search.
+  directory: pathlib.Path, found: row.SearchableModels, exact_below: int
+) -> tuple[row.SearchableModels, ModelIndex]:
+  """The stored index if it fits; otherwise exact search of loaded vectors.
 
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
-  index = None
-  if choose_engine(len(vectors), exact_below=exact_below) == "scann":
-    index = scann_file.load_index(directory, vectors, keys=keys)
-  return index or build_index(vectors, engine="exact")
+  if _choose_engine(found.features, exact_below) == "scann":
+    index = load_summary(directory, found.features, keys=found.keys)
+    if index is not None:
+      return found, index
+  if isinstance(found.features, StoredVectors):
+    found = dataclasses.replace(found, features=found.features.load())
+  return found, index_models(found.features, engine="exact")
 
 
-def _list_vectors(features: np.ndarray) -> np.ndarray:
-  """[B, N, D] to [B · N, D], without a copy."""
-  return features.reshape(-1, features.shape[2])
+def _choose_engine(features: Features, exact_below: int) -> Engine:
+  count, views, _ = features.shape
+  return choose_engine(count * views, exact_below=exact_below)

@@ -601,7 +601,7 @@ def test_index_of_low_recall_is_built_again(large, monkeypatch):
   (old,) = index_of(large)
   put(large.directory.with_name("models"), "new/1.stl", "new 1")
   monkeypatch.setattr(
-    "dr3d.database.snapshot.measure_recall", lambda *given: 0.9
+    "dr3d.database.snapshot.measure_recall", lambda *given, **options: 0.9
   )
   large.update(large.directory.with_name("models"), load=load)
   (new,) = index_of(large)
