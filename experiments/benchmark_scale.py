@@ -51,7 +51,7 @@ _BLOCK = 8192
 MODELS = flags.DEFINE_list("models", ["10000"], "Numbers of models.")
 KIND = flags.DEFINE_list("kind", list(KINDS), "Kinds of models.")
 METHOD = flags.DEFINE_list("method", list(METHODS), "Methods to measure.")
-DIRECTORY = flags.DEFINE_string("dir", None, "Where files are made.")
+DIRECTORY = flags.DEFINE_string("dir", "scale", "Where files are made.")
 DATABASE = flags.DEFINE_list("database", [], "Databases to repeat.")
 LIMIT = flags.DEFINE_float("limit", 6.0, "GiB that a method may take.")
 NOISE = flags.DEFINE_float("noise", 0.3, "Length of what is added to a copy.")
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
     count, kind, method = json.loads(ROW.value)
     print(json.dumps(measure(count, kind, method)))
     return
-  directory = pathlib.Path(DIRECTORY.value)
+  directory = _directory()
   directory.mkdir(parents=True, exist_ok=True)
   cells = []
   for count in map(int, MODELS.value):
@@ -84,6 +84,10 @@ def main(argv: list[str]) -> None:
       for path in directory.glob(f"{kind}-{count}*"):
         path.unlink()
   print(format_table(HEADER, cells, right=(0, 3, 4, 5, 6, 7, 8)))
+
+
+def _directory() -> pathlib.Path:
+  return pathlib.Path(DIRECTORY.value or ".")
 
 
 def format_row(row: dict) -> tuple[str, ...]:
@@ -119,17 +123,11 @@ def run(row: list) -> dict | None:
 # The vectors.
 
 
-def open_vectors(count: int, kind: str) -> np.ndarray:
-  """Maps the vectors: float32 [B, N, D]."""
-  path = pathlib.Path(DIRECTORY.value) / f"{kind}-{count}.f32"
-  return np.memmap(path, "<f4", "r", shape=(count, N, D))
-
-
 class FileVectors:
   """Vectors of a file, read as a database reads them."""
 
   def __init__(self, count: int, kind: str):
-    path = pathlib.Path(DIRECTORY.value) / f"{kind}-{count}.f32"
+    path = _directory() / f"{kind}-{count}.f32"
     self._file = path.open("rb", buffering=0)
     self.shape = (count, N, D)
 
@@ -222,7 +220,7 @@ def _normalise(vectors: np.ndarray) -> np.ndarray:
 
 def measure(count: int, kind: str, method: str) -> dict:
   """Builds and searches; compares the hits with the truth."""
-  directory = pathlib.Path(DIRECTORY.value)
+  directory = _directory()
   prefix = directory / f"{kind}-{count}"
   queries = np.load(f"{prefix}-queries.npy")
   truth = np.load(f"{prefix}-truth.npy")
@@ -237,8 +235,10 @@ def measure(count: int, kind: str, method: str) -> dict:
       raise MemoryError(f"{method} would exceed {LIMIT.value} GiB")
     features = features[:]
     vectors = features.reshape(-1, D)
-    engine = "exact" if method == "exact" else "scann"
-    index: Any = ViewIndex(build_index(vectors, engine=engine), N)
+    held = build_index(
+      vectors, engine="exact" if method == "exact" else "scann"
+    )
+    index: Any = ViewIndex(held, N)
   else:
     projection = fit_projection(features)
     short = summarise(features, projection)
@@ -289,15 +289,18 @@ class Wrapped:
 
   @property
   def count(self) -> int:
+    """B."""
     return len(self.vectors)
 
   @property
   def size(self) -> int:
+    """E."""
     return self.vectors.shape[1]
 
   def search(
     self, queries: np.ndarray, k: int, *, allowed: np.ndarray | None = None
   ) -> Neighbours:
+    """Finds ids; the similarities are not needed."""
     ids = self.find(queries, k)
     return Neighbours(ids.astype(np.int32), np.zeros(ids.shape, np.float32))
 
@@ -311,9 +314,10 @@ def build(method: str, short: np.ndarray, directory: pathlib.Path) -> Any:
   if method == "usearch":
     from usearch.index import Index
 
-    graph = Index(ndim=short.shape[1], metric="ip", dtype="f16")
+    graph = Index(
+      ndim=short.shape[1], metric="ip", dtype="f16", expansion_search=1024
+    )
     graph.add(np.arange(len(short)), short, threads=1)
-    graph.expansion_search = 1024
     return Wrapped(
       lambda queries, k: np.stack(
         [graph.search(query, k).keys for query in queries]

@@ -32,6 +32,7 @@ _MAX_TAIL = 20_000  # new models, which each query compares exactly: 2 ms
 _MIN_RECALL = 0.95  # of probes; below it, a drifted index is built again
 _MAX_PROBES = 256
 _PROBE_WORK = 20_000_000  # models compared for all probes: about a second
+_BACKGROUND_FROM = 50_000  # models, whose index takes longer than ten seconds
 _STREAMED_FROM = 8192
 """Models from which vectors stay in their file: 50 MB for N = 12, D = 128."""
 
@@ -120,7 +121,11 @@ def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
 
 
 def keep_index(
-  snapshot: Snapshot, directory: pathlib.Path, *, exact_below: int
+  snapshot: Snapshot,
+  directory: pathlib.Path,
+  *,
+  exact_below: int,
+  background: bool = False,
 ) -> Snapshot:
   """Builds and stores ScaNN's index if none is good enough.
 
@@ -131,6 +136,8 @@ def keep_index(
     snapshot: the state that is to be searched.
     directory: of the database, whose writer's lock is held.
     exact_below: number of vectors from which ScaNN is used.
+    background: whether a large index is built by another process, while this
+      state is searched.
 
   Returns:
     The state with its index.
@@ -141,7 +148,12 @@ def keep_index(
   features = snapshot.gallery.features
   if _choose_engine(features, exact_below) == "exact":
     return snapshot
-  if _is_good(snapshot.gallery.index):
+  if is_good(snapshot.gallery.index):
+    return snapshot
+  if background and len(features) >= _BACKGROUND_FROM:
+    from dr3d.database import index_builder  # it imports this module
+
+    index_builder.start(directory, exact_below=exact_below)
     return snapshot
   index = index_models(features, engine="scann")
   if isinstance(index, SummaryIndex) and index.engine == "scann":
@@ -156,7 +168,7 @@ def keep_index(
   return dataclasses.replace(snapshot, gallery=gallery)
 
 
-def _is_good(index: ModelIndex) -> bool:
+def is_good(index: ModelIndex) -> bool:
   """Whether an index need not be built again."""
   if not isinstance(index, SummaryIndex):
     return False

@@ -22,14 +22,16 @@ from dr3d.index.projection import (
 )
 from dr3d.index.vector_index import VectorIndex, check_vectors
 
+MIN_MODELS = 512
+"""Models that are proposed for a query at least; near copies need so many."""
+
 _DEPTH_PER_MATCH = 16  # neighbours of a vector looked up for each match wanted
 _MIN_DEPTH = 160  # neighbours; ten matches, the default, want so many
 _DENSE = 1 / 32  # of the vectors: a deeper look-up costs more than scoring all
 
 _MODELS_PER_MATCH = 16  # looked up for each match wanted
-_MIN_MODELS = 512  # with fewer, near copies hide some of the first ten
 _DENSE_MODELS = 1 / 8  # of the models: likewise
-_MIN_MODELS_EACH = 64  # for a vector of an unknown view, as each view
+_EACH = 64  # for a vector of an unknown view, as each view
 
 
 class ModelIndex(Protocol):
@@ -138,15 +140,36 @@ class SummaryIndex:
     A vector of an unknown view is looked up as if it was of each view, so such
     a query costs N · Q searches.
     """
-    depth = max(_MIN_MODELS, _MODELS_PER_MATCH * k)
+    depth = max(MIN_MODELS, _MODELS_PER_MATCH * k)
     if depth > _DENSE_MODELS * np.count_nonzero(allowed):
       return None
+    return self.propose(vectors, depth, allowed=allowed, is_aligned=is_aligned)
+
+  def propose(
+    self,
+    vectors: np.ndarray,
+    depth: int,
+    *,
+    allowed: np.ndarray | None = None,
+    is_aligned: bool,
+  ) -> np.ndarray:
+    """Finds models, whatever that costs.
+
+    Args:
+      vectors: see `find_models`, as for the following.
+      depth: models that are found, or somewhat more if views are unknown.
+      allowed: all models if None.
+      is_aligned: see `find_models`.
+
+    Returns:
+      int, rows of models, ascending and distinct.
+    """
     if is_aligned:
       query = _normalise(self.projection.project_query(vectors))
       hits = self.index.search(query, depth, allowed=allowed)
       return np.sort(hits.ids[0])
     short = self.projection.project_each(vectors)
-    each = max(_MIN_MODELS_EACH, depth // len(vectors))
+    each = max(_EACH, depth // len(vectors))
     flat = _normalise(short.reshape(-1, short.shape[2]))
     return np.unique(self.index.search(flat, each, allowed=allowed).ids)
 

@@ -103,6 +103,7 @@ class ScannIndex:
     them no faster. So is one among few allowed vectors; among many, ScaNN
     proposes as many more as the filter drops.
     """
+    wanted = k
     queries, k, rows = check_search(self, queries, k, allowed)
     fetch = max(_OVERFETCH * k, _FETCH_MIN)
     if rows is not None:
@@ -111,7 +112,7 @@ class ScannIndex:
     if fetch * _OVERFETCH > self.count or (
       rows is not None and len(rows) <= max(_FEW, _FEW_SHARE * self.count)
     ):
-      return exact.search(queries, k, allowed=allowed)
+      return exact.search(queries, wanted, allowed=allowed)
     found = Neighbours(
       np.empty((len(queries), k), np.int32),
       np.empty((len(queries), k), np.float32),

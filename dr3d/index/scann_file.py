@@ -64,7 +64,7 @@ def save_index(
   *,
   keys: np.ndarray | None = None,
   arrays: Mapping[str, np.ndarray] | None = None,
-) -> None:
+) -> pathlib.Path:
   """Writes ScaNN's part of an index to `parent`, whole or not at all.
 
   It becomes a directory named by the fingerprint of the vectors; indices of
@@ -75,6 +75,9 @@ def save_index(
     parent: a directory that exists.
     keys: uint64 [M], see `load_index`.
     arrays: what else belongs to it, by name.
+
+  Returns:
+    The directory.
 
   Raises:
     ValueError: its vectors are no longer those that ScaNN was built from.
@@ -95,7 +98,9 @@ def save_index(
       "files": {path.name: _digest(path) for path in partial.iterdir()},
     }
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-  remove_indices(parent, kept=_directory(parent, name).name)
+  directory = _directory(parent, name)
+  remove_indices(parent, kept=directory.name)
+  return directory
 
 
 def remove_indices(parent: pathlib.Path, *, kept: str = "") -> None:

@@ -19,13 +19,16 @@ _SHORT = "short"
 
 def save_summary(
   index: SummaryIndex, parent: pathlib.Path, *, keys: np.ndarray
-) -> None:
+) -> pathlib.Path:
   """Writes an index of short vectors to `parent`, whole or not at all.
 
   Args:
     index: as it was built by ScaNN.
     parent: a directory that exists.
     keys: uint64 [B], equal for models of equal vectors.
+
+  Returns:
+    The folder.
 
   Raises:
     TypeError: another engine holds it.
@@ -34,7 +37,7 @@ def save_summary(
   """
   if not isinstance(index.index, ScannIndex):
     raise TypeError(f"only ScaNN's index is saved, not one of {index.engine}")
-  save_index(
+  return save_index(
     index.index,
     parent,
     keys=keys,

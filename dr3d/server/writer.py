@@ -114,11 +114,14 @@ class Writer:
       self._lock.release()
 
   def stamp(self) -> tuple[tuple[int, int], ...]:
-    """Times and sizes of the catalogue's files; any change alters them."""
+    """Times and sizes of catalogue and index; any change alters them."""
     marks: list[tuple[int, int]] = []
-    for name in (FILE, f"{FILE}-wal"):
+    paths = [self._directory / name for name in (FILE, f"{FILE}-wal")]
+    # A large index is built by another process, and replaced when it is ready.
+    paths += sorted(self._directory.glob("index-*/manifest.json"))
+    for path in paths:
       with contextlib.suppress(OSError):
-        status = (self._directory / name).stat()
+        status = path.stat()
         if status.st_size:  # readers make and remove an empty one
           marks.append((status.st_mtime_ns, status.st_size))
     return tuple(marks)
