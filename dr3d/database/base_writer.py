@@ -129,6 +129,7 @@ class BaseWriter(DatabaseReader):
         self.snapshot,
         self.directory,
         exact_below=self._exact_below,
+        engine=self._engine,
         background=background,
       )
       keep_calibration(self.snapshot, self.directory)

@@ -12,21 +12,24 @@ import subprocess
 import sys
 
 from dr3d.database import catalogue, row
+from dr3d.database import snapshot as snapshot_lib
 from dr3d.database.snapshot import is_good, read_snapshot
 from dr3d.database.sqlite_file import writer_lock
 from dr3d.error import DatabaseError, LockError
-from dr3d.index.model_index import SummaryIndex, index_models
-from dr3d.index.summary_file import save_summary
+from dr3d.index.summary_file import can_save, save_summary
 
 _LOCK = "index.lock"
 
 
-def start(directory: pathlib.Path, *, exact_below: int) -> bool:
+def start(
+  directory: pathlib.Path, *, exact_below: int, engine: str = "auto"
+) -> bool:
   """Starts a process that builds the index, unless one is at work.
 
   Args:
     directory: of the database.
     exact_below: see `Database.open`.
+    engine: see `Database.open`.
 
   Returns:
     Whether a process was started. It may outlive this one.
@@ -39,7 +42,7 @@ def start(directory: pathlib.Path, *, exact_below: int) -> bool:
   subprocess.Popen(
     [
       *(sys.executable, "-m", "dr3d.database.index_builder"),
-      *(str(directory.absolute()), str(exact_below)),
+      *(str(directory.absolute()), str(exact_below), engine),
     ],
     stdin=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
@@ -49,12 +52,15 @@ def start(directory: pathlib.Path, *, exact_below: int) -> bool:
   return True
 
 
-def build(directory: pathlib.Path, *, exact_below: int) -> bool:
+def build(
+  directory: pathlib.Path, *, exact_below: int, engine: str = "auto"
+) -> bool:
   """Builds the index of the present state if the stored one is not good enough.
 
   Args:
     directory: of the database; its writer's lock may be held by others.
     exact_below: see `Database.open`.
+    engine: see `Database.open`.
 
   Returns:
     Whether an index was stored. It is not if another process builds one, or if
@@ -67,11 +73,14 @@ def build(directory: pathlib.Path, *, exact_below: int) -> bool:
   try:
     with writer_lock(directory, name=_LOCK):
       generation = _read_generation(directory)
-      snapshot = read_snapshot(directory, exact_below=exact_below)
+      snapshot = read_snapshot(
+        directory, exact_below=exact_below, engine=engine
+      )
       if is_good(snapshot.gallery.index):
         return False
-      index = index_models(snapshot.gallery.features, engine="scann")
-      if not isinstance(index, SummaryIndex) or index.engine != "scann":
+      chosen = "scann" if engine == "auto" else engine
+      index = snapshot_lib.build(snapshot, chosen)
+      if not can_save(index):
         return False
       path = save_summary(index, directory, keys=snapshot.keys)
       if _read_generation(directory) != generation:
@@ -89,8 +98,9 @@ def _read_generation(directory: pathlib.Path) -> int:
 
 
 def main(argv: list[str]) -> None:
-  """Builds the index of the database in `argv[1]`, exact below `argv[2]`."""
-  build(pathlib.Path(argv[1]), exact_below=int(argv[2]))
+  """Builds an index; see `start`."""
+  directory, exact_below, engine = argv[1:]
+  build(pathlib.Path(directory), exact_below=int(exact_below), engine=engine)
 
 
 if __name__ == "__main__":

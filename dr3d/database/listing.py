@@ -17,7 +17,7 @@ from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
-from dr3d.index.engine import EXACT_BELOW
+from dr3d.index.engine import EXACT_BELOW, check_engine
 from dr3d.mesh.unit import Unit, is_unit
 from dr3d.runtime.atomic import find_whole
 from dr3d.runtime.notebook import format_table, make_dataframe
@@ -50,12 +50,15 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ):
     """Opens a database; see `open`."""
     self.directory = pathlib.Path(directory)
     self._read_settings()
     self._load_pipeline = load_pipeline
     self._exact_below = exact_below
+    check_engine(engine)
+    self._engine = engine
 
   @classmethod
   def open(
@@ -64,6 +67,7 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ) -> Self:
     """Opens a database that exists.
 
@@ -71,12 +75,21 @@ class DatabaseListing:
       directory: of the database.
       load_pipeline: reads the pipeline; `Pipeline.load` if None.
       exact_below: number of vectors from which ScaNN is used.
+      engine: that holds the index; see `index.engine.build_index`. A database
+        does not store it, because a database from elsewhere must not name a
+        server.
 
     Raises:
+      ValueError: the engine is unknown.
       DatabaseError: the directory holds no database, or one that is
         unfinished, damaged or of another format.
     """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
+    return cls(
+      directory,
+      load_pipeline=load_pipeline,
+      exact_below=exact_below,
+      engine=engine,
+    )
 
   @functools.cached_property
   def pipeline(self) -> EmbeddingPipeline:
@@ -125,7 +138,9 @@ class DatabaseListing:
       EmptyError: no model is indexed.
       DatabaseError: the database is damaged.
     """
-    return read_snapshot(self.directory, exact_below=self._exact_below)
+    return read_snapshot(
+      self.directory, exact_below=self._exact_below, engine=self._engine
+    )
 
   @property
   def face_budget(self) -> int | None:

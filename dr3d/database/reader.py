@@ -34,7 +34,7 @@ from dr3d.mesh.packing import unpack_boxes, unpack_mesh
 from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
-from dr3d.search.gallery import find_neighbours
+from dr3d.search.gallery import Gallery, find_neighbours
 from dr3d.search.matching import Compare, Register, find_matches
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
@@ -130,7 +130,6 @@ class DatabaseReader(DatabaseListing):
     find = functools.partial(
       find_matches,
       query,
-      snapshot.gallery,
       target_precision=target_precision,
       exclude=exclude,
       min_score=min_score,
@@ -140,10 +139,12 @@ class DatabaseReader(DatabaseListing):
     register_models = (
       None if mesh is None else self._make_register(mesh, register)
     )
+    only = self._choose(condition, query)
     answer = find(
+      self._search_within(condition, query),
       # The registered ones tell whether the unit may be wrong.
       k=max(k, refine, verify),
-      only=self._choose(condition, query),
+      only=only,
       register=register_models,
       compare=None if mesh is None else self._make_compare(mesh),
       verify=verify,
@@ -153,6 +154,7 @@ class DatabaseReader(DatabaseListing):
     if not matches and condition is not None and condition.same_size:
       others = dataclasses.replace(condition, same_size=None)
       found = find(
+        self._search_within(others, query),
         k=MISS_CANDIDATES,
         only=self._choose(others, query),
         register=register_models,
@@ -199,14 +201,23 @@ class DatabaseReader(DatabaseListing):
 
   def _choose(
     self, condition: Condition | None, query: Query
-  ) -> set[str] | None:
-    """Names of the models that meet a condition; None if there is none."""
+  ) -> np.ndarray | None:
+    """Which models meet a condition: bool [B]; None if there is none."""
     if condition is None:
       return None
     if condition.same_size is not None and query.extent is None:
       raise ValueError("same_size needs a query whose size is known")
-    rows = [self.snapshot.models[name] for name in self.gallery.names]
-    return condition.choose(rows, extent=query.extent or ())
+    return condition.mark(self.snapshot.columns, extent=query.extent or ())
+
+  def _search_within(
+    self, condition: Condition | None, query: Query
+  ) -> Gallery:
+    """The gallery, filtered where its vectors are if they are in Milvus."""
+    gallery = self.gallery
+    if condition is None:
+      return gallery
+    gallery.calibrate(query.similarity)
+    return gallery.within(condition.express(query.extent or ()))
 
   def query_similar(
     self,

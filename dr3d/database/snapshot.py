@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from dr3d.database import calibration_file, catalogue, row, sqlite_file
+from dr3d.database.condition import Columns
+from dr3d.database.digest import hash_values
 from dr3d.database.model import Model
 from dr3d.database.setting import (
   CALIBRATION,
@@ -16,12 +20,13 @@ from dr3d.database.setting import (
 )
 from dr3d.database.stored_vectors import StoredVectors
 from dr3d.error import DatabaseError, EmptyError
-from dr3d.index.engine import Engine, choose_engine
+from dr3d.index.engine import choose_engine
 from dr3d.index.exact import ExactIndex
+from dr3d.index.milvus import PREFIX, make_fields
 from dr3d.index.model_index import ModelIndex, SummaryIndex, index_models
 from dr3d.index.projection import Features
 from dr3d.index.scann import ScannIndex
-from dr3d.index.summary_file import load_summary, save_summary
+from dr3d.index.summary_file import can_save, load_summary, save_summary
 from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.unit import parse_assumed
 from dr3d.search.gallery import SIMILARITY, Gallery
@@ -57,6 +62,11 @@ class Snapshot:
   unit: str | None = None
 
   @functools.cached_property
+  def columns(self) -> Columns:
+    """Labels, metadata and sizes of the models of the gallery."""
+    return Columns([self.models[name] for name in self.gallery.names])
+
+  @functools.cached_property
   def sizes(self) -> Sizes:
     """Sizes of the models of the gallery."""
     rows = [self.models[name] for name in self.gallery.names]
@@ -70,21 +80,24 @@ class Snapshot:
     return assumed is None or row.unit_source == "given" or assumed == self.unit
 
 
-def read_snapshot(directory: pathlib.Path, *, exact_below: int) -> Snapshot:
+def read_snapshot(
+  directory: pathlib.Path, *, exact_below: int, engine: str = "auto"
+) -> Snapshot:
   """Reads the present state of a database.
 
   Args:
     directory: of the database.
     exact_below: number of vectors from which ScaNN is used.
+    engine: that holds the index; see `engine.build_index`.
 
   Raises:
     EmptyError: no model is indexed.
     DatabaseError: the catalogue or the vectors are damaged.
   """
   try:
-    found, models, settings, index = _read_state(directory, exact_below)
+    found, models, settings, index = _read_state(directory, exact_below, engine)
   except DatabaseError:  # a rebuild may have moved the vectors meanwhile
-    found, models, settings, index = _read_state(directory, exact_below)
+    found, models, settings, index = _read_state(directory, exact_below, engine)
   names, features = found.names, found.features
   sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
   calibration = calibration_file.load(settings.get(CALIBRATION), sketch)
@@ -125,9 +138,10 @@ def keep_index(
   directory: pathlib.Path,
   *,
   exact_below: int,
+  engine: str = "auto",
   background: bool = False,
 ) -> Snapshot:
-  """Builds and stores ScaNN's index if none is good enough.
+  """Builds and stores the index if none is good enough.
 
   An index of other vectors is good enough while few vectors were added or
   removed since, and while it still finds the neighbours of probes.
@@ -136,6 +150,7 @@ def keep_index(
     snapshot: the state that is to be searched.
     directory: of the database, whose writer's lock is held.
     exact_below: number of vectors from which ScaNN is used.
+    engine: that holds the index; see `engine.build_index`.
     background: whether a large index is built by another process, while this
       state is searched.
 
@@ -146,17 +161,16 @@ def keep_index(
     DatabaseError: the index cannot be written.
   """
   features = snapshot.gallery.features
-  if _choose_engine(features, exact_below) == "exact":
-    return snapshot
-  if is_good(snapshot.gallery.index):
+  chosen = _choose_engine(features, exact_below, engine)
+  if chosen == "exact" or is_good(snapshot.gallery.index):
     return snapshot
   if background and len(features) >= _BACKGROUND_FROM:
     from dr3d.database import index_builder  # it imports this module
 
-    index_builder.start(directory, exact_below=exact_below)
+    index_builder.start(directory, exact_below=exact_below, engine=engine)
     return snapshot
-  index = index_models(features, engine="scann")
-  if isinstance(index, SummaryIndex) and index.engine == "scann":
+  index = build(snapshot, chosen)
+  if can_save(index):
     try:
       save_summary(index, directory, keys=snapshot.keys)
     except OSError as error:
@@ -166,6 +180,23 @@ def keep_index(
       ) from error
   gallery = dataclasses.replace(snapshot.gallery, index=index)
   return dataclasses.replace(snapshot, gallery=gallery)
+
+
+def build(snapshot: Snapshot, engine: str) -> ModelIndex:
+  """Builds the index of a state.
+
+  Args:
+    snapshot: the state.
+    engine: its name, not "auto".
+  """
+  if not engine.startswith(PREFIX):
+    return index_models(snapshot.gallery.features, engine=engine)
+  rows = [snapshot.models[name] for name in snapshot.gallery.names]
+  return index_models(
+    snapshot.gallery.features,
+    engine=engine,
+    fields=[make_fields(r.label, r.metadata, r.extent) for r in rows],
+  )
 
 
 def is_good(index: ModelIndex) -> bool:
@@ -187,7 +218,7 @@ def is_good(index: ModelIndex) -> bool:
 
 
 def _read_state(
-  directory: pathlib.Path, exact_below: int
+  directory: pathlib.Path, exact_below: int, engine: str
 ) -> tuple[row.SearchableModels, list[Model], dict[str, str], ModelIndex]:
   with (
     catalogue.open_catalogue(directory) as connection,
@@ -201,7 +232,9 @@ def _read_state(
       f"{directory} holds no indexed model: index a folder of models."
     )
   try:
-    found, index = _find_index(directory, found, exact_below)
+    if engine.startswith(PREFIX):
+      found = _mix_keys(found, models)
+    found, index = _find_index(directory, found, exact_below, engine)
   except ValueError as error:
     raise DatabaseError(
       f"{directory} is damaged ({error}): restore it from a backup."
@@ -209,15 +242,44 @@ def _read_state(
   return found, models, settings, index
 
 
+def _mix_keys(
+  found: row.SearchableModels, models: Sequence[Model]
+) -> row.SearchableModels:
+  """Keys that change with what Milvus filters by.
+
+  So a model whose label was edited counts as new, and is compared here until
+  the collection is filled again.
+  """
+  rows = {model.name: model for model in models}
+  fields = [
+    hash_values(
+      (
+        rows[name].label,
+        json.dumps(rows[name].metadata, sort_keys=True),
+        json.dumps(rows[name].extent),
+      )
+    )
+    for name in found.names
+  ]
+  mixed = found.keys ^ np.array(fields, np.int64).view(np.uint64)
+  return dataclasses.replace(found, keys=mixed)
+
+
 def _find_index(
-  directory: pathlib.Path, found: row.SearchableModels, exact_below: int
+  directory: pathlib.Path,
+  found: row.SearchableModels,
+  exact_below: int,
+  engine: str,
 ) -> tuple[row.SearchableModels, ModelIndex]:
   """The stored index if it fits; otherwise exact search of loaded vectors.
 
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
-  if _choose_engine(found.features, exact_below) == "scann":
-    index = load_summary(directory, found.features, keys=found.keys)
+  chosen = _choose_engine(found.features, exact_below, engine)
+  if chosen != "exact":
+    index = load_summary(
+      directory, found.features, keys=found.keys, engine=chosen
+    )
     if index is not None:
       return found, index
   if isinstance(found.features, StoredVectors):
@@ -225,6 +287,8 @@ def _find_index(
   return found, index_models(found.features, engine="exact")
 
 
-def _choose_engine(features: Features, exact_below: int) -> Engine:
+def _choose_engine(features: Features, exact_below: int, engine: str) -> str:
+  if engine != "auto":
+    return engine
   count, views, _ = features.shape
   return choose_engine(count * views, exact_below=exact_below)

@@ -9,11 +9,13 @@ query; E numbers of a short vector.
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from dr3d.index.engine import EXACT_BELOW, Engine, build_index, choose_engine
+from dr3d.index.engine import EXACT_BELOW, build_index, choose_engine
+from dr3d.index.milvus import Fields, MilvusIndex
 from dr3d.index.projection import (
   Features,
   Projection,
@@ -145,6 +147,12 @@ class SummaryIndex:
       return None
     return self.propose(vectors, depth, allowed=allowed, is_aligned=is_aligned)
 
+  def within(self, expression: str) -> "SummaryIndex":
+    """The same index with a filter of Milvus, if Milvus holds the vectors."""
+    if not isinstance(self.index, MilvusIndex):
+      return self
+    return dataclasses.replace(self, index=self.index.within(expression))
+
   def propose(
     self,
     vectors: np.ndarray,
@@ -177,8 +185,9 @@ class SummaryIndex:
 def index_models(
   features: Features,
   *,
-  engine: Engine | Literal["auto"] = "auto",
+  engine: str = "auto",
   exact_below: int = EXACT_BELOW,
+  fields: Sequence[Fields] | None = None,
 ) -> ModelIndex:
   """Makes models searchable.
 
@@ -186,6 +195,7 @@ def index_models(
     features: [B, N, D] unit vectors.
     engine: see `engine.build_index`. Exact search needs no short vectors.
     exact_below: number of vectors, B · N, from which "auto" is ScaNN.
+    fields: what Milvus filters each model by; see `milvus.make_fields`.
 
   Raises:
     ValueError: see `engine.build_index`.
@@ -199,7 +209,9 @@ def index_models(
     return ViewIndex(index, features.shape[1])
   projection = fit_projection(features)
   short = summarise(features, projection)
-  return SummaryIndex(build_index(short, engine=engine), projection)
+  return SummaryIndex(
+    build_index(short, engine=engine, fields=fields), projection
+  )
 
 
 def summarise(features: Features, projection: Projection) -> np.ndarray:

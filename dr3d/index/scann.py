@@ -62,6 +62,7 @@ class ScannIndex:
 
   engine = "scann"
   is_exhaustive = False
+  max_fetch = 1 << 31  # candidates that it proposes at most
 
   @property
   def count(self) -> int:
@@ -72,6 +73,11 @@ class ScannIndex:
   def size(self) -> int:
     """D, the numbers of a vector."""
     return self.vectors.shape[1]
+
+  @property
+  def is_filtered(self) -> bool:
+    """Whether what a filter does not allow is not proposed."""
+    return False
 
   @functools.cached_property
   def fresh(self) -> np.ndarray:
@@ -106,12 +112,13 @@ class ScannIndex:
     wanted = k
     queries, k, rows = check_search(self, queries, k, allowed)
     fetch = max(_OVERFETCH * k, _FETCH_MIN)
-    if rows is not None:
-      fetch = math.ceil(fetch * self.count / max(1, len(rows)))
     exact = ExactIndex(self.vectors)
-    if fetch * _OVERFETCH > self.count or (
-      rows is not None and len(rows) <= max(_FEW, _FEW_SHARE * self.count)
-    ):
+    is_cheap = fetch * _OVERFETCH > self.count
+    if rows is not None and not self.is_filtered:
+      fetch = math.ceil(fetch * self.count / max(1, len(rows)))
+      is_cheap |= fetch * _OVERFETCH > self.count
+      is_cheap |= len(rows) <= max(_FEW, _FEW_SHARE * self.count)
+    if is_cheap or not k or k > self.max_fetch:
       return exact.search(queries, wanted, allowed=allowed)
     found = Neighbours(
       np.empty((len(queries), k), np.int32),

@@ -26,6 +26,7 @@ from dr3d.runtime.hashing import MIX
 from dr3d.runtime.output import suppress_output
 
 _FORMAT = 4
+_DIGITS = 16  # of a fingerprint, in names
 _PREFIX = "index-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
 _MANIFEST = "manifest.json"
@@ -47,13 +48,15 @@ class SavedIndex:
   """What `save_index` wrote, matched with what is to be searched now.
 
   Attributes:
-    searcher: ScaNN's object.
+    searcher: ScaNN's object; None if another engine holds the vectors.
+    fingerprint: of the vectors that it was built from, the first digits.
     rows: int [M'], the present row of each vector that it was built from, -1
       for those that have gone; None if they are the present ones, in order.
     arrays: what was saved beside it, by name, mapped from their files.
   """
 
-  searcher: Searcher
+  searcher: Searcher | None
+  fingerprint: str
   rows: np.ndarray | None
   arrays: dict[str, np.ndarray]
 
@@ -103,6 +106,15 @@ def save_index(
   return directory
 
 
+def list_fingerprints(parent: pathlib.Path) -> list[str]:
+  """First digits of the fingerprints of the indices that were saved here."""
+  return [
+    path.name.removeprefix(_PREFIX)
+    for path in sorted(parent.glob(f"{_PREFIX}*"))
+    if _NAME.fullmatch(path.name) and path.suffix != ".partial"
+  ]
+
+
 def remove_indices(parent: pathlib.Path, *, kept: str = "") -> None:
   """Removes all that `save_index` wrote here, for any vectors.
 
@@ -136,13 +148,17 @@ def load_index(
   """
   vectors = check_vectors(vectors, "vectors")
   saved = find_saved(parent, _hash_rows(vectors) if keys is None else keys)
-  if saved is None:
+  if saved is None or saved.searcher is None:
     return None
   return ScannIndex(vectors, saved.searcher, saved.rows)
 
 
 def find_saved(
-  parent: pathlib.Path, keys: np.ndarray, *, arrays: Collection[str] = ()
+  parent: pathlib.Path,
+  keys: np.ndarray,
+  *,
+  arrays: Collection[str] = (),
+  has_searcher: bool = True,
 ) -> SavedIndex | None:
   """Reads what `save_index` wrote for vectors of these keys, or most of them.
 
@@ -150,6 +166,7 @@ def find_saved(
     parent: where the index was saved.
     keys: uint64 [M], see `load_index`.
     arrays: names of what must have been saved beside it.
+    has_searcher: whether ScaNN's files are read.
 
   Returns:
     None as `load_index`, or if an array was not saved.
@@ -157,7 +174,7 @@ def find_saved(
   names = _number(keys)
   for directory in sorted(parent.glob(f"{_PREFIX}*")):
     try:
-      saved = _load(directory, names, arrays)
+      saved = _load(directory, names, arrays, has_searcher)
     except (OSError, ValueError, RuntimeError, ImportError, LookupError):
       continue
     if saved is not None:
@@ -166,7 +183,10 @@ def find_saved(
 
 
 def _load(
-  directory: pathlib.Path, names: np.ndarray, arrays: Collection[str]
+  directory: pathlib.Path,
+  names: np.ndarray,
+  arrays: Collection[str],
+  has_searcher: bool,
 ) -> SavedIndex | None:
   manifest = json.loads((directory / _MANIFEST).read_text())
   files = {
@@ -183,15 +203,18 @@ def _load(
   rows = _match(keys, names)
   if (rows >= 0).sum() < _MIN_SHARED * max(len(rows), len(names)):
     return None
-  import scann
+  searcher: Searcher | None = None
+  if has_searcher:
+    import scann
 
-  with suppress_output():
-    searcher = scann.scann_ops_pybind.load_searcher(str(directory))
-  if searcher.size() != len(rows):
-    return None
+    with suppress_output():
+      searcher = scann.scann_ops_pybind.load_searcher(str(directory))
+    if searcher.size() != len(rows):
+      return None
   same = np.array_equal(rows, np.arange(len(names)))
   return SavedIndex(
     searcher,
+    name[:_DIGITS],
     None if same else rows,
     {
       each: np.load(directory / _ARRAY.format(each), mmap_mode="r")
@@ -242,7 +265,7 @@ def _origin() -> str:
 
 
 def _directory(parent: pathlib.Path, name: str) -> pathlib.Path:
-  return parent / f"{_PREFIX}{name[:16]}"
+  return parent / f"{_PREFIX}{name[:_DIGITS]}"
 
 
 def _digest(path: pathlib.Path) -> str:

@@ -12,7 +12,12 @@ from typing import Literal
 import numpy as np
 
 from dr3d.index.engine import EXACT_BELOW, Engine
-from dr3d.index.model_index import ModelIndex, ViewIndex, index_models
+from dr3d.index.model_index import (
+  ModelIndex,
+  SummaryIndex,
+  ViewIndex,
+  index_models,
+)
 from dr3d.index.projection import Features, iterate_blocks
 from dr3d.index.vector_index import PROBE_NOISE
 from dr3d.search.calibration import Calibration, fit_calibration
@@ -57,19 +62,31 @@ class Gallery:
     """The row of each model, by name."""
     return {name: row for row, name in enumerate(self.names)}
 
+  def within(self, expression: str) -> "Gallery":
+    """The same models, with a filter that Milvus runs, if it holds them.
+
+    The calibration must be fitted before: it depends on all models.
+    """
+    if not expression or not isinstance(self.index, SummaryIndex):
+      return self
+    return dataclasses.replace(self, index=self.index.within(expression))
+
   def find_allowed(
-    self, exclude: Collection[str], only: Collection[str] | None
+    self, exclude: Collection[str], only: Collection[str] | np.ndarray | None
   ) -> np.ndarray:
     """Which models may be found: bool [B].
 
     Args:
       exclude: names that may not; unknown names change nothing.
-      only: names that may; all if None.
+      only: names that may, or bool [B]; all if None.
     """
     allowed = np.full(len(self.names), only is None)
-    for name in only or ():
-      if name in self.rows:
-        allowed[self.rows[name]] = True
+    if isinstance(only, np.ndarray):
+      allowed = only.copy()
+    elif only is not None:
+      for name in only:
+        if name in self.rows:
+          allowed[self.rows[name]] = True
     for name in exclude:
       if name in self.rows:
         allowed[self.rows[name]] = False

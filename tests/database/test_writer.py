@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 from support.standin import StoredPipeline
 
-from dr3d.database import catalogue, index_builder, ingest, sqlite_file
+from dr3d.database import (
+  catalogue,
+  index_builder,
+  ingest,
+  snapshot,
+  sqlite_file,
+)
 from dr3d.database.ingest import Failure, Report
 from dr3d.database.stored_vectors import StoredVectors
 from dr3d.database.writer import Database
@@ -654,17 +660,17 @@ def test_index_is_not_stored_if_vectors_were_moved_meanwhile(
     "dr3d.database.base_writer.keep_index", lambda s, *_, **__: s
   )
   large.remove(gone)
-  build = index_builder.index_models
+  build = snapshot.build
 
-  def build_slowly(features, *, engine):
-    index = build(features, engine=engine)
+  def build_slowly(state, engine):
+    index = build(state, engine)
     large.remove([large.models()[0].name], purge=True)
     return index
 
-  monkeypatch.setattr(index_builder, "index_models", build_slowly)
+  monkeypatch.setattr(snapshot, "build", build_slowly)
   assert not index_builder.build(large.directory, exact_below=100)
   assert not index_of(large)
-  monkeypatch.setattr(index_builder, "index_models", build)
+  monkeypatch.setattr(snapshot, "build", build)
   assert index_builder.build(large.directory, exact_below=100)
   assert not index_builder.build(large.directory, exact_below=100)  # is good
   with sqlite_file.writer_lock(large.directory, name="index.lock"):

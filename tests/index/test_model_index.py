@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.vectors import engines, needs_scann, unit
+from support.vectors import engines, locate_engine, needs_scann, unit
 
 from dr3d.index import model_index
 from dr3d.index.model_index import SummaryIndex, ViewIndex, index_models
@@ -33,8 +33,9 @@ def everything():
 
 
 @pytest.fixture(scope="module", params=engines())
-def index(request, features):
-  return index_models(features, engine=request.param)
+def index(request, features, tmp_path_factory):
+  directory = tmp_path_factory.mktemp("engine")
+  return index_models(features, engine=locate_engine(request.param, directory))
 
 
 def test_projection_of_all_directions_keeps_mean_cosines(features):
