@@ -17,8 +17,9 @@ and of searching, MiB.
 
 All engines but `exact` propose 512 models by one short vector, 256 numbers, and
 are rescored alike. `views` is the look-up of all 12 vectors of each model. What
-an engine cannot do within --limit GiB is left out; faiss has 64 bytes of a
-product quantiser and takes 2048 by it, then compares the short vectors.
+an engine cannot do within --limit GiB is left out. faiss has 64 bytes of a
+product quantiser and takes 2048 by it, then compares the short vectors. milvus
+is milvus-lite.
 """
 
 import dataclasses
@@ -42,7 +43,7 @@ from dr3d.index.projection import fit_projection
 from dr3d.index.vector_index import Neighbours
 from dr3d.search.gallery import SIMILARITY, Gallery, rank_all
 
-METHODS = ("exact", "views", "scann", "faiss", "usearch")
+METHODS = ("exact", "views", "scann", "faiss", "usearch", "milvus")
 KINDS = ("classes", "copies")
 N, D, K = 12, 128, 10
 QUERIES = 32
@@ -309,6 +310,8 @@ def build(method: str, short: np.ndarray, directory: pathlib.Path) -> Any:
   """Builds an index of short vectors [B, E]."""
   if method == "scann":
     return build_index(short, engine="scann")
+  if method == "milvus":
+    return build_index(short, engine=f"milvus:{directory / 'milvus.db'}")
   if method == "faiss":
     return build_faiss(short)
   if method == "usearch":

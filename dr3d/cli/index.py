@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, pipeline_flag, reader_flags
+from dr3d.cli import argument, console, engine_flag, pipeline_flag, reader_flags
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
+  engine_flag.check("index", flags)
   argument.check_models(flags.models, flags.labels)
   argument.check_new_folder(flags.db)
   if flags.pipeline:
@@ -35,7 +36,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
-  database = Database.create(directory, pipeline)
+  database = Database.create(directory, pipeline, engine=flags.engine)
   with console.progress(count, "indexing") as progress:
     report = database.update(
       flags.models,
@@ -130,6 +131,7 @@ SUBCOMMAND = Subcommand(
       "DIR",
     ),
     Flag("json", "Print JSON.", kind="switch"),
+    engine_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   run=run,

@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console
+from dr3d.cli import argument, console, engine_flag
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -29,6 +29,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   if flags.server is not None:
     outcomes = ask_server(flags, files, condition)
   else:
+    engine_flag.check("query", flags)
     argument.check_database(flags.db)
     outcomes = ask_database(flags, files, condition, refine, writer)
   with console.progress(len(files), "querying") as progress:
@@ -87,7 +88,7 @@ def ask_database(
   from dr3d.mesh.unit import mark_given
   from dr3d.runtime.pool import WorkerError
 
-  database = Database.open(flags.db)
+  database = Database.open(flags.db, engine=flags.engine)
   database.gallery  # noqa: B018  fails once here, not once for each file
   present = [pathlib.Path(file).exists() for file in files]
   # The child processes read the first files while the pipeline is loaded.
@@ -275,6 +276,7 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR"),
+    engine_flag.FLAG,
     Flag(
       "server",
       "Address of a running dr3d serve, such as http://127.0.0.1:8000, instead"

@@ -8,7 +8,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, config_file
+from dr3d.cli import argument, config_file, engine_flag
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
 from dr3d.error import Dr3dError
 
@@ -33,6 +33,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   own_token = read_token(flags.token_file)
   os.environ.pop(TOKEN, None)  # no child process shall inherit it
   public_read = may_read_freely(flags, own_token)
+  engine_flag.check("serve", flags)
   argument.check_database(flags.db)
   listener = listen(flags.host, flags.port, is_shared=flags.share_port)
   _allow_connections()
@@ -95,6 +96,7 @@ def make_settings(
     address_connections=flags.connections,
     scan_rate=flags.scan * (1 << 20),
     backups=make_backup_plan(flags),
+    engine=flags.engine,
   )
 
 
@@ -312,6 +314,7 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database. Required.", "DIR"),
+    engine_flag.FLAG,
     config_file.CONFIG,
     Flag("host", "Address to listen on.", "HOST", "127.0.0.1"),
     Flag(

@@ -95,21 +95,11 @@ def read_snapshot(
     DatabaseError: the catalogue or the vectors are damaged.
   """
   try:
-    found, models, settings, index = _read_state(directory, exact_below, engine)
+    return _read(directory, exact_below, engine)
+  except EmptyError:
+    raise
   except DatabaseError:  # a rebuild may have moved the vectors meanwhile
-    found, models, settings, index = _read_state(directory, exact_below, engine)
-  names, features = found.names, found.features
-  sketch = calibration_file.draw_sketch(names, found.labels, found.keys)
-  calibration = calibration_file.load(settings.get(CALIBRATION), sketch)
-  known = {} if calibration is None else {SIMILARITY: calibration}
-  gallery = Gallery(names, found.labels, features, index, known)
-  return Snapshot(
-    gallery,
-    {model.name: model for model in models},
-    found.keys,
-    sketch,
-    settings.get(UNIT),
-  )
+    return _read(directory, exact_below, engine)
 
 
 def keep_calibration(snapshot: Snapshot, directory: pathlib.Path) -> None:
@@ -217,74 +207,71 @@ def is_good(index: ModelIndex) -> bool:
   )
 
 
-def _read_state(
-  directory: pathlib.Path, exact_below: int, engine: str
-) -> tuple[row.SearchableModels, list[Model], dict[str, str], ModelIndex]:
+def _read(directory: pathlib.Path, exact_below: int, engine: str) -> Snapshot:
   with (
     catalogue.open_catalogue(directory) as connection,
     sqlite_file.transaction(connection, kind="DEFERRED"),  # one state
   ):
     found = row.read_features(connection, streamed_from=_STREAMED_FROM)
-    models = catalogue.read_models(connection)
+    rows = {model.name: model for model in catalogue.read_models(connection)}
     settings = read_settings(connection)
   if not found.names:
     raise EmptyError(
       f"{directory} holds no indexed model: index a folder of models."
     )
+  keys = found.keys
+  if engine.startswith(PREFIX):
+    keys = keys ^ _hash_fields([rows[name] for name in found.names])
+  chosen = _choose_engine(found.features, exact_below, engine)
   try:
-    if engine.startswith(PREFIX):
-      found = _mix_keys(found, models)
-    found, index = _find_index(directory, found, exact_below, engine)
+    features, index = _find_index(directory, found.features, keys, chosen)
   except ValueError as error:
     raise DatabaseError(
       f"{directory} is damaged ({error}): restore it from a backup."
     ) from error
-  return found, models, settings, index
+  sketch = calibration_file.draw_sketch(found.names, found.labels, found.keys)
+  calibration = calibration_file.load(settings.get(CALIBRATION), sketch)
+  known = {} if calibration is None else {SIMILARITY: calibration}
+  gallery = Gallery(found.names, found.labels, features, index, known)
+  return Snapshot(gallery, rows, keys, sketch, settings.get(UNIT))
 
 
-def _mix_keys(
-  found: row.SearchableModels, models: Sequence[Model]
-) -> row.SearchableModels:
-  """Keys that change with what Milvus filters by.
+def _hash_fields(models: Sequence[Model]) -> np.ndarray:
+  """Hashes of what Milvus filters models by: uint64 [B].
 
   So a model whose label was edited counts as new, and is compared here until
   the collection is filled again.
   """
-  rows = {model.name: model for model in models}
-  fields = [
+  hashes = [
     hash_values(
       (
-        rows[name].label,
-        json.dumps(rows[name].metadata, sort_keys=True),
-        json.dumps(rows[name].extent),
+        model.label,
+        json.dumps(model.metadata, sort_keys=True),
+        json.dumps(model.extent),
       )
     )
-    for name in found.names
+    for model in models
   ]
-  mixed = found.keys ^ np.array(fields, np.int64).view(np.uint64)
-  return dataclasses.replace(found, keys=mixed)
+  return np.array(hashes, np.int64).view(np.uint64)
 
 
 def _find_index(
   directory: pathlib.Path,
-  found: row.SearchableModels,
-  exact_below: int,
+  features: np.ndarray | StoredVectors,
+  keys: np.ndarray,
   engine: str,
-) -> tuple[row.SearchableModels, ModelIndex]:
+) -> tuple[Features, ModelIndex]:
   """The stored index if it fits; otherwise exact search of loaded vectors.
 
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
-  chosen = _choose_engine(found.features, exact_below, engine)
-  if chosen != "exact":
-    index = load_summary(
-      directory, found.features, keys=found.keys, engine=chosen
-    )
+  if engine != "exact":
+    index = load_summary(directory, features, keys=keys, engine=engine)
     if index is not None:
-      return found, index
-  if isinstance(found.features, StoredVectors):
-    found = dataclasses.replace(found, features=found.features.load())
-  return found, index_models(found.features, engine="exact")
+      return features, index
+  if isinstance(features, StoredVectors):
+    features = features.load()
+  return features, index_models(features, engine="exact")
 
 
 def _choose_engine(features: Features, exact_below: int, engine: str) -> str:

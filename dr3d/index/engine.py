@@ -49,8 +49,8 @@ def build_index(
   Raises:
     ValueError: a row is not a unit vector, there is none, or the engine is
       unknown.
-    ImportError: engine "scann" without ScaNN, or Milvus without pymilvus.
-    Dr3dError: Milvus fails.
+    ImportError: engine "scann" without ScaNN.
+    Dr3dError: Milvus fails, or pymilvus is not installed.
   """
   vectors = check_vectors(vectors, "vectors")
   if not len(vectors):

@@ -94,11 +94,14 @@ class MilvusAddress:
     """Opens a client.
 
     Raises:
-      ImportError: pymilvus is not installed.
-      Dr3dError: Milvus does not answer.
+      Dr3dError: pymilvus is not installed, or Milvus does not answer.
     """
-    from pymilvus import MilvusClient
-
+    try:
+      from pymilvus import MilvusClient
+    except ImportError as error:
+      raise Dr3dError(
+        "engine milvus needs further packages: pip install 'dr3d[milvus]'."
+      ) from error
     with _explain(self, "does not answer"):
       return MilvusClient(self.uri, token=os.environ.get(_TOKEN, ""))
 
@@ -194,9 +197,8 @@ def build_milvus(
     The index.
 
   Raises:
-    ImportError: pymilvus is not installed.
     ValueError: see `MilvusAddress.parse`.
-    Dr3dError: Milvus fails.
+    Dr3dError: Milvus fails, or pymilvus is not installed.
   """
   address = MilvusAddress.parse(engine)
   client = address.connect()

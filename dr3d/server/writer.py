@@ -60,14 +60,18 @@ class Writer:
   `stamp` tells whether another process has changed it.
   """
 
-  def __init__(self, directory: pathlib.Path, *, timeout: float):
+  def __init__(
+    self, directory: pathlib.Path, *, timeout: float, engine: str = "auto"
+  ):
     """Makes a writer.
 
     Args:
       directory: of the database.
       timeout: seconds that a change waits for the one before.
+      engine: see `Database.open`.
     """
     self._directory = directory
+    self._engine = engine
     self._timeout = timeout
     self._lock = threading.Lock()
 
@@ -90,7 +94,7 @@ class Writer:
       DatabaseError: see `Database`.
     """
     with self.hold():
-      database = Database.open(self._directory)
+      database = Database.open(self._directory, engine=self._engine)
       if database.fingerprint == pipeline.fingerprint:
         database.pipeline = pipeline
       result = function(database)
