@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dr3d.cli import (
   argument,
   console,
+  engine_flag,
   pipeline_flag,
   query_photo,
   reader_flags,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
+  engine_flag.check("index", flags)
   argument.check_models(flags.models, flags.labels)
   argument.check_new_folder(flags.db)
   if flags.pipeline:
@@ -41,7 +43,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
-  database = Database.create(directory, pipeline)
+  database = Database.create(directory, pipeline, engine=flags.engine)
   with console.progress(count, "indexing") as progress:
     report = database.update(
       flags.models,
@@ -157,6 +159,7 @@ SUBCOMMAND = Subcommand(
       kind="switch",
     ),
     Flag("json", "Print JSON.", kind="switch"),
+    engine_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   run=run,

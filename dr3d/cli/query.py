@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, query_photo
+from dr3d.cli import argument, console, engine_flag, query_photo
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -38,10 +38,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
     if photos:
       sources.append(query_photo.ask_server(flags, photos, region, condition))
   else:
+    engine_flag.check("query", flags)
     argument.check_database(flags.db)
     from dr3d.database.writer import Database
 
-    database = Database.open(flags.db)
+    database = Database.open(flags.db, engine=flags.engine)
     database.gallery  # noqa: B018  fails once here, not once for each file
     if meshes:
       sources.append(
@@ -316,6 +317,7 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR"),
+    engine_flag.FLAG,
     Flag(
       "server",
       "Address of a running dr3d serve, such as http://127.0.0.1:8000, instead"

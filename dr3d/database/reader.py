@@ -151,7 +151,6 @@ class DatabaseReader(PhotoReader):
     find = functools.partial(
       find_matches,
       query,
-      gallery,
       target_precision=target_precision,
       exclude=exclude,
       min_score=min_score,
@@ -162,10 +161,12 @@ class DatabaseReader(PhotoReader):
     register_models = (
       None if mesh is None else self._make_register(mesh, register)
     )
+    only = self._choose(condition, query)
     answer = find(
+      self._search_within(gallery, condition, query),
       # The registered ones tell whether the unit may be wrong.
       k=max(k, refine, verify),
-      only=self._choose(condition, query),
+      only=only,
       register=register_models,
       compare=None if mesh is None else self._make_compare(mesh),
       verify=verify,
@@ -175,6 +176,7 @@ class DatabaseReader(PhotoReader):
     if not matches and condition is not None and condition.same_size:
       others = dataclasses.replace(condition, same_size=None)
       found = find(
+        self._search_within(gallery, others, query),
         k=MISS_CANDIDATES,
         only=self._choose(others, query),
         register=register_models,
@@ -221,14 +223,22 @@ class DatabaseReader(PhotoReader):
 
   def _choose(
     self, condition: Condition | None, query: Query
-  ) -> set[str] | None:
-    """Names of the models that meet a condition; None if there is none."""
+  ) -> np.ndarray | None:
+    """Which models meet a condition: bool [B]; None if there is none."""
     if condition is None:
       return None
     if condition.same_size is not None and query.extent is None:
       raise ValueError("same_size needs a query whose size is known")
-    rows = [self.snapshot.models[name] for name in self.gallery.names]
-    return condition.choose(rows, extent=query.extent or ())
+    return condition.mark(self.snapshot.columns, extent=query.extent or ())
+
+  def _search_within(
+    self, gallery: Gallery, condition: Condition | None, query: Query
+  ) -> Gallery:
+    """A gallery, filtered where its vectors are if they are in Milvus."""
+    if condition is None:
+      return gallery
+    gallery.calibrate(query.similarity)
+    return gallery.within(condition.express(query.extent or ()))
 
   def query_similar(
     self,

@@ -115,7 +115,9 @@ class Service:
     self.tokens = TokenStore(directory, own=self.config.token)
     self.audit = AuditLog(directory)
     self.protections: list[str] = []
-    self.state = read_state(directory, load_pipeline=load_pipeline)
+    self.state = read_state(
+      directory, load_pipeline=load_pipeline, engine=self.config.engine
+    )
     self.status: Literal["warming", "ready", "stale", "failed"] = "warming"
     self.error = ""
     self.batcher = Batcher(
@@ -140,7 +142,9 @@ class Service:
       load_pipeline=load_pipeline,
     )
     self.backups = BackupJob(directory, self.metrics, self.config.backups)
-    self._writer = Writer(directory, timeout=self.config.timeout)
+    self._writer = Writer(
+      directory, timeout=self.config.timeout, engine=self.config.engine
+    )
     self._stamp: tuple[tuple[int, int], ...] = ()
     self._closing = threading.Event()
     self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -488,6 +492,7 @@ class Service:
       self.directory,
       pipeline=before.pipeline,
       load_pipeline=self._load_pipeline,
+      engine=self.config.engine,
     )
     if state.reader.fingerprint != before.fingerprint:
       warm_up(state, self.batcher)
@@ -552,7 +557,7 @@ class Service:
 
   def _recover(self) -> None:
     """Indexes what a service accepted before it was killed."""
-    database = Database.open(self.directory)
+    database = Database.open(self.directory, engine=self.config.engine)
     database.pipeline = self._share_pipeline()
     try:
       database.recover()
