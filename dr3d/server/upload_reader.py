@@ -12,7 +12,6 @@ from typing import Any, Literal
 from dr3d.database import processed_model
 from dr3d.database.processed_model import (
   ProcessedModel,
-  prepare_reader,
   process_mesh,
 )
 from dr3d.error import MeshError
@@ -44,7 +43,7 @@ class FaceLimitError(MeshError):
 def prepare(task: Task, **arguments: Any) -> None:
   """Imports what a task needs, before a process is forked for it."""
   if task == "read":
-    prepare_reader(arguments["path"])
+    processed_model.prepare(**arguments)
 
 
 def run(task: Task, **arguments: Any) -> Any:

@@ -86,6 +86,7 @@ def test_literal_recipe_is_that_of_the_library_unless_flags_differ():
     (("--pose-angle=20", "--loss=triplet"), "--pose-angle is of --alike"),
     (("--shared=1", "--objective=task"), "--shared adds to a loss"),
     (("--explore=3", "--objective=task"), "omit one of the two"),
+    (("--explore=3", "--exchange=norm"), "--explore compares single views"),
     (("--free-center", "--framing=object"), "needs --framing=sphere"),
     (("--encoder=lite0", "--exchange=norm"), "needs --encoder=small"),
     (("--encoder=lite0", "--appearance"), "lite0 sees grey images"),
