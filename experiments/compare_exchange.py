@@ -20,6 +20,7 @@ References:
   WO 2021/178001 [0022].
 """
 
+import collections
 import dataclasses
 import pathlib
 import time
@@ -43,7 +44,7 @@ OUT = flags.DEFINE_string("out", None, "Folder of the runs.", required=True)
 STEPS = flags.DEFINE_integer("steps", 300, "Steps of each training.")
 SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each row.")
 LIMIT = flags.DEFINE_integer(
-  "limit", 0, "Models of each half, evenly many; 0 for all."
+  "limit", 0, "Models of a class that count, the first ones; 0 for all."
 )
 
 
@@ -52,10 +53,7 @@ def main(_) -> None:
   from dr3d.evaluation.average import resample
 
   seen, others = unseen.split_classes(pathlib.Path(DATA.value), INDEX.value)
-  if LIMIT.value:
-    seen, others = (
-      rows[:: max(1, len(rows) // LIMIT.value)] for rows in (seen, others)
-    )
+  seen, others = (_limit(rows, LIMIT.value) for rows in (seen, others))
   known = unseen.read_meshes(seen, rotated=False)
   gallery, queries = (
     unseen.read_meshes(others, rotated=rotated) for rotated in (False, True)
@@ -82,6 +80,17 @@ def main(_) -> None:
     )
   print(f"{len(seen)} models trained on, {len(others)} searched")
   print(format_table(("exchange", "mAP", "minus none", "s a step"), table))
+
+
+def _limit(rows, largest):
+  """At most so many models of each class; all if 0."""
+  count = collections.Counter()
+  kept = []
+  for label, path in rows:
+    count[label] += 1
+    if not largest or count[label] <= largest:
+      kept.append((label, path))
+  return kept
 
 
 def _average(row, known, sides):

@@ -80,6 +80,11 @@ def _find_run_fault(flags: FlagValues) -> str:
       "--explore chooses viewpoints by the renderer's own loss, which"
       " --objective=task does not use: omit one of the two"
     )
+  if flags.explore and flags.exchange != "none":
+    return (
+      f"--explore compares single views, which --exchange={flags.exchange}"
+      " joins: omit one of the two"
+    )
   if flags.free_center and _choose_framing(flags) == "object":
     return "--free-center needs --framing=sphere"
   return ""

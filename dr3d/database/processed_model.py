@@ -3,7 +3,6 @@
 Runs in the processes that read files, so it imports no jax.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -14,7 +13,7 @@ import numpy as np
 
 from dr3d.mesh import Mesh, build_mesh, thumbnail
 from dr3d.mesh.box import Measure
-from dr3d.mesh.io.format import TABLE, find_format
+from dr3d.mesh.io.format import READERS, prepare_reader
 from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import ASSUMED, UNITS, Unit, name_unit
@@ -31,23 +30,29 @@ _MIX = (MIX, np.uint64(0xC2B2AE3D27D4EB4F))
 # it writes its first file. Open CASCADE is not among them: its 290 MB make each
 # fork 12 ms slower, so `prepare` imports it for the first file that needs it.
 PRELOAD = (
-  *sorted({f"dr3d.mesh.io.{entry.module}" for entry in TABLE}),
+  *READERS,
   *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")),
 )
 
+COLOR_MODULES = (
+  "dr3d.mesh.io.color",
+  "trimesh.exchange.obj",
+  "trimesh.exchange.gltf",
+  "trimesh.exchange.ply",
+  "trimesh.visual.material",
+)
+"""What the colours of a file need, likewise; 0.3 s, so only if they count."""
 
-def prepare(*, path: pathlib.Path, **options: object) -> None:
+
+def prepare(
+  *, path: pathlib.Path, appearance: bool = False, **options: object
+) -> None:
   """Imports what `read_processed_model` needs for a file; see `worker`."""
   del options
   prepare_reader(path)
-
-
-def prepare_reader(path: pathlib.Path) -> None:
-  """Imports what the reader of a file needs, by the name of the file."""
-  entry = find_format(path.name)
-  if entry is not None and entry.extra == "step":
-    with contextlib.suppress(ImportError):
-      importlib.import_module("dr3d.mesh.io.tessellation")
+  if appearance:
+    for name in COLOR_MODULES:
+      importlib.import_module(name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -68,6 +68,7 @@ def join_imagenet(small: Pipeline, meshes: Sequence[Mesh]) -> Pipeline:
   size = embed.feature_size
   config = dataclasses.replace(
     config,
+    width=config.width and POOLED * config.width,
     render=dataclasses.replace(config.render, size=POOLED * config.render.size),
     embed=dataclasses.replace(embed, backbone="lite0"),
   )

@@ -92,6 +92,12 @@ def check_config(config: TrainConfig, init: Pipeline | None) -> None:
       " each step: batch.view_count must be None, got"
       f" {config.batch.view_count}."
     )
+  if config.pipeline.embed.mixes_views and config.optimizer.explore:
+    raise ValueError(
+      "optimizer.explore compares single views, and the vectors of an encoder"
+      " whose views exchange information belong to all: set one of the two"
+      " otherwise."
+    )
   _check_loss(config.loss)
   if init is None and config.pipeline.embed.backbone == "joint":
     raise ValueError(

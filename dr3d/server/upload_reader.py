@@ -17,7 +17,6 @@ from PIL import Image
 from dr3d.database import processed_model
 from dr3d.database.processed_model import (
   ProcessedModel,
-  prepare_reader,
   process_mesh,
 )
 from dr3d.error import MeshError
@@ -57,7 +56,7 @@ class FaceLimitError(MeshError):
 def prepare(task: Task, **arguments: Any) -> None:
   """Imports what a task needs, before a process is forked for it."""
   if task == "read":
-    prepare_reader(arguments["path"])
+    processed_model.prepare(**arguments)
   elif task in ("cut_out", "read_picture"):
     for name in _PHOTO_MODULES:
       with contextlib.suppress(ImportError):

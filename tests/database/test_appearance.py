@@ -70,6 +70,21 @@ def test_database_with_appearance_finds_the_part_of_the_same_colour(
     assert answer.notes == ()
 
 
+def test_processes_that_read_files_read_colours(tmp_path):
+  paths = [
+    write_part(tmp_path / f"a.{suffix}", "red")
+    for suffix in ("ply", "glb", "obj", "stl")
+  ]
+  *colored, plain = FileReader(jobs=1).read(
+    paths, face_budget=64, unit="mm", appearance=True
+  )
+  red = np.float32(np.array(COLORS["red"][:3]) / 255)
+  for processed in colored:
+    shown = processed.mesh.colors.reshape(-1, 3)
+    np.testing.assert_allclose(shown, np.tile(red, (len(shown), 1)), atol=0.01)
+  assert plain.mesh.colors is None
+
+
 def test_query_without_colours_is_answered_with_a_note(
   pipelines, models, tmp_path
 ):

@@ -66,6 +66,13 @@ def test_second_run_changes_nothing_and_one_without_bodies_loses_them(tmp_path):
   assert set(states(database).values()) == {"indexed"}
 
 
+def test_processes_that_read_files_split_them(tmp_path):
+  models = make_folder(tmp_path / "models")
+  database = make_database(tmp_path)
+  report = database.update(models, bodies=True, reader=FileReader(jobs=1))
+  assert (report.new, report.failures, report.warnings) == (4, (), ())
+
+
 def test_changed_assembly_replaces_its_bodies(tmp_path):
   models = make_folder(tmp_path / "models")
   database = make_database(tmp_path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dr3d.search.embedding_map import EmbeddingMap
 
-WIDTH, HEIGHT = 940, 700  # of the picture, pixels
+WIDTH, HEIGHT = 1000, 700  # of the picture, pixels
 _PLOT = 640  # side of the square of points
 _MARGIN = 30
 _RADIUS = 4.5

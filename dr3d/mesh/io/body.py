@@ -14,6 +14,7 @@ import struct
 import numpy as np
 
 from dr3d.error import MeshError
+from dr3d.mesh.io.format import READERS, prepare_reader
 from dr3d.mesh.io.raw import Geometry, RawMesh
 from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.repair import clean_geometry, label_pieces
@@ -23,11 +24,19 @@ from dr3d.mesh.unit import UNITS
 BODY_LIMIT = 1000
 """Bodies of one file: more are pieces of a scan, not parts of a machine."""
 
+PRELOAD = READERS
+"""Modules that `split_file` imports when it needs them; see `worker`."""
+
 _FACES_MIN = 4  # a tetrahedron; fewer triangles enclose nothing
 _SAME = 1e-5  # difference of two copies, of the size of a body
 _STL_ROW = np.dtype(
   [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]
 )
+
+
+def prepare(*, path: pathlib.Path) -> None:
+  """Imports what `split_file` needs for a file; see `worker`."""
+  prepare_reader(path)
 
 
 def split_bodies(raw: RawMesh) -> list[Geometry]:

@@ -109,6 +109,7 @@ function draw(place, known, failures) {
         ["Version", known.version],
         ["Learned views of a model", known.views],
         ["Pipeline", known.pipeline],
+        ["Colours", known.appearance && "are compared"],
         ["Formats", known.formats?.join(" ")],
         ["Upload limit", known.limits?.bytes && bytes(known.limits.bytes)],
         ["Face limit", known.limits?.faces && count(known.limits.faces)],
