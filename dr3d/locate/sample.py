@@ -208,6 +208,7 @@ def _run_chunks(
       whole[rows] = piece[: len(rows)]
     progress(start)
   if cache is not None:
+    cache.parent.mkdir(exist_ok=True)
     with atomic_directory(cache) as partial:
       for number, leaf in enumerate(jax.tree.leaves(result)):
         np.save(partial / f"{number}.npy", leaf)
