@@ -41,6 +41,9 @@ MOULDINGS = flags.DEFINE_integer("mouldings", 130, "Families of moulded parts.")
 SOLIDS = flags.DEFINE_integer("solids", 20, "Families of other solids.")
 MEMBERS = flags.DEFINE_integer("members", 3, "Members of each family.")
 STEPS = flags.DEFINE_integer("steps", 340, "Steps of the training.")
+END = flags.DEFINE_integer(
+  "end", None, "Steps after which it ends; all by default."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything that is random.")
 
 
@@ -48,7 +51,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   from dr3d.retrieval.photo.train import PhotoTrainConfig, train_photo
 
-  config = PhotoTrainConfig(steps=STEPS.value, seed=SEED.value)
+  config = PhotoTrainConfig(steps=STEPS.value, end=END.value, seed=SEED.value)
   meshes, labels = read_models()
   print(f"{len(meshes)} models of {len(set(labels))} classes")
   with console.progress(len(meshes), "drawing") as progress:
