@@ -23,7 +23,7 @@ import trimesh
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import Mesh
 
-MEDIA_TYPE = "application/x-npy"
+MEDIA_TYPE = "application/octet-stream"
 """As in `server.array_body`, which needs Starlette."""
 
 Send = Callable[..., httpx.Response]
