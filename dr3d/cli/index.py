@@ -6,7 +6,14 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, pipeline_flag, reader_flags
+from dr3d.cli import (
+  argument,
+  console,
+  engine_flag,
+  pipeline_flag,
+  query_photo,
+  reader_flags,
+)
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
+  engine_flag.check("index", flags)
   argument.check_models(flags.models, flags.labels)
   argument.check_new_folder(flags.db)
   if flags.pipeline:
@@ -35,7 +43,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
-  database = Database.create(directory, pipeline)
+  database = Database.create(directory, pipeline, engine=flags.engine)
   with console.progress(count, "indexing") as progress:
     report = database.update(
       flags.models,
@@ -46,6 +54,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
       bodies=flags.bodies,
       progress=progress,
     )
+  if flags.photos and database.count_states()[catalogue.INDEXED]:
+    query_photo.prepare(database)
   if flags.show is not None:
     keys = [key.strip().lower() for key in flags.show.split(",")]
     database.show_columns([key for key in keys if key])
@@ -142,7 +152,14 @@ SUBCOMMAND = Subcommand(
       "Index each body of a file as a model of its own, beside the file.",
       kind="switch",
     ),
+    Flag(
+      "photos",
+      "Also make the models findable by photographs, about half a second for"
+      " each; otherwise the first photograph does it.",
+      kind="switch",
+    ),
     Flag("json", "Print JSON.", kind="switch"),
+    engine_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   run=run,

@@ -17,15 +17,13 @@ from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
-from dr3d.index.engine import EXACT_BELOW
-from dr3d.index.exact import ExactIndex
-from dr3d.index.vector_index import measure_recall
+from dr3d.index.engine import EXACT_BELOW, check_engine
 from dr3d.mesh.unit import Unit, is_unit
 from dr3d.runtime.atomic import find_whole
 from dr3d.runtime.notebook import format_table, make_dataframe
 from dr3d.runtime.text import count
 from dr3d.search.answer import TARGET_PRECISION
-from dr3d.search.gallery import Gallery
+from dr3d.search.gallery import Gallery, measure_recall
 
 if TYPE_CHECKING:
   import pandas
@@ -52,12 +50,15 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ):
     """Opens a database; see `open`."""
     self.directory = pathlib.Path(directory)
     self._read_settings()
     self._load_pipeline = load_pipeline
     self._exact_below = exact_below
+    check_engine(engine)
+    self._engine = engine
 
   @classmethod
   def open(
@@ -66,6 +67,7 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ) -> Self:
     """Opens a database that exists.
 
@@ -73,12 +75,21 @@ class DatabaseListing:
       directory: of the database.
       load_pipeline: reads the pipeline; `Pipeline.load` if None.
       exact_below: number of vectors from which ScaNN is used.
+      engine: that holds the index; see `index.engine.build_index`. A database
+        does not store it, because a database from elsewhere must not name a
+        server.
 
     Raises:
+      ValueError: the engine is unknown.
       DatabaseError: the directory holds no database, or one that is
         unfinished, damaged or of another format.
     """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
+    return cls(
+      directory,
+      load_pipeline=load_pipeline,
+      exact_below=exact_below,
+      engine=engine,
+    )
 
   @functools.cached_property
   def pipeline(self) -> EmbeddingPipeline:
@@ -127,7 +138,9 @@ class DatabaseListing:
       EmptyError: no model is indexed.
       DatabaseError: the database is damaged.
     """
-    return read_snapshot(self.directory, exact_below=self._exact_below)
+    return read_snapshot(
+      self.directory, exact_below=self._exact_below, engine=self._engine
+    )
 
   @property
   def face_budget(self) -> int | None:
@@ -343,9 +356,9 @@ class DatabaseListing:
     vectors, engine = 0, "none"
     if is_searchable:
       gallery = self.gallery
-      stored = gallery.features.reshape(-1, gallery.features.shape[2])
-      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
-      vectors, engine = gallery.index.count, gallery.index.engine
+      recall = measure_recall(gallery)
+      vectors = len(gallery.names) * gallery.features.shape[1]
+      engine = gallery.index.engine
       calibration = gallery.calibrate()
       queries = calibration.in_database
       if len(queries.right):

@@ -25,6 +25,7 @@ from dr3d.database import (
   garbage,
   ingest,
   journal,
+  photo_store,
   pipeline_switch,
   setting,
 )
@@ -36,8 +37,8 @@ from dr3d.database.file_reader import FileReader
 from dr3d.database.model import ADDED, FOLDER, OUTDATED, LabelSource, Model
 from dr3d.database.upload import UploadWriter
 from dr3d.error import DatabaseError
-from dr3d.index import scann_file
 from dr3d.index.engine import EXACT_BELOW
+from dr3d.index.summary_file import remove_summaries
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit, parse_assumed
 
@@ -57,6 +58,7 @@ class Database(EditWriter, UploadWriter):
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ) -> Self:
     """Makes a database, completes a half-made one, or opens one that exists.
 
@@ -66,6 +68,7 @@ class Database(EditWriter, UploadWriter):
         database. None opens a database with the pipeline that it has.
       load_pipeline: see `open`.
       exact_below: see `open`.
+      engine: see `open`.
 
     Raises:
       DatabaseError: the database has another pipeline, the directory holds
@@ -81,7 +84,10 @@ class Database(EditWriter, UploadWriter):
         )
       make_database(directory, pipeline)
     database = cls(
-      directory, load_pipeline=load_pipeline, exact_below=exact_below
+      directory,
+      load_pipeline=load_pipeline,
+      exact_below=exact_below,
+      engine=engine,
     )
     if pipeline is not None:
       if pipeline.fingerprint != database.fingerprint:
@@ -232,7 +238,8 @@ class Database(EditWriter, UploadWriter):
       if purge:
         with catalogue.open_catalogue(self.directory) as connection:
           catalogue.compact(connection)
-        scann_file.remove_indices(self.directory)
+        remove_summaries(self.directory, engine=self._engine)
+        photo_store.remove(self.directory)
         self.refresh()
       self._try_keep_derived()
 
@@ -274,7 +281,8 @@ class Database(EditWriter, UploadWriter):
         garbage.remove_leftovers(self.directory, self.settings)
       count += self._embed_outdated(progress)
       self._read_kept()
-      scann_file.remove_indices(self.directory)
+      remove_summaries(self.directory, engine=self._engine)
+      photo_store.remove(self.directory)
       self.refresh()
       self._keep_derived()
     return count

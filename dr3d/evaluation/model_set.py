@@ -132,7 +132,7 @@ def list_database(
   return ModelSet(
     tuple(files),
     tuple(rows[name].hash for name in gallery.names),
-    features=gallery.features,
+    features=np.asarray(gallery.features),
     proportions=np.stack(proportions),
     packed=tuple(
       shapes[name].mesh if name in shapes else b"" for name in gallery.names

@@ -46,15 +46,19 @@ def smallest_box(
   points = np.asarray(points, np.float64)
   faces = convex_hull(points) if hull_faces is None else hull_faces
   hull = points[np.unique(faces)]
-  normals = np.array([*frame, *np.eye(3), *_find_normals(points, faces)])
-  bounds = _bound_volumes(points, faces, hull, normals)
+  product = cross_products(points, faces)
+  normals = np.array([*frame, *np.eye(3), *_find_normals(product)])
+  across, up = _complete_frames(normals)
+  bounds = _bound_volumes(product, hull, normals)
   best, smallest = np.inf, np.eye(3)
   # Flat shapes have no volume, but their smallest box lies in their plane.
   thickness = 1e-6 * np.ptp(hull, axis=0).max()
-  for normal, bound in zip(normals, bounds, strict=True):
-    if bound >= best:
-      continue
-    axes = _fit_rectangle(hull, normal)
+  # In this order the first bound that is too large ends the search.
+  for index in np.argsort(bounds, kind="stable"):
+    if bounds[index] >= best:
+      break
+    plane = np.array([across[index], up[index]])
+    axes = np.array([*(_fit_rectangle(hull @ plane.T) @ plane), normals[index]])
     sides = np.ptp(hull @ axes.T, axis=0)
     volume = float(np.prod(sides + thickness))
     if volume < best * (1 - 1e-9):
@@ -64,24 +68,34 @@ def smallest_box(
   return smallest
 
 
+def _complete_frames(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Two unit vectors [n, 3] each across unit normals [n, 3]."""
+  helper = np.eye(3)[np.abs(normals).argmin(axis=1)]
+  across = normalize(np.cross(normals, helper))
+  return across, np.cross(normals, across)
+
+
 def _bound_volumes(
-  points: np.ndarray, faces: np.ndarray, hull: np.ndarray, normals: np.ndarray
+  product: np.ndarray, hull: np.ndarray, normals: np.ndarray
 ) -> np.ndarray:
   """Volumes [n] that no box with a side across a direction falls below.
 
   They are the hull's shadow along the direction, by Cauchy's formula a quarter
   of the sum of doubled areas times cosines, times its height. Most directions
   need no rectangle then, which takes most of the time.
+
+  Args:
+    product: normals of the hull's triangles, as long as their doubled area.
+    hull: its points.
+    normals: unit directions.
   """
-  product = cross_products(points, faces)
   shadow = np.abs(normals @ product.T).sum(axis=1) / 4
   height = np.ptp(hull @ normals.T, axis=0)
   return shadow * height * (1 - _ROUNDING)
 
 
-def _find_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-  """Normals of the largest sides of a hull [n, 3]."""
-  product = cross_products(points, faces)
+def _find_normals(product: np.ndarray) -> np.ndarray:
+  """Normals [n, 3] of a hull's largest sides, from `cross_products` [F, 3]."""
   area = np.linalg.norm(product, axis=1)
   normal = normalize(product)
   # Opposite sides count as one: the first component that is not 0 is positive.
@@ -97,22 +111,18 @@ def _find_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
   return normal[index[chosen]]
 
 
-def _fit_rectangle(hull: np.ndarray, normal: np.ndarray) -> np.ndarray:
-  """Axes of the smallest box that has a side across a direction."""
-  helper = np.eye(3)[np.abs(normal).argmin()]
-  across = np.cross(normal, helper)
-  across /= np.linalg.norm(across)
-  plane = np.stack([across, np.cross(normal, across)])
-  flat = hull @ plane.T
+def _fit_rectangle(flat: np.ndarray) -> np.ndarray:
+  """Axes [2, 2] of the smallest rectangle around points [V, 2]."""
   try:
     rim = flat[scipy.spatial.ConvexHull(flat).vertices]
   except scipy.spatial.QhullError:  # seen edge-on: all points on one line
     line = flat - flat.mean(axis=0)
     rim = flat[[(line @ line[np.abs(line).sum(1).argmax()]).argmin()]]
     rim = np.concatenate([rim, rim + line[np.abs(line).sum(1).argmax()]])
-  edge = np.roll(rim, -1, axis=0) - rim
-  edge /= np.linalg.norm(edge, axis=1, keepdims=True).clip(1e-300)
-  turned = np.stack([-edge[:, 1], edge[:, 0]], axis=1)
-  area = np.ptp(rim @ edge.T, axis=0) * np.ptp(rim @ turned.T, axis=0)
-  best = area.argmin()
-  return np.stack([edge[best] @ plane, turned[best] @ plane, normal])
+  edge = rim[np.arange(len(rim)) - 1] - rim
+  edge /= np.sqrt((edge * edge).sum(axis=1, keepdims=True)).clip(1e-300)
+  turned = edge[:, ::-1] * (-1.0, 1.0)
+  sides = rim @ np.concatenate([edge, turned]).T
+  one, two = (sides.max(axis=0) - sides.min(axis=0)).reshape(2, -1)
+  best = (one * two).argmin()
+  return np.array([edge[best], turned[best]])

@@ -92,10 +92,12 @@ def drop_debris(
   area = np.linalg.norm(cross_products(vertices, faces), axis=1)
   share = np.bincount(piece, area) / area.sum()
   main = int(share.argmax())
+  if share[main] < _MAIN_SHARE:
+    return vertices, faces, 0
   is_open = np.zeros(len(share), bool)
   is_open[piece[open_half_edges(faces, len(vertices)) // 3]] = True
   small = is_open & (share <= _DEBRIS_SHARE)
-  if share[main] < _MAIN_SHARE or not small.any():
+  if not small.any():
     return vertices, faces, 0
   body = vertices[np.unique(faces[piece == main])]
   middle = (body.min(axis=0) + body.max(axis=0)) / 2
@@ -114,11 +116,16 @@ def drop_debris(
 
 def label_pieces(faces: np.ndarray, vertex_count: int) -> np.ndarray:
   """Returns the number of the connected piece of each face, int [F]."""
-  tail, head = half_edges(faces)
+  # Two edges connect the three vertices of a face.
+  tail, head = faces[:, :2].reshape(-1), faces[:, 1:].reshape(-1)
   graph = scipy.sparse.coo_array(
     (np.ones(len(tail), np.int8), (tail, head)), (vertex_count, vertex_count)
   )
-  _, label = scipy.sparse.csgraph.connected_components(graph, directed=False)
+  count, label = scipy.sparse.csgraph.connected_components(
+    graph, directed=False
+  )
+  if count == 1:
+    return np.zeros(len(faces), np.intp)
   _, piece = np.unique(label[faces[:, 0]], return_inverse=True)
   return piece
 

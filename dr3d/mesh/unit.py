@@ -73,7 +73,7 @@ def parse_factor(number: str, text: str) -> float:
     text: the whole, for the message.
 
   Raises:
-    MeshError: it is no such number; the message is a predicate.
+    MeshError: it is not such a number; the message is a predicate.
   """
   try:
     factor = float(number)

@@ -7,7 +7,7 @@ of one shape of the distance to the nearest point of the other, both ways, less
 the farthest ones: those of a scanned shape may be holes that were closed, those
 of a model may be sides that no scanner saw.
 
-It is no measure of how near surfaces come, because points are not dense. It
+It does not measure how near surfaces come, because points are not dense. It
 tells which of many models are worth a registration by `surface`, and it is
 robust where a scan differs from its model by more than similar models do.
 

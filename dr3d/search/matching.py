@@ -43,6 +43,7 @@ from dr3d.search.geometric_score import (
   score_distance,
 )
 from dr3d.search.query import Query
+from dr3d.search.similarity import TURNS
 from dr3d.search.size import SizeRating
 from dr3d.search.vote import count_votes, vote_model
 
@@ -63,7 +64,7 @@ def find_matches(
   k: int = 10,
   target_precision: float = TARGET_PRECISION,
   exclude: Collection[str] = (),
-  only: Collection[str] | None = None,
+  only: Collection[str] | np.ndarray | None = None,
   min_score: float = -1.0,
   register: Register | None = None,
   compare: Compare | None = None,
@@ -84,7 +85,7 @@ def find_matches(
     k: matches wanted, at least 1.
     target_precision: share of the accepted predictions that are to be right.
     exclude: names of models to leave out, with their vectors and votes.
-    only: names of the models to search; all if None.
+    only: names of the models to search, or bool [B]; all if None.
     min_score: matches of a lower score are left out of the answer; they still
       vote.
     register: registers models to the query; none are registered if None.
@@ -249,6 +250,8 @@ def _make_match(
   model = candidates.models[index]
   cosine = query.vectors @ gallery.features[model].T
   query_view, view = np.unravel_index(cosine.argmax(), cosine.shape)
+  if query.is_photograph:  # the number of the photograph, not of its turn
+    query_view //= TURNS
   name = gallery.names[model]
   return Match(
     rank=rank,

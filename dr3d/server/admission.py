@@ -107,6 +107,7 @@ _CALLS = (
     _call(("POST",), path, path, "query", uploads=True)
     for path in ("/api/render", "/api/embed", "/api/embed/images")
   ),
+  _call(("POST",), "/api/locate", "/api/locate", "query", uploads=True),
   _call(
     ("POST",), "/api/models", "/api/models", "query", role="write", uploads=True
   ),

@@ -38,6 +38,7 @@ REQUIRED = {
   "info": ["--db=d"],
   "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
+  "locate": ["q.jpg", "m.jpg", "--out=o"],
   "duplicates": ["--db=d"],
   "render": ["file.stl", "--out=o.png"],
   "evaluate": ["--db=d"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dr3d.cli import config_file, parsing, serve
+from dr3d.cli import config_file, parsing, serve, serve_settings
 from dr3d.error import Dr3dError
 
 pytestmark = pytest.mark.fast
@@ -88,7 +88,7 @@ def test_missing_file_is_named():
 def test_headers_of_users_that_do_not_fit_are_rejected(arguments, message):
   flags, _ = parsing.parse(serve.SUBCOMMAND, arguments)
   with pytest.raises(Dr3dError, match=message):
-    serve.make_user_headers(flags)
+    serve_settings.make_user_headers(flags)
 
 
 def test_port_may_be_shared_on_request_only():

@@ -297,7 +297,7 @@ def test_commands_index_add_inspect_remove_and_rebuild(
   status, out, err = command("index", f"--models={models}", "--jobs=0")
   assert status == 0
   assert "5 models to search; 5 new" in out
-  assert "failed: bad.stl is no STL" in err
+  assert "failed: bad.stl is not an STL" in err
   extra = write_box(tmp_path / "extra.stl", 3, 1, 30)
   status, out, _ = command(
     "add", extra, "--label=bar", "--set=maker=acme,no=7", "--jobs=0"
@@ -315,7 +315,7 @@ def test_commands_index_add_inspect_remove_and_rebuild(
   }  # fmt: skip
   (failure,) = info["failures"]
   assert failure["model"] == "bad.stl"
-  assert failure["reason"].startswith("bad.stl is no STL file")
+  assert failure["reason"].startswith("bad.stl is not an STL file")
   status, out, _ = command("remove", extra, "kind0/2.stl")
   assert (status, out.endswith("2 removed, 4 models to search.\n")) == (0, True)
   status, _, err = command("remove", "kind0/2.stl")
@@ -323,7 +323,7 @@ def test_commands_index_add_inspect_remove_and_rebuild(
   status, out, _ = command("rebuild")
   assert (status, "4 models to search, 0 embedded" in out) == (0, True)
   status, out, _ = command("info")
-  assert "bad.stl is no STL file" in out
+  assert "bad.stl is not an STL file" in out
   status, _, err = command("add", extra, "--set=maker")
   assert (status, "--set takes key=value, not 'maker'" in err) == (2, True)
 

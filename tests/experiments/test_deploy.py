@@ -11,7 +11,7 @@ import tomllib
 import pytest
 import yaml
 
-from dr3d.cli import config_file, parsing, serve
+from dr3d.cli import config_file, parsing, serve, serve_settings
 
 pytestmark = pytest.mark.fast
 
@@ -34,7 +34,7 @@ def test_configuration_sets_flags_of_the_command():
   flags = parse(["serve", f"--config={DEPLOY / 'dr3d.toml'}"])[0]
   config_file.fill_flags(flags, serve.SUBCOMMAND.flags, subcommand="serve")
   assert flags.log_format == "json"
-  assert serve.make_user_headers(flags) is None
+  assert serve_settings.make_user_headers(flags) is None
 
 
 def test_commented_lines_of_the_configuration_set_flags_too(tmp_path):
@@ -43,7 +43,7 @@ def test_commented_lines_of_the_configuration_set_flags_too(tmp_path):
   path.write_text(text, encoding="utf-8")
   flags = parse(["serve", f"--config={path}"])[0]
   config_file.fill_flags(flags, serve.SUBCOMMAND.flags, subcommand="serve")
-  users = serve.make_user_headers(flags)
+  users = serve_settings.make_user_headers(flags)
   assert users is not None
   assert users.roles["write"] == {"parts-editors"}
 

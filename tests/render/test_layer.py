@@ -113,7 +113,7 @@ def test_depth_and_normal_are_zero_if_no_face_contributes():
   assert (layers.depth[nothing] == 0).all()
   assert (layers.normal[nothing] == 0).all()
   some = alpha > 0
-  # Within the unit sphere, wherever a face is felt, however faintly.
+  # Within the unit sphere, wherever a face contributes, however faintly.
   distance = np.broadcast_to(
     make_soup_views(1).distance[:, None, None], some.shape
   )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.vectors import needs_scann, unit
 
+from dr3d.index import model_index
 from dr3d.index.exact import ExactIndex
 from dr3d.search import candidate, similarity
 from dr3d.search.answer import (
@@ -255,7 +256,7 @@ def _looks_up(monkeypatch):
   """Treats an exact index as one that only proposes models."""
   monkeypatch.setattr(ExactIndex, "is_exhaustive", False)
   monkeypatch.setattr(candidate, "_DIRECT", 0)
-  monkeypatch.setattr(candidate, "_DENSE", 1.0)
+  monkeypatch.setattr(model_index, "_DENSE", 1.0)
 
 
 @pytest.mark.parametrize("find", [find_max, find_aligned])
@@ -301,13 +302,13 @@ def test_excluded_models_change_nothing(crowd, excluded):
 
 
 @pytest.mark.usefixtures("_looks_up")
-def test_look_up_goes_deeper_if_a_filter_hides_the_nearest(crowd, monkeypatch):
+def test_look_up_finds_allowed_models_behind_excluded_ones(crowd, monkeypatch):
   stored, names, labels, _ = crowd
   stored = stored.copy()
   stored[1:6] = stored[0]  # they fill the first 48 ranks
   gallery = make_gallery(stored, names, labels)
-  monkeypatch.setattr(candidate, "_MIN_DEPTH", 8)
-  monkeypatch.setattr(candidate, "_DEPTH_PER_MATCH", 8)
+  monkeypatch.setattr(model_index, "_MIN_DEPTH", 8)
+  monkeypatch.setattr(model_index, "_DEPTH_PER_MATCH", 8)
   answer = find_max(stored[0], gallery, k=1, exclude=names[:6])
   expected = vote_slowly(
     stored[0], stored, names, labels, k=1, exclude=names[:6]
@@ -545,11 +546,33 @@ def test_candidates_of_one_label_lead_the_least_similar_of_them(monkeypatch):
   # Three models; the look-up sees the two nuts alone.
   monkeypatch.setattr(ExactIndex, "is_exhaustive", False)
   monkeypatch.setattr(candidate, "_DIRECT", 0)
-  monkeypatch.setattr(candidate, "_DENSE", 1.0)
-  monkeypatch.setattr(candidate, "_MIN_DEPTH", 2)
-  monkeypatch.setattr(candidate, "_DEPTH_PER_MATCH", 2)
+  monkeypatch.setattr(model_index, "_DENSE", 1.0)
+  monkeypatch.setattr(model_index, "_MIN_DEPTH", 2)
+  monkeypatch.setattr(model_index, "_DEPTH_PER_MATCH", 2)
   features = np.stack([at(0), at(10), at(180)])
   gallery = make_gallery(features, ["a", "b", "c"], ["nut", "nut", "bolt"])
   answer = find_max(at(1), gallery, k=1)
   expected = cosine(1) - cosine(9)
   assert answer.prediction.probability == near(expected)
+
+
+def test_best_turn_of_a_photograph_counts_and_photographs_are_averaged(plane):
+  turns = similarity.TURNS
+  first = at(*[180.0] * (turns - 1), 62)  # one turn fits b of model a
+  second = at(*[180.0] * (turns - 1), 58)
+  query = Query(
+    np.concatenate([first, second]), is_view_aligned=False, is_photograph=True
+  )
+  answer = find_matches(query, plane, k=3)
+  best = next(m for m in answer.matches if m.model == "a")
+  assert best.score == near(cosine(2, 2))
+  # Nearest views of b and c to 180 degrees are 30 and 20 away.
+  assert [m.model for m in answer.matches] == ["a", "c", "b"]
+  assert answer.matches[1].score == near(cosine(20))
+  assert best.votes == 2
+  assert (best.query_view, best.view) in ((1, 2), (2, 2))
+
+
+def test_photograph_needs_all_its_turns():
+  with pytest.raises(ValueError, match="vectors each"):
+    Query(at(0, 10, 20), is_view_aligned=False, is_photograph=True)

@@ -50,6 +50,7 @@ CALLS = (
   "DELETE /api/models/{model}",
   "GET /api/overlay",
   "POST /api/overlay",
+  "POST /api/locate",
   "PUT /api/columns",
 )
 

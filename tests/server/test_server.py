@@ -22,7 +22,7 @@ from support.standin import MeasuringPipeline
 
 import dr3d
 from dr3d import cli
-from dr3d.cli import serve
+from dr3d.cli import serve, serve_access
 from dr3d.cli.subcommand import UsageError
 from dr3d.client import Client
 from dr3d.data import folder
@@ -747,7 +747,7 @@ def test_service_finishes_active_requests_before_it_ends(tmp_path):
 
 def test_bad_address_or_token_is_rejected_before_start(tmp_path, monkeypatch):
   def check(host, *, is_proxied=False, has_token=False, public_read=False):
-    return serve.check_address(
+    return serve_access.check_address(
       host,
       is_proxied=is_proxied,
       has_token=has_token,
@@ -765,15 +765,15 @@ def test_bad_address_or_token_is_rejected_before_start(tmp_path, monkeypatch):
     assert not check(host, has_token=True)
     assert check(host, public_read=True)
   monkeypatch.delenv("DR3D_TOKEN", raising=False)
-  assert serve.read_token(None) is None
+  assert serve_access.read_token(None) is None
   monkeypatch.setenv("DR3D_TOKEN", TOKEN)
-  assert serve.read_token(None) == TOKEN
+  assert serve_access.read_token(None) == TOKEN
   path = tmp_path / "token"
   with pytest.raises(Dr3dError, match="cannot be read"):
-    serve.read_token(os.fspath(path))
+    serve_access.read_token(os.fspath(path))
   path.write_text("short\n")
   with pytest.raises(Dr3dError, match="at least 16"):
-    serve.read_token(os.fspath(path))
+    serve_access.read_token(os.fspath(path))
   taken = serve.listen("127.0.0.1", 0)
   with pytest.raises(Dr3dError, match="choose another --port"):
     serve.listen("127.0.0.1", taken.getsockname()[1])

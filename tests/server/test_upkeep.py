@@ -10,7 +10,8 @@ from support.service import WRITE, make_database, serving, stl
 from support.standin import MeasuringPipeline
 
 from dr3d.cli.parsing import parse
-from dr3d.cli.serve import SUBCOMMAND, make_backup_plan
+from dr3d.cli.serve import SUBCOMMAND
+from dr3d.cli.serve_settings import make_backup_plan
 from dr3d.cli.subcommand import UsageError
 from dr3d.database import backup, check
 from dr3d.server.background import BackgroundTask

@@ -39,7 +39,7 @@ def read_amf(data: bytes, path: pathlib.Path) -> RawMesh:
     data = _unpack(data)
   root = parse_xml(data, "the file")
   if local_name(root).lower() != "amf":
-    raise MeshError("is no AMF file: its root is no amf element")
+    raise MeshError("is not an AMF file: its root is no amf element")
   assembly = Assembly()
   left_out = 0
   for element in children(root, "object"):

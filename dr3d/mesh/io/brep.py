@@ -43,7 +43,7 @@ def read_step(data: bytes, path: pathlib.Path) -> RawMesh:
   if data.startswith(_ZIP):
     data = _unpack(data)
   if not is_step(data):
-    raise MeshError('is no STEP file: it does not begin with "ISO-10303-21"')
+    raise MeshError('is not a STEP file: it does not begin with "ISO-10303-21"')
   if data.rfind(_STEP_END) < 0:
     raise MeshError("is truncated: its STEP data has no end; export it again")
   others = _find_other_files(data)
@@ -68,7 +68,9 @@ def read_iges(data: bytes, path: pathlib.Path) -> RawMesh:
   del path
   lines = data.splitlines()
   if not lines or lines[0][_SECTION : _SECTION + 1] not in (b"S", b"C"):
-    raise MeshError("is no IGES file: its first line is of no start section")
+    raise MeshError(
+      "is not an IGES file: it does not begin with a start section"
+    )
   if not any(line[_SECTION : _SECTION + 1] == b"T" for line in lines[-9:]):
     raise MeshError(
       "is truncated: it has no terminate section; export it again"
@@ -89,7 +91,7 @@ def read_brep(data: bytes, path: pathlib.Path) -> RawMesh:
   del path
   if not is_brep(data):
     raise MeshError(
-      'is no BREP file in text: it lacks "CASCADE Topology"; export STEP'
+      'is not a BREP file in text: it lacks "CASCADE Topology"; export STEP'
     )
   return _read(data, "BREP", None, _load_brep)
 

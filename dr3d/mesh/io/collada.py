@@ -45,7 +45,7 @@ def read_collada(data: bytes, path: pathlib.Path) -> RawMesh:
     data = _unpack(data)
   root = parse_xml(data, "the file")
   if local_name(root) != "COLLADA":
-    raise MeshError("is no COLLADA file: its root is no COLLADA element")
+    raise MeshError("is not a COLLADA file: its root is not a COLLADA element")
   return _Scene(root).read()
 
 

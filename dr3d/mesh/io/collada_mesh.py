@@ -28,7 +28,7 @@ class Primitives:
   """What a geometry holds.
 
   Attributes:
-    bodies: one, or none if there is no surface.
+    bodies: one, or none if there is not a surface.
     points: vertices without a surface.
     lines: groups of lines, which are no surface.
   """

@@ -189,7 +189,7 @@ def round_colors(colors: np.ndarray) -> np.ndarray:
 
 
 def _read_part(body: Any) -> Part | None:
-  """Reads a body of trimesh; None if it is no surface."""
+  """Reads a body of trimesh; None if it is not a surface."""
   if not isinstance(body, trimesh.Trimesh):
     return None
   F = len(body.faces)

@@ -134,7 +134,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_shapeless(name: str) -> bool:
-  """Tells whether a file is no model in any format: a picture, a text."""
+  """Tells whether a file is not a model in any format: a picture, a text."""
   suffix = suffix_of(name)
   return not suffix or suffix in _SHAPELESS
 

@@ -258,7 +258,7 @@ def _read_uri(uri: str, folder: pathlib.Path) -> bytes:
     try:
       return base64.b64decode(body + "=" * (-len(body) % 4))
     except (binascii.Error, ValueError) as error:
-      raise MeshError("is damaged: a buffer is no base64") from error
+      raise MeshError("is damaged: a buffer is not base64") from error
   if urllib.parse.urlsplit(uri).scheme in ("http", "https", "file", "ftp"):
     raise MeshError(
       f"keeps a buffer at the address {uri[:200]}, which is not opened; "

@@ -108,7 +108,7 @@ class _Faces:
     """Returns the corners of all faces, counted from 0, int64 [N].
 
     Raises:
-      MeshError: a corner is no number, or of no vertex.
+      MeshError: a corner is not a number, or of no vertex.
     """
     text = " ".join(self.words)
     if "/" in text:
@@ -119,7 +119,7 @@ class _Faces:
       wrong = (numbers == 0) | (numbers < -counts)
     except ValueError as error:
       raise MeshError(
-        f"is damaged: a face has a corner that is no number "
+        f"is damaged: a face has a corner that is not a number "
         f"({str(error)[:60]}); export it again"
       ) from error
     if wrong.any():

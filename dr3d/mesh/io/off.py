@@ -61,7 +61,7 @@ def _parse_head(text: str) -> tuple[int, int]:
   """
   match = _HEAD.match(text)
   if match is None:
-    raise MeshError('is no OFF file: it does not begin with "OFF"')
+    raise MeshError('is not an OFF file: it does not begin with "OFF"')
   texture, colour, normal, fourth, dimension = match.groups()
   if fourth or dimension:
     raise MeshError(

@@ -111,7 +111,7 @@ def _split(data: bytes) -> tuple[str, bytes]:
   """Returns the head, and what follows its last line end."""
   match = _END.search(data)
   if not is_ply(data) or match is None:
-    raise MeshError("is no PLY file or has lost the end of its head")
+    raise MeshError("is not a PLY file or has lost the end of its head")
   end = match.end()
   # A head that ends its lines by CR may stand before a body that begins with
   # the byte LF, so its first line decides.
@@ -199,7 +199,7 @@ def _to_integers(numbers: np.ndarray) -> np.ndarray:
   """Returns int64; some writers have their indices as floats."""
   integers = numbers.astype(np.int64)
   if not np.array_equal(integers, numbers):
-    raise MeshError("has a face with a vertex number that is no integer")
+    raise MeshError("has a face with a vertex number that is not an integer")
   return integers
 
 
@@ -296,7 +296,7 @@ class _TextReader:
       self._numbers = np.array(data.split(), np.float64)
     except ValueError as error:
       raise MeshError(
-        "is damaged: a table has a word that is no number; export it again"
+        "is damaged: a table has a word that is not a number; export it again"
       ) from error
     self._at = 0
 

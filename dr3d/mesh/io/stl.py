@@ -154,7 +154,7 @@ def _read_text(data: bytes) -> Geometry:
   """Returns the facets of a text file; one with more corners is split."""
   data = data.replace(b"\0", b" ")  # some writers pad their lines with zeros
   if not is_stl(data[:4096]):
-    raise MeshError("is no STL file, neither text nor binary")
+    raise MeshError("is not an STL file, neither text nor binary")
   if b"endsolid" not in data.rstrip()[-4096:].lower():
     raise MeshError("is truncated: its last solid has no end; export it again")
   data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -188,7 +188,7 @@ def _read_facets(data: bytes) -> tuple[np.ndarray, np.ndarray]:
   try:
     numbers = np.fromstring(b" ".join(lines), np.float64, sep=" ")
   except ValueError:
-    numbers = np.zeros(0)  # a word that is no number
+    numbers = np.zeros(0)  # a word that is not a number
   sizes = _facet_sizes(data)
   if len(numbers) != 3 * len(lines) or sizes.sum() != len(lines):
     raise MeshError(

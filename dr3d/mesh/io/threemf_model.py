@@ -58,7 +58,7 @@ def parse_model(data: bytes, name: str) -> Model:
     root = builder.tree.close()
   except (xml.parsers.expat.ExpatError, AssertionError) as error:
     raise MeshError(
-      f"is damaged: its part {name[:100]} is no XML ({str(error)[:100]}); "
+      f"is damaged: its part {name[:100]} is not XML ({str(error)[:100]}); "
       "export it again"
     ) from error
   if local_name(root) != "model":

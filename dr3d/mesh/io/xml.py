@@ -36,7 +36,7 @@ def parse_xml(data: bytes, name: str) -> Element:
     root = etree.fromstring(trim(data), parser)
   except (etree.XMLSyntaxError, ValueError) as error:
     raise MeshError(
-      f"is damaged: {name} is no XML ({str(error)[:100]}); export it again"
+      f"is damaged: {name} is not XML ({str(error)[:100]}); export it again"
     ) from error
   if root is None:
     raise MeshError(f"is damaged: {name} is empty; export it again")
@@ -77,7 +77,7 @@ def to_floats(text: str | None, what: str) -> np.ndarray:
   """Returns the numbers of a text, float64 [n].
 
   Raises:
-    MeshError: a word is no number.
+    MeshError: a word is not a number.
   """
   try:
     return np.array((text or "").split(), np.float64)
@@ -89,7 +89,7 @@ def to_array(words: Iterable[str], kind: type, what: str) -> np.ndarray:
   """Returns numbers, each a word of its own.
 
   Raises:
-    MeshError: a word is no number.
+    MeshError: a word is not a number.
   """
   try:
     return np.array(list(words), kind)
@@ -99,6 +99,6 @@ def to_array(words: Iterable[str], kind: type, what: str) -> np.ndarray:
 
 def _no_number(what: str, error: Exception) -> MeshError:
   return MeshError(
-    f"is damaged: {what} has a word that is no number ({str(error)[:60]}); "
+    f"is damaged: {what} has a word that is not a number ({str(error)[:60]}); "
     "export it again"
   )

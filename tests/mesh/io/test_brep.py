@@ -157,10 +157,10 @@ def test_reversed_and_mirrored_solids_keep_their_outside(tmp_path):
   ("name", "cut", "reason"),
   [
     ("a.step", slice(0, -40), "STEP data has no end"),
-    ("a.step", slice(40, None), "is no STEP file"),
+    ("a.step", slice(40, None), "is not a STEP file"),
     ("a.igs", slice(0, -90), "no terminate section"),
-    ("a.igs", slice(9, None), "is no IGES file"),
-    ("a.brep", slice(400, None), "is no BREP file"),
+    ("a.igs", slice(9, None), "is not an IGES file"),
+    ("a.brep", slice(400, None), "is not a BREP file"),
   ],
 )
 def test_damaged_file_raises_the_reason(tmp_path, files, name, cut, reason):

@@ -167,7 +167,7 @@ BINARY = ply([("face", BLOCK_FACES)], order="<")
 @pytest.mark.parametrize(
   ("data", "reason"),
   [
-    (GOOD + GOOD, "is no number|more numbers"),
+    (GOOD + GOOD, "is not a number|more numbers"),
     (GOOD + b"3 0 1 2\n", "more numbers than its head"),
     (BINARY + BINARY, "more numbers than its head"),
     (BINARY[:-1], "truncated"),
@@ -175,8 +175,8 @@ BINARY = ply([("face", BLOCK_FACES)], order="<")
     (GOOD.replace(b"float x", b"real x"), "type 'real'"),
     (GOOD.replace(b"float x", b"float u"), "without three coordinates"),
     (GOOD.replace(b"ascii", b"binary"), "format 'binary'"),
-    (GOOD.replace(b"3 0 2 1", b"3 0 2 1.5"), "no integer"),
-    (GOOD.replace(b"3 0 2 1", b"3 0 2 x"), "no number"),
+    (GOOD.replace(b"3 0 2 1", b"3 0 2 1.5"), "not an integer"),
+    (GOOD.replace(b"3 0 2 1", b"3 0 2 x"), "not a number"),
     (GOOD.replace(b"3 0 2 1", b"9999999 0 2 1"), "truncated"),
     (GOOD.replace(b"face 12", b"face 999999999999"), "more than allowed"),
     (

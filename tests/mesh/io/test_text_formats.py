@@ -103,7 +103,7 @@ def test_obj_objects_are_counted(tmp_path):
     ("surf 0 1 0 1 1 2 3 4\n", "free-form surface in line 21"),
     ("call other.obj\n", "another file"),
     ("1 2 3\n", "line 21 has numbers without a keyword"),
-    ("f 1 2 x\n", "no number"),
+    ("f 1 2 x\n", "not a number"),
     ("f 1 2 99\n", "vertex number 98"),
     ("f 1 0 2\n", "vertex 0 in line 21"),
     ("f 1 -9 2\n", "vertex -9 in line 21"),

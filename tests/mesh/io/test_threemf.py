@@ -287,7 +287,7 @@ def test_index_beyond_one_body_raises_and_takes_none_of_the_next(tmp_path):
     (model(body(1), item(1, path="/no.model")), "lacks its part /no.model"),
     (model(body(1), item(1, matrix=[1, 2])), "transform of 2 numbers"),
     (model(body(1), '<item objectid="x"/>'), "the number 'x'"),
-    (model(body(1), item(1)).replace('x="0', 'x="o'), "no number"),
+    (model(body(1), item(1)).replace('x="0', 'x="o'), "not a number"),
     (model(body(1), item(1)).replace('v3="3"', ""), "lacks its 'v3'"),
     (
       model(body(1), item(1))
@@ -295,7 +295,7 @@ def test_index_beyond_one_body_raises_and_takes_none_of_the_next(tmp_path):
       .replace("</triangles>", "</triangle></triangles>"),
       "contains another one",
     ),
-    (model(body(1), item(1))[:-9], "is no XML"),
+    (model(body(1), item(1))[:-9], "is not XML"),
     ("<html/>", "is no 3MF model"),
     ('<!DOCTYPE a [<!ENTITY b "c">]><model/>', "entities"),
   ],

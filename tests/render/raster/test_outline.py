@@ -389,7 +389,7 @@ def test_subdivision_does_not_change_the_image(name):
 
 
 def test_floor_under_the_camera_is_the_same_when_subdivided():
-  # Faces cross the near plane, and the cut is no contour.
+  # Faces cross the near plane, and the cut is not a contour.
   vertices = np.array(
     [[-6, -0.7, -6], [-6, -0.7, 6], [6, -0.7, 6], [6, -0.7, -6.0]]
   )

@@ -215,7 +215,7 @@ def test_float32_agrees_with_float64():
 
 
 def test_central_differences_converge_to_the_gradient_with_the_step_squared():
-  # σ is so large that every face is felt everywhere: the cut-off, at which
+  # σ is so large that every face contributes everywhere: the cut-off, at which
   # the image steps by 1e-4, does not bite. What remains are kinks, where the
   # nearest edge changes; steps of 1e-4 pixels cross none in this scene.
   corners, colors = make_scene(2)
@@ -485,7 +485,7 @@ def test_face_that_contributes_only_backward_does_not_overflow():
   bins = bin_faces(
     table, size=(16, 16), reach=jnp.float32(3), budget=Budget(64, 64)
   )
-  # As if the forward pass had felt nothing: only the background counts.
+  # As if the forward pass had seen nothing: only the background counts.
   shape = (5, TILE**2)
   pixels = Pixels(
     top=jnp.full(shape, BACKGROUND_DEPTH, jnp.float32),

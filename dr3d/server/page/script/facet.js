@@ -38,7 +38,7 @@ export function createFacets(columns, route, set, shown) {
     .sort((one, two) => rank(one) - rank(two))
     .filter(({ values, name }) => {
       const chosen = readChosen(name, route.parameters);
-      // A value that nearly each model has alone, such as a number, is no help.
+      // A value that nearly each model has alone, such as a number, does not help.
       return chosen.length || (values.length > 0 && values[0].count > 1);
     })
     .map((column) => createFacet(column, route, set));

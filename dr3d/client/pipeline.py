@@ -12,15 +12,14 @@ the renderer, so both are one program, on all devices of one machine.
 import contextlib
 import io
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import IO
 
 import httpx
 import numpy as np
-import trimesh
 
-from dr3d.error import Dr3dError, ServiceError
+from dr3d.client.message import open_file, write_stl
+from dr3d.error import ServiceError
 from dr3d.mesh import Mesh
 
 MEDIA_TYPE = "application/octet-stream"
@@ -104,26 +103,11 @@ class RemotePipeline:
         name, file = "mesh.stl", io.BytesIO(write_stl(mesh))
         parameters["unit"] = "mm"  # STL states none
       else:
-        name = pathlib.Path(mesh).name
-        file = stack.enter_context(_open(pathlib.Path(mesh)))
+        name, file = stack.enter_context(open_file(mesh))
       response = self._send(
-        "POST", path, params=parameters, files={"file": (name, file)}
+        "POST", path, params=parameters, files=[("file", (name, file))]
       )
     return _read_array(response)
-
-
-def write_stl(mesh: Mesh) -> bytes:
-  """Writes a mesh at its true size, in millimetres."""
-  vertices = mesh.vertices * mesh.radius
-  body = trimesh.Trimesh(vertices, mesh.faces, process=False)
-  return trimesh.exchange.stl.export_stl(body)
-
-
-def _open(path: pathlib.Path) -> IO[bytes]:
-  try:
-    return path.open("rb")
-  except OSError as error:
-    raise Dr3dError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _read_array(response: httpx.Response) -> np.ndarray:
