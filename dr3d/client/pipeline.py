@@ -6,7 +6,8 @@
 
 So rendering, the network or both run on another machine. They are trained where
 `dr3d train` runs: its gradients pass from the network through the images into
-the renderer, so both are one program, on all devices of one machine.
+the renderer, so both are one program, on all devices of a machine or of several
+hosts; see `runtime.host`.
 """
 
 import contextlib
