@@ -6,7 +6,8 @@
 
 So rendering, the network or both run on another machine. They are trained where
 `dr3d train` runs: its gradients pass from the network through the images into
-the renderer, so both are one program, on all devices of one machine.
+the renderer, so both are one program, on all devices of a machine or of several
+hosts; see `runtime.host`.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from dr3d.client.message import open_file, write_stl
 from dr3d.error import ServiceError
 from dr3d.mesh import Mesh
 
-MEDIA_TYPE = "application/x-npy"
+MEDIA_TYPE = "application/octet-stream"
 """As in `server.array_body`, which needs Starlette."""
 
 Send = Callable[..., httpx.Response]

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from dr3d.server.http_error import HttpError
 from dr3d.server.upload import too_large
 
-MEDIA_TYPE = "application/x-npy"
+MEDIA_TYPE = "application/octet-stream"
 MAX_IMAGES = 256
 """Images of one request: what some seconds of the network's time are worth."""
 

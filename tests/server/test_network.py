@@ -11,7 +11,7 @@ from dr3d.client import Client
 from dr3d.error import Dr3dError, ServiceError
 from dr3d.mesh import load_mesh
 
-NPY = {"Content-Type": "application/x-npy"}
+NPY = {"Content-Type": "application/octet-stream"}
 
 
 def npy(array):
@@ -70,13 +70,13 @@ def test_response_names_the_pipeline(running, part):
   database, http, _ = running
   response = http.post("/api/embed", files={"file": part.open("rb")})
   assert response.headers["X-Dr3d-Pipeline"] == database.fingerprint
-  assert response.headers["Content-Type"] == "application/x-npy"
+  assert response.headers["Content-Type"] == "application/octet-stream"
 
 
 @pytest.mark.parametrize(
   ("body", "headers", "status", "reason"),
   [
-    (npy(np.zeros((1, 16, 16, 4))), {}, 415, "application/x-npy"),
+    (npy(np.zeros((1, 16, 16, 4))), {}, 415, "application/octet-stream"),
     (b"no array", NPY, 422, "no array of NumPy"),
     (npy(np.array([{}], object)), NPY, 422, "no array of NumPy"),
     (npy(np.zeros((1, 16, 16, 3))), NPY, 422, "[M, H, W, 4], got [1, 16, 16"),
