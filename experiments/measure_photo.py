@@ -1,6 +1,6 @@
 r"""Measures how often a photograph finds its part.
 
-    python -m experiments.measure_photo --data=bricks --pipeline=work/photo
+    python -m experiments.measure_photo --data=bricks
 
 The folder has an `index.csv` with the columns kind (model or photo), part, file
 and camera. The models of all parts are the gallery; a photograph asks for the
@@ -31,7 +31,9 @@ from dr3d.error import PictureError
 from dr3d.evaluation.report.table import format_table
 
 DATA = flags.DEFINE_string("data", None, "Folder.", required=True)
-PIPELINE = flags.DEFINE_string("pipeline", "pretrained", "Pipeline.")
+PIPELINE = flags.DEFINE_string(
+  "pipeline", "photo", "Pipeline; photo names the encoder that ships."
+)
 METHOD = flags.DEFINE_enum(
   "method", "photo", ["photo", "plain", "silhouette"], "How to compare."
 )
@@ -166,10 +168,14 @@ def cut_photographs(folder, photos):
 
 
 def rate_vectors(folder, models, cutouts):
+  from dr3d.retrieval.photo.encoder import load_encoder
   from dr3d.retrieval.photo.query import make_query
   from dr3d.search.similarity import max_over_turns
 
-  pipeline = pipeline_flag.load_pipeline(PIPELINE.value)
+  if PIPELINE.value == "photo":
+    pipeline = load_encoder()
+  else:
+    pipeline = pipeline_flag.load_pipeline(PIPELINE.value)
   stored = embed_models(folder, models, pipeline)
   size = pipeline.config.render.size
   encoder = pipeline if METHOD.value == "photo" else Grey(pipeline)
