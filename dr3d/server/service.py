@@ -1,6 +1,5 @@
 """The service without HTTP: queries, previews and changes of one database."""
 
-import functools
 import getpass
 import logging
 import pathlib
@@ -12,9 +11,7 @@ import numpy as np
 
 from dr3d.data import folder
 from dr3d.database import catalogue
-from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
-from dr3d.database.photo_search import embed_photos
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.error import Dr3dError
 from dr3d.image.mask import Box
@@ -22,7 +19,7 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit, mark_given
 from dr3d.registration.deviation import Deviation
-from dr3d.server import locating, photo, preview, schema
+from dr3d.server import locating, preview, schema
 from dr3d.server.answering import answer_mesh, describe_shape
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
@@ -32,6 +29,7 @@ from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
 from dr3d.server.live_state import LiveState, Status
 from dr3d.server.metric import Metrics
+from dr3d.server.photo import PhotoQueries
 from dr3d.server.query_options import QueryOptions
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State
@@ -96,8 +94,8 @@ class Service:
     self.duplicate_jobs = DuplicateJobs(
       directory, memory=self.config.reading.memory
     )
-    self._photo_job = photo.PhotoJob()
     self._workers = WorkerPool(self.config, self.metrics)
+    self._photos = PhotoQueries(self._workers, self.batcher, self.config)
     self.scanner = DamageScanner(
       directory,
       self.metrics,
@@ -203,35 +201,8 @@ class Service:
     Raises:
       Dr3dError: a photograph cannot be read, or the query fails.
     """
-    state = self.check_ready()
-    if region is not None and len(files) > 1:
-      raise HttpError(422, "a region needs one photograph.")
-    cutouts = [
-      self._workers.cut_out(
-        file.path, file.name, region=region, address=address
-      )
-      for file in files
-    ]
-    self._photo_job.wait(state.reader, seconds=self.config.timeout / 2)
-    query = self.batcher.call(
-      functools.partial(embed_photos, cutouts), timeout=self.config.timeout
-    )
-    answer = state.reader.query(
-      query,
-      k=options.k,
-      condition=None if options.condition == Condition() else options.condition,
-      min_score=options.min_score,
-    )
-    return schema.make_answer(
-      ", ".join(file.name for file in files),
-      None,
-      answer,
-      state.models,
-      unverified=False,
-      photographs=[
-        schema.make_photograph(cutout, evidence=options.evidence)
-        for cutout in cutouts
-      ],
+    return self._photos.answer(
+      self.check_ready(), files, options, region, address
     )
 
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:
