@@ -88,6 +88,11 @@ class Client:
     self._connection.close()
 
   @property
+  def url(self) -> str:
+    """Address of the service."""
+    return self._connection.url
+
+  @property
   def pipeline(self) -> RemotePipeline:
     """Renderer and network of the service alone."""
     return RemotePipeline(self._connection.send)
