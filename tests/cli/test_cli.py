@@ -598,7 +598,8 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
     "notes",
   }
   assert set(second["prediction"]) == {
-    *("label", "confidence", "probability", "reject_reason", "accepted")
+    *("label", "confidence", "probability", "reject_reason", "accepted"),
+    "model",
   }
   fields = {field.name for field in dataclasses.fields(dr3d.Match)}
   assert {"rank", "model", "label", "score", "votes"} < fields
@@ -614,6 +615,7 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
     "label": "flat",
     "confidence": 1.0,
     "reject_reason": "",
+    "model": "",
     "accepted": True,
   }
 
