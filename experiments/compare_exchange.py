@@ -43,6 +43,8 @@ INDEX = flags.DEFINE_string(
 OUT = flags.DEFINE_string("out", None, "Folder of the runs.", required=True)
 STEPS = flags.DEFINE_integer("steps", 300, "Steps of each training.")
 SEEDS = flags.DEFINE_integer("seeds", 1, "Trainings of each row.")
+KIND = flags.DEFINE_list("rows", ["all"], "Rows to compare with the first.")
+SIZE = flags.DEFINE_integer("size", 64, "Height and width of an image, pixels.")
 LIMIT = flags.DEFINE_integer(
   "limit", 0, "Models of a class that count, the first ones; 0 for all."
 )
@@ -65,6 +67,7 @@ def main(_) -> None:
       row, (known, [label for label, _ in seen]), (queries, gallery, labels)
     )
     for row in ROWS
+    if row == "none" or row in KIND.value or "all" in KIND.value
   }
   table = []
   for row, (values, seconds) in found.items():
@@ -140,7 +143,11 @@ def _configure(row, seed):
   return replace(
     base,
     batch=batch,
-    pipeline=replace(base.pipeline, embed=embed),
+    pipeline=replace(
+      base.pipeline,
+      embed=embed,
+      render=replace(base.pipeline.render, size=SIZE.value),
+    ),
     optimizer=replace(base.optimizer, steps=STEPS.value, trainable=()),
   )
 

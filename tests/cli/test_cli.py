@@ -615,6 +615,7 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
     "label": "flat",
     "confidence": 1.0,
     "reject_reason": "",
+    "model": "",
     "accepted": True,
   }
 
