@@ -43,6 +43,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
     from dr3d.database.writer import Database
 
     database = Database.open(flags.db, engine=flags.engine)
+    engine_flag.warn(flags, database)
     database.gallery  # noqa: B018  fails once here, not once for each file
     if meshes:
       sources.append(
