@@ -13,6 +13,7 @@ References:
   US 2018/0260664 [0035-0051].
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -36,6 +37,7 @@ from dr3d.locate.network import (
   QueryFeatures,
   apply_network,
 )
+from dr3d.locate.palette import measure_palette
 from dr3d.locate.presence import Calibration
 from dr3d.locate.query import Query
 from dr3d.locate.read import join_queries, read_query
@@ -56,13 +58,28 @@ from dr3d.mesh.mesh import Mesh
 
 Array = jax.Array
 Source = str | os.PathLike[str] | np.ndarray | Mesh | Query
-QueryLike = Source | Sequence[Source] | QueryFeatures
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedQuery:
+  """The views of a query, ready to be looked for in many media.
+
+  Attributes:
+    features: of V views, padded to one of `VIEW_COUNTS`.
+    palettes: the colours of each.
+  """
+
+  features: QueryFeatures
+  palettes: tuple[np.ndarray, ...]
+
+
+QueryLike = Source | Sequence[Source] | PreparedQuery
 MediumLike = str | os.PathLike[str] | np.ndarray
 
 SIDE = 512
 """Longer side of the whole medium in the first look, pixels, at most."""
 HALVED_ABOVE = 256  # pixels; a larger one is also looked at in half its size
-SIDE_STEP = 64  # sides are padded to it, so that few programs are compiled
+SIDE_STEP = 128  # sides are padded to it, so that few programs are compiled
 VIEW_COUNTS = (1, 2, 4, 8, 16, 32)  # V is padded to one of these
 MAX_VIEWS = VIEW_COUNTS[-1]
 
@@ -101,7 +118,7 @@ class Locator:
 
   def prepare(
     self, query: QueryLike, *, box: Box | None = None
-  ) -> QueryFeatures:
+  ) -> PreparedQuery:
     """Features of the views of a query, once for many media.
 
     Args:
@@ -115,7 +132,7 @@ class Locator:
       Dr3dError: a file cannot be read, or shows no object.
       ValueError: there is no view, or more than `MAX_VIEWS`.
     """
-    if isinstance(query, QueryFeatures):
+    if isinstance(query, PreparedQuery):
       return query
     sources = query if isinstance(query, Sequence) else [query]
     if isinstance(query, str):
@@ -124,8 +141,10 @@ class Locator:
     if not 1 <= len(views) <= MAX_VIEWS:
       raise ValueError(f"a query has 1 to {MAX_VIEWS} views, got {len(views)}.")
     count = next(n for n in VIEW_COUNTS if n >= len(views))
-    return embed_queries(
-      self.weights.trunk, views + [views[0]] * (count - len(views))
+    views += [views[0]] * (count - len(views))
+    return PreparedQuery(
+      embed_queries(self.weights.trunk, views),
+      tuple(measure_palette(view.image, view.mask) for view in views),
     )
 
   def heat_map(
@@ -146,7 +165,7 @@ class Locator:
       ValueError: the medium has another shape or type.
     """
     image = to_image(medium)
-    heat, _ = self._look(self.prepare(query), image)
+    heat, _ = self._look(self.prepare(query).features, image)
     return to_size(heat, image.shape[:2])
 
   def find(
@@ -188,8 +207,8 @@ class Locator:
     medium: MediumLike,
   ) -> list[Candidate]:
     """Places that may show the object, with what decides about them."""
-    features, image = self.prepare(query), to_image(medium)
-    heat, view = self._look(features, image)
+    prepared, image = self.prepare(query), to_image(medium)
+    heat, view = self._look(prepared.features, image)
     parts = propose_parts(heat, view, image.shape[:2])
     if not parts:
       return []
@@ -200,14 +219,20 @@ class Locator:
     output = _search_parts(
       self.weights.trunk,
       self.weights.search,
-      jax.tree.map(lambda x: x[views], features),
+      jax.tree.map(lambda x: x[views], prepared.features),
       jnp.asarray(crops),
       config=self.weights.network,
     )
     output = jax.tree.map(np.asarray, output)
     result = []
     for i, part in enumerate(parts):
-      result += judge_part(part, crops[i], _pick(output, i), image.shape[:2])
+      result += judge_part(
+        part,
+        crops[i],
+        _pick(output, i),
+        prepared.palettes[part.view],
+        image.shape[:2],
+      )
     return result
 
   def _look(

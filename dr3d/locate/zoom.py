@@ -14,6 +14,7 @@ import numpy as np
 
 from dr3d.locate import instance as instance_lib
 from dr3d.locate.network import Output
+from dr3d.locate.palette import compare_palettes, measure_palette
 from dr3d.locate.query import BLANK, move_matrix
 
 ZOOMS = 6  # Z, at most
@@ -110,7 +111,11 @@ def crop(image: np.ndarray, part: Part) -> np.ndarray:
 
 
 def judge_part(
-  part: Part, image: np.ndarray, output: Output, size: tuple[int, int]
+  part: Part,
+  image: np.ndarray,
+  output: Output,
+  palette: np.ndarray,
+  size: tuple[int, int],
 ) -> list[Candidate]:
   """Candidates in a part: its regions that reach its middle.
 
@@ -118,6 +123,7 @@ def judge_part(
     part: the square.
     image: `[ZOOM_SIZE, ZOOM_SIZE, 3]`, what was looked at.
     output: what the network says of it, without the first dimension.
+    palette: of the query's view.
     size: H, W.
   """
   logits = output.heat
@@ -132,10 +138,12 @@ def judge_part(
       continue
     near = cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8))
     inside = to_size(near.astype(np.float32), image.shape[:2]) > 0.5
-    mask = _place(fine * inside, part, size)
+    own = fine * inside
+    mask = _place(own, part, size)
     if not mask.any():
       continue
-    evidence = gather_evidence(part, output, region)
+    colours = compare_palettes(palette, measure_palette(image, own))
+    evidence = np.concatenate([colours, gather_evidence(part, output, region)])
     hottest = np.argmax(np.where(region, heat, 0))
     y, x = (
       (np.array(np.unravel_index(hottest, heat.shape)) + 0.5)
