@@ -24,9 +24,10 @@ def measure_palette(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     float64 `[LIGHTNESS_BINS, COLOUR_BINS, COLOUR_BINS]` with the sum 1, or 0 if
     the mask is empty.
   """
-  lab = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2LAB)[mask > 0.5]
+  pixels = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2LAB)
+  lab = np.asarray(pixels[mask > 0.5], np.float64)
   # Shadows scale all three, so a and b relative to lightness stay.
-  lab[:, 1:] *= 50 / (lab[:, :1] + 10)
+  lab[:, 1:] = lab[:, 1:] * 50 / (lab[:, :1] + 10)
   limit = 0.999 * COLOUR_RANGE
   lab = np.clip(lab, [0, -limit, -limit], [99.9, limit, limit])
   counts, _ = np.histogramdd(
