@@ -56,7 +56,7 @@ def main(_) -> None:
   print("| variant | pointing | mask IoU | IoU at best cut | on absent | s |")
   print("|---|---|---|---|---|---|", flush=True)
   for row in ROWS.value:
-    folder = PLAIN.value if row == "no expansion" else DATA.value
+    folder = str(PLAIN.value if row == "no expansion" else DATA.value)
     if folder not in stores:
       stores[folder] = make_store(folder, trunk)
     begin = time.perf_counter()

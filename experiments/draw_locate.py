@@ -48,7 +48,7 @@ def draw_scenes(locator) -> list[np.ndarray]:
   from dr3d.locate.dataset import ExpandedSet, list_queries
   from dr3d.locate.query import frame_cutout
 
-  data = ExpandedSet(pathlib.Path(DATA.value))
+  data = ExpandedSet(pathlib.Path(str(DATA.value)))
   tiles = []
   for scene in data.scenes[: ROWS.value * COLUMNS.value]:
     medium, _ = data.read_scene(scene)
@@ -63,7 +63,7 @@ def draw_frames(locator) -> list[np.ndarray]:
   from dr3d.locate.highlight import draw_boxes, highlight
   from dr3d.locate.query import frame_query
 
-  folder = pathlib.Path(CAR.value)
+  folder = pathlib.Path(str(CAR.value))
   frames = sorted((folder / "images").iterdir())
   first = np.asarray(Image.open(frames[0]).convert("RGB"))
   mask = next((folder / "masks").glob(f"{frames[0].stem}*"))

@@ -65,7 +65,7 @@ def main(_) -> None:
     store, config=config, workdir=workdir, init=init and init.search
   )
   save_weights(LocatorWeights(network, trunk, search), workdir / "locator")
-  print(f"{workdir / 'locator'}: {STEPS.value} steps on {len(data.scenes)}")
+  print(f"{workdir / 'locator'}: {config.steps} steps on {len(data.scenes)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ References:
   US 2018/0260664 [0035-0051].
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -31,11 +32,13 @@ from dr3d.locate import instance as instance_lib
 from dr3d.locate.feature import embed_queries, extract, pad_picture
 from dr3d.locate.instance import Instance
 from dr3d.locate.network import (
+  Features,
   NetworkConfig,
   Output,
   QueryFeatures,
   apply_network,
 )
+from dr3d.locate.palette import measure_palette
 from dr3d.locate.presence import Calibration
 from dr3d.locate.query import Query
 from dr3d.locate.read import join_queries, read_query
@@ -53,16 +56,32 @@ from dr3d.locate.zoom import (
   to_size,
 )
 from dr3d.mesh.mesh import Mesh
+from dr3d.nn.correlation import correlate_cells
 
 Array = jax.Array
 Source = str | os.PathLike[str] | np.ndarray | Mesh | Query
-QueryLike = Source | Sequence[Source] | QueryFeatures
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedQuery:
+  """The views of a query, ready to be looked for in many media.
+
+  Attributes:
+    features: of V views, padded to one of `VIEW_COUNTS`.
+    palettes: the colours of each.
+  """
+
+  features: QueryFeatures
+  palettes: tuple[np.ndarray, ...]
+
+
+QueryLike = Source | Sequence[Source] | PreparedQuery
 MediumLike = str | os.PathLike[str] | np.ndarray
 
 SIDE = 512
 """Longer side of the whole medium in the first look, pixels, at most."""
 HALVED_ABOVE = 256  # pixels; a larger one is also looked at in half its size
-SIDE_STEP = 64  # sides are padded to it, so that few programs are compiled
+SIDE_STEP = 128  # sides are padded to it, so that few programs are compiled
 VIEW_COUNTS = (1, 2, 4, 8, 16, 32)  # V is padded to one of these
 MAX_VIEWS = VIEW_COUNTS[-1]
 
@@ -101,7 +120,7 @@ class Locator:
 
   def prepare(
     self, query: QueryLike, *, box: Box | None = None
-  ) -> QueryFeatures:
+  ) -> PreparedQuery:
     """Features of the views of a query, once for many media.
 
     Args:
@@ -115,7 +134,7 @@ class Locator:
       Dr3dError: a file cannot be read, or shows no object.
       ValueError: there is no view, or more than `MAX_VIEWS`.
     """
-    if isinstance(query, QueryFeatures):
+    if isinstance(query, PreparedQuery):
       return query
     sources = query if isinstance(query, Sequence) else [query]
     if isinstance(query, str):
@@ -124,8 +143,10 @@ class Locator:
     if not 1 <= len(views) <= MAX_VIEWS:
       raise ValueError(f"a query has 1 to {MAX_VIEWS} views, got {len(views)}.")
     count = next(n for n in VIEW_COUNTS if n >= len(views))
-    return embed_queries(
-      self.weights.trunk, views + [views[0]] * (count - len(views))
+    views += [views[0]] * (count - len(views))
+    return PreparedQuery(
+      embed_queries(self.weights.trunk, views),
+      tuple(measure_palette(view.image, view.mask) for view in views),
     )
 
   def heat_map(
@@ -146,7 +167,7 @@ class Locator:
       ValueError: the medium has another shape or type.
     """
     image = to_image(medium)
-    heat, _ = self._look(self.prepare(query), image)
+    heat, _ = self._look(self.prepare(query).features, image)
     return to_size(heat, image.shape[:2])
 
   def find(
@@ -162,8 +183,8 @@ class Locator:
       query: see `prepare`.
       medium: a file of a picture, or uint8 `[H, W, 3]`.
       threshold: probability of an instance; None for the calibrated one, by
-        which something is found in about one of a hundred pictures without
-        the object.
+        which something is found in a few of a hundred pictures without the
+        object.
 
     Returns:
       Instances, the most probable first; none if the object is not there.
@@ -188,8 +209,8 @@ class Locator:
     medium: MediumLike,
   ) -> list[Candidate]:
     """Places that may show the object, with what decides about them."""
-    features, image = self.prepare(query), to_image(medium)
-    heat, view = self._look(features, image)
+    prepared, image = self.prepare(query), to_image(medium)
+    heat, view = self._look(prepared.features, image)
     parts = propose_parts(heat, view, image.shape[:2])
     if not parts:
       return []
@@ -197,17 +218,24 @@ class Locator:
     missing = ZOOMS - len(parts)
     views = np.array([part.view for part in parts] + [0] * missing)
     crops = np.pad(crops, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    output = _search_parts(
+    output, matches = _search_parts(
       self.weights.trunk,
       self.weights.search,
-      jax.tree.map(lambda x: x[views], features),
+      jax.tree.map(lambda x: x[views], prepared.features),
       jnp.asarray(crops),
       config=self.weights.network,
     )
-    output = jax.tree.map(np.asarray, output)
+    output, matches = jax.tree.map(np.asarray, (output, matches))
     result = []
     for i, part in enumerate(parts):
-      result += judge_part(part, crops[i], _pick(output, i), image.shape[:2])
+      result += judge_part(
+        part,
+        crops[i],
+        _pick(output, i),
+        prepared.palettes[part.view],
+        {stride: cosines[i] for stride, cosines in matches.items()},
+        image.shape[:2],
+      )
     return result
 
   def _look(
@@ -294,9 +322,37 @@ def _search_parts(
   images: Array,
   *,
   config: NetworkConfig,
-) -> Output:
-  """Output of Z queries in Z pictures."""
-  return apply_network(config, search, query, extract(trunk, images))
+) -> tuple[Output, dict[int, Array]]:
+  """Output of Z queries in Z pictures, and how their cells match."""
+  medium = extract(trunk, images)
+  return apply_network(config, search, query, medium), match_cells(
+    query, medium
+  )
+
+
+def match_cells(query: QueryFeatures, medium: Features) -> dict[int, Array]:
+  """Cosines of all cells of a query with all cells of a medium.
+
+  Of the trunk's own features, which no training here changed, without the mean
+  of the medium's: what all its cells have in common tells nothing.
+
+  Args:
+    query: features of Z queries.
+    medium: features of Z media.
+
+  Returns:
+    Stride to `[Z, h, w, K]`, -1 for a cell off the object.
+  """
+  result = {}
+  size = max(query.maps)
+  for stride, kernel in query.maps[size].items():
+    Z, s, _, C = kernel.shape
+    mean = jnp.mean(medium[stride], axis=(1, 2), keepdims=True)
+    cells = (kernel - mean).reshape(Z, s * s, C)
+    cosines = correlate_cells(cells, medium[stride] - mean)
+    hidden = query.masks[size][stride].reshape(Z, 1, 1, s * s) < 0.5
+    result[stride] = jnp.where(hidden, -1.0, cosines)
+  return result
 
 
 def _pick(output: Output, index: int) -> Output:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dr3d.locate.instance import box_overlap, drop_repeated, make_instance
-from dr3d.locate.locator import Locator
-from dr3d.locate.network import QueryFeatures
+from dr3d.locate.locator import Locator, PreparedQuery
 from dr3d.locate.presence import Calibration
 from dr3d.locate.zoom import Candidate
 
@@ -92,7 +91,7 @@ def measure_overlap(masks: Sequence[np.ndarray], truth: np.ndarray) -> float:
 
 
 def label_candidates(
-  locator: Locator, query: QueryFeatures, medium: np.ndarray, mask: np.ndarray
+  locator: Locator, query: PreparedQuery, medium: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Evidence of each candidate, and whether it is the object.
 

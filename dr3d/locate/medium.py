@@ -20,8 +20,7 @@ from dr3d.image.photograph import is_photograph, read_photograph
 from dr3d.image.video import is_video, read_frames, read_info, write_mp4
 from dr3d.locate.highlight import draw_boxes, draw_heat, highlight
 from dr3d.locate.instance import Instance
-from dr3d.locate.locator import Locator
-from dr3d.locate.network import QueryFeatures
+from dr3d.locate.locator import Locator, PreparedQuery
 from dr3d.runtime.atomic import atomic_file
 
 MEDIUM_SIDE = 4096  # pixels of a picture that is searched, at most
@@ -88,7 +87,7 @@ def name_outputs(media: Sequence[pathlib.Path]) -> list[str]:
 
 def locate_file(
   locator: Locator,
-  query: QueryFeatures,
+  query: PreparedQuery,
   path: pathlib.Path,
   out: pathlib.Path,
   name: str,
@@ -152,7 +151,7 @@ def to_plain(found: Found) -> dict[str, object]:
 
 def _search(
   locator: Locator,
-  query: QueryFeatures,
+  query: PreparedQuery,
   medium: np.ndarray,
   threshold: float | None,
 ) -> tuple[tuple[Instance, ...], np.ndarray, np.ndarray]:

@@ -18,8 +18,7 @@ from dr3d.server.state import State
 
 if TYPE_CHECKING:
   from dr3d.locate.instance import Instance
-  from dr3d.locate.locator import Locator
-  from dr3d.locate.network import QueryFeatures
+  from dr3d.locate.locator import Locator, PreparedQuery
 
 SIDE = 2048  # pixels of a picture that is searched, at most
 CACHED_MODELS = 64  # whose features are kept, about 1 MB each
@@ -41,7 +40,7 @@ class LocateService:
     self._batcher = batcher
     self._timeout = timeout
     self._lock = threading.Lock()
-    self._queries: collections.OrderedDict[tuple, QueryFeatures] = (
+    self._queries: collections.OrderedDict[tuple, PreparedQuery] = (
       collections.OrderedDict()
     )
 
@@ -89,7 +88,7 @@ class LocateService:
     picture: np.ndarray,
     region: Region | None,
     scale: float,
-  ) -> "QueryFeatures":
+  ) -> "PreparedQuery":
     """Features of the query; those of models are kept."""
     if key is None or mesh is None:
       assert region is not None
