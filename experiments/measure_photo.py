@@ -170,7 +170,7 @@ def cut_photographs(folder, photos):
 def rate_vectors(folder, models, cutouts):
   from dr3d.retrieval.photo.encoder import load_encoder
   from dr3d.retrieval.photo.query import make_query
-  from dr3d.search.similarity import max_over_turns
+  from dr3d.search.similarity import nearest_pairs
 
   if PIPELINE.value == "photo":
     pipeline = load_encoder()
@@ -185,7 +185,7 @@ def rate_vectors(folder, models, cutouts):
     start = time.process_time()
     query = make_query([cutout], encoder, size=size)
     cosine = np.einsum("mnd,qd->mnq", stored, query.vectors)
-    score.append(max_over_turns(cosine)[1])
+    score.append(nearest_pairs(cosine)[1])
     seconds.append(time.process_time() - start)
   return np.array(score), float(np.median(seconds))
 
