@@ -20,8 +20,8 @@ TURNS = 8
 """Vectors of a photograph: it is turned in its plane, by 45 degrees each."""
 
 PAIRS = 6
-"""Pairs of a view and a turn that count. On photographs of nine parts, with 2 to
-12 the part came first in .51 to .55 of the cases, with one in .44."""
+"""Pairs of a view and a turn that count. Photographs of nine parts found their
+part first in .51 to .55 of the cases with 2 to 12 pairs, in .44 with one."""
 
 _CHUNK = 4096  # models scored at a time: 25 MiB of cosines for N = Q = 12
 # Share of the whole model's score in what a single vector votes by. A single
