@@ -65,7 +65,7 @@ def main(_) -> None:
   print(format_table(header, rows))
   print(f"{seconds + more:.3f} CPU seconds for a photograph")
   if DB.value:
-    count_accepted(photos, cutouts)
+    count_accepted(photos, cutouts, DB.value)
 
 
 def read_table(folder):
@@ -119,11 +119,11 @@ def rate(folder, models, cutouts):
   return rate_vectors(folder, models, cutouts)
 
 
-def count_accepted(photos, cutouts):
+def count_accepted(photos, cutouts, directory):
   """Prints how many answers of a database are accepted and right."""
   from dr3d.database.writer import Database
 
-  database = Database.open(DB.value)
+  database = Database.open(directory)
   database.query(photo=cutouts[0], k=1)  # compiles
   start = time.perf_counter(), time.process_time()
   answers = [database.query(photo=cutout, k=5) for cutout in cutouts]

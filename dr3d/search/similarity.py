@@ -79,8 +79,8 @@ def nearest_pairs(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     their means.
   """
   C, N, Q = cosine.shape
-  pairs = cosine.reshape(C, N, Q // TURNS, TURNS).swapaxes(1, 2)
-  pairs = pairs.reshape(C, Q // TURNS, N * TURNS)
+  each = cosine.reshape(C, N, Q // TURNS, TURNS).swapaxes(1, 2)
+  pairs = each.reshape(C, Q // TURNS, N * TURNS)
   count = min(PAIRS, N * TURNS)
   nearest = np.partition(pairs, -count, axis=2)[..., -count:]
   similarity = nearest.mean(axis=2)
