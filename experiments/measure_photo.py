@@ -65,7 +65,7 @@ def main(_) -> None:
   print(format_table(header, rows))
   print(f"{seconds + more:.3f} CPU seconds for a photograph")
   if DB.value:
-    count_accepted(photos, cutouts)
+    count_accepted(photos, cutouts, DB.value)
 
 
 def read_table(folder):
@@ -119,11 +119,11 @@ def rate(folder, models, cutouts):
   return rate_vectors(folder, models, cutouts)
 
 
-def count_accepted(photos, cutouts):
+def count_accepted(photos, cutouts, directory):
   """Prints how many answers of a database are accepted and right."""
   from dr3d.database.writer import Database
 
-  database = Database.open(DB.value)
+  database = Database.open(directory)
   database.query(photo=cutouts[0], k=1)  # compiles
   start = time.perf_counter(), time.process_time()
   answers = [database.query(photo=cutout, k=5) for cutout in cutouts]
@@ -170,7 +170,7 @@ def cut_photographs(folder, photos):
 def rate_vectors(folder, models, cutouts):
   from dr3d.retrieval.photo.encoder import load_encoder
   from dr3d.retrieval.photo.query import make_query
-  from dr3d.search.similarity import max_over_turns
+  from dr3d.search.similarity import nearest_pairs
 
   if PIPELINE.value == "photo":
     pipeline = load_encoder()
@@ -185,7 +185,7 @@ def rate_vectors(folder, models, cutouts):
     start = time.process_time()
     query = make_query([cutout], encoder, size=size)
     cosine = np.einsum("mnd,qd->mnq", stored, query.vectors)
-    score.append(max_over_turns(cosine)[1])
+    score.append(nearest_pairs(cosine)[1])
     seconds.append(time.process_time() - start)
   return np.array(score), float(np.median(seconds))
 

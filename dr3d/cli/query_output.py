@@ -189,18 +189,19 @@ def draw_photo_row(
 
   from dr3d.evaluation.report import sheet
   from dr3d.mesh.packing import unpack_mesh
-  from dr3d.retrieval.photo.encoder import load_encoder
+  from dr3d.retrieval.photo import encoder
 
   images = np.concatenate([cut.turn(PAIR_SIZE, count=1) for cut in cutouts])
-  encoder = sheet.with_white_light(load_encoder())
+  white = sheet.with_white_light(encoder.load_encoder())
   matches = answer.matches[:PAIRED_MATCHES]
   shapes = database.load_shapes([match.model for match in matches])
   rendered = []
   for match in matches:
     if match.model in shapes:
       mesh = unpack_mesh(shapes[match.model].mesh)
-      views = sheet.render_preview(encoder, mesh, size=PAIR_SIZE)
-      pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
+      one = encoder.take_view(white, match.view - 1)
+      (view,) = sheet.render_preview(one, mesh, size=PAIR_SIZE)
+      pair = np.stack([images[match.query_view - 1], view])
       rendered.append(sheet.RenderedMatch(match, pair))
   return sheet.Row(name, images, rendered, prediction=answer.prediction)
 

@@ -21,6 +21,10 @@ SimilarityName = Literal["view_aligned", "max", "photograph"]
 TURNS = 8
 """Vectors of a photograph: it is turned in its plane, by 45 degrees each."""
 
+PAIRS = 6
+"""Pairs of a view and a turn that count. Photographs of nine parts found their
+part first in .51 to .55 of the cases with 2 to 12 pairs, in .44 with one."""
+
 _CHUNK = 4096  # models scored at a time: 25 MiB of cosines for N = Q = 12
 # Share of the whole model's score in what a single vector votes by. A single
 # image is easily mistaken: with this share .91 instead of .84 of held-out
@@ -64,24 +68,31 @@ def view_aligned(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return similarity + _SHARE_OF_SCORE * score[:, None], score
 
 
-def max_over_turns(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The nearest vector of a model to any turn of a photograph counts.
+def nearest_pairs(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The nearest pairs of a view of a model and a turn of a photograph count.
+
+  One pair alone may agree by chance; views beside the right one must agree too.
 
   Args:
     cosine: [C, N, P · TURNS], the turns of each of P photographs in a row.
 
   Returns:
-    Similarities [C, P] and scores [C], their means.
+    Similarities [C, P], means of the `PAIRS` highest cosines, and scores [C],
+    their means.
   """
-  C, _, Q = cosine.shape
-  similarity = cosine.max(axis=1).reshape(C, Q // TURNS, TURNS).max(axis=2)
+  C, N, Q = cosine.shape
+  each = cosine.reshape(C, N, Q // TURNS, TURNS).swapaxes(1, 2)
+  pairs = each.reshape(C, Q // TURNS, N * TURNS)
+  count = min(PAIRS, N * TURNS)
+  nearest = np.partition(pairs, -count, axis=2)[..., -count:]
+  similarity = nearest.mean(axis=2)
   return similarity, similarity.mean(axis=1)
 
 
 SIMILARITIES: dict[str, Rate] = {
   "view_aligned": view_aligned,
   "max": max_over_views,
-  "photograph": max_over_turns,
+  "photograph": nearest_pairs,
 }
 
 

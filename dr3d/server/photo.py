@@ -6,8 +6,6 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dr3d.data.folder import ModelFile
 from dr3d.database.condition import Condition
 from dr3d.database.photo_search import embed_photos
@@ -172,12 +170,7 @@ def count_views() -> int:
 @functools.cache
 def _take_view(index: int) -> Any:
   """The encoder with one view; cached, because it holds sizes of buffers."""
-  import dataclasses
+  from dr3d.retrieval.photo import encoder
 
-  from dr3d.camera.view import take_views
-  from dr3d.retrieval.photo.encoder import load_encoder
-
-  white = preview.with_white_light(load_encoder())
-  config = dataclasses.replace(white.config, view_count=1)
-  views = take_views(white.views, np.array([index]))
-  return dataclasses.replace(white, config=config, views=views)
+  white = preview.with_white_light(encoder.load_encoder())
+  return encoder.take_view(white, index)

@@ -556,21 +556,33 @@ def test_candidates_of_one_label_lead_the_least_similar_of_them(monkeypatch):
   assert answer.prediction.probability == near(expected)
 
 
-def test_best_turn_of_a_photograph_counts_and_photographs_are_averaged(plane):
-  turns = similarity.TURNS
-  first = at(*[180.0] * (turns - 1), 62)  # one turn fits b of model a
-  second = at(*[180.0] * (turns - 1), 58)
+def test_nearest_pairs_of_a_photograph_count_and_photographs_are_averaged(
+  plane,
+):
+  first = at(61, 62, 63, 64, 65, 66, 180, 180)  # six turns near view 2 of a
+  second = at(59, 58, 57, 56, 55, 54, 180, 180)
   query = Query(
     np.concatenate([first, second]), is_view_aligned=False, is_photograph=True
   )
   answer = find_matches(query, plane, k=3)
-  best = next(m for m in answer.matches if m.model == "a")
-  assert best.score == near(cosine(2, 2))
-  # Nearest views of b and c to 180 degrees are 30 and 20 away.
-  assert [m.model for m in answer.matches] == ["a", "c", "b"]
-  assert answer.matches[1].score == near(cosine(20))
+  best = answer.matches[0]
+  assert best.model == "a"
+  assert best.score == near(cosine(1, 2, 3, 4, 5, 6))
   assert best.votes == 2
   assert (best.query_view, best.view) in ((1, 2), (2, 2))
+  # Both turns at 180 degrees, and the four next to the views of b.
+  nearest = sorted(
+    math.cos(math.radians(abs(a - b)))
+    for a in (61, 62, 63, 64, 65, 66, 180, 180)
+    for b in (100, 150)
+  )[-similarity.PAIRS :]
+  other = sorted(
+    math.cos(math.radians(abs(a - b)))
+    for a in (59, 58, 57, 56, 55, 54, 180, 180)
+    for b in (100, 150)
+  )[-similarity.PAIRS :]
+  (b,) = (match for match in answer.matches if match.model == "b")
+  assert b.score == near((np.mean(nearest) + np.mean(other)) / 2)
 
 
 def test_photograph_needs_all_its_turns():

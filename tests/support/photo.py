@@ -13,7 +13,6 @@ from dr3d.descriptor.silhouette import draw_silhouettes
 from dr3d.image.frame import cut_square, find_hull, fit_square
 from dr3d.retrieval.photo import encoder, probe
 from dr3d.search.similarity import TURNS
-from dr3d.server import photo
 
 SIZE = 32
 VIEWS = 8
@@ -39,7 +38,7 @@ class SilhouetteEncoder:
     return np.stack([_to_vectors(each[..., 3] > 0.5) for each in images])
 
   def render(self, mesh, *, size):
-    images = np.zeros((VIEWS, size, size, 4), np.float32)
+    images = np.zeros((1, size, size, 4), np.float32)
     images[:, :, : size // 2] = 1
     return images
 
@@ -90,7 +89,7 @@ def standing_in():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(encoder, "load_encoder", lambda: stand_in)
     patch.setattr(probe, "embed_probes", embed_probes)
-    patch.setattr(photo, "_take_view", lambda index: stand_in)
+    patch.setattr(encoder, "take_view", lambda whole, index: whole)
     yield stand_in
 
 

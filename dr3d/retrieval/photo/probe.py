@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from dr3d.camera.view import look_from, make_views
 from dr3d.image.cutout import CutOut
 from dr3d.image.mask import Mask
 from dr3d.mesh import Mesh
-from dr3d.retrieval.model_batch import make_batches
+from dr3d.render.budget import Budget
+from dr3d.retrieval.model_batch import BATCH, make_batches
 from dr3d.retrieval.photo.drawing import draw_layers
 from dr3d.retrieval.photo.picture import make_photograph
 from dr3d.retrieval.photo.query import make_query
@@ -36,13 +38,15 @@ def embed_probes(
   result = np.zeros(
     (len(meshes), TURNS, encoder.config.embed.feature_size), np.float32
   )
+  budgets: dict[Any, Budget[Any]] = {}
   for number, (chosen, renderer) in enumerate(
     make_batches(meshes, encoder.config)
   ):
     rng = np.random.default_rng((seed, number))
-    # One view for each model of the batch.
-    views = make_views(look_from(rng.normal(size=(len(chosen), 3))))
-    normal, depth, alpha = draw_layers(renderer, views, {})
+    # One view for each model, and as many for a smaller batch, so that few
+    # programs are compiled.
+    views = make_views(look_from(rng.normal(size=(BATCH, 3))))
+    normal, depth, alpha = draw_layers(renderer, views, budgets)
     for i, model in enumerate(chosen):
       both = make_photograph(normal[i, i], depth[i, i], alpha[i, i], rng)
       cutout = _to_cutout(both, turn=int(rng.integers(360)))
