@@ -87,7 +87,7 @@ def main(_) -> None:
 
 def _limit(rows, largest):
   """At most so many models of each class; all if 0."""
-  count = collections.Counter()
+  count: collections.Counter[str] = collections.Counter()
   kept = []
   for label, path in rows:
     count[label] += 1
