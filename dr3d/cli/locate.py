@@ -150,8 +150,11 @@ SUBCOMMAND = Subcommand(
     picture (or an MP4 video) in which only the object is lit, and a heat map;
     found.json lists the boxes. A line for each medium or frame lists
     x,y,width,height of all instances and how probable each is, or says "not
-    here". Something is found in about one of a hundred composed pictures that
-    do not show the object; --threshold sets another probability.
+    here". dr3d says "not here" rather than show a wrong place: it misses more
+    objects than it finds in cluttered pictures, above all small and grey ones,
+    and is wrong in a few of a hundred that do not show the object. A lower
+    --threshold, such as 0.2, finds more. experiments/results/locate.md has the
+    figures.
 
     With --json, stdout is one JSON document: a list with one object for each
     picture or frame.

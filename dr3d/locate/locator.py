@@ -181,8 +181,8 @@ class Locator:
       query: see `prepare`.
       medium: a file of a picture, or uint8 `[H, W, 3]`.
       threshold: probability of an instance; None for the calibrated one, by
-        which something is found in about one of a hundred pictures without
-        the object.
+        which something is found in a few of a hundred pictures without the
+        object.
 
     Returns:
       Instances, the most probable first; none if the object is not there.
