@@ -36,6 +36,7 @@ CALLS = (
   "GET /api/duplicates",
   "GET /api/failures",
   "GET /api/models/{model}/thumbnail.png",
+  "GET /api/models/{model}/photo-views/{number}.png",
   "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
   "GET /api/models/{model}/model.glb",
