@@ -40,6 +40,7 @@ CALLS = (
   "GET /api/failures",
   "GET /api/map",
   "GET /api/models/{model}/thumbnail.png",
+  "GET /api/models/{model}/photo-views/{number}.png",
   "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
   "GET /api/models/{model}/model.glb",
