@@ -15,10 +15,10 @@ among the proposed models; CPU milliseconds of a query, from its 12 vectors to
 ranked candidates with votes, the median; seconds to build; memory of building
 and of searching, MiB.
 
-All engines but `exact` propose 512 models by one short vector, 256 numbers, and
+All engines but `exact` propose 640 models by one short vector, 384 numbers, and
 are rescored alike. `views` is the look-up of all 12 vectors of each model. What
 an engine cannot do within --limit GiB is left out. faiss has 64 bytes of a
-product quantiser and takes 2048 by it, then compares the short vectors. milvus
+product quantiser and takes 2560 by it, then compares the short vectors. milvus
 is milvus-lite.
 """
 
@@ -152,6 +152,8 @@ class FileVectors:
 
 def make_files(directory: pathlib.Path, count: int, kind: str) -> None:
   """Writes vectors, queries, labels and the true first ten."""
+  if (directory / f"{kind}-{count}-truth.npy").exists():
+    return  # of a run that was interrupted
   rng = np.random.default_rng(0)
   draw = draw_classes(count, rng) if kind == "classes" else draw_copies(rng)
   labels = []

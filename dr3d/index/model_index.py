@@ -24,7 +24,7 @@ from dr3d.index.projection import (
 )
 from dr3d.index.vector_index import VectorIndex, check_vectors
 
-MIN_MODELS = 512
+MIN_MODELS = 640
 """Models that are proposed for a query at least; near copies need so many."""
 
 _DEPTH_PER_MATCH = 16  # neighbours of a vector looked up for each match wanted
