@@ -102,6 +102,19 @@ _TRAIN = """
 """
 
 
+_STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def _end_processes():
+  yield
+  while _STARTED:
+    process = _STARTED.pop()
+    if process.poll() is None:
+      process.kill()
+      process.communicate()
+
+
 def start(body, workdir, *, count=1, pause=0.0):
   """Starts the processes of a run."""
   source = "\n".join(map(textwrap.dedent, (_PREPARE, body)))
@@ -109,7 +122,7 @@ def start(body, workdir, *, count=1, pause=0.0):
     free.bind(("localhost", 0))
     port = str(free.getsockname()[1])
   workdir.mkdir(exist_ok=True)
-  return [
+  processes = [
     subprocess.Popen(
       [
         *(sys.executable, "-c", source.replace("PAUSE", str(pause))),
@@ -123,6 +136,8 @@ def start(body, workdir, *, count=1, pause=0.0):
     )
     for index in range(count)
   ]
+  _STARTED.extend(processes)
+  return processes
 
 
 def compare_logs(one, two, *, rel):
@@ -131,7 +146,7 @@ def compare_logs(one, two, *, rel):
 
 
 def finish(processes):
-  outputs = [process.communicate(timeout=300) for process in processes]
+  outputs = [process.communicate(timeout=900) for process in processes]
   for process, (_, errors) in zip(processes, outputs, strict=True):
     assert not process.returncode, errors[-2000:]
   return [output.splitlines()[-1] for output, _ in outputs]
@@ -176,9 +191,8 @@ def test_lost_host_ends_the_run_which_resumes_from_its_checkpoint(tmp_path):
 
 def test_training_of_retrieval_on_two_hosts_is_that_of_one(tmp_path):
   one, two = tmp_path / "one", tmp_path / "two"
-  single = start(_TRAIN, one)
-  double = start(_TRAIN, two, count=2)
-  assert finish(single) == finish(double)[:1]
+  single = finish(start(_TRAIN, one))
+  assert single == finish(start(_TRAIN, two, count=2))[:1]
   compare_logs(one, two, rel=2e-3)
   assert (two / "pipeline" / "pipeline.json").read_text() == (
     one / "pipeline" / "pipeline.json"
