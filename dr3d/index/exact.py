@@ -17,7 +17,7 @@ class ExactIndex:
   """Stored unit vectors, each compared with every query.
 
   Attributes:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
   """
 
   vectors: np.ndarray
@@ -41,6 +41,8 @@ class ExactIndex:
     """Finds the nearest vectors; see `VectorIndex.search`."""
     queries, k, rows = check_search(self, queries, k, allowed)
     stored = self.vectors if rows is None else self.vectors[rows]
+    # NumPy multiplies float32 by BLAS, and float16 number by number.
+    stored = stored.astype(np.float32, copy=False)
     found = Neighbours(
       np.empty((len(queries), k), np.int32),
       np.empty((len(queries), k), np.float32),

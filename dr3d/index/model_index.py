@@ -22,6 +22,7 @@ from dr3d.index.projection import (
   fit_projection,
   iterate_blocks,
 )
+from dr3d.index.scann import ScannIndex
 from dr3d.index.vector_index import VectorIndex, check_vectors
 
 MIN_MODELS = 640
@@ -209,18 +210,19 @@ def index_models(
     return ViewIndex(index, features.shape[1])
   projection = fit_projection(features)
   short = summarise(features, projection)
-  return SummaryIndex(
-    build_index(short, engine=engine, fields=fields), projection
-  )
+  index = build_index(short, engine=engine, fields=fields)
+  if isinstance(index, ScannIndex):  # it was built from a copy in float32
+    index = dataclasses.replace(index, vectors=short)
+  return SummaryIndex(index, projection)
 
 
 def summarise(features: Features, projection: Projection) -> np.ndarray:
-  """Short vectors of all models: float32 [B, E].
+  """Short vectors of all models: float16 [B, E], half the memory.
 
   Raises:
     ValueError: a vector is not a unit vector.
   """
-  short = np.empty((len(features), projection.size), np.float32)
+  short = np.empty((len(features), projection.size), np.float16)
   for rows, part in iterate_blocks(features):
     check_vectors(part.reshape(-1, part.shape[2]), "vectors")
     short[rows] = projection.project(part)

@@ -50,7 +50,7 @@ class ScannIndex:
   """Stored unit vectors that ScaNN searches.
 
   Attributes:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
     searcher: ScaNN's object.
     rows: int [M'], the present row of each vector that ScaNN was built from,
       -1 for those that have gone; None if they are `vectors`.
@@ -90,7 +90,7 @@ class ScannIndex:
 
   @functools.cached_property
   def _fresh_vectors(self) -> np.ndarray:
-    return self.vectors[self.fresh]
+    return self.vectors[self.fresh].astype(np.float32, copy=False)
 
   @property
   def drift(self) -> float:

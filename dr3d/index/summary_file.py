@@ -133,7 +133,7 @@ def _arrange(
   projection: Projection,
 ) -> np.ndarray:
   """Short vectors of the present models, in their order."""
-  result = np.empty((len(features), projection.size), np.float32)
+  result = np.empty((len(features), projection.size), np.float16)
   is_new = np.ones(len(features), bool)
   for start in range(0, len(rows), BLOCK):
     part = rows[start : start + BLOCK]

@@ -137,7 +137,7 @@ def rank_rows(
   machines and batch sizes, does not decide between equal vectors.
 
   Args:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
     query: float32 [D].
     rows: int [C], ascending, the vectors to rank.
     k: how many to return, at most C.
