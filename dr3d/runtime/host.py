@@ -83,6 +83,27 @@ def run_first(function: Callable[[], None], name: str) -> None:
   wait_for_all(name)
 
 
+def meet(devices: DeviceMesh) -> None:
+  """Makes the hosts' devices connect, while no host is busy.
+
+  CPUs wait 30 seconds for the others when they first compute together, and a
+  host may be slower to compile its first step by more than that.
+  """
+  if is_alone():
+    return
+  wait_for_all("meet")
+
+  def add(ones: jax.Array) -> jax.Array:
+    return jax.lax.psum(ones, AXIS)
+
+  each, common = PartitionSpec(AXIS), PartitionSpec()
+  ones = take_rows(
+    np.ones(devices.size, np.float32), np.arange(devices.size), devices
+  )
+  call = jax.shard_map(add, mesh=devices, in_specs=each, out_specs=common)
+  jax.block_until_ready(jax.jit(call)(ones))
+
+
 def replicate(tree: Tree, devices: DeviceMesh) -> Tree:
   """Copies arrays, equal on every host, to all devices."""
   sharding = NamedSharding(devices, PartitionSpec())

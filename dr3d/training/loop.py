@@ -116,6 +116,7 @@ def run_steps(
   with open_checkpoints(
     workdir / "checkpoints", every=config.checkpoint_every
   ) as checkpoints:
+    host.meet(devices)
     if not host.is_alone():
       state = host.replicate(state, devices)
     state, done = restore_latest(checkpoints, state)
