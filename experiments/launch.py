@@ -15,6 +15,7 @@ executors, Vertex and Kubernetes, build a container image by Docker, which was
 not at hand, so they are not offered.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
@@ -175,11 +176,18 @@ def _wait(run: Run, job: Any) -> list[str]:
 
 
 def launch_xmanager(runs: Sequence[Run]) -> list[str]:
-  """Runs trainings by XManager here; returns which are incomplete."""
+  """Runs trainings by XManager here; returns which are incomplete.
+
+  XManager starts all jobs of an experiment at once, and ends all if one fails.
+  So there are as many experiments as groups of --together runs.
+  """
   from xmanager import xm, xm_local
 
-  with xm_local.create_experiment(experiment_title="dr3d") as experiment:
-    for start in range(0, len(runs), TOGETHER.value):
+  for start in range(0, len(runs), TOGETHER.value):
+    with (
+      contextlib.suppress(RuntimeError),  # a run failed; the table tells which
+      xm_local.create_experiment(experiment_title="dr3d") as experiment,
+    ):
       for run in runs[start : start + TOGETHER.value]:
         (executable,) = experiment.package(
           [
