@@ -142,7 +142,11 @@ def start(body, workdir, *, count=1, pause=0.0):
 
 def compare_logs(one, two, *, rel):
   for a, b in zip(read_log(one), read_log(two), strict=True):
-    assert a == pytest.approx(b, rel=rel, abs=1e-5)
+    assert a.keys() == b.keys()
+    for name in a:
+      np.testing.assert_allclose(
+        a[name], b[name], rtol=rel, atol=1e-5, err_msg=name
+      )
 
 
 def finish(processes):
