@@ -10,9 +10,12 @@ import sys
 import textwrap
 import time
 
+import jax
 import numpy as np
 import pytest
 from support.system import read_log
+
+from dr3d.retrieval.pipeline import Pipeline
 
 pytestmark = pytest.mark.skipif(
   os.name == "nt", reason="there is no kill -9, and no gloo"
@@ -198,6 +201,8 @@ def test_training_of_retrieval_on_two_hosts_is_that_of_one(tmp_path):
   single = finish(start(_TRAIN, one))
   assert single == finish(start(_TRAIN, two, count=2))[:1]
   compare_logs(one, two, rel=2e-3)
-  assert (two / "pipeline" / "pipeline.json").read_text() == (
-    one / "pipeline" / "pipeline.json"
-  ).read_text()
+  products = [Pipeline.load(workdir / "pipeline") for workdir in (one, two)]
+  for a, b in zip(
+    *(jax.tree.leaves((p.views, p.weights)) for p in products), strict=True
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-3)
