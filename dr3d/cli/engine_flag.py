@@ -1,6 +1,12 @@
 """The flag that chooses which engine holds an index."""
 
+import sys
+from typing import TYPE_CHECKING
+
 from dr3d.cli.subcommand import Flag, FlagValues, UsageError
+
+if TYPE_CHECKING:
+  from dr3d.database.writer import Database
 
 FLAG = Flag(
   "engine",
@@ -26,3 +32,15 @@ def check(subcommand: str, flags: FlagValues) -> None:
     check_engine(flags.engine)
   except ValueError as error:
     raise UsageError(f"{subcommand}: {error}.") from error
+
+
+def warn(flags: FlagValues, database: "Database") -> None:
+  """Says so if Milvus was asked for and does not hold the models yet."""
+  if not flags.engine.startswith("milvus:") or not len(database):
+    return
+  if database.gallery.index.engine != "milvus":
+    print(
+      f"dr3d: Milvus holds no index of {flags.db} yet, so all models are"
+      f" compared here; dr3d index --engine={flags.engine} fills it.",
+      file=sys.stderr,
+    )

@@ -89,6 +89,7 @@ def ask_database(
   from dr3d.runtime.pool import WorkerError
 
   database = Database.open(flags.db, engine=flags.engine)
+  engine_flag.warn(flags, database)
   database.gallery  # noqa: B018  fails once here, not once for each file
   present = [pathlib.Path(file).exists() for file in files]
   # The child processes read the first files while the pipeline is loaded.

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import logging
 import pathlib
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ from dr3d.index.vector_index import measure_recall
 from dr3d.mesh.unit import parse_assumed
 from dr3d.search.gallery import SIMILARITY, Gallery
 from dr3d.search.size import Sizes
+
+_LOG = logging.getLogger(__name__)
 
 _MAX_DRIFT = 0.1  # share of models that the index lacks or has too much
 _MAX_TAIL = 20_000  # new models, which each query compares exactly: 2 ms
@@ -269,6 +272,13 @@ def _find_index(
     index = load_summary(directory, features, keys=keys, engine=engine)
     if index is not None:
       return features, index
+    if engine.startswith(PREFIX):
+      _LOG.warning(
+        "Milvus holds no index of %s yet, so all models are compared here: "
+        "dr3d index --engine=%s fills it.",
+        directory,
+        engine,
+      )
   if isinstance(features, StoredVectors):
     features = features.load()
   return features, index_models(features, engine="exact")
