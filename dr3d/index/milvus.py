@@ -36,6 +36,7 @@ _BATCH = 1000  # rows of an insertion: 1 MB, below the 64 MB of a message
 _MAX_TEXT = 65_535  # bytes of a VARCHAR
 _TOKEN = "MILVUS_TOKEN"
 _DEFAULT = "HNSW"
+_CLIENTS: dict[str, Any] = {}
 _LITE = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
 _BUILD: dict[str, dict[str, int]] = {
   "HNSW": {"M": 16, "efConstruction": 200},
@@ -99,8 +100,14 @@ class MilvusAddress:
       raise Dr3dError(
         "engine milvus needs further packages: pip install 'dr3d[milvus]'."
       ) from error
-    with _explain(self, "does not answer"):
-      return MilvusClient(self.uri, token=os.environ.get(_TOKEN, ""))
+    # One for all threads: milvus-lite runs in this process, and a second
+    # connection to it fails while the process is busy.
+    if self.uri not in _CLIENTS:
+      with _explain(self, "does not answer"):
+        _CLIENTS[self.uri] = MilvusClient(
+          self.uri, token=os.environ.get(_TOKEN, "")
+        )
+    return _CLIENTS[self.uri]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
