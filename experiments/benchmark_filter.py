@@ -23,7 +23,7 @@ from absl import app, flags
 from dr3d.database.condition import Columns, Condition
 from dr3d.database.model import Model
 from dr3d.evaluation.report.table import format_table
-from dr3d.index.milvus import make_fields
+from dr3d.index.milvus_filter import make_fields
 from dr3d.index.model_index import MIN_MODELS, SummaryIndex, index_models
 from dr3d.search.gallery import rank_all
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from dr3d.database.model import Model
 from dr3d.error import ConditionError
-from dr3d.index.milvus import make_expression
+from dr3d.index.milvus_filter import make_expression
 
 TOLERANCE = 0.05  # of the longest side: a scan measures it to some percent
 

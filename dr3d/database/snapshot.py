@@ -23,7 +23,8 @@ from dr3d.database.stored_vectors import StoredVectors
 from dr3d.error import DatabaseError, EmptyError
 from dr3d.index.engine import choose_engine
 from dr3d.index.exact import ExactIndex
-from dr3d.index.milvus import PREFIX, make_fields
+from dr3d.index.milvus import PREFIX
+from dr3d.index.milvus_filter import make_fields
 from dr3d.index.model_index import ModelIndex, SummaryIndex, index_models
 from dr3d.index.projection import Features
 from dr3d.index.scann import ScannIndex

@@ -162,6 +162,9 @@ def run_task(
   index = None
   if APPROXIMATE in searches and method.has_vectors:
     index = build_approximate(gallery)
+  # As a database asks: these kinds compare a vector with those of all views.
+  is_aligned = kind not in ("max", "vote")
+  is_aligned = is_aligned and queries.shape[1:2] == gallery.shape[1:2]
   lacking = {APPROXIMATE: index is None, VERIFIED: aligner is None}
   chosen = [search for search in searches if not lacking.get(search)]
   predictor = Predictor(method, gallery, task.models, task.model_labels)
@@ -181,7 +184,7 @@ def run_task(
       if search == APPROXIMATE:
         assert index is not None
         seen = hide(
-          similarity, ~look_up(index, queries[rows], gallery.shape[1])
+          similarity, ~look_up(index, queries[rows], is_aligned=is_aligned)
         )
       result, rankings = _rank(
         task,
@@ -219,13 +222,15 @@ def build_approximate(gallery: np.ndarray) -> SummaryIndex | None:
   return index
 
 
-def look_up(index: SummaryIndex, queries: np.ndarray, views: int) -> np.ndarray:
+def look_up(
+  index: SummaryIndex, queries: np.ndarray, *, is_aligned: bool
+) -> np.ndarray:
   """Finds the models that a database would score.
 
   Args:
     index: over B models.
     queries: [q, Q, D].
-    views: N, the vectors of a model; queries of as many are view-aligned.
+    is_aligned: whether vector n of a query is of the models' view n, of all.
 
   Returns:
     bool [q, B].
@@ -233,7 +238,7 @@ def look_up(index: SummaryIndex, queries: np.ndarray, views: int) -> np.ndarray:
   found = np.zeros((len(queries), index.index.count), bool)
   for row, query in zip(found, queries, strict=True):
     # In a leave-one-out the query's own model is among the nearest.
-    row[index.propose(query, DEPTH + 1, is_aligned=len(query) == views)] = True
+    row[index.propose(query, DEPTH + 1, is_aligned=is_aligned)] = True
   return found
 
 

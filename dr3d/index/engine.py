@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from dr3d.index.exact import ExactIndex
-from dr3d.index.milvus import PREFIX, Fields, MilvusAddress, build_milvus
+from dr3d.index.milvus import PREFIX, MilvusAddress, build_milvus
+from dr3d.index.milvus_filter import Fields
 from dr3d.index.scann import MIN_COUNT, build_scann
 from dr3d.index.vector_index import VectorIndex, check_vectors
 

@@ -18,14 +18,14 @@ Notation: M stored vectors, D numbers of a vector.
 
 import contextlib
 import dataclasses
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from dr3d.error import Dr3dError
+from dr3d.index.milvus_filter import Fields, make_fields
 from dr3d.index.scann import ScannIndex
 from dr3d.index.scann_file import fingerprint
 
@@ -36,14 +36,12 @@ _BATCH = 1000  # rows of an insertion: 1 MB, below the 64 MB of a message
 _MAX_TEXT = 65_535  # bytes of a VARCHAR
 _TOKEN = "MILVUS_TOKEN"
 _DEFAULT = "HNSW"
+_CLIENTS: dict[str, Any] = {}
 _LITE = ("AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8")
 _BUILD: dict[str, dict[str, int]] = {
   "HNSW": {"M": 16, "efConstruction": 200},
   "HNSW_SQ": {"M": 16, "efConstruction": 200},
 }
-
-Fields = Mapping[str, Any]
-"""`label`, `metadata` and the sorted `sides` of a model, see `make_fields`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +100,14 @@ class MilvusAddress:
       raise Dr3dError(
         "engine milvus needs further packages: pip install 'dr3d[milvus]'."
       ) from error
-    with _explain(self, "does not answer"):
-      return MilvusClient(self.uri, token=os.environ.get(_TOKEN, ""))
+    # One for all threads: milvus-lite runs in this process, and a second
+    # connection to it fails while the process is busy.
+    if self.uri not in _CLIENTS:
+      with _explain(self, "does not answer"):
+        _CLIENTS[self.uri] = MilvusClient(
+          self.uri, token=os.environ.get(_TOKEN, "")
+        )
+    return _CLIENTS[self.uri]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -285,57 +289,6 @@ def _explain(address: MilvusAddress, what: str) -> Iterator[None]:
     ) from error
 
 
-def make_fields(
-  label: str = "",
-  metadata: Mapping[str, str] | None = None,
-  extent: Sequence[float] | None = None,
-) -> Fields:
-  """What Milvus filters a model by.
-
-  Args:
-    label: of the model.
-    metadata: text by key.
-    extent: its true size, millimetres; none is larger than any condition.
-  """
-  sides = sorted(extent) if extent else (float(2**60),) * 3
-  return {
-    "label": label,
-    "metadata": dict(metadata or {}),
-    **{f"side{i}": float(side) for i, side in enumerate(sides)},
-  }
-
-
-def make_expression(
-  labels: Sequence[str] = (),
-  where: Mapping[str, Sequence[str]] | None = None,
-  extent: Sequence[float] = (),
-  slack: float | None = None,
-) -> str:
-  """Milvus's filter for a condition; empty if there is none.
-
-  milvus-lite knows no `in` for JSON, so values are compared one by one.
-
-  Args:
-    labels: accepted ones; empty accepts all.
-    where: accepted values by key of the metadata.
-    extent: of the query, millimetres.
-    slack: how much each of its sorted sides may differ; None for any.
-  """
-  parts = []
-  if labels:
-    parts.append(f"label in [{', '.join(map(_quote, sorted(labels)))}]")
-  for key, values in sorted((where or {}).items()):
-    field = f"metadata[{_quote(key)}]"
-    each = [f"{field} == {_quote(value)}" for value in sorted(values)]
-    parts.append(f"({' or '.join(each)})")
-  if slack is not None:
-    parts += [
-      f"side{i} >= {side - slack!r} and side{i} <= {side + slack!r}"
-      for i, side in enumerate(map(float, sorted(extent)))
-    ]
-  return " and ".join(parts)
-
-
 def _create(client: Any, name: str, size: int, index: str) -> None:
   from pymilvus import DataType
 
@@ -356,10 +309,6 @@ def _create(client: Any, name: str, size: int, index: str) -> None:
   client.create_collection(
     name, schema=schema, index_params=params, consistency_level="Strong"
   )
-
-
-def _quote(text: str) -> str:
-  return json.dumps(text, ensure_ascii=False)
 
 
 def _describe(error: Exception) -> str:

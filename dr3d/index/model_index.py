@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from dr3d.index.engine import EXACT_BELOW, build_index, choose_engine
-from dr3d.index.milvus import Fields, MilvusIndex
+from dr3d.index.milvus import MilvusIndex
+from dr3d.index.milvus_filter import Fields
 from dr3d.index.projection import (
   Features,
   Projection,

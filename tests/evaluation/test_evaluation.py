@@ -227,6 +227,7 @@ def test_approximate_search_marks_models_that_are_not_found():
     make_pipeline_method(Ruler(), kind="max"),
     vectors[asked],
     vectors,
+    kind="max",
     sink=lists.append,
   )
   assert (exact.search, approximate.search) == ("exact", "approximate")

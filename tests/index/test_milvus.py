@@ -15,10 +15,9 @@ from dr3d.index.milvus import (
   MilvusAddress,
   build_milvus,
   drop_collections,
-  make_expression,
-  make_fields,
   open_milvus,
 )
+from dr3d.index.milvus_filter import make_expression, make_fields
 from dr3d.index.scann_file import fingerprint
 
 pytestmark = pytest.mark.fast
