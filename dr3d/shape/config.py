@@ -47,7 +47,7 @@ class AutoencoderConfig:
   momentum: float = 0.9
   constant_rate: bool = False
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=2000, checkpoint_every=200)
+    default_factory=lambda: LoopConfig(steps=1500, checkpoint_every=150)
   )
 
 
@@ -90,12 +90,12 @@ class PictureConfig:
 
   size: int = 64
   margin: int = 4
-  widths: tuple[int, ...] = (24, 48, 96, 128)
+  widths: tuple[int, ...] = (16, 32, 64, 128)
   views: int = 20
   batch: int = 32
   rate: float = 2e-3
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=2000, checkpoint_every=250)
+    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=200)
   )
 
 
@@ -126,5 +126,5 @@ class GeneratorConfig:
   batch: int = 64
   rate: float = 2e-4
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=3000, checkpoint_every=1000)
+    default_factory=lambda: LoopConfig(steps=1500, checkpoint_every=500)
   )

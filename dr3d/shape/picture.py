@@ -70,34 +70,57 @@ def invert(images: np.ndarray) -> np.ndarray:
   return np.float32(images[..., 3] - grey).clip(0, 1)
 
 
-def draw_pictures(
+def draw_images(
   shapes: ShapeSet, *, size: int, views: int, seed: int
 ) -> np.ndarray:
-  """Draws each shape in views of its own.
+  """Draws shapes in random views.
 
   Args:
     shapes: B shapes.
     size: height and width, pixels.
-    views: N.
+    views: N. A single view is a shape's own; of several, eight shapes share
+      the same.
     seed: of the views.
 
   Returns:
-    uint8 [B, N, H, W], inverted grey.
+    float32 [B, N, H, W, 4], colours multiplied by alpha.
   """
-  pictures = np.zeros((len(shapes), views, size, size), np.uint8)
+  parts = []
   for start in range(0, len(shapes), _MODELS):
-    rows = np.arange(start, start + _MODELS) % len(shapes)
-    triangles = Triangles(shapes.corners[rows], shapes.corner_normals[rows])
-    images = render(
-      triangles,
-      random_views(views, seed=seed + start),
-      size=size,
-      framing="object",
-    )
-    kept = rows[: len(shapes) - start]
-    inverted = invert(np.asarray(images))[: len(kept)]
-    pictures[kept] = np.rint(255 * inverted)
-  return pictures
+    parts.append(_draw_some(shapes, start, size=size, views=views, seed=seed))
+  return np.concatenate(parts)
+
+
+def draw_pictures(
+  shapes: ShapeSet, *, size: int, views: int, seed: int
+) -> np.ndarray:
+  """Draws the inverted grey of `draw_images`, uint8 [B, N, H, W]."""
+  parts = []
+  for start in range(0, len(shapes), _MODELS):
+    images = _draw_some(shapes, start, size=size, views=views, seed=seed)
+    parts.append(np.uint8(np.rint(255 * invert(images))))
+  return np.concatenate(parts)
+
+
+def _draw_some(
+  shapes: ShapeSet, start: int, *, size: int, views: int, seed: int
+) -> np.ndarray:
+  """Draws the next few shapes."""
+  # The last ones are repeated, so that one program is compiled.
+  rows = np.arange(start, start + _MODELS).clip(max=len(shapes) - 1)
+  triangles = Triangles(shapes.corners[rows], shapes.corner_normals[rows])
+  images = render(
+    triangles,
+    random_views(views * _MODELS, seed=seed + start)
+    if views == 1
+    else random_views(views, seed=seed + start),
+    size=size,
+    framing="object",
+  )
+  images = np.asarray(images)
+  if views == 1:  # one of the views for each of the shapes
+    images = images[np.arange(_MODELS), np.arange(_MODELS)][:, None]
+  return images[: len(shapes) - start]
 
 
 def crop(

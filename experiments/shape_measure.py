@@ -1,0 +1,381 @@
+"""Tables of a shape model's quality; `experiments.shape_evaluate` prints them.
+
+`B` test shapes, `T` training shapes, `R` voxels along an axis.
+"""
+
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dr3d.evaluation.generation import coverage, minimum_matching_distance
+from dr3d.evaluation.reconstruction import (
+  chamfer_distance,
+  light_field_distance,
+  score_occupancy,
+  score_surface,
+)
+from dr3d.mesh import Mesh, make_mesh
+from dr3d.shape import output
+from dr3d.shape.dataset import ShapeSet, sample_surface
+from dr3d.shape.isosurface import find_surface, sample_dense, sample_refined
+from dr3d.shape.model import ShapeModel, interpolate
+from dr3d.shape.voxel import place_mesh, shrink_voxels
+
+GRID = 32
+_SAMPLES = 200
+_SEED = 0
+
+
+def choose(shapes: ShapeSet, count: int) -> ShapeSet:
+  """Returns shapes that are spread evenly over the set, in its order."""
+  if len(shapes) <= count:
+    return shapes
+  return shapes.take(np.linspace(0, len(shapes) - 1, count).astype(int))
+
+
+def overlap(one: np.ndarray, many: np.ndarray) -> np.ndarray:
+  """IoU of voxels [R, R, R] with each of [T, R, R, R]."""
+  flat, rows = one.reshape(-1), many.reshape(len(many), -1)
+  both = rows[:, flat].sum(axis=1)
+  return both / (flat.sum() + rows.sum(axis=1) - both)
+
+
+def interval(values: Sequence[float]) -> str:
+  """Mean and its 95 % interval, by 1 000 bootstrap samples."""
+  values = np.asarray(values)
+  rng = np.random.default_rng(_SEED)
+  means = values[rng.integers(0, len(values), (1000, len(values)))].mean(axis=1)
+  low, high = np.percentile(means, [2.5, 97.5])
+  return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
+
+
+def find_group(label: str, name: str) -> str:
+  """Source of a shape: catalogue, part, generated, or its foreign class."""
+  if label == "solid":
+    return "generated"
+  return "PSB " + label if label in ("human", "fighter_jet") else "standard"
+
+
+def measure_reconstruction(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """IoU at 32³ of all, and all measures at 64³ of some."""
+  yield (
+    "| shapes | n | mean of class | nearest by code | best training |"
+    " decoded |"
+  )
+  yield "|---|---|---|---|---|---|"
+  yield from _compare_training(model, train)
+  for split in (test, shapes.split("foreign")):
+    groups: dict[str, list[int]] = {}
+    for i, (label, name) in enumerate(
+      zip(split.labels, split.names, strict=True)
+    ):
+      groups.setdefault(find_group(label, name), []).append(i)
+    for group, rows in groups.items():
+      codes = model.encode_voxels(split.take(rows).voxels)
+      decoded = [model.decode_voxels(c, resolution=GRID) for c in codes]
+      yield _tell_rivals(group, model, train, split.take(rows), codes, decoded)
+  yield ""
+  chosen = choose(test, fine)
+  yield from _score_fine(model, train, chosen, model.encode_voxels(chosen.voxels))
+  meshes = [_decode(model, c) for c in model.encode_voxels(chosen.voxels)]
+  true = [_surface_of(voxels) for voxels in chosen.voxels]
+  rows = [mesh for pair in zip(true, meshes, strict=True) for mesh in pair]
+  output.draw_sheet(rows[:24], out / "reconstruction.png", rows_of=2, views=3)
+
+
+def measure_lifting(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """One picture of each test shape, from a view of its own."""
+  codes, pictures = _lift(model, test)
+  yield "| shapes | n | mean of class | nearest by code | best training | lifted |"
+  yield "|---|---|---|---|---|---|"
+  groups: dict[str, list[int]] = {}
+  for i, (label, name) in enumerate(zip(test.labels, test.names, strict=True)):
+    groups.setdefault(find_group(label, name), []).append(i)
+  for group, rows in groups.items():
+    decoded = [model.decode_voxels(codes[i], resolution=GRID) for i in rows]
+    yield _tell_rivals(
+      group, model, train, test.take(rows), codes[rows], decoded
+    )
+  yield ""
+  chosen = np.linspace(0, len(test) - 1, fine).astype(int)
+  yield from _score_fine(model, train, test.take(chosen), codes[chosen])
+  meshes = [_decode(model, codes[i]) for i in chosen[:12]]
+  output.draw_sheet(
+    meshes,
+    out / "lifting.png",
+    pictures=[pictures[i] for i in chosen[:12]],
+    rows_of=2,
+  )
+
+
+def measure_search(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """Label of the first and the first five models found with a picture."""
+  from dr3d.retrieval.pipeline import Pipeline
+  from dr3d.shape.picture import draw_images
+
+  pipeline = Pipeline.load()
+  gallery = [_mesh_of(train, i) for i in range(len(train))]
+  features = pipeline.embed(gallery)
+  named = [i for i, label in enumerate(test.labels) if label in train.labels]
+  named = [i for i in named if test.labels[i] != "solid"]
+  queries = test.take(named)
+  size = pipeline.config.render.size
+  images = draw_images(queries, size=size, views=1, seed=_SEED)
+  codes, _ = _lift(model, queries)
+  lifted = [_decode(model, code) for code in codes]
+  found = np.array([mesh is not None for mesh in lifted])
+  vectors = np.zeros((len(queries), *features.shape[1:]), np.float32)
+  vectors[found] = pipeline.embed([mesh for mesh in lifted if mesh is not None])
+  direct = pipeline.embed_images(images)
+  # A view of the picture or of the mesh votes for the most similar view.
+  by_picture = np.einsum("qmd,bnd->qbmn", direct, features).max(-1).mean(-1)
+  by_mesh = np.einsum("qnd,bnd->qbn", vectors, features).mean(-1)
+  by_code = -np.linalg.norm(codes[:, None] - model.codes[None], axis=-1)
+  # The mean of both similarities, each by its own spread.
+  both = by_picture / by_picture.std() + by_mesh / by_mesh.std()
+  yield f"{len(queries)} pictures, {found.sum()} lifted, gallery {len(train)}"
+  yield ""
+  yield "| query | top 1 | top 5 |"
+  yield "|---|---|---|"
+  labels = np.array(train.labels)
+  for name, scores in (
+    ("picture itself", by_picture),
+    ("lifted mesh", by_mesh),
+    ("code of the picture", by_code),
+    ("picture and lifted mesh", both),
+  ):
+    order = labels[np.argsort(-scores, axis=1)[:, :5]]
+    hit = order == np.array(queries.labels)[:, None]
+    yield f"| {name} | {interval(hit[:, 0])} | {interval(hit.any(axis=1))} |"
+
+
+def measure_generation(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """Coverage and minimum matching distance of samples and of rivals."""
+  from dr3d.shape.generator import sample_codes
+
+  made = sample_codes(model, _SAMPLES, seed=_SEED)
+  rng = np.random.default_rng(_SEED)
+  mean, deviation = model.codes.mean(axis=0), model.codes.std(axis=0)
+  rivals = {
+    "generator": made,
+    "Gaussian of the codes": rng.normal(
+      mean, deviation, made.shape
+    ).clip(0, 1),
+  }
+  yield "| 200 samples | with a surface | coverage | matching distance |"
+  yield "|---|---|---|---|"
+  clouds = {name: _points_of(model, codes) for name, codes in rivals.items()}
+  real = [p[:512] for p in test.points]
+  chosen = rng.choice(len(train), min(_SAMPLES, len(train)), replace=False)
+  clouds["training shapes"] = [train.points[i, :512] for i in chosen]
+  for name, points in clouds.items():
+    distances = np.array(
+      [[chamfer_distance(p, q) for q in real] for p in points]
+    )
+    yield (
+      f"| {name} | {len(points)} | {coverage(distances):.3f} |"
+      f" {minimum_matching_distance(distances):.5f} |"
+    )
+  meshes = [m for m in (_decode(model, c) for c in made[:20]) if m is not None]
+  output.draw_sheet(meshes, out / "samples.png", rows_of=2, views=3)
+  pairs = [(0, len(train) // 3), (len(train) // 5, 2 * len(train) // 3)]
+  rows = []
+  for i, j in pairs:
+    path = interpolate(model.codes[i], model.codes[j])
+    steps = [model.codes[j], *path, model.codes[i]]
+    rows += [m for m in (_decode(model, c) for c in steps) if m is not None]
+  output.draw_sheet(rows, out / "interpolation.png", rows_of=5, views=1)
+
+
+def measure_refinement(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """Time and result of 256³ by refinement and by the dense grid."""
+  field = model.field(model.encode_voxels(test.voxels[:1])[0])
+  field(np.zeros((40_000, 3), np.float32))  # compiles
+  yield "| grid 256³ | s | points | vertices |"
+  yield "|---|---|---|---|"
+  surfaces = []
+  for name, sample in (("refined", sample_refined), ("dense", sample_dense)):
+    counts = []
+
+    def counted(points: np.ndarray, counts: list[int] = counts) -> np.ndarray:
+      counts.append(len(points))
+      return field(points)
+
+    start = time.perf_counter()
+    values = sample(counted, resolution=256)
+    seconds = time.perf_counter() - start
+    surfaces.append(find_surface(values))
+    yield f"| {name} | {seconds:.1f} | {sum(counts)} | {len(surfaces[-1][0])} |"
+  same = len(surfaces[0][0]) == len(surfaces[1][0]) and np.allclose(
+    surfaces[0][0], surfaces[1][0], atol=1e-6
+  )
+  yield f"\nequal surfaces: {same}"
+
+
+def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
+  chosen = choose(train, 60)
+  codes = model.encode_voxels(chosen.voxels)
+  scores = [
+    overlap(model.decode_voxels(c, resolution=GRID), v[None])[0]
+    for c, v in zip(
+      codes, shrink_voxels(chosen.voxels, resolution=GRID), strict=True
+    )
+  ]
+  yield f"| training shapes | {len(chosen)} | | | | {interval(scores)} |"
+
+
+def _tell_rivals(
+  group: str,
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  codes: np.ndarray,
+  decoded: Sequence[np.ndarray],
+) -> str:
+  """A row of IoU at 32³: rivals from the training set, and the model."""
+  gallery = shrink_voxels(train.voxels, resolution=GRID)
+  true = shrink_voxels(test.voxels, resolution=GRID)
+  labels = np.array(train.labels)
+  mean, nearest, best, own = [], [], [], []
+  for label, voxels, code, shape in zip(
+    test.labels, true, codes, decoded, strict=True
+  ):
+    scores = overlap(voxels, gallery)
+    fellow = gallery[labels == label] if label in train.labels else gallery
+    mean.append(overlap(voxels, (fellow.mean(axis=0) > 0.5)[None])[0])
+    far = np.linalg.norm(model.codes - code, axis=1)
+    nearest.append(scores[far.argmin()])
+    best.append(scores.max())
+    own.append(overlap(voxels, shape[None])[0])
+  cells = map(interval, (mean, nearest, best, own))
+  return f"| {group} | {len(test)} | {' | '.join(cells)} |"
+
+
+def _score_fine(
+  model: ShapeModel, train: ShapeSet, test: ShapeSet, codes: np.ndarray
+) -> Iterator[str]:
+  """All measures at 64³ of what is decoded and of the nearest by code."""
+  from dr3d.descriptor import lightfield
+
+  yield (
+    f"| {len(test)} shapes, 64³ | squared error | precision | recall | F1 | IoU"
+    " | Chamfer | normal | unsigned | light field |"
+  )
+  yield "|---|---|---|---|---|---|---|---|---|---|"
+  rows: dict[str, list[list[float]]] = {"decoded": [], "nearest by code": []}
+  for i, code in enumerate(codes):
+    near = int(np.linalg.norm(model.codes - code, axis=1).argmin())
+    mesh = _decode(model, code)
+    truth = _mesh_of(test, i)
+    field = lightfield.describe(truth)[None]
+    for name, voxels, shape in (
+      ("decoded", model.decode_voxels(code, resolution=64), mesh),
+      ("nearest by code", train.voxels[near], _mesh_of(train, near)),
+    ):
+      if shape is None:
+        continue
+      o = score_occupancy(voxels, test.voxels[i])
+      points = sample_surface(
+        place_mesh(shape, pose="file"), shape.faces, count=2048, seed=i
+      )
+      if name == "nearest by code":
+        points = train.points[near], train.normals[near]
+      s = score_surface(*points, test.points[i], test.normals[i])
+      far = light_field_distance(lightfield.describe(shape)[None], field)
+      rows[name].append(
+        [o.squared_error, o.precision, o.recall, o.f1, o.iou]
+        + [s.chamfer, s.normal, s.normal_unsigned, float(far[0, 0])]
+      )
+  for name, values in rows.items():
+    mean = np.mean(values, axis=0)
+    cells = [f"{x:.4f}" for x in mean[:1]] + [f"{x:.3f}" for x in mean[1:5]]
+    cells += [f"{mean[5]:.5f}", *(f"{x:.3f}" for x in mean[6:8])]
+    yield f"| {name} | {' | '.join([*cells, f'{mean[8]:.1f}'])} |"
+
+
+def _lift(
+  model: ShapeModel, shapes: ShapeSet
+) -> tuple[np.ndarray, np.ndarray]:
+  """Codes and pictures, one of each shape from a view of its own."""
+  from dr3d.shape.picture import crop, draw_pictures
+
+  config = model.config.picture
+  assert config is not None
+  size = config.size + config.margin
+  large = draw_pictures(shapes, size=size, views=1, seed=1_000_000)[:, 0]
+  pictures = crop(large, size=config.size, rng=None)
+  return model.encode_pictures(pictures), pictures
+
+
+def _decode(model: ShapeModel, code: np.ndarray) -> Mesh | None:
+  from dr3d.error import MeshError
+
+  try:
+    return model.decode(code, face_budget=2048)
+  except MeshError:
+    return None
+
+
+def _surface_of(voxels: np.ndarray) -> Mesh:
+  return make_mesh(*find_surface(voxels.astype(np.float32), level=0.5))
+
+
+def _mesh_of(shapes: ShapeSet, index: int) -> Mesh:
+  """The simplified mesh of a shape, from its triangles."""
+  corners = shapes.corners[index].astype(np.float64)
+  corners = corners[np.abs(corners).sum((1, 2)) > 0]
+  faces = np.arange(3 * len(corners)).reshape(-1, 3)
+  return make_mesh(corners.reshape(-1, 3), faces)
+
+
+def _points_of(model: ShapeModel, codes: np.ndarray) -> list[np.ndarray]:
+  """Points of the surfaces of codes in the cube, where there is one."""
+  points = []
+  for code in codes:
+    values = sample_refined(model.field(code), resolution=GRID)
+    if values.max() > 0:
+      surface = find_surface(values)
+      points.append(sample_surface(*surface, count=512, seed=_SEED)[0])
+  return points
