@@ -15,7 +15,8 @@ import numpy as np
 
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
-from dr3d.database.listing import DatabaseListing
+from dr3d.database.photo_reader import PhotoReader
+from dr3d.database.photo_search import embed_photos
 from dr3d.database.processed_model import (
   describe_debris,
   read_processed_model,
@@ -34,20 +35,22 @@ from dr3d.mesh.packing import unpack_boxes, unpack_mesh
 from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
-from dr3d.search.gallery import find_neighbours
+from dr3d.search.gallery import Gallery, find_neighbours
 from dr3d.search.matching import Compare, Register, find_matches
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
+  from dr3d.image.cutout import Photo
+  from dr3d.image.mask import Box
   from dr3d.mesh import Mesh
   from dr3d.registration.surface import Fit
 
   RegisterMeshes = Callable[[Mesh, Mapping[str, bytes]], Mapping[str, Fit]]
 
 
-class DatabaseReader(DatabaseListing):
+class DatabaseReader(PhotoReader):
   """Models that can be searched, in a directory; see `DatabaseListing`."""
 
   def embed(self, mesh: "Mesh", *, unit: str = f"mm{GIVEN}") -> Query:
@@ -69,8 +72,10 @@ class DatabaseReader(DatabaseListing):
 
   def query(
     self,
-    query: "Mesh | Query | str | os.PathLike[str]",
+    query: "Mesh | Query | str | os.PathLike[str] | None" = None,
     *,
+    photo: "Photo | Sequence[Photo] | None" = None,
+    region: "Box | None" = None,
     k: int = 10,
     target_precision: float = TARGET_PRECISION,
     exclude: Collection[str] = (),
@@ -81,13 +86,19 @@ class DatabaseReader(DatabaseListing):
     unit: Unit | None = None,
     size: SizeMode = "prefer",
     register: "RegisterMeshes | None" = None,
+    neighbours: int = 1,
   ) -> Answer:
     """Answers which models a query looks like.
 
     Args:
       query: a mesh file; a Mesh, as `load_mesh` returns it, in millimetres
         unless the unit is named; or a Query, for vectors that are known
-        already.
+        already. None if a photograph asks.
+      photo: a photograph of one thing, or several of the same: files, their
+        contents, uint8 pixels `[H, W, 3]`, or cut-outs. They are not
+        registered, so `verify` changes nothing.
+      region: x, y, width and height of a box around the thing in the
+        photograph, pixels; None if it is the only thing there.
       k: number of matches, at least 1.
       target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
@@ -107,19 +118,26 @@ class DatabaseReader(DatabaseListing):
         that asks for the same size counts as "match", and "match" without one
         takes the tolerance of `condition.TOLERANCE`.
       register: registers meshes; `verification.register_meshes` if None.
+      neighbours: models that each vector of the query votes for.
 
     Returns:
       The predicted label and at most k models, best first.
 
     Raises:
       MeshError: the file cannot become a mesh.
+      PictureError: a photograph cannot be read, or shows nothing.
       EmptyError: no model is indexed.
       ConditionError: the condition names a label or a key that no model has.
       DatabaseError: the directory is damaged.
       ValueError: the condition asks for a size, or refine for a mesh, that the
-        query does not have.
+        query does not have; or both or none of query and photo are given.
     """
     snapshot = self.snapshot  # damage is reported before work is done
+    if (query is None) == (photo is None):
+      raise ValueError("a query needs either a model or a photograph")
+    if photo is not None:
+      query = embed_photos(photo, region=region)
+    assert query is not None
     if isinstance(query, str | os.PathLike):
       query = self._load(query, unit)
     if not isinstance(query, Query):
@@ -127,23 +145,28 @@ class DatabaseReader(DatabaseListing):
     if refine and query.mesh is None:
       raise ValueError("refine needs a query with a mesh")
     mode, condition = settle_mode(size, condition)
+    gallery = snapshot.gallery
+    if query.is_photograph:
+      gallery = self.prepare_photos()
     find = functools.partial(
       find_matches,
       query,
-      snapshot.gallery,
       target_precision=target_precision,
       exclude=exclude,
       min_score=min_score,
       size=rate_sizes(snapshot.sizes, query, mode),
+      neighbours=neighbours,
     )
     mesh = query.mesh if verify else None
     register_models = (
       None if mesh is None else self._make_register(mesh, register)
     )
+    only = self._choose(condition, query)
     answer = find(
+      self._search_within(gallery, condition, query),
       # The registered ones tell whether the unit may be wrong.
       k=max(k, refine, verify),
-      only=self._choose(condition, query),
+      only=only,
       register=register_models,
       compare=None if mesh is None else self._make_compare(mesh),
       verify=verify,
@@ -153,6 +176,7 @@ class DatabaseReader(DatabaseListing):
     if not matches and condition is not None and condition.same_size:
       others = dataclasses.replace(condition, same_size=None)
       found = find(
+        self._search_within(gallery, others, query),
         k=MISS_CANDIDATES,
         only=self._choose(others, query),
         register=register_models,
@@ -169,7 +193,7 @@ class DatabaseReader(DatabaseListing):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=() if query.mesh is None else _list_notes(query.mesh),
+      notes=self._list_notes(query, len(snapshot.gallery.names), gallery),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -199,14 +223,22 @@ class DatabaseReader(DatabaseListing):
 
   def _choose(
     self, condition: Condition | None, query: Query
-  ) -> set[str] | None:
-    """Names of the models that meet a condition; None if there is none."""
+  ) -> np.ndarray | None:
+    """Which models meet a condition: bool [B]; None if there is none."""
     if condition is None:
       return None
     if condition.same_size is not None and query.extent is None:
       raise ValueError("same_size needs a query whose size is known")
-    rows = [self.snapshot.models[name] for name in self.gallery.names]
-    return condition.choose(rows, extent=query.extent or ())
+    return condition.mark(self.snapshot.columns, extent=query.extent or ())
+
+  def _search_within(
+    self, gallery: Gallery, condition: Condition | None, query: Query
+  ) -> Gallery:
+    """A gallery, filtered where its vectors are if they are in Milvus."""
+    if condition is None:
+      return gallery
+    gallery.calibrate(query.similarity)
+    return gallery.within(condition.express(query.extent or ()))
 
   def query_similar(
     self,
@@ -303,6 +335,7 @@ class DatabaseReader(DatabaseListing):
       pathlib.Path(path),
       face_budget=self.face_budget,
       unit=unit or self.unit,
+      appearance=self.appearance,
     )
     stated = processed.unit if unit is None else mark_given(processed.unit)
     return self.embed(processed.mesh, unit=stated)
@@ -336,6 +369,34 @@ class DatabaseReader(DatabaseListing):
 
     return register_models
 
+  def _list_notes(
+    self, query: Query, count: int, gallery: Gallery
+  ) -> tuple[str, ...]:
+    """What an answer says of its query.
+
+    Args:
+      query: that was answered.
+      count: models that are indexed.
+      gallery: those it was compared with.
+    """
+    mesh = query.mesh
+    notes = []
+    if mesh is not None and mesh.debris:
+      notes.append(f"The scan has {describe_debris(mesh.debris)}.")
+    if mesh is not None and self.appearance and mesh.colors is None:
+      notes.append(
+        "The query has no colours and counts as white, while this database"
+        " compares colours: models of the same shape and another colour come"
+        " later."
+      )
+    missing = count - len(gallery.names)
+    if missing:
+      notes.append(
+        f"{missing} of {count} models were not compared, because their meshes"
+        " are not stored: index them again."
+      )
+    return tuple(notes)
+
   def _refine(
     self, query: Query, matches: Sequence[Match], *, mode: SizeMode
   ) -> tuple[Match, ...]:
@@ -353,10 +414,3 @@ class DatabaseReader(DatabaseListing):
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       size=mode,
     )
-
-
-def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
-  """What an answer says of a query's mesh."""
-  if not mesh.debris:
-    return ()
-  return (f"The scan has {describe_debris(mesh.debris)}.",)

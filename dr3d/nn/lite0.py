@@ -53,6 +53,9 @@ class Stage:
 
 
 STEM = 32  # channels
+MAP_CHANNELS = {4: 24, 8: 40, 16: 112}
+"""Channels of the maps of `Lite0Maps`, by stride."""
+
 STAGES = (
   Stage(1, 3, 1, 1, 16),
   Stage(2, 3, 2, 6, 24),
@@ -118,6 +121,56 @@ class Block(nn.Module):
     return x + y if x.shape == y.shape else y
 
 
+class Lite0Maps(nn.Module):
+  """Feature maps of several strides, without the last stages.
+
+  Its variables are some of those of `Lite0`, under the same names.
+  """
+
+  @nn.compact
+  def __call__(self, images: Array) -> dict[int, Array]:
+    """Maps images to features of every place.
+
+    Args:
+      images: `[I, H, W, 3]`, red, green and blue in [0, 1]; H and W are
+        multiples of 16.
+
+    Returns:
+      Stride to `[I, H / stride, W / stride, C]`, for `MAP_CHANNELS`.
+    """
+    x = _run_stem(images)
+    maps: dict[int, Array] = {}
+    stride = 2
+    for i, (stage, step) in enumerate(list_blocks()):
+      if stride * step > max(MAP_CHANNELS):
+        break
+      stride *= step
+      x = Block(stage, step, name=f"block_{i}")(x)
+      maps[stride] = x  # the last block of a stride remains
+    return {stride: maps[stride] for stride in MAP_CHANNELS}
+
+
+class Stem(nn.Module):
+  """The network up to one of its blocks, without a mean over the image.
+
+  Attributes:
+    blocks: how many.
+  """
+
+  blocks: int
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    """`[I, H, W, 3]` in [0, 1] to `[I, H / stride, W / stride, C]`.
+
+    H and W are multiples of the stride of these blocks.
+    """
+    x = _run_stem(images)
+    for i, (stage, stride) in list(enumerate(list_blocks()))[: self.blocks]:
+      x = Block(stage, stride, name=f"block_{i}")(x)
+    return x
+
+
 class Lite0(nn.Module):
   """The network up to its last block."""
 
@@ -132,11 +185,14 @@ class Lite0(nn.Module):
     Returns:
       `[I, FEATURE_SIZE]`, not normalised.
     """
-    x = (images - _MEAN) / _DEVIATION
-    x = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")(
-      x
-    )
-    x = jnp.clip(x, 0, 6)
+    x = _run_stem(images)
     for i, (stage, stride) in enumerate(list_blocks()):
       x = Block(stage, stride, name=f"block_{i}")(x)
     return jnp.mean(x, axis=(1, 2))
+
+
+def _run_stem(images: Array) -> Array:
+  """The first layer; called inside of a module."""
+  x = (images - _MEAN) / _DEVIATION
+  x = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")(x)
+  return jnp.clip(x, 0, 6)
