@@ -3,6 +3,7 @@
 `B` test shapes, `T` training shapes, `R` voxels along an axis.
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -51,11 +52,16 @@ def interval(values: Sequence[float]) -> str:
   return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
 
 
-def find_group(label: str, name: str) -> str:
-  """Source of a shape: catalogue, part, generated, or its foreign class."""
-  if label == "solid":
-    return "generated"
-  return "PSB " + label if label in ("human", "fighter_jet") else "standard"
+def find_groups(shapes: ShapeSet) -> dict[str, list[int]]:
+  """Indices of the generated solids, standard parts and each foreign class."""
+  groups: dict[str, list[int]] = {}
+  for i, label in enumerate(shapes.labels):
+    if shapes.splits[i] == "foreign":
+      group = f"never seen: {label}"
+    else:
+      group = "generated solids" if label == "solid" else "standard parts"
+    groups.setdefault(group, []).append(i)
+  return groups
 
 
 def measure_reconstruction(
@@ -69,24 +75,20 @@ def measure_reconstruction(
 ) -> Iterator[str]:
   """IoU at 32³ of all, and all measures at 64³ of some."""
   yield (
-    "| shapes | n | mean of class | nearest by code | best training |"
-    " decoded |"
+    "| shapes | n | mean of class | nearest by code | best training | decoded |"
   )
   yield "|---|---|---|---|---|---|"
   yield from _compare_training(model, train)
   for split in (test, shapes.split("foreign")):
-    groups: dict[str, list[int]] = {}
-    for i, (label, name) in enumerate(
-      zip(split.labels, split.names, strict=True)
-    ):
-      groups.setdefault(find_group(label, name), []).append(i)
-    for group, rows in groups.items():
+    for group, rows in find_groups(split).items():
       codes = model.encode_voxels(split.take(rows).voxels)
       decoded = [model.decode_voxels(c, resolution=GRID) for c in codes]
       yield _tell_rivals(group, model, train, split.take(rows), codes, decoded)
   yield ""
   chosen = choose(test, fine)
-  yield from _score_fine(model, train, chosen, model.encode_voxels(chosen.voxels))
+  yield from _score_fine(
+    model, train, chosen, model.encode_voxels(chosen.voxels)
+  )
   meshes = [_decode(model, c) for c in model.encode_voxels(chosen.voxels)]
   true = [_surface_of(voxels) for voxels in chosen.voxels]
   rows = [mesh for pair in zip(true, meshes, strict=True) for mesh in pair]
@@ -104,12 +106,11 @@ def measure_lifting(
 ) -> Iterator[str]:
   """One picture of each test shape, from a view of its own."""
   codes, pictures = _lift(model, test)
-  yield "| shapes | n | mean of class | nearest by code | best training | lifted |"
+  yield (
+    "| shapes | n | mean of class | nearest by code | best training | lifted |"
+  )
   yield "|---|---|---|---|---|---|"
-  groups: dict[str, list[int]] = {}
-  for i, (label, name) in enumerate(zip(test.labels, test.names, strict=True)):
-    groups.setdefault(find_group(label, name), []).append(i)
-  for group, rows in groups.items():
+  for group, rows in find_groups(test).items():
     decoded = [model.decode_voxels(codes[i], resolution=GRID) for i in rows]
     yield _tell_rivals(
       group, model, train, test.take(rows), codes[rows], decoded
@@ -192,9 +193,7 @@ def measure_generation(
   mean, deviation = model.codes.mean(axis=0), model.codes.std(axis=0)
   rivals = {
     "generator": made,
-    "Gaussian of the codes": rng.normal(
-      mean, deviation, made.shape
-    ).clip(0, 1),
+    "Gaussian of the codes": rng.normal(mean, deviation, made.shape).clip(0, 1),
   }
   yield "| 200 samples | with a surface | coverage | matching distance |"
   yield "|---|---|---|---|"
@@ -325,8 +324,7 @@ def _score_fine(
       s = score_surface(*points, test.points[i], test.normals[i])
       far = light_field_distance(lightfield.describe(shape)[None], field)
       rows[name].append(
-        [o.squared_error, o.precision, o.recall, o.f1, o.iou]
-        + [s.chamfer, s.normal, s.normal_unsigned, float(far[0, 0])]
+        [*dataclasses.astuple(o), *dataclasses.astuple(s), float(far[0, 0])]
       )
   for name, values in rows.items():
     mean = np.mean(values, axis=0)
@@ -335,9 +333,7 @@ def _score_fine(
     yield f"| {name} | {' | '.join([*cells, f'{mean[8]:.1f}'])} |"
 
 
-def _lift(
-  model: ShapeModel, shapes: ShapeSet
-) -> tuple[np.ndarray, np.ndarray]:
+def _lift(model: ShapeModel, shapes: ShapeSet) -> tuple[np.ndarray, np.ndarray]:
   """Codes and pictures, one of each shape from a view of its own."""
   from dr3d.shape.picture import crop, draw_pictures
 

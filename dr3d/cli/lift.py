@@ -31,12 +31,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
   if flags.db is not None:
     argument.check_database(flags.db)
   from dr3d.shape import output
-  from dr3d.shape.lift import lift, read_picture
+  from dr3d.shape.lift import lift
   from dr3d.shape.model import ShapeModel
 
-  image = read_picture(files[0])
   model = ShapeModel.load(flags.model)
-  lifted = lift(model, image, resolution=flags.resolution)
+  lifted = lift(model, files[0], resolution=flags.resolution)
   path = pathlib.Path(flags.out)
   output.write_mesh(lifted.mesh, path)
   sheet = path.with_suffix(".png")
@@ -78,9 +77,9 @@ def _search(flags: FlagValues, name: str, mesh: object) -> None:
 
 SUBCOMMAND = Subcommand(
   name="lift",
-  summary="Make a rough mesh from one picture of an object.",
+  summary="Make a rough mesh from one picture of a thing.",
   details="""
-    The picture shows one object on a plain ground, or on a transparent one. A
+    The picture shows one thing on a plain ground, or on a transparent one. A
     network guesses the shape in its principal pose, and marching cubes makes
     the mesh. Beside it, a .png shows what the network saw and the mesh from
     several sides. The mesh has no true size.
@@ -89,7 +88,8 @@ SUBCOMMAND = Subcommand(
     well; experiments/results/shape.md has measurements. The confidence tells
     how much the shape changes if the picture is shifted or flipped.
 
-    With --db, the mesh is also looked up in a database.
+    With --db, the mesh is also looked up in a database. dr3d query with the
+    picture itself finds more, as measured there; the mesh is for a look.
   """,
   example="""
     dr3d lift photo.png --out=mesh.glb

@@ -153,10 +153,10 @@ SUBCOMMAND = Subcommand(
   name="shape",
   summary="Turn meshes into codes, and codes into new meshes.",
   details="""
-    encode FILE...      writes the codes of mesh files, .npy
-    decode FILE.npy     writes the meshes of codes
-    sample              writes new meshes
-    interpolate A B     writes three meshes between two: a quarter of A, a half
+      encode FILE...    writes the codes of mesh files, .npy
+      decode FILE.npy   writes the meshes of codes
+      sample            writes new meshes
+      interpolate A B   writes three meshes between two: a quarter of A, a half
                         and three quarters; A and B are mesh files, or models
                         of a database with --db
 

@@ -1,51 +1,36 @@
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
+from support.shapes import TINY, make_boxes, make_model
 
+from dr3d.error import Dr3dError
+from dr3d.runtime.device import share_devices
 from dr3d.shape.autoencoder import (
   Batches,
+  State,
   compute_loss,
   find_stage,
+  init_params,
+  make_step,
   train_autoencoder,
 )
-from dr3d.shape.config import AutoencoderConfig, published_config
-from dr3d.shape.model import ShapeConfig, ShapeModel
-from dr3d.shape.voxel import grid_points
-from dr3d.training.log import read_rows
-from dr3d.training.loop import LoopConfig
-
-SMALL = AutoencoderConfig(
-  code_size=8,
-  encoder_widths=(4, 8),
-  decoder_widths=(32, 16),
-  octaves=2,
-  stages=((16, 0.5), (32, 0.5)),
-  shapes=2,
-  points=256,
-  rate=5e-3,
-  loop=LoopConfig(steps=60, checkpoint_every=30),
-)
-
-
-def make_boxes():
-  """A flat and a tall box of 64³ voxels."""
-  points = np.abs(grid_points(64)).reshape(64, 64, 64, 3)
-  sides = np.float32([[0.8, 0.7, 0.2], [0.3, 0.3, 0.8]])
-  return np.stack([(points < side).all(-1) for side in sides])
+from dr3d.shape.config import published_config
+from dr3d.shape.model import ShapeModel, interpolate
+from dr3d.shape.voxel import shrink_voxels
+from dr3d.training.loop import LoopConfig, run_steps
 
 
 def test_stages_follow_the_shares_of_the_steps():
-  config = dataclasses.replace(
-    SMALL, stages=((16, 0.25), (32, 0.25), (64, 0.5))
-  )
+  config = dataclasses.replace(TINY, stages=((16, 0.25), (32, 0.25), (64, 0.5)))
   found = [find_stage(config, step) for step in range(60)]
   assert found == [16] * 15 + [32] * 15 + [64] * 30
 
 
 def test_batch_depends_on_its_number_only_and_holds_the_shapes_values():
   boxes = make_boxes()
-  one, two = Batches(boxes, SMALL), Batches(boxes, SMALL)
+  one, two = Batches(boxes, TINY), Batches(boxes, TINY)
   one(0)
   batch, again = one(31), two(31)  # in the second stage, points of 32³
   for name in ("voxels", "points", "inside"):
@@ -74,26 +59,66 @@ def test_losses_equal_their_formulas():
     compute_loss(logits, inside, kind="l1")
 
 
-def test_training_learns_two_boxes_and_the_model_survives_the_disk(tmp_path):
-  boxes = make_boxes()
-  params = train_autoencoder(
-    boxes, config=SMALL, workdir=tmp_path / "run", progress=False
-  )
-  rows = list(read_rows(tmp_path / "run" / "log.jsonl"))
-  assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
-  model = ShapeModel(ShapeConfig(SMALL), params, np.zeros((0, 8)))
-  codes = model.encode_voxels(boxes)
-  assert codes.shape == (2, 8)
+def test_trained_model_decodes_its_shapes_and_survives_the_disk(tmp_path):
+  boxes, model = make_boxes(), make_model()
+  assert model.codes.shape == (2, 8)
   model.save(tmp_path / "model")
   again = ShapeModel.load(tmp_path / "model")
   assert again.config == model.config
-  for i, box in enumerate(boxes):
-    true = box[1::2, 1::2, 1::2]
-    decoded = again.decode_voxels(codes[i], resolution=32)
-    iou = (decoded & true).sum() / (decoded | true).sum()
-    assert iou > 0.6
-  mesh = again.decode(codes[0], resolution=32)
-  assert mesh.face_count > 12
+  for code, box in zip(again.codes, boxes, strict=True):
+    true = shrink_voxels(box, resolution=32)
+    decoded = again.decode_voxels(code, resolution=32)
+    assert (decoded & true).sum() / (decoded | true).sum() > 0.6
+  mesh = again.decode(again.codes[0], resolution=32)
+  sides = np.sort(mesh.extent)
+  assert sides[0] < 0.5 * sides[1]  # the flat box
+
+
+def test_run_that_was_stopped_ends_as_one_that_was_not(tmp_path):
+  boxes = make_boxes()
+  config = dataclasses.replace(TINY, loop=LoopConfig(12, checkpoint_every=6))
+  whole = train_autoencoder(
+    boxes, config=config, workdir=tmp_path / "whole", progress=False
+  )
+
+  def stop(step):
+    if step == 8:
+      raise KeyboardInterrupt
+    return Batches(boxes, config)(step)
+
+  optimizer, step = make_step(config)
+  params = init_params(config)
+  with pytest.raises(KeyboardInterrupt):
+    run_steps(
+      State(params, optimizer.init(params)),
+      step,
+      stop,
+      config=config.loop,
+      workdir=tmp_path / "killed",
+      devices=share_devices(1),
+      progress=False,
+    )
+  resumed = train_autoencoder(
+    boxes, config=config, workdir=tmp_path / "killed", progress=False
+  )
+  jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+
+
+def test_damaged_or_missing_model_raises(tmp_path):
+  with pytest.raises(Dr3dError, match="holds no shape model"):
+    ShapeModel.load(tmp_path / "none")
+  make_model().save(tmp_path / "model")
+  path = tmp_path / "model" / "weights.msgpack"
+  path.write_bytes(path.read_bytes()[:-1] + b"x")
+  with pytest.raises(Dr3dError, match="damaged"):
+    ShapeModel.load(tmp_path / "model")
+
+
+def test_codes_between_two_are_at_a_quarter_a_half_and_three_quarters():
+  first, second = np.float32([1, 0]), np.float32([0, 1])
+  np.testing.assert_allclose(
+    interpolate(first, second), [[0.25, 0.75], [0.5, 0.5], [0.75, 0.25]]
+  )
 
 
 def test_published_settings_are_a_row_of_the_same_config():
