@@ -22,11 +22,11 @@ MODEL = flags.DEFINE_string("model", None, "Shape model; the shipped one.")
 OUT = flags.DEFINE_string("out", None, "Folder of figures.", required=True)
 PARTS = flags.DEFINE_list(
   "only",
-  ["reconstruction", "lifting", "search", "generation", "refinement"],
+  ["refinement", "reconstruction", "lifting", "search", "generation", "dream"],
   "What to measure.",
 )
-COUNT = flags.DEFINE_integer("count", 120, "Shapes of the test split.")
-FINE = flags.DEFINE_integer("fine", 24, "Of them at 64³ and by surface.")
+COUNT = flags.DEFINE_integer("count", 60, "Shapes of the test split.")
+FINE = flags.DEFINE_integer("fine", 12, "Of them at 64³ and by surface.")
 
 
 def main(_) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy.stats
+from PIL import Image
 
 from dr3d.evaluation.generation import coverage, minimum_matching_distance
 from dr3d.evaluation.reconstruction import (
@@ -21,11 +23,13 @@ from dr3d.mesh import Mesh, make_mesh
 from dr3d.shape import output
 from dr3d.shape.dataset import ShapeSet, sample_surface
 from dr3d.shape.isosurface import find_surface, sample_dense, sample_refined
+from dr3d.shape.lift import agreement
 from dr3d.shape.model import ShapeModel, interpolate
 from dr3d.shape.voxel import place_mesh, shrink_voxels
 
 GRID = 32
 _SAMPLES = 200
+_DREAMS = 12
 _SEED = 0
 
 
@@ -79,7 +83,7 @@ def measure_reconstruction(
   )
   yield "|---|---|---|---|---|---|"
   yield from _compare_training(model, train)
-  for split in (test, shapes.split("foreign")):
+  for split in (test, choose(shapes.split("foreign"), len(test) // 3)):
     for group, rows in find_groups(split).items():
       codes = model.encode_voxels(split.take(rows).voxels)
       decoded = [model.decode_voxels(c, resolution=GRID) for c in codes]
@@ -91,8 +95,13 @@ def measure_reconstruction(
   )
   meshes = [_decode(model, c) for c in model.encode_voxels(chosen.voxels)]
   true = [_surface_of(voxels) for voxels in chosen.voxels]
-  rows = [mesh for pair in zip(true, meshes, strict=True) for mesh in pair]
-  output.draw_sheet(rows[:24], out / "reconstruction.png", rows_of=2, views=3)
+  rows = [
+    mesh
+    for pair in zip(true, meshes, strict=True)
+    if None not in pair
+    for mesh in pair
+  ]
+  output.draw_sheet(rows[:20], out / "reconstruction.png", rows_of=2, views=3)
 
 
 def measure_lifting(
@@ -118,13 +127,15 @@ def measure_lifting(
   yield ""
   chosen = np.linspace(0, len(test) - 1, fine).astype(int)
   yield from _score_fine(model, train, test.take(chosen), codes[chosen])
-  meshes = [_decode(model, codes[i]) for i in chosen[:12]]
+  lifted = [(_decode(model, codes[i]), pictures[i]) for i in chosen]
+  shown = [(mesh, picture) for mesh, picture in lifted if mesh is not None]
   output.draw_sheet(
-    meshes,
+    [mesh for mesh, _ in shown],
     out / "lifting.png",
-    pictures=[pictures[i] for i in chosen[:12]],
+    pictures=[picture for _, picture in shown],
     rows_of=2,
   )
+  yield from _judge_confidence(model, test, pictures, codes)
 
 
 def measure_search(
@@ -198,9 +209,9 @@ def measure_generation(
   yield "| 200 samples | with a surface | coverage | matching distance |"
   yield "|---|---|---|---|"
   clouds = {name: _points_of(model, codes) for name, codes in rivals.items()}
-  real = [p[:512] for p in test.points]
+  real = [p[:256] for p in test.points]
   chosen = rng.choice(len(train), min(_SAMPLES, len(train)), replace=False)
-  clouds["training shapes"] = [train.points[i, :512] for i in chosen]
+  clouds["training shapes"] = [train.points[i, :256] for i in chosen]
   for name, points in clouds.items():
     distances = np.array(
       [[chamfer_distance(p, q) for q in real] for p in points]
@@ -253,8 +264,34 @@ def measure_refinement(
   yield f"\nequal surfaces: {same}"
 
 
+def measure_dream(
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  shapes: ShapeSet,
+  out: pathlib.Path,
+  *,
+  fine: int,
+) -> Iterator[str]:
+  """Pictures that make a number of the code as large as possible."""
+  from dr3d.shape.picture import maximize_activation
+
+  units = np.argsort(-model.codes.std(axis=0))[:_DREAMS]
+  dreams = [maximize_activation(model, int(unit)) for unit in units]
+  before = model.encode_pictures(np.full_like(dreams[:1], 0.5))[0, units]
+  after = model.encode_pictures(np.stack(dreams))[np.arange(_DREAMS), units]
+  rows = np.reshape(dreams, (2, -1, *dreams[0].shape)).transpose(0, 2, 1, 3)
+  sheet = np.uint8(255 * (1 - rows.reshape(2 * len(dreams[0]), -1)))
+  image = Image.fromarray(sheet)
+  image.resize((2 * image.width, 2 * image.height)).save(out / "dream.png")
+  yield (
+    f"{_DREAMS} numbers of the code with the greatest spread: mean"
+    f" {before.mean():.3f} of an even grey, {after.mean():.3f} at the end"
+  )
+
+
 def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
-  chosen = choose(train, 60)
+  chosen = choose(train, 30)
   codes = model.encode_voxels(chosen.voxels)
   scores = [
     overlap(model.decode_voxels(c, resolution=GRID), v[None])[0]
@@ -345,6 +382,26 @@ def _lift(model: ShapeModel, shapes: ShapeSet) -> tuple[np.ndarray, np.ndarray]:
   return model.encode_pictures(pictures), pictures
 
 
+def _judge_confidence(
+  model: ShapeModel, test: ShapeSet, pictures: np.ndarray, codes: np.ndarray
+) -> Iterator[str]:
+  """Rank correlation of the confidence with the true IoU at 32³."""
+  true = shrink_voxels(test.voxels, resolution=GRID)
+  rows = np.linspace(0, len(test) - 1, min(len(test), 40)).astype(int)
+  flipped = model.encode_pictures(pictures[rows][:, :, ::-1])
+  shifted = model.encode_pictures(np.roll(pictures[rows], 2, axis=1))
+  told, real = [], []
+  for i, *others in zip(rows, flipped, shifted, strict=True):
+    told.append(agreement(model, np.stack([codes[i], *others])))
+    decoded = model.decode_voxels(codes[i], resolution=GRID)
+    real.append(overlap(true[i], decoded[None])[0])
+  found = scipy.stats.spearmanr(told, real)
+  yield (
+    f"\nconfidence: rank correlation with the IoU {found.statistic:.2f}"
+    f" (p = {found.pvalue:.3f}, {len(rows)} pictures)"
+  )
+
+
 def _decode(model: ShapeModel, code: np.ndarray) -> Mesh | None:
   from dr3d.error import MeshError
 
@@ -373,5 +430,5 @@ def _points_of(model: ShapeModel, codes: np.ndarray) -> list[np.ndarray]:
     values = sample_refined(model.field(code), resolution=GRID)
     if values.max() > 0:
       surface = find_surface(values)
-      points.append(sample_surface(*surface, count=512, seed=_SEED)[0])
+      points.append(sample_surface(*surface, count=256, seed=_SEED)[0])
   return points

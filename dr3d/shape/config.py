@@ -47,7 +47,7 @@ class AutoencoderConfig:
   momentum: float = 0.9
   constant_rate: bool = False
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=1500, checkpoint_every=150)
+    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=150)
   )
 
 
@@ -95,7 +95,7 @@ class PictureConfig:
   batch: int = 32
   rate: float = 2e-3
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=200)
+    default_factory=lambda: LoopConfig(steps=900, checkpoint_every=150)
   )
 
 
@@ -126,5 +126,5 @@ class GeneratorConfig:
   batch: int = 64
   rate: float = 2e-4
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=1500, checkpoint_every=500)
+    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=400)
   )

@@ -21,7 +21,7 @@ TINY = AutoencoderConfig(
   shapes=2,
   points=256,
   rate=5e-3,
-  loop=LoopConfig(steps=60, checkpoint_every=60),
+  loop=LoopConfig(steps=160, checkpoint_every=160),
 )
 
 
