@@ -34,7 +34,11 @@ class Block(nn.Module):
       )(y)
     y = nn.Conv(self.width, (3, 3), strides, use_bias=False)(y)
     y = nn.relu(nn.RMSNorm()(y))
-    return shortcut + nn.Conv(self.width, (3, 3), use_bias=False)(y)
+    # Starts as the shortcut alone, so that the first steps are stable.
+    zeros = nn.initializers.zeros
+    return shortcut + nn.Conv(
+      self.width, (3, 3), use_bias=False, kernel_init=zeros
+    )(y)
 
 
 class PictureEncoder(nn.Module):

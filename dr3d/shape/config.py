@@ -47,7 +47,7 @@ class AutoencoderConfig:
   momentum: float = 0.9
   constant_rate: bool = False
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=150)
+    default_factory=lambda: LoopConfig(steps=650, checkpoint_every=65)
   )
 
 
@@ -95,7 +95,7 @@ class PictureConfig:
   batch: int = 32
   rate: float = 2e-3
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=900, checkpoint_every=150)
+    default_factory=lambda: LoopConfig(steps=400, checkpoint_every=100)
   )
 
 
@@ -126,5 +126,5 @@ class GeneratorConfig:
   batch: int = 64
   rate: float = 2e-4
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=1200, checkpoint_every=400)
+    default_factory=lambda: LoopConfig(steps=600, checkpoint_every=200)
   )

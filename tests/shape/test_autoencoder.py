@@ -24,15 +24,15 @@ from dr3d.training.loop import LoopConfig, run_steps
 
 def test_stages_follow_the_shares_of_the_steps():
   config = dataclasses.replace(TINY, stages=((16, 0.25), (32, 0.25), (64, 0.5)))
-  found = [find_stage(config, step) for step in range(160)]
-  assert found == [16] * 40 + [32] * 40 + [64] * 80
+  found = [find_stage(config, step) for step in range(240)]
+  assert found == [16] * 60 + [32] * 60 + [64] * 120
 
 
 def test_batch_depends_on_its_number_only_and_holds_the_shapes_values():
   boxes = make_boxes()
   one, two = Batches(boxes, TINY), Batches(boxes, TINY)
   one(0)
-  batch, again = one(90), two(90)  # in the second stage, points of 32³
+  batch, again = one(130), two(130)  # in the second stage, points of 32³
   for name in ("voxels", "points", "inside"):
     np.testing.assert_array_equal(getattr(batch, name), getattr(again, name))
   assert batch.voxels.shape == (2, 16, 16, 16)

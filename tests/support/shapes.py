@@ -20,8 +20,8 @@ TINY = AutoencoderConfig(
   stages=((16, 0.5), (32, 0.5)),
   shapes=2,
   points=256,
-  rate=5e-3,
-  loop=LoopConfig(steps=160, checkpoint_every=160),
+  rate=1e-2,
+  loop=LoopConfig(steps=240, checkpoint_every=240),
 )
 
 
