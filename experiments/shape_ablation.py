@@ -88,8 +88,9 @@ def _run(train, test, changes, marks):
   batches = autoencoder.Batches(train, config)
   true = shrink_voxels(test, resolution=16).reshape(len(test), -1)
   resolution = autoencoder.encoder_resolution(config)
-  seen = np.float32(shrink_voxels(test, resolution=resolution))
+  seen = shrink_voxels(test, resolution=resolution).astype(np.float32)
   points = jnp.asarray(grid_points(16))[None]
+  key = jax.random.key(0)  # not used by the step
 
   @jax.jit
   def predict(params, voxels):
@@ -99,7 +100,7 @@ def _run(train, test, changes, marks):
 
   errors, start, spent = [], time.process_time(), 0.0
   for number in range(marks[-1]):
-    state, _ = step(state, batches(number), None)
+    state, _ = step(state, batches(number), key)
     if number + 1 in marks:
       spent += time.process_time() - start
       made = np.stack([predict(state.params, each) for each in seen])

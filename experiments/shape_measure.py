@@ -49,11 +49,12 @@ def overlap(one: np.ndarray, many: np.ndarray) -> np.ndarray:
 
 def interval(values: Sequence[float]) -> str:
   """Mean and its 95 % interval, by 1 000 bootstrap samples."""
-  values = np.asarray(values)
+  numbers = np.asarray(values)
   rng = np.random.default_rng(_SEED)
-  means = values[rng.integers(0, len(values), (1000, len(values)))].mean(axis=1)
+  rows = rng.integers(0, len(numbers), (1000, len(numbers)))
+  means = numbers[rows].mean(axis=1)
   low, high = np.percentile(means, [2.5, 97.5])
-  return f"{values.mean():.3f} ({low:.3f}-{high:.3f})"
+  return f"{numbers.mean():.3f} ({low:.3f}-{high:.3f})"
 
 
 def find_groups(shapes: ShapeSet) -> dict[str, list[int]]:
@@ -95,13 +96,14 @@ def measure_reconstruction(
   )
   meshes = [_decode(model, c) for c in model.encode_voxels(chosen.voxels)]
   true = [_surface_of(voxels) for voxels in chosen.voxels]
-  rows = [
+  shown = [
     mesh
     for pair in zip(true, meshes, strict=True)
-    if None not in pair
+    if pair[1] is not None
     for mesh in pair
+    if mesh is not None
   ]
-  output.draw_sheet(rows[:20], out / "reconstruction.png", rows_of=2, views=3)
+  output.draw_sheet(shown[:20], out / "reconstruction.png", rows_of=2, views=3)
 
 
 def measure_lifting(
@@ -247,7 +249,7 @@ def measure_refinement(
   yield "|---|---|---|---|"
   surfaces = []
   for name, sample in (("refined", sample_refined), ("dense", sample_dense)):
-    counts = []
+    counts: list[int] = []
 
     def counted(points: np.ndarray, counts: list[int] = counts) -> np.ndarray:
       counts.append(len(points))

@@ -12,6 +12,7 @@ which each training completes; `--only` chooses one of the three.
 import dataclasses
 import pathlib
 
+import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -64,7 +65,7 @@ def _train_autoencoder(shapes, config, workdir):
     workdir=workdir / "autoencoder",
   )
   config = ShapeConfig(config.autoencoder)
-  model = ShapeModel(config, params, codes=None)
+  model = ShapeModel(config, params, codes=np.zeros((0, 0)))
   return dataclasses.replace(model, codes=model.encode_voxels(shapes.voxels))
 
 

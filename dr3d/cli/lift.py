@@ -1,9 +1,13 @@
 """`dr3d lift`: a mesh from one picture, and a search with it."""
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
+
+if TYPE_CHECKING:
+  from dr3d.mesh import Mesh
 
 MESH_SUFFIXES = (".glb", ".obj", ".off", ".ply", ".stl")
 MODEL = Flag(
@@ -64,7 +68,7 @@ def check_resolution(subcommand: str, resolution: int) -> None:
     )
 
 
-def _search(flags: FlagValues, name: str, mesh: object) -> None:
+def _search(flags: FlagValues, name: str, mesh: "Mesh") -> None:
   from dr3d.cli.query_output import Outcome, Writer
   from dr3d.database.writer import Database
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dr3d.cli import console
 from dr3d.cli.subcommand import FlagValues, UsageError
@@ -41,7 +41,8 @@ def ask(database: "Database", flags: FlagValues, files: list[str]) -> int:
   from dr3d.shape.key import find_by_code
   from dr3d.shape.model import ShapeModel
 
-  model, entries, failed = ShapeModel.load(), [], False
+  model, failed = ShapeModel.load(), False
+  entries: list[dict[str, Any]] = []
   for file in files:
     try:
       mesh = load_mesh(file, face_budget=None)

@@ -27,12 +27,13 @@ def run(flags: FlagValues, files: list[str]) -> int:
   model = ShapeModel.load(flags.model)
   if action == "encode":
     return _encode(model, names, flags.out)
+  texts: list[str] = []
   if action == "decode":
-    codes, texts = _read_codes(names[0], model), []
+    codes = _read_codes(names[0], model)
   elif action == "sample":
     from dr3d.shape.generator import sample_codes
 
-    codes, texts = sample_codes(model, flags.count, seed=flags.seed), []
+    codes = sample_codes(model, flags.count, seed=flags.seed)
   else:
     first, second = _find_codes(model, names, flags.db)
     codes = interpolate(first, second, count=_STEPS)

@@ -71,8 +71,8 @@ def score_occupancy(
       f" {true.shape}."
     )
   inside, solid = predicted > threshold, true > THRESHOLD
-  both = np.count_nonzero(inside & solid)
-  found, real = np.count_nonzero(inside), np.count_nonzero(solid)
+  both = int(np.count_nonzero(inside & solid))
+  found, real = int(np.count_nonzero(inside)), int(np.count_nonzero(solid))
   error = np.float64(predicted) - np.float64(true)
   return OccupancyScore(
     squared_error=float(np.mean(error**2)),

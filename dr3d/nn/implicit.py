@@ -8,6 +8,8 @@ References:
   (NeurIPS 2020), for `octaves`.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -71,7 +73,7 @@ class ImplicitDecoder(nn.Module):
     features = encode_points(points, octaves=self.octaves, scale=self.scale)
     h = None
     for i, width in enumerate(self.widths):
-      y = 0.0 if h is None else dense(width, f"hidden_{i}")(h)
+      y: Any = 0.0 if h is None else dense(width, f"hidden_{i}")(h)
       if i <= _SKIPS:
         y = y + dense(width, f"point_{i}")(features)
         y = y + dense(width, f"code_{i}", bias=True)(codes)[:, None]

@@ -6,6 +6,8 @@ References:
   IM-NET (Chen and Zhang, CVPR 2019), network of the encoder.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,12 +39,13 @@ def halve(x: Array, kernel: Array) -> Array:
   x = x.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(B, *(n + 1,) * 3, 8 * C)
   w = kernel.reshape(2, 2, 2, 2, 2, 2, C, -1)
   w = w.transpose(0, 2, 4, 1, 3, 5, 6, 7).reshape(2, 2, 2, 8 * C, -1)
-  return sum(
+  products = [
     x[:, i : i + n, j : j + n, k : k + n] @ w[i, j, k]
     for i in range(2)
     for j in range(2)
     for k in range(2)
-  )
+  ]
+  return functools.reduce(jnp.add, products)
 
 
 class VoxelEncoder(nn.Module):

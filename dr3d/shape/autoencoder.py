@@ -59,7 +59,7 @@ class Batch:
 
 def make_networks(
   config: AutoencoderConfig,
-) -> tuple[VoxelEncoder, ImplicitDecoder]:
+) -> tuple[Any, Any]:
   """Returns encoder and decoder, without parameters."""
   encoder = VoxelEncoder(config.encoder_widths, config.code_size)
   decoder = ImplicitDecoder(
@@ -120,7 +120,7 @@ def make_step(
   def measure(params: Params, batch: Batch) -> tuple[Array, Metrics]:
     codes = encoder.apply(params["encoder"], batch.voxels.astype(jnp.float32))
     logits = decoder.apply(params["decoder"], codes, batch.points)
-    inside = batch.inside.astype(jnp.float32)
+    inside = jnp.asarray(batch.inside, jnp.float32)
     loss = jnp.mean(compute_loss(logits, inside, kind=config.loss))
     both = jnp.sum((logits > 0) & (inside > 0.5))
     either = jnp.sum((logits > 0) | (inside > 0.5))

@@ -84,7 +84,8 @@ def sample_surface(
   """Returns points and unit normals, float32 [P, 3] each, evenly by area."""
   surface = trimesh.Trimesh(vertices, faces, process=False)
   points, face = trimesh.sample.sample_surface(surface, count, seed=seed)
-  return np.float32(points), np.float32(surface.face_normals[face])
+  normals = surface.face_normals[face]
+  return points.astype(np.float32), normals.astype(np.float32)
 
 
 def make_set(
@@ -127,8 +128,8 @@ def make_set(
     np.stack(voxels),
     np.stack(points),
     np.stack(normals),
-    triangles.corners,
-    triangles.normals,
+    np.asarray(triangles.corners),
+    np.asarray(triangles.normals),
     names,
     labels,
     splits,

@@ -57,7 +57,7 @@ class State:
   critic_moments: Any
 
 
-def _networks(config: GeneratorConfig, code_size: int) -> tuple[Layers, Layers]:
+def _networks(config: GeneratorConfig, code_size: int) -> tuple[Any, Any]:
   return Layers((*config.widths, code_size)), Layers((*config.widths, 1))
 
 
@@ -100,11 +100,11 @@ def train_generator(
     workdir: of the checkpoints and the log.
     progress: whether to show a bar.
   """
-  codes = np.float32(model.codes)
+  codes = np.asarray(model.codes, np.float32)
   size = codes.shape[1]
   generator, critic = _networks(config, size)
   keys = jax.random.split(jax.random.key(config.loop.seed))
-  optimizer = optax.adam(config.rate, *_MOMENTUM)
+  optimizer = optax.adam(config.rate, b1=_MOMENTUM[0], b2=_MOMENTUM[1])
   start = generator.init(keys[0], jnp.zeros((1, config.noise_size)))
   judge = critic.init(keys[1], jnp.zeros((1, size)))
   state = State(start, judge, optimizer.init(start), optimizer.init(judge))

@@ -28,7 +28,7 @@ _CHUNK = 64  # models read at a time
 
 # The principal axes have no certain signs. These are the four rotations that
 # map axes to axes with other signs.
-_SIGNS = np.float64([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+_SIGNS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_by_code(
     EmptyError: the database has no indexed model.
   """
   names, codes = load_codes(database, model)
-  labels = {each.name: each.label for each in database.models}
+  labels = {each.name: each.label for each in database.models()}
   poses = encode_poses(model, mesh)
   far = np.linalg.norm(codes[None] - poses[:, None], axis=-1).min(axis=0)
   order = np.argsort(far, kind="stable")[:k]
@@ -85,7 +85,7 @@ def load_codes(
   Raises:
     EmptyError: there are none.
   """
-  names = [each.name for each in database.models if each.state == INDEXED]
+  names = [each.name for each in database.models() if each.state == INDEXED]
   if not names:
     raise EmptyError(f"{database.directory} has no model to search.")
   path = pathlib.Path(database.directory) / FILE

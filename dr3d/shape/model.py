@@ -178,7 +178,7 @@ class ShapeModel:
         widths=widths,
         code_size=self.config.autoencoder.code_size,
       ),
-      np.float32(pictures),
+      np.asarray(pictures, np.float32),
     )
 
   def field(self, code: np.ndarray) -> Field:
@@ -254,7 +254,8 @@ def interpolate(
     IM-NET (Chen and Zhang, CVPR 2019), section 4.2: a linear path of codes.
   """
   weight = np.arange(1, count + 1, dtype=np.float32)[:, None] / (count + 1)
-  return np.float32(weight * first + (1 - weight) * second)
+  between = weight * first + (1 - weight) * second
+  return between.astype(np.float32)
 
 
 def _in_batches(call: Any, inputs: np.ndarray) -> np.ndarray:
@@ -276,7 +277,8 @@ def _encode(params: Any, voxels: Array, *, config: AutoencoderConfig) -> Array:
 def _encode_pictures(
   params: Any, pictures: Array, *, widths: tuple[int, ...], code_size: int
 ) -> Array:
-  return PictureEncoder(widths, code_size).apply(params, pictures)
+  network: Any = PictureEncoder(widths, code_size)
+  return network.apply(params, pictures)
 
 
 @functools.partial(jax.jit, static_argnames="config")

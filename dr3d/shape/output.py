@@ -29,7 +29,7 @@ def write_mesh(mesh: Mesh, path: pathlib.Path) -> None:
     data = surface.export(file_type=kind)
   except (KeyError, ValueError) as error:
     raise Dr3dError(f"{path}: no mesh can be written as {kind!r}.") from error
-  data = data.encode() if isinstance(data, str) else data
+  data = data.encode() if isinstance(data, str) else bytes(data)
   with atomic_file(path) as partial:
     partial.write_bytes(data)
 

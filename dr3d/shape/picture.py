@@ -56,7 +56,7 @@ def random_views(count: int, *, seed: int) -> Views:
   # Never exactly along the axis that points up in the picture.
   direction[:, 2] = direction[:, 2].clip(-0.99, 0.99)
   eye = _DISTANCE * direction / np.linalg.norm(direction, axis=1, keepdims=True)
-  up = np.broadcast_to(np.float64([0, 0, 1]), eye.shape)
+  up = np.broadcast_to(np.array([0.0, 0.0, 1.0]), eye.shape)
   return look_at(eye, np.zeros_like(eye), up)
 
 
@@ -109,7 +109,7 @@ def _draw_some(
   # The last ones are repeated, so that one program is compiled.
   rows = np.arange(start, start + _MODELS).clip(max=len(shapes) - 1)
   triangles = Triangles(shapes.corners[rows], shapes.corner_normals[rows])
-  images = render(
+  drawn = render(
     triangles,
     random_views(views * _MODELS, seed=seed + start)
     if views == 1
@@ -117,7 +117,7 @@ def _draw_some(
     size=size,
     framing="object",
   )
-  images = np.asarray(images)
+  images = np.asarray(drawn)
   if views == 1:  # one of the views for each of the shapes
     images = images[np.arange(_MODELS), np.arange(_MODELS)][:, None]
   return images[: len(shapes) - start]
@@ -181,7 +181,9 @@ def train_pictures(
   """
   targets = model.encode_voxels(shapes.voxels)
   pictures = _keep_pictures(shapes, config, workdir)
-  network = PictureEncoder(config.widths, model.config.autoencoder.code_size)
+  network: Any = PictureEncoder(
+    config.widths, model.config.autoencoder.code_size
+  )
   params = network.init(
     jax.random.key(config.loop.seed), jnp.zeros((1, config.size, config.size))
   )
@@ -249,7 +251,9 @@ def maximize_activation(
   config = model.config.picture
   if config is None:
     raise ValueError("the shape model has no picture encoder.")
-  network = PictureEncoder(config.widths, model.config.autoencoder.code_size)
+  network: Any = PictureEncoder(
+    config.widths, model.config.autoencoder.code_size
+  )
   noise = np.random.default_rng(seed).normal(size=(config.size,) * 2)
   optimizer = optax.adam(0.05)
 

@@ -95,7 +95,8 @@ def shrink_voxels(voxels: np.ndarray, *, resolution: int) -> np.ndarray:
     raise ValueError(f"{fine} voxels cannot be shrunk to {resolution}.")
   k = fine // resolution
   cells = (resolution, k) * 3
-  return voxels.reshape(*voxels.shape[:-3], *cells).any((-5, -3, -1))
+  blocks = voxels.reshape(*voxels.shape[:-3], *cells)
+  return np.asarray(blocks.any(axis=(-5, -3, -1)))
 
 
 def grid_points(resolution: int) -> np.ndarray:

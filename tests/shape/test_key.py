@@ -18,7 +18,6 @@ class Directory:
   def __init__(self, directory, meshes):
     self.directory, self.meshes, self.loads = directory, meshes, 0
 
-  @property
   def models(self):
     return [
       types.SimpleNamespace(name=name, label=name[0], state=INDEXED)
