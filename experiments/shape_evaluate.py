@@ -33,7 +33,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   from dr3d.shape.dataset import load_set
   from dr3d.shape.model import ShapeModel
-  from experiments import shape_measure
+  from experiments import shape_measure, shape_study
 
   shapes = load_set(pathlib.Path(DATA.value))
   model = ShapeModel.load(MODEL.value)
@@ -43,7 +43,10 @@ def main(_) -> None:
   test = shape_measure.choose(shapes.split("test"), COUNT.value)
   for name in PARTS.value:
     start = time.perf_counter()
-    measure = getattr(shape_measure, f"measure_{name}")
+    home = (
+      shape_measure if name in ("reconstruction", "lifting") else shape_study
+    )
+    measure = getattr(home, f"measure_{name}")
     for line in measure(model, train, test, shapes, out, fine=FINE.value):
       print(line, flush=True)
     seconds = time.perf_counter() - start

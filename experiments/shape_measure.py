@@ -5,16 +5,12 @@
 
 import dataclasses
 import pathlib
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.stats
-from PIL import Image
 
-from dr3d.evaluation.generation import coverage, minimum_matching_distance
 from dr3d.evaluation.reconstruction import (
-  chamfer_distance,
   light_field_distance,
   score_occupancy,
   score_surface,
@@ -22,14 +18,12 @@ from dr3d.evaluation.reconstruction import (
 from dr3d.mesh import Mesh, make_mesh
 from dr3d.shape import output
 from dr3d.shape.dataset import ShapeSet, sample_surface
-from dr3d.shape.isosurface import find_surface, sample_dense, sample_refined
+from dr3d.shape.isosurface import find_surface
 from dr3d.shape.lift import agreement
-from dr3d.shape.model import ShapeModel, interpolate
+from dr3d.shape.model import ShapeModel
 from dr3d.shape.voxel import place_mesh, shrink_voxels
 
 GRID = 32
-_SAMPLES = 200
-_DREAMS = 12
 _SEED = 0
 
 
@@ -94,7 +88,7 @@ def measure_reconstruction(
   yield from _score_fine(
     model, train, chosen, model.encode_voxels(chosen.voxels)
   )
-  meshes = [_decode(model, c) for c in model.encode_voxels(chosen.voxels)]
+  meshes = [decode_shape(model, c) for c in model.encode_voxels(chosen.voxels)]
   true = [_surface_of(voxels) for voxels in chosen.voxels]
   shown = [
     mesh
@@ -116,7 +110,7 @@ def measure_lifting(
   fine: int,
 ) -> Iterator[str]:
   """One picture of each test shape, from a view of its own."""
-  codes, pictures = _lift(model, test)
+  codes, pictures = lift_all(model, test)
   yield (
     "| shapes | n | mean of class | nearest by code | best training | lifted |"
   )
@@ -129,7 +123,7 @@ def measure_lifting(
   yield ""
   chosen = np.linspace(0, len(test) - 1, fine).astype(int)
   yield from _score_fine(model, train, test.take(chosen), codes[chosen])
-  lifted = [(_decode(model, codes[i]), pictures[i]) for i in chosen]
+  lifted = [(decode_shape(model, codes[i]), pictures[i]) for i in chosen]
   shown = [(mesh, picture) for mesh, picture in lifted if mesh is not None]
   output.draw_sheet(
     [mesh for mesh, _ in shown],
@@ -138,158 +132,6 @@ def measure_lifting(
     rows_of=2,
   )
   yield from _judge_confidence(model, test, pictures, codes)
-
-
-def measure_search(
-  model: ShapeModel,
-  train: ShapeSet,
-  test: ShapeSet,
-  shapes: ShapeSet,
-  out: pathlib.Path,
-  *,
-  fine: int,
-) -> Iterator[str]:
-  """Label of the first and the first five models found with a picture."""
-  from dr3d.retrieval.pipeline import Pipeline
-  from dr3d.shape.picture import draw_images
-
-  pipeline = Pipeline.load()
-  gallery = [_mesh_of(train, i) for i in range(len(train))]
-  features = pipeline.embed(gallery)
-  named = [i for i, label in enumerate(test.labels) if label in train.labels]
-  named = [i for i in named if test.labels[i] != "solid"]
-  queries = test.take(named)
-  size = pipeline.config.render.size
-  images = draw_images(queries, size=size, views=1, seed=_SEED)
-  codes, _ = _lift(model, queries)
-  lifted = [_decode(model, code) for code in codes]
-  found = np.array([mesh is not None for mesh in lifted])
-  vectors = np.zeros((len(queries), *features.shape[1:]), np.float32)
-  vectors[found] = pipeline.embed([mesh for mesh in lifted if mesh is not None])
-  direct = pipeline.embed_images(images)
-  # A view of the picture or of the mesh votes for the most similar view.
-  by_picture = np.einsum("qmd,bnd->qbmn", direct, features).max(-1).mean(-1)
-  by_mesh = np.einsum("qnd,bnd->qbn", vectors, features).mean(-1)
-  by_code = -np.linalg.norm(codes[:, None] - model.codes[None], axis=-1)
-  # The mean of both similarities, each by its own spread.
-  both = by_picture / by_picture.std() + by_mesh / by_mesh.std()
-  yield f"{len(queries)} pictures, {found.sum()} lifted, gallery {len(train)}"
-  yield ""
-  yield "| query | top 1 | top 5 |"
-  yield "|---|---|---|"
-  labels = np.array(train.labels)
-  for name, scores in (
-    ("picture itself", by_picture),
-    ("lifted mesh", by_mesh),
-    ("code of the picture", by_code),
-    ("picture and lifted mesh", both),
-  ):
-    order = labels[np.argsort(-scores, axis=1)[:, :5]]
-    hit = order == np.array(queries.labels)[:, None]
-    yield f"| {name} | {interval(hit[:, 0])} | {interval(hit.any(axis=1))} |"
-
-
-def measure_generation(
-  model: ShapeModel,
-  train: ShapeSet,
-  test: ShapeSet,
-  shapes: ShapeSet,
-  out: pathlib.Path,
-  *,
-  fine: int,
-) -> Iterator[str]:
-  """Coverage and minimum matching distance of samples and of rivals."""
-  from dr3d.shape.generator import sample_codes
-
-  made = sample_codes(model, _SAMPLES, seed=_SEED)
-  rng = np.random.default_rng(_SEED)
-  mean, deviation = model.codes.mean(axis=0), model.codes.std(axis=0)
-  rivals = {
-    "generator": made,
-    "Gaussian of the codes": rng.normal(mean, deviation, made.shape).clip(0, 1),
-  }
-  yield "| 200 samples | with a surface | coverage | matching distance |"
-  yield "|---|---|---|---|"
-  clouds = {name: _points_of(model, codes) for name, codes in rivals.items()}
-  real = [p[:256] for p in test.points]
-  chosen = rng.choice(len(train), min(_SAMPLES, len(train)), replace=False)
-  clouds["training shapes"] = [train.points[i, :256] for i in chosen]
-  for name, points in clouds.items():
-    distances = np.array(
-      [[chamfer_distance(p, q) for q in real] for p in points]
-    )
-    yield (
-      f"| {name} | {len(points)} | {coverage(distances):.3f} |"
-      f" {minimum_matching_distance(distances):.5f} |"
-    )
-  meshes = [m for m in (_decode(model, c) for c in made[:20]) if m is not None]
-  output.draw_sheet(meshes, out / "samples.png", rows_of=2, views=3)
-  pairs = [(0, len(train) // 3), (len(train) // 5, 2 * len(train) // 3)]
-  rows = []
-  for i, j in pairs:
-    path = interpolate(model.codes[i], model.codes[j])
-    steps = [model.codes[j], *path, model.codes[i]]
-    rows += [m for m in (_decode(model, c) for c in steps) if m is not None]
-  output.draw_sheet(rows, out / "interpolation.png", rows_of=5, views=1)
-
-
-def measure_refinement(
-  model: ShapeModel,
-  train: ShapeSet,
-  test: ShapeSet,
-  shapes: ShapeSet,
-  out: pathlib.Path,
-  *,
-  fine: int,
-) -> Iterator[str]:
-  """Time and result of 256³ by refinement and by the dense grid."""
-  field = model.field(model.encode_voxels(test.voxels[:1])[0])
-  field(np.zeros((40_000, 3), np.float32))  # compiles
-  yield "| grid 256³ | s | points | vertices |"
-  yield "|---|---|---|---|"
-  surfaces = []
-  for name, sample in (("refined", sample_refined), ("dense", sample_dense)):
-    counts: list[int] = []
-
-    def counted(points: np.ndarray, counts: list[int] = counts) -> np.ndarray:
-      counts.append(len(points))
-      return field(points)
-
-    start = time.perf_counter()
-    values = sample(counted, resolution=256)
-    seconds = time.perf_counter() - start
-    surfaces.append(find_surface(values))
-    yield f"| {name} | {seconds:.1f} | {sum(counts)} | {len(surfaces[-1][0])} |"
-  same = len(surfaces[0][0]) == len(surfaces[1][0]) and np.allclose(
-    surfaces[0][0], surfaces[1][0], atol=1e-6
-  )
-  yield f"\nequal surfaces: {same}"
-
-
-def measure_dream(
-  model: ShapeModel,
-  train: ShapeSet,
-  test: ShapeSet,
-  shapes: ShapeSet,
-  out: pathlib.Path,
-  *,
-  fine: int,
-) -> Iterator[str]:
-  """Pictures that make a number of the code as large as possible."""
-  from dr3d.shape.picture import maximize_activation
-
-  units = np.argsort(-model.codes.std(axis=0))[:_DREAMS]
-  dreams = [maximize_activation(model, int(unit)) for unit in units]
-  before = model.encode_pictures(np.full_like(dreams[:1], 0.5))[0, units]
-  after = model.encode_pictures(np.stack(dreams))[np.arange(_DREAMS), units]
-  rows = np.reshape(dreams, (2, -1, *dreams[0].shape)).transpose(0, 2, 1, 3)
-  sheet = np.uint8(255 * (1 - rows.reshape(2 * len(dreams[0]), -1)))
-  image = Image.fromarray(sheet)
-  image.resize((2 * image.width, 2 * image.height)).save(out / "dream.png")
-  yield (
-    f"{_DREAMS} numbers of the code with the greatest spread: mean"
-    f" {before.mean():.3f} of an even grey, {after.mean():.3f} at the end"
-  )
 
 
 def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
@@ -345,12 +187,12 @@ def _score_fine(
   rows: dict[str, list[list[float]]] = {"decoded": [], "nearest by code": []}
   for i, code in enumerate(codes):
     near = int(np.linalg.norm(model.codes - code, axis=1).argmin())
-    mesh = _decode(model, code)
-    truth = _mesh_of(test, i)
+    mesh = decode_shape(model, code)
+    truth = mesh_of(test, i)
     field = lightfield.describe(truth)[None]
     for name, voxels, shape in (
       ("decoded", model.decode_voxels(code, resolution=64), mesh),
-      ("nearest by code", train.voxels[near], _mesh_of(train, near)),
+      ("nearest by code", train.voxels[near], mesh_of(train, near)),
     ):
       if shape is None:
         continue
@@ -372,7 +214,9 @@ def _score_fine(
     yield f"| {name} | {' | '.join([*cells, f'{mean[8]:.1f}'])} |"
 
 
-def _lift(model: ShapeModel, shapes: ShapeSet) -> tuple[np.ndarray, np.ndarray]:
+def lift_all(
+  model: ShapeModel, shapes: ShapeSet
+) -> tuple[np.ndarray, np.ndarray]:
   """Codes and pictures, one of each shape from a view of its own."""
   from dr3d.shape.picture import crop, draw_pictures
 
@@ -404,7 +248,7 @@ def _judge_confidence(
   )
 
 
-def _decode(model: ShapeModel, code: np.ndarray) -> Mesh | None:
+def decode_shape(model: ShapeModel, code: np.ndarray) -> Mesh | None:
   from dr3d.error import MeshError
 
   try:
@@ -417,20 +261,9 @@ def _surface_of(voxels: np.ndarray) -> Mesh:
   return make_mesh(*find_surface(voxels.astype(np.float32), level=0.5))
 
 
-def _mesh_of(shapes: ShapeSet, index: int) -> Mesh:
+def mesh_of(shapes: ShapeSet, index: int) -> Mesh:
   """The simplified mesh of a shape, from its triangles."""
   corners = shapes.corners[index].astype(np.float64)
   corners = corners[np.abs(corners).sum((1, 2)) > 0]
   faces = np.arange(3 * len(corners)).reshape(-1, 3)
   return make_mesh(corners.reshape(-1, 3), faces)
-
-
-def _points_of(model: ShapeModel, codes: np.ndarray) -> list[np.ndarray]:
-  """Points of the surfaces of codes in the cube, where there is one."""
-  points = []
-  for code in codes:
-    values = sample_refined(model.field(code), resolution=GRID)
-    if values.max() > 0:
-      surface = find_surface(values)
-      points.append(sample_surface(*surface, count=256, seed=_SEED)[0])
-  return points
