@@ -37,6 +37,8 @@ SUBCOMMANDS = (
   "serve",
   "token",
   "render",
+  "shape",
+  "lift",
   "evaluate",
 )
 

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, engine_flag, query_photo
+from dr3d.cli import argument, console, engine_flag, query_photo, query_shape
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -31,6 +31,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
   writer = Writer(json=flags.json, csv=flags.csv, pairs=flags.pairs)
   photos = [file for file in files if query_photo.is_photograph(file)]
   meshes = [file for file in files if file not in photos]
+  if flags.by == "shape":
+    query_shape.check(flags, photos)
   sources: list[Iterator[Outcome]] = []
   if flags.server is not None:
     if meshes:
@@ -44,6 +46,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
 
     database = Database.open(flags.db, engine=flags.engine)
     engine_flag.warn(flags, database)
+    if flags.by == "shape":
+      return query_shape.ask(database, flags, meshes)
     database.gallery  # noqa: B018  fails once here, not once for each file
     if meshes:
       sources.append(
@@ -372,6 +376,15 @@ SUBCOMMAND = Subcommand(
       maximum=0.999,
     ),
     UNIT,
+    Flag(
+      "by",
+      "What is compared. views: images of the models; shape: the codes of their"
+      " voxels, a cheap second opinion without labels or probabilities. The"
+      " first query by shape makes the codes.",
+      "NAME",
+      "views",
+      choices=("views", "shape"),
+    ),
     Flag(
       "region",
       "With one photograph: a box around the thing, in pixels from the upper"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
+from support.shapes import make_model
 from support.sphere import make_spheres
 
 from dr3d.camera.view import make_views, take_views
@@ -19,6 +20,7 @@ from dr3d.mesh import make_mesh
 from dr3d.render.budget import within_budget
 from dr3d.render.renderer import draw_views
 from dr3d.render.triangle import RenderConfig, TriangleRenderer, stack_meshes
+from dr3d.shape.lift import render_codes
 
 SIZE = 16
 B, N = 2, 3
@@ -56,6 +58,21 @@ def turn_triangles(renderer, rotation):
   return dataclasses.replace(renderer, triangles=triangles)
 
 
+def make_codes():
+  """Two codes of a shape model, beside the origin."""
+  model = make_model()
+  renderer = render_codes(
+    model,
+    model.codes,
+    config=RenderConfig(size=SIZE, framing="sphere"),
+    resolution=32,
+    face_budget=200,
+  )
+  corners = 0.5 * renderer.triangles.corners + np.float32([0.3, -0.1, 0.2])
+  triangles = dataclasses.replace(renderer.triangles, corners=corners)
+  return dataclasses.replace(renderer, triangles=triangles)
+
+
 def turn_spheres(renderer, rotation):
   center = np.float32(rotation.apply(renderer.center))
   return dataclasses.replace(renderer, center=jnp.asarray(center))
@@ -73,6 +90,7 @@ CASES = {
     ),
     turn_triangles,
   ),
+  "codes of shapes": (make_codes, turn_triangles),
   "spheres": (functools.partial(make_spheres, size=SIZE), turn_spheres),
 }
 
