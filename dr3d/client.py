@@ -17,7 +17,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, Any, Self, TypeVar
 
 import httpx
+import numpy as np
 import trimesh
+from PIL import Image
 
 from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
@@ -25,6 +27,8 @@ from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.database.model_search import Filter
 from dr3d.error import Dr3dError, ServiceError
+from dr3d.image.cutout import Photo
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
@@ -97,8 +101,10 @@ class Client:
 
   def query(
     self,
-    model: Mesh | str | os.PathLike[str],
+    model: Mesh | str | os.PathLike[str] | None = None,
     *,
+    photo: Photo | Sequence[Photo] | None = None,
+    region: Box | None = None,
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
@@ -109,7 +115,11 @@ class Client:
     """Answers which models a mesh looks like.
 
     Args:
-      model: a mesh file, which is sent as it is, or a Mesh in millimetres.
+      model: a mesh file, which is sent as it is, or a Mesh in millimetres; None
+        if a photograph asks.
+      photo: a photograph of one thing, or several of the same: files, their
+        contents, or uint8 pixels `[H, W, 3]`. They are sent as they are.
+      region: a box around the thing; see `Database.query`.
       k: matches wanted, at least 1.
       condition: which models are searched.
       min_score: of a match.
@@ -121,6 +131,11 @@ class Client:
       What `Database.query` returns.
     """
     parameters = _query_parameters(k, condition, min_score, verify)
+    if (model is None) == (photo is None):
+      raise ValueError("a query needs either a model or a photograph")
+    if photo is not None:
+      return self._query_photo(photo, region, parameters)
+    assert model is not None
     parameters.append(("size", size))
     if isinstance(model, Mesh):
       mesh_file = io.BytesIO(_write_stl(model))
@@ -282,7 +297,7 @@ class Client:
           "POST",
           "/api/models",
           params=parameters,
-          files={"file": (file_name, file)},
+          files=[("file", (file_name, file))],
         )
       except ServiceError as error:
         if error.status != 422:
@@ -330,7 +345,29 @@ class Client:
     self, name: str, file: IO[bytes], parameters: list[tuple[str, str]]
   ) -> Answer:
     response = self._request(
-      "POST", "/api/query", params=parameters, files={"file": (name, file)}
+      "POST", "/api/query", params=parameters, files=[("file", (name, file))]
+    )
+    return _read_answer(response.json())
+
+  def _query_photo(
+    self,
+    photos: Photo | Sequence[Photo],
+    region: Box | None,
+    parameters: list[tuple[str, str]],
+  ) -> Answer:
+    several: list[Any] = (
+      list(photos) if isinstance(photos, list | tuple) else [photos]
+    )
+    if region is not None:
+      if len(several) > 1:
+        raise ValueError("a region needs one photograph")
+      parameters.append(("region", ",".join(map(str, region))))
+    files = [
+      ("file", _pack_photograph(photo, f"photograph-{i}"))
+      for i, photo in enumerate(several, start=1)
+    ]
+    response = self._request(
+      "POST", "/api/query", params=parameters, files=files
     )
     return _read_answer(response.json())
 
@@ -342,7 +379,7 @@ class Client:
     """
     end = time.monotonic() + self._retry_timeout
     while True:
-      for _, file in options.get("files", {}).values():
+      for _, (_, file) in options.get("files", ()):
         file.seek(0)
       with _explain(self.url):
         response = self._http.request(method, url, **options)
@@ -368,6 +405,20 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
       yield path.name, file
   except OSError as error:
     raise Dr3dError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _pack_photograph(photo: Photo, name: str) -> tuple[str, IO[bytes]]:
+  """Name and content of a photograph, as it is sent."""
+  if isinstance(photo, bytes):
+    return name, io.BytesIO(photo)
+  if isinstance(photo, np.ndarray):
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "PNG")
+    return f"{name}.png", file
+  if isinstance(photo, str | os.PathLike):
+    with _open(photo) as (file_name, opened):
+      return file_name, io.BytesIO(opened.read())
+  raise ValueError("a service takes photographs as files, bytes or pixels")
 
 
 @contextlib.contextmanager
@@ -456,6 +507,7 @@ def _read_answer(answer: Mapping[str, Any]) -> Answer:
     None if size is None else _pick(QuerySize, size),
     None if question is None else _pick(UnitQuestion, question),
     tuple(_pick(Match, match) for match in answer.get("misses", ())),
+    tuple(answer.get("notes", ())),
   )
 
 

@@ -13,6 +13,10 @@ class MeshError(Dr3dError):
   """A file or arrays are not a usable mesh."""
 
 
+class PictureError(Dr3dError):
+  """A file is not a picture that can be read, or shows nothing to ask for."""
+
+
 class LabelError(Dr3dError):
   """A label table cannot be read or does not match the folder."""
 

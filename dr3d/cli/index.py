@@ -6,7 +6,13 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, pipeline_flag, reader_flags
+from dr3d.cli import (
+  argument,
+  console,
+  pipeline_flag,
+  query_photo,
+  reader_flags,
+)
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
 if TYPE_CHECKING:
@@ -45,6 +51,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
       reader=reader_flags.make_reader(flags),
       progress=progress,
     )
+  if flags.photos and database.count_states()[catalogue.INDEXED]:
+    query_photo.prepare(database)
   if flags.show is not None:
     keys = [key.strip().lower() for key in flags.show.split(",")]
     database.show_columns([key for key in keys if key])
@@ -128,6 +136,12 @@ SUBCOMMAND = Subcommand(
       " the general pipeline that ships with dr3d. full names the one that"
       " also ships, with EfficientNet-Lite0, slower and more accurate.",
       "DIR",
+    ),
+    Flag(
+      "photos",
+      "Also make the models findable by photographs, about half a second for"
+      " each; otherwise the first photograph does it.",
+      kind="switch",
     ),
     Flag("json", "Print JSON.", kind="switch"),
     *reader_flags.FLAGS,

@@ -1,12 +1,13 @@
-"""`dr3d query`: find the models of a database that mesh files look like."""
+"""`dr3d query`: find the models of a database that files look like."""
 
+import itertools
 import os
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console
+from dr3d.cli import argument, console, query_photo
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -16,6 +17,7 @@ from dr3d.registration.relation import VERIFIED_COUNT
 
 if TYPE_CHECKING:
   from dr3d.database.condition import Condition
+  from dr3d.database.writer import Database
 
 REFINED_COUNT = 20  # matches of --refine without a value
 
@@ -25,16 +27,38 @@ def run(flags: FlagValues, files: list[str]) -> int:
   check_arguments(flags)
   condition = make_condition(flags)
   refine = read_refine(flags.refine)
+  region = query_photo.read_region(flags, files)
   writer = Writer(json=flags.json, csv=flags.csv, pairs=flags.pairs)
+  photos = [file for file in files if query_photo.is_photograph(file)]
+  meshes = [file for file in files if file not in photos]
+  sources: list[Iterator[Outcome]] = []
   if flags.server is not None:
-    outcomes = ask_server(flags, files, condition)
+    if meshes:
+      sources.append(ask_server(flags, meshes, condition))
+    if photos:
+      sources.append(query_photo.ask_server(flags, photos, region, condition))
   else:
     argument.check_database(flags.db)
-    outcomes = ask_database(flags, files, condition, refine, writer)
-  with console.progress(len(files), "querying") as progress:
+    from dr3d.database.writer import Database
+
+    database = Database.open(flags.db)
+    database.gallery  # noqa: B018  fails once here, not once for each file
+    if meshes:
+      sources.append(
+        ask_database(database, flags, meshes, condition, refine, writer)
+      )
+    if photos:
+      sources.append(
+        query_photo.ask_database(
+          database, flags, photos, region, condition, writer
+        )
+      )
+  total = 1 if flags.together else len(files)
+  with console.progress(total, "querying") as progress:
+    outcomes = itertools.chain.from_iterable(sources)
     for done, outcome in enumerate(outcomes, start=1):
       writer.add(outcome)
-      progress(done, len(files))
+      progress(done, total)
   writer.finish()
   return int(writer.failed)
 
@@ -67,6 +91,7 @@ def check_arguments(flags: FlagValues) -> None:
 
 
 def ask_database(
+  database: "Database",
   flags: FlagValues,
   files: list[str],
   condition: "Condition",
@@ -76,6 +101,7 @@ def ask_database(
   """Yields the answer of a database to each file.
 
   Args:
+    database: that is asked.
     flags: the flags.
     files: mesh files.
     condition: which models to search.
@@ -83,12 +109,9 @@ def ask_database(
     writer: gets the images of --pairs.
   """
   from dr3d.database.file_reader import FileReader
-  from dr3d.database.writer import Database
   from dr3d.mesh.unit import mark_given
   from dr3d.runtime.pool import WorkerError
 
-  database = Database.open(flags.db)
-  database.gallery  # noqa: B018  fails once here, not once for each file
   present = [pathlib.Path(file).exists() for file in files]
   # The child processes read the first files while the pipeline is loaded.
   results = FileReader(jobs=1).read(
@@ -206,7 +229,7 @@ def read_refine(text: str | None) -> int:
 
 SUBCOMMAND = Subcommand(
   name="query",
-  summary="Find the models of a database that look like the given mesh files.",
+  summary="Find the models of a database that look like meshes or photographs.",
   details="""
     Each view of a file votes for the most similar model. The label with most
     votes is the prediction. Matches are ranked by score: the mean similarity of
@@ -238,6 +261,14 @@ SUBCOMMAND = Subcommand(
     The size of a file and of a model is that of its box as drawn, along the
     axes x, y and z of the file. The smallest box in any pose is named if it
     differs.
+
+    A file that ends in .jpg, .jpeg, .png, .webp, .heic or .heif is a photograph
+    of one thing, which is cut out of its background: by its transparency, by
+    GrabCut within --region, or else by GrabCut of what differs from the border.
+    Photographs have vectors of their own, which the first photograph, or dr3d
+    index --photos, makes and stores. With --together, several photographs of
+    one thing are one query. Nothing is verified, and size does not count.
+    Photographs need pip install 'dr3d[photo]'.
 
     --refine registers the first matches at more angles, compares rendered
     images of the best three with the file from six sides, and sorts them by
@@ -271,6 +302,8 @@ SUBCOMMAND = Subcommand(
     dr3d query --db=parts.db scan.stl --label=bolt,screw --size=match
     dr3d query --db=parts.db scan.stl --refine --k=3
     dr3d query --server=http://127.0.0.1:8000 scan.stl
+    dr3d query --db=parts.db photo.jpg --region=120,80,400,300
+    dr3d query --db=parts.db front.jpg side.jpg --together --pairs=pairs.png
     dr3d query --db=parts.db scan.stl --where=material=steel --pairs=pairs.png
   """,
   flags=(
@@ -328,6 +361,17 @@ SUBCOMMAND = Subcommand(
       maximum=0.999,
     ),
     UNIT,
+    Flag(
+      "region",
+      "With one photograph: a box around the thing, in pixels from the upper"
+      " left corner.",
+      "X,Y,W,H",
+    ),
+    Flag(
+      "together",
+      "The photographs show one thing: ask with all of them at once.",
+      kind="switch",
+    ),
     Flag(
       "refine",
       "Sort the first K matches by how well the file fits them. Without a"

@@ -14,6 +14,7 @@ from dr3d.runtime.text import escape_row
 if TYPE_CHECKING:
   from dr3d.database.writer import Database
   from dr3d.evaluation.report.sheet import Row
+  from dr3d.image.cutout import CutOut
   from dr3d.mesh.mesh import Mesh
   from dr3d.retrieval.pipeline import Pipeline
   from dr3d.search.answer import Answer, Match, Prediction
@@ -128,6 +129,17 @@ class Writer:
     if self._pairs:
       self._rows.append(draw_row(database, mesh, file, answer))
 
+  def draw_photo_pairs(
+    self,
+    database: "Database",
+    cutouts: "Sequence[CutOut]",
+    name: str,
+    answer: "Answer",
+  ) -> None:
+    """Draws photographs beside their matches, if --pairs is given."""
+    if self._pairs:
+      self._rows.append(draw_photo_row(database, cutouts, name, answer))
+
   def finish(self) -> None:
     """Prints the JSON or CSV document and writes the image of pairs."""
     if self._json:
@@ -163,6 +175,33 @@ def draw_row(
       pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
       rendered.append(sheet.RenderedMatch(match, pair))
   return sheet.Row(file, images, rendered, prediction=answer.prediction)
+
+
+def draw_photo_row(
+  database: "Database",
+  cutouts: "Sequence[CutOut]",
+  name: str,
+  answer: "Answer",
+) -> "Row":
+  """Draws what was cut out, and the most similar view of each match."""
+  import numpy as np
+
+  from dr3d.evaluation.report import sheet
+  from dr3d.mesh.packing import unpack_mesh
+  from dr3d.retrieval.photo.encoder import load_encoder
+
+  images = np.concatenate([cut.turn(PAIR_SIZE, count=1) for cut in cutouts])
+  encoder = sheet.with_white_light(load_encoder())
+  matches = answer.matches[:PAIRED_MATCHES]
+  shapes = database.load_shapes([match.model for match in matches])
+  rendered = []
+  for match in matches:
+    if match.model in shapes:
+      mesh = unpack_mesh(shapes[match.model].mesh)
+      views = sheet.render_preview(encoder, mesh, size=PAIR_SIZE)
+      pair = np.stack([images[match.query_view - 1], views[match.view - 1]])
+      rendered.append(sheet.RenderedMatch(match, pair))
+  return sheet.Row(name, images, rendered, prediction=answer.prediction)
 
 
 def format_answer(query: str, answer: "Answer") -> str:

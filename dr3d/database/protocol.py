@@ -9,6 +9,8 @@ from dr3d.database.duplicate import Group
 from dr3d.database.ingest import Report
 from dr3d.database.model import Model
 from dr3d.database.model_search import Filter
+from dr3d.image.cutout import Photo
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
@@ -23,18 +25,24 @@ class ModelDatabase(Protocol):
 
   def query(
     self,
-    model: Mesh | str | os.PathLike[str],
+    model: Mesh | str | os.PathLike[str] | None = None,
+    /,
     *,
+    photo: Photo | Sequence[Photo] | None = None,
+    region: Box | None = None,
     k: int = 10,
     condition: Condition | None = None,
     min_score: float = -1.0,
     verify: int = VERIFIED_COUNT,
     unit: Unit | None = None,
   ) -> Answer:
-    """Answers which models a mesh looks like.
+    """Answers which models a mesh, or a thing in photographs, looks like.
 
     Args:
-      model: a mesh file, or a Mesh whose unit is the millimetre.
+      model: a mesh file, or a Mesh whose unit is the millimetre; None if a
+        photograph asks.
+      photo: a photograph of one thing, or several of the same.
+      region: x, y, width and height of a box around it, pixels.
       k: matches wanted, at least 1.
       condition: which models are searched; None for all.
       min_score: of a match.

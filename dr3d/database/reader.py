@@ -15,7 +15,8 @@ import numpy as np
 
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
-from dr3d.database.listing import DatabaseListing
+from dr3d.database.photo_reader import PhotoReader
+from dr3d.database.photo_search import embed_photos
 from dr3d.database.processed_model import (
   describe_debris,
   read_processed_model,
@@ -34,20 +35,22 @@ from dr3d.mesh.packing import unpack_boxes, unpack_mesh
 from dr3d.mesh.unit import ASSUMED, GIVEN, UNITS, Unit, mark_given
 from dr3d.registration.relation import IDENTICAL, VERIFIED_COUNT, Relation
 from dr3d.search.answer import TARGET_PRECISION, Answer, Match
-from dr3d.search.gallery import find_neighbours
+from dr3d.search.gallery import Gallery, find_neighbours
 from dr3d.search.matching import Compare, Register, find_matches
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
 
 if TYPE_CHECKING:
   from dr3d.database import duplicate
+  from dr3d.image.cutout import Photo
+  from dr3d.image.mask import Box
   from dr3d.mesh import Mesh
   from dr3d.registration.surface import Fit
 
   RegisterMeshes = Callable[[Mesh, Mapping[str, bytes]], Mapping[str, Fit]]
 
 
-class DatabaseReader(DatabaseListing):
+class DatabaseReader(PhotoReader):
   """Models that can be searched, in a directory; see `DatabaseListing`."""
 
   def embed(self, mesh: "Mesh", *, unit: str = f"mm{GIVEN}") -> Query:
@@ -69,8 +72,10 @@ class DatabaseReader(DatabaseListing):
 
   def query(
     self,
-    query: "Mesh | Query | str | os.PathLike[str]",
+    query: "Mesh | Query | str | os.PathLike[str] | None" = None,
     *,
+    photo: "Photo | Sequence[Photo] | None" = None,
+    region: "Box | None" = None,
     k: int = 10,
     target_precision: float = TARGET_PRECISION,
     exclude: Collection[str] = (),
@@ -87,7 +92,12 @@ class DatabaseReader(DatabaseListing):
     Args:
       query: a mesh file; a Mesh, as `load_mesh` returns it, in millimetres
         unless the unit is named; or a Query, for vectors that are known
-        already.
+        already. None if a photograph asks.
+      photo: a photograph of one thing, or several of the same: files, their
+        contents, uint8 pixels `[H, W, 3]`, or cut-outs. They are not
+        registered, so `verify` changes nothing.
+      region: x, y, width and height of a box around the thing in the
+        photograph, pixels; None if it is the only thing there.
       k: number of matches, at least 1.
       target_precision: share of the accepted predictions that are to be right.
       exclude: names of models to leave out.
@@ -113,13 +123,19 @@ class DatabaseReader(DatabaseListing):
 
     Raises:
       MeshError: the file cannot become a mesh.
+      PictureError: a photograph cannot be read, or shows nothing.
       EmptyError: no model is indexed.
       ConditionError: the condition names a label or a key that no model has.
       DatabaseError: the directory is damaged.
       ValueError: the condition asks for a size, or refine for a mesh, that the
-        query does not have.
+        query does not have; or both or none of query and photo are given.
     """
     snapshot = self.snapshot  # damage is reported before work is done
+    if (query is None) == (photo is None):
+      raise ValueError("a query needs either a model or a photograph")
+    if photo is not None:
+      query = embed_photos(photo, region=region)
+    assert query is not None
     if isinstance(query, str | os.PathLike):
       query = self._load(query, unit)
     if not isinstance(query, Query):
@@ -127,10 +143,13 @@ class DatabaseReader(DatabaseListing):
     if refine and query.mesh is None:
       raise ValueError("refine needs a query with a mesh")
     mode, condition = settle_mode(size, condition)
+    gallery = snapshot.gallery
+    if query.is_photograph:
+      gallery = self.prepare_photos()
     find = functools.partial(
       find_matches,
       query,
-      snapshot.gallery,
+      gallery,
       target_precision=target_precision,
       exclude=exclude,
       min_score=min_score,
@@ -169,7 +188,7 @@ class DatabaseReader(DatabaseListing):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=() if query.mesh is None else _list_notes(query.mesh),
+      notes=_list_notes(query, len(snapshot.gallery.names), gallery),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -355,8 +374,21 @@ class DatabaseReader(DatabaseListing):
     )
 
 
-def _list_notes(mesh: "Mesh") -> tuple[str, ...]:
-  """What an answer says of a query's mesh."""
-  if not mesh.debris:
-    return ()
-  return (f"The scan has {describe_debris(mesh.debris)}.",)
+def _list_notes(query: Query, count: int, gallery: Gallery) -> tuple[str, ...]:
+  """What an answer says of its query.
+
+  Args:
+    query: that was answered.
+    count: models that are indexed.
+    gallery: those it was compared with.
+  """
+  notes = []
+  if query.mesh is not None and query.mesh.debris:
+    notes.append(f"The scan has {describe_debris(query.mesh.debris)}.")
+  missing = count - len(gallery.names)
+  if missing:
+    notes.append(
+      f"{missing} of {count} models were not compared, because their meshes are"
+      " not stored: index them again."
+    )
+  return tuple(notes)

@@ -25,6 +25,7 @@ from dr3d.database import (
   garbage,
   ingest,
   journal,
+  photo_store,
   pipeline_switch,
   setting,
 )
@@ -224,6 +225,7 @@ class Database(EditWriter, UploadWriter):
         with catalogue.open_catalogue(self.directory) as connection:
           catalogue.compact(connection)
         scann_file.remove_indices(self.directory)
+        photo_store.remove(self.directory)
         self.refresh()
       self._try_keep_derived()
 
@@ -264,6 +266,7 @@ class Database(EditWriter, UploadWriter):
       count += self._embed_outdated(progress)
       self._read_kept()
       scann_file.remove_indices(self.directory)
+      photo_store.remove(self.directory)
       self.refresh()
       self._keep_derived()
     return count

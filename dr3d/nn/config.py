@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-Backbone = Literal["small", "lite0", "joint"]
+Backbone = Literal["small", "lite0", "joint", "photo"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,8 @@ class EncoderConfig:
       width; 0 omits it, which is faster and separates similar shapes less well.
     backbone: `"small"`, a CNN that starts from random weights; `"lite0"`,
       EfficientNet-Lite0, which photographs have taught; `"joint"`, the vectors
-      of both, half of D each.
+      of both, half of D each; `"photo"`, one that compares photographs with
+      renderings, see `nn.photo`.
   """
 
   feature_size: int = 128

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from dr3d.nn.config import EncoderConfig as EncoderConfig
 from dr3d.nn.lite0 import CELL, Lite0
+from dr3d.nn.photo import PhotoEncoder
 from dr3d.nn.small import SmallEncoder
 from dr3d.nn.unit import to_unit
 
@@ -45,6 +46,8 @@ def make_encoder(config: EncoderConfig) -> nn.Module:
     )
   if config.backbone == "lite0":
     return Lite0Encoder(config.feature_size)
+  if config.backbone == "photo":
+    return PhotoEncoder(config.feature_size)
   if config.backbone == "joint":
     if config.feature_size % 2:
       raise ValueError(

@@ -118,6 +118,27 @@ class Block(nn.Module):
     return x + y if x.shape == y.shape else y
 
 
+class Stem(nn.Module):
+  """The network up to one of its blocks, without a mean over the image.
+
+  Attributes:
+    blocks: how many.
+  """
+
+  blocks: int
+
+  @nn.compact
+  def __call__(self, images: Array) -> Array:
+    """`[I, H, W, 3]` in [0, 1] to `[I, H / stride, W / stride, C]`.
+
+    H and W are multiples of the stride of these blocks.
+    """
+    x = _run_stem(images)
+    for i, (stage, stride) in list(enumerate(list_blocks()))[: self.blocks]:
+      x = Block(stage, stride, name=f"block_{i}")(x)
+    return x
+
+
 class Lite0(nn.Module):
   """The network up to its last block."""
 
@@ -132,11 +153,14 @@ class Lite0(nn.Module):
     Returns:
       `[I, FEATURE_SIZE]`, not normalised.
     """
-    x = (images - _MEAN) / _DEVIATION
-    x = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")(
-      x
-    )
-    x = jnp.clip(x, 0, 6)
+    x = _run_stem(images)
     for i, (stage, stride) in enumerate(list_blocks()):
       x = Block(stage, stride, name=f"block_{i}")(x)
     return jnp.mean(x, axis=(1, 2))
+
+
+def _run_stem(images: Array) -> Array:
+  """The first layer; called inside of a module."""
+  x = (images - _MEAN) / _DEVIATION
+  x = nn.Conv(STEM, (3, 3), strides=2, padding=((0, 1), (0, 1)), name="stem")(x)
+  return jnp.clip(x, 0, 6)

@@ -29,6 +29,8 @@ _DATACLASSES = {
   "Deviation": "dr3d.registration.deviation",
   "Group": "dr3d.database.duplicate",
   "Member": "dr3d.database.duplicate",
+  "CutOut": "dr3d.image.cutout",
+  "Mask": "dr3d.image.mask",
 }
 _ERRORS = {"FaceLimitError": "dr3d.server.upload_reader"}
 

@@ -242,7 +242,9 @@ def target_on_average(target_precision: float) -> float:
   )
 
 
-def choose_models(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def choose_models(
+  names: Sequence[str], labels: Sequence[str], *, count: int = QUERY_COUNT
+) -> np.ndarray:
   """Draws the models that are asked for.
 
   The draw depends on the names alone, so that it hardly changes when a few
@@ -251,16 +253,17 @@ def choose_models(names: Sequence[str], labels: Sequence[str]) -> np.ndarray:
   Args:
     names: of B models.
     labels: of these, empty if one has none.
+    count: models at most.
 
   Returns:
-    int [S], ascending, at most `QUERY_COUNT` models with a label; none if there
-    are fewer than two labels.
+    int [S], ascending, at most `count` models with a label; none if there are
+    fewer than two labels.
   """
   known = [b for b, label in enumerate(labels) if label]
   if len({labels[b] for b in known}) < 2:
     return np.zeros(0, int)
   known.sort(key=lambda b: (zlib.crc32(names[b].encode()), names[b]))
-  return np.sort(known[:QUERY_COUNT])
+  return np.sort(known[:count])
 
 
 def fit_calibration(
@@ -273,14 +276,37 @@ def fit_calibration(
     labels: of the models, empty if one has none.
     ask: asks as a query does.
   """
-  models = choose_models(names, labels)
+  return calibrate_by(choose_models(names, labels), labels, ask)
+
+
+def calibrate_by(
+  models: np.ndarray,
+  labels: Sequence[str],
+  ask: Ask,
+  *,
+  leave_out_itself: bool = True,
+) -> Calibration:
+  """Asks a gallery for the models that were chosen.
+
+  Args:
+    models: int [S], with labels.
+    labels: of all B models.
+    ask: asks as a query does.
+    leave_out_itself: whether the in-database queries may not find the model
+      itself, because its query would find it in any case.
+  """
   each = np.array(labels)
   others = np.arange(len(each))
   asked = [labels[model] for model in models]
   unknown = [ask(int(model), each != each[model]) for model in models]
-  known = [ask(int(model), others != model) for model in models]
+  known = [
+    ask(int(model), (others != model) | (not leave_out_itself))
+    for model in models
+  ]
   count = collections.Counter(labels)
-  sharing = np.array([count[label] > 1 for label in asked], bool)
+  sharing = np.array(
+    [count[label] > 1 or not leave_out_itself for label in asked], bool
+  )
   return Calibration(
     models,
     Observations.of(unknown, asked),

@@ -92,7 +92,7 @@ class Gallery:
     self, model: int, others: np.ndarray, *, similarity: SimilarityName
   ) -> np.ndarray:
     """Scores of a model, as a query, among others: [C]."""
-    rate = SIMILARITIES[similarity]
+    rate = SIMILARITIES[_between_models(similarity)]
     return rate_models(self.features[model], self.features, others, rate)[1]
 
   def weigh(
@@ -111,14 +111,21 @@ class Gallery:
     )
 
   def calibrate(self, similarity: SimilarityName = SIMILARITY) -> Calibration:
-    """The calibration of a similarity, fitted when it is first wanted."""
+    """The calibration of a similarity, fitted when it is first wanted.
+
+    That of photographs is better fitted to photographs, see
+    `database.photo_search`; if it is not there, models ask here too.
+    """
     if similarity not in self.calibrations:
 
       def ask(model: int, allowed: np.ndarray) -> Evidence:
         if not allowed.any():
           return NO_EVIDENCE
         candidates = self.find_candidates(
-          self.features[model], k=1, allowed=allowed, similarity=similarity
+          self.features[model],
+          k=1,
+          allowed=allowed,
+          similarity=_between_models(similarity),
         )
         return self.weigh(candidates, similarity=similarity)
 
@@ -126,6 +133,14 @@ class Gallery:
         self.names, self.labels, ask
       )
     return self.calibrations[similarity]
+
+
+def _between_models(similarity: SimilarityName) -> SimilarityName:
+  """How models are compared where queries are compared by a similarity.
+
+  The vectors of a model are of views, not of turns of a photograph.
+  """
+  return "max" if similarity == "photograph" else similarity
 
 
 def make_gallery(

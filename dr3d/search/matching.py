@@ -42,6 +42,7 @@ from dr3d.search.geometric_score import (
   score_distance,
 )
 from dr3d.search.query import Query
+from dr3d.search.similarity import TURNS
 from dr3d.search.size import SizeRating
 
 if TYPE_CHECKING:
@@ -239,6 +240,8 @@ def _make_match(
   model = candidates.models[index]
   cosine = query.vectors @ gallery.features[model].T
   query_view, view = np.unravel_index(cosine.argmax(), cosine.shape)
+  if query.is_photograph:  # the number of the photograph, not of its turn
+    query_view //= TURNS
   name = gallery.names[model]
   return Match(
     rank=rank,

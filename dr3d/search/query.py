@@ -7,7 +7,7 @@ import numpy as np
 
 from dr3d.index.vector_index import check_vectors
 from dr3d.mesh.unit import ASSUMED, GIVEN
-from dr3d.search.similarity import SimilarityName
+from dr3d.search.similarity import TURNS, SimilarityName
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh
@@ -18,12 +18,13 @@ class Query:
   """A thing to be found, whatever it was seen as.
 
   A mesh is rendered at the N learned views, so its vectors correspond to the
-  views of the models. Photographs have as many vectors as there are pictures,
-  of views that nobody knows.
+  views of the models. A photograph shows a view that nobody knows, and has a
+  vector for each of `TURNS` turns in its plane.
 
   Attributes:
     vectors: float32 [Q, D] unit vectors, Q at least 1.
     is_view_aligned: whether vector n is of the pipeline's view n, of all N.
+    is_photograph: whether they are those of photographs, `TURNS` of each.
     mesh: of the thing, if there is one; models can then be registered to it.
     extent: size along the principal axes, millimetres, ascending or not; None
       if it is not known. Taken from the mesh if that is given.
@@ -34,6 +35,7 @@ class Query:
 
   vectors: np.ndarray
   is_view_aligned: bool = True
+  is_photograph: bool = False
   mesh: "Mesh | None" = None
   extent: tuple[float, float, float] | None = None
   unit: str = f"mm{GIVEN}"
@@ -47,6 +49,11 @@ class Query:
     vectors = check_vectors(self.vectors, "vectors of a query")
     if not len(vectors):
       raise ValueError("a query must hold at least one vector, got none")
+    if self.is_photograph and (self.is_view_aligned or len(vectors) % TURNS):
+      raise ValueError(
+        f"photographs must have {TURNS} vectors each that are not view-aligned,"
+        f" got {len(vectors)}"
+      )
     object.__setattr__(self, "vectors", vectors)
     if self.extent is None and self.mesh is not None:
       a, b, c = map(float, self.mesh.extent)
@@ -60,4 +67,6 @@ class Query:
   @property
   def similarity(self) -> SimilarityName:
     """How its vectors are compared with those of a model."""
+    if self.is_photograph:
+      return "photograph"
     return "view_aligned" if self.is_view_aligned else "max"

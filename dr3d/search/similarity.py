@@ -2,7 +2,8 @@
 
 Notation: C models, N vectors (views) of each; Q vectors of the query, D numbers
 each. A similarity has two parts: what each vector of the query votes by [C, Q],
-and the score of each model [C], by which models are ranked.
+and the score of each model [C], by which models are ranked. Q is replaced by
+the number of photographs P if the vectors are those of photographs.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,10 @@ import numpy as np
 Rate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Cosines [C, N, Q] → what the query's vectors vote by [C, Q], scores [C]."""
 
-SimilarityName = Literal["view_aligned", "max"]
+SimilarityName = Literal["view_aligned", "max", "photograph"]
+
+TURNS = 8
+"""Vectors of a photograph: it is turned in its plane, by 45 degrees each."""
 
 _CHUNK = 4096  # models scored at a time: 25 MiB of cosines for N = Q = 12
 # Share of the whole model's score in what a single vector votes by. A single
@@ -58,9 +62,24 @@ def view_aligned(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return similarity + _SHARE_OF_SCORE * score[:, None], score
 
 
+def max_over_turns(cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The nearest vector of a model to any turn of a photograph counts.
+
+  Args:
+    cosine: [C, N, P · TURNS], the turns of each of P photographs in a row.
+
+  Returns:
+    Similarities [C, P] and scores [C], their means.
+  """
+  C, _, Q = cosine.shape
+  similarity = cosine.max(axis=1).reshape(C, Q // TURNS, TURNS).max(axis=2)
+  return similarity, similarity.mean(axis=1)
+
+
 SIMILARITIES: dict[str, Rate] = {
   "view_aligned": view_aligned,
   "max": max_over_views,
+  "photograph": max_over_turns,
 }
 
 
@@ -79,10 +98,11 @@ def rate_models(
     rate: see `Rate`.
 
   Returns:
-    Similarities float32 [C, Q] and scores [C].
+    Similarities float32 [C, Q], or [C, P], and scores [C].
   """
   count = len(stored) if models is None else len(models)
-  similarity = np.empty((count, len(vectors)), np.float32)
+  empty = np.empty((0, stored.shape[1], len(vectors)), np.float32)
+  similarity = np.empty((count, rate(empty)[0].shape[1]), np.float32)
   score = np.empty(count, vectors.dtype)
   for start in range(0, count, _CHUNK):
     chunk = slice(start, start + _CHUNK)

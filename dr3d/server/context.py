@@ -21,7 +21,7 @@ from dr3d.server.http_error import to_http_error
 from dr3d.server.limiter import ConcurrencyLimiter
 from dr3d.server.service import Service
 from dr3d.server.token import Identity
-from dr3d.server.upload import receive
+from dr3d.server.upload import receive, receive_query
 
 T = TypeVar("T")
 
@@ -96,6 +96,20 @@ class RequestContext:
         byte_limit=self.service.config.byte_limit,
       ) as file:
         yield file
+
+  @contextlib.asynccontextmanager
+  async def receive_query(
+    self, request: Request
+  ) -> AsyncIterator[list[ModelFile]]:
+    """Receives a mesh file or photographs; see `upload.receive_query`."""
+    self.service.check_ready()
+    with self._uploads.enter(find_address(request.scope)):
+      async with receive_query(
+        request,
+        pathlib.Path(self._directory.name),
+        byte_limit=self.service.config.byte_limit,
+      ) as files:
+        yield files
 
   @contextlib.contextmanager
   def audit(

@@ -32,6 +32,15 @@ ModelPath = Annotated[
   str, Path(description="name of a model; slashes may be written as %2F")
 ]
 
+RegionQuery = Annotated[
+  str | None,
+  Query(
+    max_length=40,
+    description="x,y,width,height of a box around the thing in a photograph, "
+    "whole pixels from the upper left of the upright picture",
+  ),
+]
+
 UPLOAD = {
   "requestBody": {
     "required": True,
@@ -87,6 +96,27 @@ def read_options(
     labels=label or (), where=read_pairs("where", where), same_size=same_size
   )
   return QueryOptions(k, condition, min_score, verify, evidence, unit, size)
+
+
+def read_region(text: str | None) -> tuple[int, int, int, int] | None:
+  """Reads a box.
+
+  Raises:
+    HttpError: it is none.
+  """
+  if text is None:
+    return None
+  parts = text.split(",")
+  if len(parts) != 4 or not all(
+    part.isascii() and part.isdigit() and len(part) < 9 for part in parts
+  ):
+    raise HttpError(
+      422,
+      "region must be x,y,width,height of a box, whole pixels from the upper"
+      f" left, got {text!r}.",
+    )
+  x, y, w, h = map(int, parts)
+  return x, y, w, h
 
 
 def read_pairs(

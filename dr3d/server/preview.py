@@ -56,6 +56,24 @@ class PreviewCache:
       "views", state, name, lambda mesh: self.render(state, mesh)
     )
 
+  def find_photo_view(
+    self, state: State, name: str, number: int
+  ) -> tuple[bytes, ...]:
+    """Returns a view of the gallery for photographs as PNG; see `photo`.
+
+    Raises:
+      HttpError: there is no such model, or it has no mesh.
+    """
+    from dr3d.server import photo
+
+    def draw(mesh: Mesh) -> tuple[bytes, ...]:
+      return self._batcher.call(
+        functools.partial(photo.render_view, number, mesh),
+        timeout=self._timeout,
+      )
+
+    return self._find(f"photo {number}", state, name, draw)
+
   def find_picture(self, state: State, name: str) -> bytes:
     """Returns a picture of a model from above one corner, as PNG.
 

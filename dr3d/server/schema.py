@@ -6,14 +6,17 @@ URL of each model.
 
 import base64
 import dataclasses
+import io
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from PIL import Image
 from pydantic import BaseModel, Field
 
 from dr3d.database import catalogue, check, duplicate, model_search
 from dr3d.database.ingest import Failure
+from dr3d.image.cutout import CutOut
 from dr3d.registration.deviation import Deviation
 from dr3d.search import answer as answer_lib
 from dr3d.search.answer import Prediction
@@ -133,6 +136,23 @@ class Shape(BaseModel):
     self.glb = to_data_uri(glb, "model/gltf-binary")
 
 
+class Photograph(BaseModel):
+  """What was seen in a photograph of the query."""
+
+  name: str = Field(description="of the upload")
+  box: tuple[int, int, int, int] = Field(
+    description="x, y, width and height around the thing, pixels"
+  )
+  source: Literal["alpha", "box", "border"] = Field(
+    description="what the mask was made from"
+  )
+  picture: str | None = Field(
+    default=None,
+    description="the photograph, dark where the thing is not, as a data URI, "
+    "if evidence was wanted",
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Match(answer_lib.Match):
   """One model of an answer; see `search.answer_lib.Match`.
@@ -154,7 +174,11 @@ class Answer(BaseModel):
   """The answer to a query."""
 
   query: str = Field(description="name of the upload or of the model")
-  shape: Shape
+  shape: Shape | None = Field(description="null if photographs asked")
+  photographs: list[Photograph] = Field(
+    default=[],
+    description="that asked; view is then that of /models/MODEL/photo-views",
+  )
   prediction: Prediction
   matches: list[Match] = Field(description="best first")
   size: QuerySize | None = Field(description="of the query")
@@ -362,16 +386,18 @@ def make_model(row: catalogue.Model) -> Model:
 
 def make_answer(
   name: str,
-  shape: Shape,
+  shape: Shape | None,
   answer: answer_lib.Answer,
   models: Mapping[str, catalogue.Model],
   *,
   unverified: bool,
+  photographs: Sequence[Photograph] = (),
 ) -> Answer:
   """Describes the answer to a query; `models` has the rows of the matches."""
   return Answer(
     query=name,
     shape=shape,
+    photographs=list(photographs),
     prediction=answer.prediction,
     matches=[_make_match(match, models) for match in answer.matches],
     size=answer.size,
@@ -379,6 +405,21 @@ def make_answer(
     misses=[_make_match(match, models) for match in answer.misses],
     notes=list(answer.notes),
     unverified=unverified,
+  )
+
+
+def make_photograph(cutout: CutOut, *, evidence: bool) -> Photograph:
+  """Describes what was seen in a photograph, with a picture if wanted."""
+  picture = None
+  if evidence:
+    file = io.BytesIO()
+    Image.fromarray(cutout.draw()).save(file, "JPEG", quality=85)
+    picture = to_data_uri(file.getvalue(), "image/jpeg")
+  return Photograph(
+    name=cutout.name,
+    box=cutout.box,
+    source=cutout.mask.source,
+    picture=picture,
   )
 
 

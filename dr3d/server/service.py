@@ -1,6 +1,7 @@
 """The service without HTTP: queries, previews and changes of one database."""
 
 import dataclasses
+import functools
 import getpass
 import logging
 import pathlib
@@ -15,8 +16,10 @@ from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
+from dr3d.database.photo_search import embed_photos
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.mesh.unit import Unit, mark_given
@@ -26,7 +29,7 @@ from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
-from dr3d.server import preview, schema
+from dr3d.server import photo, preview, schema
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
@@ -124,6 +127,7 @@ class Service:
       directory, memory=self.config.reading.memory
     )
     self._load_pipeline = load_pipeline
+    self._photo_job = photo.PhotoJob()
     self._workers = WorkerPool(self.config, self.metrics)
     self.scanner = DamageScanner(
       directory,
@@ -204,6 +208,55 @@ class Service:
         preview.draw_picture(mesh),
       )
     return self._answer(state, file.name, shape, mesh, features, options)
+
+  def query_photo(
+    self,
+    files: Sequence[folder.ModelFile],
+    options: QueryOptions,
+    region: Box | None,
+    address: str = "",
+  ) -> schema.Answer:
+    """Answers which models one thing in uploaded photographs looks like.
+
+    Args:
+      files: paths and names of the uploads.
+      options: of the query.
+      region: a box around the thing, of one photograph.
+      address: who asks; see `WorkerPool.read`.
+
+    Raises:
+      Dr3dError: a photograph cannot be read, or the query fails.
+    """
+    state = self.check_ready()
+    if region is not None and len(files) > 1:
+      raise HttpError(422, "a region needs one photograph.")
+    cutouts = [
+      self._workers.cut_out(
+        file.path, file.name, region=region, address=address
+      )
+      for file in files
+    ]
+    self._photo_job.wait(state.reader, seconds=self.config.timeout / 2)
+    query = self.batcher.call(
+      functools.partial(embed_photos, cutouts), timeout=self.config.timeout
+    )
+    answer = state.reader.query(
+      query,
+      k=options.k,
+      condition=None if options.condition == Condition() else options.condition,
+      min_score=options.min_score,
+    )
+    return schema.make_answer(
+      ", ".join(file.name for file in files),
+      None,
+      answer,
+      state.models,
+      unverified=False,
+      photographs=[
+        schema.make_photograph(cutout, evidence=options.evidence)
+        for cutout in cutouts
+      ],
+    )
 
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:
     """Answers which other models a model of the database looks like.

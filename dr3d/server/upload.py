@@ -13,12 +13,14 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from dr3d.data.folder import ModelFile
+from dr3d.image.photograph import recognize_photograph
 from dr3d.mesh.io.format import FORMATS, find_format, suffix_of
 from dr3d.mesh.io.format import recognize as recognize_head
 from dr3d.server.http_error import HttpError
 
 FIELD = "file"
 FORM_BYTES = 64 << 10  # of a body besides the file
+PHOTO_LIMIT = 8  # of one query
 
 _MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
 _MAX_PARTS = 8  # of a form; each costs a call of Python for a few bytes
@@ -51,30 +53,89 @@ async def receive(
     HttpError: the body is too large, not a multipart form, or without a file;
       the file has an unknown format; or the disk is full.
   """
+  async with _receive(request, directory, byte_limit, limit=1) as parts:
+    yield _to_mesh_file(parts[0])
+
+
+@contextlib.asynccontextmanager
+async def receive_query(
+  request: Request, directory: pathlib.Path, *, byte_limit: int
+) -> AsyncIterator[list[ModelFile]]:
+  """As `receive`, but the fields `file` may also hold photographs of one thing.
+
+  Args:
+    request: likewise, as the following.
+    directory: for the folder.
+    byte_limit: size of all files together.
+
+  Yields:
+    A mesh file, or up to `PHOTO_LIMIT` photographs.
+
+  Raises:
+    HttpError: as by `receive`, or a mesh file is among several.
+  """
+  async with _receive(
+    request, directory, byte_limit, limit=PHOTO_LIMIT
+  ) as parts:
+    files = [_to_photograph(part) for part in parts]
+    photos = [file for file in files if file is not None]
+    if not photos:
+      yield [_to_mesh_file(parts[0])]
+      return
+    if len(photos) < len(files):
+      raise HttpError(
+        422, "several files of one query must all be photographs."
+      )
+    yield photos
+
+
+@contextlib.asynccontextmanager
+async def _receive(
+  request: Request, directory: pathlib.Path, byte_limit: int, *, limit: int
+) -> AsyncIterator[list["_Part"]]:
+  """Writes the fields `file`, at most `limit`, to temporary files."""
   kind, options = parse_options_header(request.headers.get("content-type"))
   if kind != b"multipart/form-data" or not options.get(b"boundary"):
     raise HttpError(
       415, f"send the file as the field {FIELD!r} of multipart/form-data."
     )
-  with tempfile.TemporaryDirectory(dir=directory) as folder:
-    path = pathlib.Path(folder) / "upload"
-    with path.open("wb") as file:
-      form = _Form(file, byte_limit)
-      await _parse(request, options[b"boundary"], form)
-    if not form.found:
+  with (
+    tempfile.TemporaryDirectory(dir=directory) as folder,
+    contextlib.ExitStack() as opened,
+  ):
+    form = _Form(pathlib.Path(folder), opened, byte_limit, limit)
+    await _parse(request, options[b"boundary"], form)
+    opened.close()
+    if not form.parts:
       raise HttpError(400, f"the form has no field {FIELD!r} with a file.")
-    if not form.size:
-      raise HttpError(422, f"{form.name} is empty.")
-    suffix = recognize(path, form.name)
-    if suffix is None:
-      known = ", ".join(f".{name}" for name in FORMATS)
-      raise HttpError(
-        415,
-        f"{form.name} has none of the formats that can be read ({known}): "
-        "export it as STL or 3MF.",
-      )
-    path = path.rename(path.with_name(f"upload.{suffix}"))
-    yield ModelFile(path, form.name, "", digest=form.digest.hexdigest())
+    for part in form.parts:
+      if not part.size:
+        raise HttpError(422, f"{part.name} is empty.")
+    yield form.parts
+
+
+def _to_mesh_file(part: "_Part") -> ModelFile:
+  """Names a file by its format.
+
+  Raises:
+    HttpError: the format is unknown.
+  """
+  suffix = recognize(part.path, part.name)
+  if suffix is None:
+    known = ", ".join(f".{name}" for name in FORMATS)
+    raise HttpError(
+      415,
+      f"{part.name} has none of the formats that can be read ({known}): "
+      "export it as STL or 3MF.",
+    )
+  return part.rename(suffix)
+
+
+def _to_photograph(part: "_Part") -> ModelFile | None:
+  """Names a photograph by its format; None if it is something else."""
+  with part.path.open("rb") as file:
+    suffix = recognize_photograph(file.read(16))
+  return None if suffix is None else part.rename(suffix)
 
 
 def recognize(path: pathlib.Path, name: str) -> str | None:
@@ -112,16 +173,43 @@ def clean_name(name: str) -> str:
   return name[-_NAME_LENGTH:] or "upload"
 
 
-class _Form:
-  """Callbacks of the parser: writes and hashes the file, drops all else."""
+class _Part:
+  """A file of a form, as far as it has arrived."""
 
-  def __init__(self, file: IO[bytes], byte_limit: int):
-    self.name = "upload"
+  def __init__(self, path: pathlib.Path, name: str, file: IO[bytes]):
+    self.path = path
+    self.name = name
     self.size = 0
     self.digest = hashlib.sha256()
-    self.found = False
     self._file = file
+
+  def write(self, data: bytes) -> None:
+    self.size += len(data)
+    self.digest.update(data)
+    self._file.write(data)
+
+  def rename(self, suffix: str) -> ModelFile:
+    """Gives the file the ending of its format."""
+    path = self.path.rename(self.path.with_name(f"{self.path.name}.{suffix}"))
+    return ModelFile(path, self.name, "", digest=self.digest.hexdigest())
+
+
+class _Form:
+  """Callbacks of the parser: writes and hashes files, drops all else."""
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    opened: contextlib.ExitStack,
+    byte_limit: int,
+    limit: int,
+  ):
+    self.parts: list[_Part] = []
     self.byte_limit = byte_limit
+    self._folder = folder
+    self._opened = opened
+    self._limit = limit
+    self._size = 0
     self._writing = False
     self._field = b""
     self._value = b""
@@ -165,18 +253,19 @@ class _Form:
         f"the form has the unknown field {field[:60]!r}: send the file as"
         f" {FIELD!r}, and all else in the URL.",
       )
-    if field and not self.found:
-      self.found = self._writing = True
+    if field and len(self.parts) < self._limit:
+      self._writing = True
       name = options.get(b"filename", b"").decode("utf-8", "replace")
-      self.name = clean_name(name)
+      path = self._folder / f"upload{len(self.parts) or ''}"
+      file = self._opened.enter_context(path.open("wb"))
+      self.parts.append(_Part(path, clean_name(name), file))
 
   def take_data(self, data: bytes, start: int, end: int) -> None:
     if self._writing:
-      self.size += end - start
-      if self.size > self.byte_limit:
+      self._size += end - start
+      if self._size > self.byte_limit:
         raise too_large(self.byte_limit)
-      self.digest.update(data[start:end])
-      self._file.write(data[start:end])
+      self.parts[-1].write(data[start:end])
 
 
 async def _parse(request: Request, boundary: bytes, form: _Form) -> None:

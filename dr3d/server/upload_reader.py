@@ -3,7 +3,9 @@
 The child processes run this module, so it does not import jax.
 """
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import pathlib
 import re
@@ -16,6 +18,7 @@ from dr3d.database.processed_model import (
   process_mesh,
 )
 from dr3d.error import MeshError
+from dr3d.image.cutout import cut_out
 from dr3d.mesh import Mesh, build_mesh
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.io.reader import read_raw
@@ -31,7 +34,7 @@ _STEP_REFERENCE = re.compile(
   rb"\b(APPLIED_)?EXTERNAL(LY_DEFINED_ITEM|_IDENTIFICATION_ASSIGNMENT)\s*\(",
   re.IGNORECASE,
 )
-Task = Literal["read", "register", "overlay"]
+Task = Literal["read", "register", "overlay", "cut_out"]
 
 PRELOAD = (*processed_model.PRELOAD, "trimesh.visual", "trimesh.exchange.gltf")
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
@@ -45,6 +48,9 @@ def prepare(task: Task, **arguments: Any) -> None:
   """Imports what a task needs, before a process is forked for it."""
   if task == "read":
     prepare_reader(arguments["path"])
+  elif task == "cut_out":
+    with contextlib.suppress(ImportError):
+      importlib.import_module("cv2")
 
 
 def run(task: Task, **arguments: Any) -> Any:
@@ -52,12 +58,15 @@ def run(task: Task, **arguments: Any) -> Any:
 
   Args:
     task: which one.
-    arguments: of `read_upload`, `verification.register_meshes` or `overlay`.
+    arguments: of `read_upload`, `verification.register_meshes`, `overlay` or
+      `cutout.cut_out`.
   """
   if task == "read":
     return read_upload(**arguments)
   if task == "overlay":
     return overlay(**arguments)
+  if task == "cut_out":
+    return cut_out(arguments["path"], region=arguments["region"])
   return verification.register_meshes(**arguments)
 
 

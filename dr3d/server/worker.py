@@ -1,6 +1,7 @@
 """Child processes of bounded time and memory: they read and register meshes."""
 
 import contextlib
+import dataclasses
 import logging
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.reader import DatabaseReader
 from dr3d.error import Dr3dError
+from dr3d.image.cutout import CutOut
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.registration.deviation import Deviation
 from dr3d.registration.surface import Fit
@@ -73,20 +76,37 @@ class WorkerPool:
         face_limit=self._config.face_limit,
         preview=preview,
       )
-    if isinstance(result, LostWorkerError):
-      raise HttpError(
-        503, "the process that reads files was ended: try again.", retry_after=2
-      )
-    if isinstance(result, WorkerError):
-      raise HttpError(422, f"{name} {result}.")
-    if isinstance(result, Dr3dError):
-      status = 413 if isinstance(result, FaceLimitError) else 422
-      # A parser may name the folder alone, or another file in it.
-      text = str(result).replace(str(path), name)
-      raise HttpError(status, text.replace(f"{path.parent}/", ""))
+    self._raise_failed(result, path, name)
     if not isinstance(result, ProcessedModel):
       raise HttpError(422, f"{name} cannot be read.")
     return result
+
+  def cut_out(
+    self,
+    path: pathlib.Path,
+    name: str,
+    *,
+    region: Box | None,
+    address: str = "",
+  ) -> CutOut:
+    """Reads an uploaded photograph and cuts the thing out of it.
+
+    Args:
+      path: of the file.
+      name: replaces the path in messages.
+      region: a box around the thing; None for the whole photograph.
+      address: see `read`.
+
+    Raises:
+      HttpError: it cannot be read or shows nothing, or too many others are
+        being read.
+    """
+    with self._metrics.reading.time(), self._enter_lane(address):
+      result = self._call("cut_out", path=path, region=region)
+    self._raise_failed(result, path, name)
+    if not isinstance(result, CutOut):
+      raise HttpError(422, f"{name} cannot be read.")
+    return dataclasses.replace(result, name=name)
 
   def register(
     self, mesh: Mesh, packed: Mapping[str, bytes]
@@ -130,6 +150,20 @@ class WorkerPool:
   def close(self) -> None:
     """Ends the processes."""
     self._pool.close()
+
+  def _raise_failed(self, result: Any, path: pathlib.Path, name: str) -> None:
+    """Raises an HttpError if a process could not read a file."""
+    if isinstance(result, LostWorkerError):
+      raise HttpError(
+        503, "the process that reads files was ended: try again.", retry_after=2
+      )
+    if isinstance(result, WorkerError):
+      raise HttpError(422, f"{name} {result}.")
+    if isinstance(result, Dr3dError):
+      status = 413 if isinstance(result, FaceLimitError) else 422
+      # A parser may name the folder alone, or another file in it.
+      text = str(result).replace(str(path), name)
+      raise HttpError(status, text.replace(f"{path.parent}/", ""))
 
   @contextlib.contextmanager
   def _enter_lane(self, address: str) -> Iterator[None]:

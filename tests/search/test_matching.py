@@ -506,3 +506,25 @@ def test_candidates_of_one_label_lead_the_least_similar_of_them(monkeypatch):
   answer = find_max(at(1), gallery, k=1)
   expected = cosine(1) - cosine(9)
   assert answer.prediction.probability == near(expected)
+
+
+def test_best_turn_of_a_photograph_counts_and_photographs_are_averaged(plane):
+  turns = similarity.TURNS
+  first = at(*[180.0] * (turns - 1), 62)  # one turn fits b of model a
+  second = at(*[180.0] * (turns - 1), 58)
+  query = Query(
+    np.concatenate([first, second]), is_view_aligned=False, is_photograph=True
+  )
+  answer = find_matches(query, plane, k=3)
+  best = next(m for m in answer.matches if m.model == "a")
+  assert best.score == near(cosine(2, 2))
+  # Nearest views of b and c to 180 degrees are 30 and 20 away.
+  assert [m.model for m in answer.matches] == ["a", "c", "b"]
+  assert answer.matches[1].score == near(cosine(20))
+  assert best.votes == 2
+  assert (best.query_view, best.view) in ((1, 2), (2, 2))
+
+
+def test_photograph_needs_all_its_turns():
+  with pytest.raises(ValueError, match="vectors each"):
+    Query(at(0, 10, 20), is_view_aligned=False, is_photograph=True)

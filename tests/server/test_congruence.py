@@ -1,7 +1,9 @@
 """The same calls answer alike in this process and through a service."""
 
+import numpy as np
 import pytest
 import trimesh
+from support import photo
 from support.mesh_files import wedge
 from support.service import BODIES, TOKEN, make_database, serving, stl
 
@@ -10,9 +12,13 @@ from dr3d.database.condition import Condition
 from dr3d.database.model_search import Filter
 from dr3d.database.protocol import ModelDatabase
 from dr3d.error import Dr3dError
-from dr3d.mesh import load_mesh
+from dr3d.mesh import load_mesh, make_mesh
 
 TURN = trimesh.transformations.rotation_matrix(1.0, [0.3, 0.5, 0.8])
+
+
+def _arrays(body):
+  return body.vertices, body.faces
 
 
 def to_row(model):
@@ -92,6 +98,60 @@ class TestCongruence:
     assert subject.query(rod, unit="cm", k=1, verify=0).matches[
       0
     ].scale == pytest.approx(0.1, rel=0.01)
+
+  @pytest.fixture
+  def photos(self):
+    """Photographs of the rod, in pixels, and the stand-in for the encoder."""
+    rod = make_mesh(*_arrays(BODIES["round/rod #1.stl"]))
+    with photo.standing_in() as encoder:
+      yield [photo.photograph(rod, view=n) for n in (1, 2)], encoder
+
+  def test_photograph_finds_its_model(
+    self, database, subject, photos, tmp_path
+  ):
+    (pixels, _), _ = photos
+    answer = subject.query(photo=pixels, k=3)
+    assert answer.matches[0].model == "round/rod #1.stl"
+    assert answer.matches[0].score > 0.8
+    assert answer.prediction.label == "round"
+    path = tmp_path / "rod.png"
+    path.write_bytes(photo.to_png(pixels))
+    for same in (path, path.read_bytes()):
+      assert subject.query(photo=same, k=3) == answer
+    assert database.query(photo=path, k=3) == answer
+    assert subject.query(photo=path, k=1).matches == answer.matches[:1]
+
+  def test_several_photographs_ask_together(self, database, subject, photos):
+    pixels, _ = photos
+    answer = subject.query(photo=pixels)
+    alone = [subject.query(photo=each).matches[0].score for each in pixels]
+    assert answer.matches[0].score == pytest.approx(np.mean(alone), abs=2e-6)
+    assert answer.matches[0].votes == 2
+    assert answer == database.query(photo=pixels)
+
+  def test_region_chooses_the_thing(self, database, subject, photos):
+    (first, _), _ = photos
+    flat = make_mesh(*_arrays(BODIES["box/flat.stl"]))
+    both = np.concatenate([first, photo.photograph(flat, view=3)], axis=1)
+    for region, model in (
+      ((10, 10, 180, 180), "round/rod #1.stl"),
+      ((210, 10, 180, 180), "box/flat.stl"),
+    ):
+      answer = subject.query(photo=both, region=region)
+      assert answer.matches[0].model == model
+      assert answer == database.query(photo=both, region=region)
+
+  def test_photograph_that_fails_says_why(self, subject, photos):
+    empty = np.full((64, 64, 3), 128, np.uint8)
+    with pytest.raises(Dr3dError, match="nothing stands out"):
+      subject.query(photo=empty)
+    png = photo.to_png(photos[0][0])
+    with pytest.raises(Dr3dError, match="damaged or cut off"):
+      subject.query(photo=png[: len(png) // 2])
+    with pytest.raises(Dr3dError, match=r"region 500,0,9,9 is not in"):
+      subject.query(photo=png, region=(500, 0, 9, 9))
+    with pytest.raises(ValueError, match="either a model or a photograph"):
+      subject.query()
 
   def test_query_similar_leaves_the_model_out(self, database, subject):
     answer = subject.query_similar("box/flat.stl", k=9)

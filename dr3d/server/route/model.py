@@ -14,7 +14,7 @@ from dr3d.error import EmptyError
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.relation import Relation
-from dr3d.server import schema
+from dr3d.server import photo, schema
 from dr3d.server.context import RequestContext
 from dr3d.server.http_error import HttpError
 from dr3d.server.parameter import (
@@ -139,6 +139,21 @@ def make_router(context: RequestContext) -> APIRouter:
     if not 1 <= number <= len(views):
       raise HttpError(404, f"view must be 1 to {len(views)}.")
     return Png(views[number - 1])
+
+  @router.get(
+    "/models/{model:path}/photo-views/{number}.png", response_class=Png
+  )
+  async def photo_view(
+    request: Request, model: ModelPath, number: int
+  ) -> Response:
+    """A view with which photographs are compared, numbered from 1."""
+    with context.admit_preview(request):
+      state = service.check_ready()
+      count = await context.run_preview(photo.count_views)
+      if not 1 <= number <= count:
+        raise HttpError(404, f"view must be 1 to {count}.")
+      find = service.previews.find_photo_view
+      return Png((await context.run_preview(find, state, model, number))[0])
 
   @router.get("/models/{model:path}/model.glb", response_class=Glb)
   async def glb(request: Request, model: ModelPath) -> Response:

@@ -4,10 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from dr3d.image.photograph import is_photograph
 from dr3d.server import schema
 from dr3d.server.admission import find_address
 from dr3d.server.context import RequestContext
-from dr3d.server.parameter import UPLOAD, ModelPath, UnitQuery, read_options
+from dr3d.server.http_error import HttpError
+from dr3d.server.parameter import (
+  UPLOAD,
+  ModelPath,
+  RegionQuery,
+  UnitQuery,
+  read_options,
+  read_region,
+)
 from dr3d.server.service import QueryOptions
 
 ModelName = Annotated[str, Query(max_length=4096, description="its name")]
@@ -20,15 +29,25 @@ def make_router(context: RequestContext) -> APIRouter:
   service = context.service
 
   @router.post("/query", openapi_extra=UPLOAD)
-  async def query(request: Request, options: Options) -> schema.Answer:
-    """Which models does this file look like?
+  async def query(
+    request: Request, options: Options, region: RegionQuery = None
+  ) -> schema.Answer:
+    """Which models does this file, or the thing in this photograph, look like?
 
     A process of limited time and memory reads the file, which is then deleted.
+    Up to eight photographs of one thing may be sent as one query.
     """
-    async with context.receive(request) as file:
+    box = read_region(region)
+    async with context.receive_query(request) as files:
       with context.admit(request):
         address = find_address(request.scope)
-        return await context.run(service.query, file, options, address)
+        if is_photograph(files[0].path):
+          return await context.run(
+            service.query_photo, files, options, box, address
+          )
+        if box is not None:
+          raise HttpError(422, "a region needs a photograph.")
+        return await context.run(service.query, files[0], options, address)
 
   @router.post("/overlay", openapi_extra=UPLOAD)
   async def overlay(

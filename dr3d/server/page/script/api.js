@@ -28,6 +28,7 @@ export const urls = {
   picture: (name) => `${modelUrl(name)}/picture.png`,
   thumbnail: (name) => `${modelUrl(name)}/thumbnail.png`,
   view: (name, number) => `${modelUrl(name)}/views/${number}.png`,
+  photoView: (name, number) => `${modelUrl(name)}/photo-views/${number}.png`,
   glb: (name) => `${modelUrl(name)}/model.glb`,
   file: (name) => `${modelUrl(name)}/file`,
 };
@@ -77,6 +78,19 @@ export async function fetchBytes(url) {
 export function query(file, conditions, { signal, progress, waiting }) {
   const url = `api/query${queryString({ ...conditions, evidence: true })}`;
   const call = () => uploadWithToken(url, file, signal, progress);
+  return retry(call, signal, waiting);
+}
+
+/**
+ * Searches with photographs of one thing.
+ *
+ * @param {File[]} files
+ * @param {string} region "x,y,width,height" of a box, or empty.
+ * @param {Object} options of `query`.
+ */
+export function queryPhotos(files, region, { signal, progress, waiting }) {
+  const url = `api/query${queryString({ region, evidence: true })}`;
+  const call = () => uploadWithToken(url, files, signal, progress);
   return retry(call, signal, waiting);
 }
 
@@ -200,7 +214,7 @@ function upload(url, file, signal, progress) {
       reject(toError(request.status, body, after));
     };
     const form = new FormData();
-    form.append("file", file, file.name);
+    for (const one of [file].flat()) form.append("file", one, one.name);
     request.send(form);
   });
 }

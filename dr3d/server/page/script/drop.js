@@ -4,6 +4,8 @@ import { h } from "./element.js";
 import { MAX_FILES } from "./file_store.js";
 import { bytes } from "./format.js";
 
+const PICTURES = [".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"];
+const MAX_PHOTOGRAPHS = 8; // of one thing, in one search
 const COMMON = ["STEP", "STL", "3MF", "OBJ", "PLY"];
 
 /** Accepts files that are dropped or pasted anywhere. */
@@ -47,7 +49,7 @@ export function createField(info, accept) {
     id: "file",
     multiple: true,
     class: "visually-hidden",
-    accept: info?.formats?.join(",") ?? null,
+    accept: info?.formats && [...info.formats, ...PICTURES].join(","),
     "aria-describedby": "formats",
   });
   input.addEventListener("change", () => {
@@ -65,7 +67,7 @@ export function createField(info, accept) {
       h(
         "span",
         { class: "drop-title" },
-        "Drop a scan or CAD file here, or several",
+        "Drop a scan, CAD file or photograph here, or several",
       ),
       h("span", { class: "button primary" }, "Choose files"),
     ),
@@ -75,6 +77,40 @@ export function createField(info, accept) {
       describe(info),
     ),
   );
+}
+
+/** A button that takes a photograph, on a phone with its camera. */
+export function createCamera(accept) {
+  const input = h("input", {
+    type: "file",
+    id: "photograph",
+    class: "visually-hidden",
+    accept: "image/*",
+    capture: "environment",
+  });
+  input.addEventListener("change", () => {
+    if (input.files.length) accept([...input.files]);
+    input.value = "";
+  });
+  return [
+    input,
+    h(
+      "label",
+      { for: "photograph", class: "button photograph" },
+      "Take a photograph",
+    ),
+  ];
+}
+
+/** Whether all files are photographs, by their names. */
+export const arePhotographs = (files) => files.every(isPhotograph);
+
+function isPhotograph(file) {
+  return PICTURES.includes(endOf(file)) || file.type?.startsWith("image/");
+}
+
+function endOf({ name }) {
+  return name.slice(name.lastIndexOf(".")).toLowerCase();
 }
 
 /**
@@ -89,6 +125,12 @@ export function checkFiles(files, info) {
       "or use dr3d query for a whole folder."
     );
   }
+  if (files.length > MAX_PHOTOGRAPHS && arePhotographs(files)) {
+    return (
+      `You chose ${files.length} photographs: choose at most ` +
+      `${MAX_PHOTOGRAPHS} of one part.`
+    );
+  }
   // Of several files each bad one is named in its row.
   return files.length > 1 ? "" : checkFile(files[0], info);
 }
@@ -101,8 +143,8 @@ function checkFile(file, info) {
       `${bytes(limit)}: save it as binary STL or with fewer faces.`
     );
   }
-  const end = file.name.slice(file.name.lastIndexOf(".")).toLowerCase();
-  if (info?.formats?.length && !info.formats.includes(end)) {
+  const known = isPhotograph(file) || info?.formats?.includes(endOf(file));
+  if (info?.formats?.length && !known) {
     return (
       `${file.name} is not a model file that dr3d reads: save it as one of ` +
       `${info.formats.join(", ")}.`

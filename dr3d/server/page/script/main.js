@@ -10,6 +10,7 @@ import { closeFacets } from "./facet.js";
 import { storeFile } from "./file_store.js";
 import { showModel } from "./model.js";
 import { notice } from "./notice.js";
+import { showPhoto } from "./photo.js";
 import { format, navigate, parse } from "./route.js";
 import { showSearch } from "./search.js";
 import { showSeveral } from "./several.js";
@@ -21,6 +22,7 @@ const PAGES = {
   query: showAnswer,
   like: showAnswer,
   several: showSeveral,
+  photo: showPhoto,
   models: showCatalogue,
   model: showModel,
   duplicates: showDuplicates,
@@ -30,6 +32,7 @@ const PARENT_PAGE = {
   query: "search",
   like: "search",
   several: "search",
+  photo: "search",
   model: "models",
 };
 
@@ -94,8 +97,13 @@ async function accept(files) {
     // The page of the answer reports that the service does not respond.
   }
   problem = drop.checkFiles(files, known);
-  if (!problem && files.length === 1) {
+  if (!problem && files.length === 1 && !drop.arePhotographs(files)) {
     return navigate(format("query", await storeFile(files[0])));
+  }
+  if (!problem && drop.arePhotographs(files)) {
+    const keys = [];
+    for (const file of files) keys.push(await storeFile(file));
+    return navigate(format("photo", "", { file: keys }));
   }
   if (!problem) {
     const keys = [];

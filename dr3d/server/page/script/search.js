@@ -1,6 +1,6 @@
 /** The first page: drop files, or find a model by words. */
 
-import { createField } from "./drop.js";
+import { createCamera, createField } from "./drop.js";
 import { h, replaceContent } from "./element.js";
 import { plural } from "./format.js";
 import { format } from "./route.js";
@@ -50,6 +50,7 @@ async function fill(page, place, { accept, again, problem }) {
       problem && failure(new Error(problem), "This cannot be searched"),
       known.counts.indexed > 0 && [
         createField(known, accept),
+        createCamera(accept),
         createSuggest(known.shown),
       ],
     ),
@@ -60,7 +61,7 @@ function createIntro({ counts: { indexed } }) {
   return h(
     "p",
     { class: "intro" },
-    "Drop a scan or a CAD file to find the part that it is, among " +
+    "Drop a scan, a CAD file or a photograph to find the part, among " +
       `${plural(indexed, "part")}. The service does not keep your file.`,
   );
 }

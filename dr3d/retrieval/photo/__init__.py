@@ -1,0 +1,1 @@
+"""Photographs ask the database: their encoder, its training, their queries."""

@@ -1,0 +1,114 @@
+"""The models of a service made findable by photographs, and views to show."""
+
+import concurrent.futures
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dr3d.mesh import Mesh
+from dr3d.server import preview
+from dr3d.server.http_error import HttpError
+
+if TYPE_CHECKING:
+  from dr3d.database.reader import DatabaseReader
+
+_RETRY_SECONDS = 15
+
+
+class PhotoJob:
+  """Makes the models findable by photographs when the first one asks.
+
+  A thread of its own does it, so that other queries are answered meanwhile.
+  """
+
+  def __init__(self) -> None:
+    """Starts nothing yet."""
+    self._lock = threading.Lock()
+    self._reader: DatabaseReader | None = None
+    self._result: concurrent.futures.Future[None] | None = None
+    self._progress = (0, 0)
+
+  def wait(self, reader: "DatabaseReader", *, seconds: float) -> None:
+    """Waits until a state of the database can be asked.
+
+    Args:
+      reader: of the state.
+      seconds: to wait at most.
+
+    Raises:
+      HttpError: it takes longer; the client is to try again.
+      Dr3dError: it fails.
+    """
+    with self._lock:
+      if self._reader is not reader or self._has_failed():
+        self._reader, self._result = reader, concurrent.futures.Future()
+        threading.Thread(
+          target=self._run,
+          args=(reader, self._result),
+          name="photographs",
+          daemon=True,
+        ).start()
+      result = self._result
+    assert result is not None
+    try:
+      result.result(seconds)
+    except TimeoutError:
+      done, total = self._progress
+      raise HttpError(
+        503,
+        "the models are being prepared for photographs"
+        f" ({done} of {total} are): try again.",
+        retry_after=_RETRY_SECONDS,
+      ) from None
+
+  def _has_failed(self) -> bool:
+    result = self._result
+    return result is None or (result.done() and bool(result.exception()))
+
+  def _run(
+    self, reader: "DatabaseReader", result: "concurrent.futures.Future[None]"
+  ) -> None:
+    try:
+      reader.prepare_photos(progress=self._note)
+      result.set_result(None)
+    except BaseException as error:  # whoever waits gets it
+      result.set_exception(error)
+
+  def _note(self, done: int, total: int) -> None:
+    self._progress = done, total
+
+
+def render_view(number: int, mesh: Mesh) -> tuple[bytes, ...]:
+  """Renders a view of the gallery for photographs, in white light.
+
+  Args:
+    number: of the view, from 1.
+    mesh: the model.
+
+  Returns:
+    One PNG with a transparent background.
+  """
+  return preview.render_views(_take_view(number - 1), mesh)
+
+
+def count_views() -> int:
+  """Views of a model in the gallery for photographs."""
+  from dr3d.retrieval.photo.encoder import load_encoder
+
+  return load_encoder().views.count
+
+
+@functools.cache
+def _take_view(index: int) -> Any:
+  """The encoder with one view; cached, because it holds sizes of buffers."""
+  import dataclasses
+
+  from dr3d.camera.view import take_views
+  from dr3d.retrieval.photo.encoder import load_encoder
+
+  white = preview.with_white_light(load_encoder())
+  config = dataclasses.replace(white.config, view_count=1)
+  views = take_views(white.views, np.array([index]))
+  return dataclasses.replace(white, config=config, views=views)
