@@ -178,8 +178,21 @@ def fit_points(
     ValueError: as `fit_cameras`; or too few pictures.
   """
   pixels = np.asarray(pixels, np.float32)
-  if start is None:
-    start = _factorize(pixels)
+  if start is not None:
+    return _alternate(pixels, np.asarray(start), intrinsics, size)
+  # Affine cameras cannot tell a shape from its mirror image; perspective can.
+  shape = _factorize(pixels)
+  fits = [
+    _alternate(pixels, shape * mirror, intrinsics, size)
+    for mirror in (np.ones(3), np.array([1.0, 1.0, -1.0]))
+  ]
+  return min(fits, key=lambda fit: fit.error.mean())
+
+
+def _alternate(
+  pixels: np.ndarray, start: np.ndarray, intrinsics: np.ndarray, size: int
+) -> CameraFit:
+  """Cameras and points by turns, from points."""
   points = np.asarray(start, np.float32)
   center, spread = points.mean(axis=0), _spread(points)
   fit = fit_cameras(pixels, points, intrinsics, size=size)
@@ -362,9 +375,7 @@ def _factorize(pixels: np.ndarray) -> np.ndarray:
 
   def row(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     i, j = np.triu_indices(3)
-    return np.where(i == j, 1, 1) * (
-      a[:, i] * b[:, j] + np.where(i == j, 0, a[:, j] * b[:, i])
-    )
+    return a[:, i] * b[:, j] + np.where(i == j, 0, a[:, j] * b[:, i])
 
   # |x| = |y| and x ⟂ y in every picture; the mean scale is 1.
   rows = np.concatenate([row(x, x) - row(y, y), row(x, y)])

@@ -5,7 +5,7 @@ each axis, `H W` pixels. Lengths are in radii of the object, see `dr3d.camera`.
 """
 
 import dataclasses
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -101,11 +101,17 @@ def _to_object(plane: Array, views: Views, *, camera: Camera) -> Rays:
     way = to_unit(jnp.concatenate([plane, away], axis=-1))
   if views.offset is not None:
     start = start.at[..., :2].add(-views.offset[:, None])
-  turn = rotation_matrix(views.quaternion)  # rows: axes of the view
-  return Rays(
-    jnp.einsum("...nri,nij->...nrj", start, turn),
-    jnp.einsum("...nri,nij->...nrj", way, turn),
-  )
+  # Rows are axes of the view, so the transpose leads to the object.
+  back = jnp.swapaxes(rotation_matrix(views.quaternion), -1, -2)[:, None]
+  return Rays(_rotate(back, start), _rotate(back, way))
+
+
+def _rotate(matrix: Array, vectors: Array) -> Array:
+  """`[..., 3, 3]` times `[..., 3]`, leading axes broadcast.
+
+  Written out: a product of matrices rounds otherwise in another batch.
+  """
+  return jnp.sum(matrix * vectors[..., None, :], axis=-1)
 
 
 def place_samples(
@@ -220,8 +226,8 @@ class VolumeRenderer:
     check_config(self.config)
     _check_grid(self)
     rays = self._make_rays(views)  # [B, N, H W, 3]
-    alpha, points, inside = self._march(rays)
-    color = self._shade(points, inside, rays, views)
+    alpha, points = self._march(rays)
+    color = self._shade(points, rays, views)
     image = jnp.concatenate([color * alpha[..., None], alpha[..., None]], -1)
     B, N = image.shape[:2]
     size = self.config.size
@@ -246,7 +252,7 @@ class VolumeRenderer:
     plane = plane * jnp.tan(views.fov / 2)[:, None, None]
     plane = jnp.broadcast_to(plane, (len(self.density), N, size**2, 2))
     if config.framing == "object":
-      hull = jnp.einsum("bpj,bij->bpi", self.hull, self.turn)
+      hull = _rotate(self.turn[:, None], self.hull)
       x, y, z = place_corners(hull[:, :, None], views)
       depth = views.distance[:, None] - z
       zoom, x, y = frame_object(x, y, depth, views, camera=config.camera)
@@ -256,12 +262,11 @@ class VolumeRenderer:
       shift = views.principal * jnp.array([1.0, -1.0]) * 2
       plane = plane - (shift * jnp.tan(views.fov / 2)[:, None])[:, None]
     rays = _to_object(plane, views, camera=config.camera)
-    return jax.tree.map(
-      lambda v: jnp.einsum("bnri,bij->bnrj", v, self.turn), rays
-    )
+    back = jnp.swapaxes(self.turn, -1, -2)[:, None, None]
+    return jax.tree.map(functools.partial(_rotate, back), rays)
 
-  def _march(self, rays: Rays) -> tuple[Array, Array, Array]:
-    """Alpha, mean positions, and whether a ray meets anything."""
+  def _march(self, rays: Rays) -> tuple[Array, Array]:
+    """`[B, N, H W]` alpha and mean positions in the axes of the grids."""
 
     def march(args: tuple[Array, Rays]) -> tuple[Array, Array]:
       density, rays = args
@@ -284,11 +289,9 @@ class VolumeRenderer:
       lambda args: march((density[args[0]], args[1])), (which, flat)
     )
     alpha = alpha.reshape(B, N, -1)
-    return alpha, points.reshape(B, N, -1, 3), alpha > ALPHA_MIN
+    return alpha, points.reshape(B, N, -1, 3)
 
-  def _shade(
-    self, points: Array, inside: Array, rays: Rays, views: Views
-  ) -> Array:
+  def _shade(self, points: Array, rays: Rays, views: Views) -> Array:
     """`[B, N, H W, 3]` colours at the mean positions."""
     axes = (1, 2, 3)
     slope = jnp.stack(jnp.gradient(self.density, axis=axes), axis=-1)
@@ -299,11 +302,11 @@ class VolumeRenderer:
     outward = jnp.where(facing > 0, -outward, outward)
     is_slope = jnp.sum(outward**2, -1, keepdims=True) > GRADIENT_MIN
     normal = to_unit(jnp.where(is_slope, outward, -rays.direction))
-    turn = jnp.einsum(
-      "nij,bjk->bnik", rotation_matrix(views.quaternion), self.turn
+    view = rotation_matrix(views.quaternion)[:, None]
+    model = self.turn[:, None, None]
+    normal, place = (
+      _rotate(view, _rotate(model, v)) for v in (normal, points)
     )
-    normal = jnp.einsum("bnij,bnrj->bnri", turn, normal)
-    place = jnp.einsum("bnij,bnrj->bnri", turn, points)
     if views.offset is not None:
       place = place.at[..., :2].add(views.offset[:, None])
     diffuse, shine = shade_parts(
@@ -317,8 +320,7 @@ class VolumeRenderer:
       matte *= jnp.stack(
         [read(self.albedo[..., k], points) for k in range(3)], axis=-1
       )
-    color = matte + jnp.stack([s[0] for s in shine], axis=-1)
-    return jnp.where(inside[..., None], color, 0)
+    return matte + jnp.stack([s[0] for s in shine], axis=-1)
 
 
 def _read_grid(grid: Array, points: Array) -> Array:
@@ -333,20 +335,3 @@ def _check_grid(volume: VolumeRenderer) -> None:
     raise ValueError(
       f"density must be [B, G, G, G] with G at least 2, got {shape}."
     )
-
-
-def make_volume(
-  density: Any, *, hull: Any, size: int, **options: Any
-) -> VolumeRenderer:
-  """Returns grids in the axes of their objects, framed by the sphere.
-
-  Args:
-    density: `[B, G, G, G]`.
-    hull: `[B, P, 3]`.
-    size: height and width of an image, pixels.
-    options: other fields of `VolumeRenderer`.
-  """
-  B = len(density)
-  options.setdefault("turn", jnp.tile(jnp.eye(3), (B, 1, 1)))
-  options.setdefault("config", RenderConfig(size=size, framing="sphere"))
-  return VolumeRenderer(jnp.asarray(density), hull=jnp.asarray(hull), **options)

@@ -19,6 +19,7 @@ from dr3d.mesh import make_mesh
 from dr3d.render.budget import within_budget
 from dr3d.render.renderer import draw_views
 from dr3d.render.triangle import RenderConfig, TriangleRenderer, stack_meshes
+from dr3d.render.volume import VolumeRenderer
 
 SIZE = 16
 B, N = 2, 3
@@ -56,6 +57,29 @@ def turn_triangles(renderer, rotation):
   return dataclasses.replace(renderer, triangles=triangles)
 
 
+def make_grids(**options):
+  """Balls of fog with a firm middle, on grids in axes of their own."""
+  config = RenderConfig(size=SIZE, **{"framing": "sphere", **options})
+  axis = np.linspace(-1, 1, 24)
+  places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+  centers = np.array([[0.3, -0.1, 0.2], [0.1, 0.25, -0.2]])
+  apart = np.linalg.norm(places - centers[:, None, None, None], axis=-1)
+  return VolumeRenderer(
+    density=np.float32(25 / (1 + np.exp((apart - 0.25) / 0.06))),
+    turn=np.float32(Rotation.random(B, random_state=3).as_matrix()),
+    hull=np.float32(
+      centers[:, None] + 0.65 * np.stack([np.eye(3), -np.eye(3)]).reshape(6, 3)
+    ),
+    config=config,
+    samples=48,
+  )
+
+
+def turn_grids(renderer, rotation):
+  turn = np.float32(rotation.as_matrix() @ np.asarray(renderer.turn))
+  return dataclasses.replace(renderer, turn=turn)
+
+
 def turn_spheres(renderer, rotation):
   center = np.float32(rotation.apply(renderer.center))
   return dataclasses.replace(renderer, center=jnp.asarray(center))
@@ -72,6 +96,11 @@ CASES = {
       make_triangles, camera="orthographic", framing="object", shading="flat"
     ),
     turn_triangles,
+  ),
+  "volumes": (make_grids, turn_grids),
+  "orthographic volumes, framed by the object": (
+    functools.partial(make_grids, camera="orthographic", framing="object"),
+    turn_grids,
   ),
   "spheres": (functools.partial(make_spheres, size=SIZE), turn_spheres),
 }
