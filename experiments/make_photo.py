@@ -33,11 +33,17 @@ PARTS = flags.DEFINE_string(
 SOURCE = flags.DEFINE_list(
   "source", ["freecad_parts"], "Source sets of the parts to use."
 )
-PART_COUNT = flags.DEFINE_integer("part_count", 100, "Parts at most.")
-MOULDINGS = flags.DEFINE_integer("mouldings", 160, "Families of moulded parts.")
-SOLIDS = flags.DEFINE_integer("solids", 40, "Families of other solids.")
+PART_COUNT = flags.DEFINE_integer("part_count", 40, "Parts at most.")
+SAMPLE_COUNT = flags.DEFINE_integer(
+  "sample_count", 80, "Models of the sample catalogue at most."
+)
+MOULDINGS = flags.DEFINE_integer("mouldings", 130, "Families of moulded parts.")
+SOLIDS = flags.DEFINE_integer("solids", 20, "Families of other solids.")
 MEMBERS = flags.DEFINE_integer("members", 3, "Members of each family.")
-STEPS = flags.DEFINE_integer("steps", 500, "Steps of the training.")
+STEPS = flags.DEFINE_integer("steps", 340, "Steps of the training.")
+END = flags.DEFINE_integer(
+  "end", None, "Steps after which it ends; all by default."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of everything that is random.")
 
 
@@ -45,7 +51,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   from dr3d.retrieval.photo.train import PhotoTrainConfig, train_photo
 
-  config = PhotoTrainConfig(steps=STEPS.value, seed=SEED.value)
+  config = PhotoTrainConfig(steps=STEPS.value, end=END.value, seed=SEED.value)
   meshes, labels = read_models()
   print(f"{len(meshes)} models of {len(set(labels))} classes")
   with console.progress(len(meshes), "drawing") as progress:
@@ -59,7 +65,7 @@ def read_models():
   """The meshes and the classes to learn from."""
   meshes, labels = make_solids()
   with tempfile.TemporaryDirectory() as folder:
-    found = find_models(sample.unpack(folder))
+    found = draw(find_models(sample.unpack(folder)), SAMPLE_COUNT.value)
     if PARTS.value:
       found = [*found, *choose_parts(pathlib.Path(PARTS.value))]
     reading = console.read_models(found, face_budget=1024)
@@ -103,9 +109,13 @@ def choose_parts(folder: pathlib.Path) -> list[ModelFile]:
     for model in find_models(folder, labels=folder / "index.csv")
     if model.name in allowed
   ]
+  return draw(found, PART_COUNT.value)
+
+
+def draw(found: list[ModelFile], count: int) -> list[ModelFile]:
+  """Draws some of the models."""
   rng = np.random.default_rng(SEED.value)
-  chosen = rng.permutation(len(found))[: PART_COUNT.value]
-  return [found[i] for i in sorted(chosen)]
+  return [found[i] for i in sorted(rng.permutation(len(found))[:count])]
 
 
 if __name__ == "__main__":

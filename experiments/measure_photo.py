@@ -1,11 +1,15 @@
 r"""Measures how often a photograph finds its part.
 
-    python -m experiments.measure_photo --data=bricks --pipeline=work/photo
+    python -m experiments.measure_photo --data=bricks
 
 The folder has an `index.csv` with the columns kind (model or photo), part, file
 and camera. The models of all parts are the gallery; a photograph asks for the
 model of its part. Every second part by name is for choices (`--half=choose`),
 the others are reported once (`--half=report`).
+
+With `--db`, a database of the same models whose labels are their names, the
+answers of `Database.query(photo=...)` are counted as well: how many are
+accepted, and how many of these are right.
 
 `--method` is how pictures are compared: `photo` asks as a database does;
 `plain` embeds the cut-out by any pipeline (also pretrained and full) in eight
@@ -27,12 +31,15 @@ from dr3d.error import PictureError
 from dr3d.evaluation.report.table import format_table
 
 DATA = flags.DEFINE_string("data", None, "Folder.", required=True)
-PIPELINE = flags.DEFINE_string("pipeline", "pretrained", "Pipeline.")
+PIPELINE = flags.DEFINE_string(
+  "pipeline", "photo", "Pipeline; photo names the encoder that ships."
+)
 METHOD = flags.DEFINE_enum(
   "method", "photo", ["photo", "plain", "silhouette"], "How to compare."
 )
 HALF = flags.DEFINE_enum("half", "choose", ["choose", "report"], "Parts.")
 CACHE = flags.DEFINE_string("cache", None, "Folder for vectors; none if empty.")
+DB = flags.DEFINE_string("db", None, "Database of the models.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of triples and intervals.")
 _REPEATS = 1000  # of the bootstrap
 
@@ -44,7 +51,8 @@ def main(_) -> None:
   parts = sorted({row["part"] for row in photos})
   chosen = set(parts[0 if HALF.value == "choose" else 1 :: 2])
   photos = [row for row in photos if row["part"] in chosen]
-  score, seconds = rate(folder, models, photos)
+  cutouts, seconds = cut_photographs(folder, photos)
+  score, more = rate(folder, models, cutouts)
   right = np.array([models.index(row["part"]) for row in photos])
   rows = [
     (name, *describe(score_of, part_of, labels))
@@ -55,7 +63,9 @@ def main(_) -> None:
     f"{len(models)} models, {len(photos)} photographs of {len(chosen)} parts"
   )
   print(format_table(header, rows))
-  print(f"{seconds:.3f} CPU seconds for a photograph")
+  print(f"{seconds + more:.3f} CPU seconds for a photograph")
+  if DB.value:
+    count_accepted(photos, cutouts)
 
 
 def read_table(folder):
@@ -102,14 +112,39 @@ def describe(score, right, parts):
   return cells
 
 
-def rate(folder, models, photos):
+def rate(folder, models, cutouts):
   """Scores [Q, M] of the models, and CPU seconds of a photograph."""
-  cutouts, seconds = cut_photographs(folder, photos)
   if METHOD.value == "silhouette":
-    score, more = rate_silhouettes(folder, models, cutouts)
-  else:
-    score, more = rate_vectors(folder, models, cutouts)
-  return score, seconds + more
+    return rate_silhouettes(folder, models, cutouts)
+  return rate_vectors(folder, models, cutouts)
+
+
+def count_accepted(photos, cutouts):
+  """Prints how many answers of a database are accepted and right."""
+  from dr3d.database.writer import Database
+
+  database = Database.open(DB.value)
+  database.query(photo=cutouts[0], k=1)  # compiles
+  start = time.perf_counter(), time.process_time()
+  answers = [database.query(photo=cutout, k=5) for cutout in cutouts]
+  seconds = np.array([time.perf_counter(), time.process_time()]) - start
+  rows = []
+  for camera in ("front", "back", "bottom"):
+    found = [
+      (answer.prediction, row["part"])
+      for answer, row in zip(answers, photos, strict=True)
+      if row["camera"] == camera
+    ]
+    right = [one.label == part for one, part in found]
+    accepted = [one.accepted for one, _ in found]
+    both = sum(a and b for a, b in zip(accepted, right, strict=True))
+    rows.append(
+      (camera, *map(str, (len(found), sum(right), sum(accepted), both)))
+    )
+  header = ("camera", "queries", "right", "accepted", "accepted and right")
+  print(format_table(header, rows))
+  wall, cpu = seconds / len(cutouts)
+  print(f"{wall:.3f} s, {cpu:.3f} CPU seconds for a query after its mask")
 
 
 def cut_photographs(folder, photos):
@@ -133,10 +168,14 @@ def cut_photographs(folder, photos):
 
 
 def rate_vectors(folder, models, cutouts):
+  from dr3d.retrieval.photo.encoder import load_encoder
   from dr3d.retrieval.photo.query import make_query
   from dr3d.search.similarity import max_over_turns
 
-  pipeline = pipeline_flag.load_pipeline(PIPELINE.value)
+  if PIPELINE.value == "photo":
+    pipeline = load_encoder()
+  else:
+    pipeline = pipeline_flag.load_pipeline(PIPELINE.value)
   stored = embed_models(folder, models, pipeline)
   size = pipeline.config.render.size
   encoder = pipeline if METHOD.value == "photo" else Grey(pipeline)

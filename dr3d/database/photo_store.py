@@ -128,7 +128,7 @@ class PhotoStore:
   def _open(self) -> Iterator[sqlite3.Connection | None]:
     """Opens the file for reading; yields None if there is none."""
     path = self._directory / _FILE
-    if not path.exists():
+    if self._directory.is_symlink() or not path.exists():
       yield None
       return
     mode = sqlite_file.reading_mode(path)
@@ -138,6 +138,9 @@ class PhotoStore:
   @contextlib.contextmanager
   def _writing(self) -> Iterator[sqlite3.Connection]:
     """Opens the file for writing, emptied if it is of another encoder."""
+    if self._directory.is_symlink():
+      # A database from elsewhere could name any folder of this machine.
+      raise DatabaseError(f"{self._directory} is a link: remove it.")
     try:
       self._directory.mkdir(exist_ok=True)
     except OSError as error:

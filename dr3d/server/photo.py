@@ -1,20 +1,89 @@
-"""The models of a service made findable by photographs, and views to show."""
+"""Photographs ask a service; and the views that it compares with them."""
 
 import concurrent.futures
 import functools
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dr3d.data.folder import ModelFile
+from dr3d.database.condition import Condition
+from dr3d.database.photo_search import embed_photos
+from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
-from dr3d.server import preview
+from dr3d.server import preview, schema
+from dr3d.server.batch import Batcher
 from dr3d.server.http_error import HttpError
+from dr3d.server.settings import ServerConfig
+from dr3d.server.state import State
+from dr3d.server.worker import WorkerPool
 
 if TYPE_CHECKING:
   from dr3d.database.reader import DatabaseReader
+  from dr3d.server.service import QueryOptions
 
 _RETRY_SECONDS = 15
+
+
+class PhotoQueries:
+  """Answers photographs."""
+
+  def __init__(
+    self, workers: WorkerPool, batcher: Batcher, config: ServerConfig
+  ):
+    """Makes it of what the service has.
+
+    Args:
+      workers: processes that read the photographs.
+      batcher: the thread that embeds them.
+      config: its timeout applies.
+    """
+    self._workers = workers
+    self._batcher = batcher
+    self._timeout = config.timeout
+    self._job = PhotoJob()
+
+  def answer(
+    self,
+    state: State,
+    files: Sequence[ModelFile],
+    options: "QueryOptions",
+    region: Box | None,
+    address: str,
+  ) -> schema.Answer:
+    """Answers which models one thing looks like; see `Service.query_photo`."""
+    if region is not None and len(files) > 1:
+      raise HttpError(422, "a region needs one photograph.")
+    cutouts = [
+      self._workers.cut_out(
+        file.path, file.name, region=region, address=address
+      )
+      for file in files
+    ]
+    self._job.wait(state.reader, seconds=self._timeout / 2)
+    query = self._batcher.call(
+      functools.partial(embed_photos, cutouts), timeout=self._timeout
+    )
+    is_open = options.condition == Condition()
+    answer = state.reader.query(
+      query,
+      k=options.k,
+      condition=None if is_open else options.condition,
+      min_score=options.min_score,
+    )
+    return schema.make_answer(
+      ", ".join(file.name for file in files),
+      None,
+      answer,
+      state.models,
+      unverified=False,
+      photographs=[
+        schema.make_photograph(cutout, evidence=options.evidence)
+        for cutout in cutouts
+      ],
+    )
 
 
 class PhotoJob:

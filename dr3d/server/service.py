@@ -1,7 +1,6 @@
 """The service without HTTP: queries, previews and changes of one database."""
 
 import dataclasses
-import functools
 import getpass
 import logging
 import pathlib
@@ -16,7 +15,6 @@ from dr3d.data import folder
 from dr3d.database import catalogue
 from dr3d.database.condition import Condition
 from dr3d.database.embedding import LoadPipeline
-from dr3d.database.photo_search import embed_photos
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError, LockError
 from dr3d.image.mask import Box
@@ -29,7 +27,7 @@ from dr3d.registration.surface import Fit
 from dr3d.search.answer import UNVERIFIED, Answer
 from dr3d.search.query import Query
 from dr3d.search.size import SizeMode
-from dr3d.server import photo, preview, schema
+from dr3d.server import preview, schema
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
@@ -37,6 +35,7 @@ from dr3d.server.damage_scan import DamageScanner
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
 from dr3d.server.metric import Metrics
+from dr3d.server.photo import PhotoQueries
 from dr3d.server.settings import ServerConfig
 from dr3d.server.state import State, read_state
 from dr3d.server.token import TokenStore
@@ -127,8 +126,8 @@ class Service:
       directory, memory=self.config.reading.memory
     )
     self._load_pipeline = load_pipeline
-    self._photo_job = photo.PhotoJob()
     self._workers = WorkerPool(self.config, self.metrics)
+    self._photos = PhotoQueries(self._workers, self.batcher, self.config)
     self.scanner = DamageScanner(
       directory,
       self.metrics,
@@ -227,35 +226,8 @@ class Service:
     Raises:
       Dr3dError: a photograph cannot be read, or the query fails.
     """
-    state = self.check_ready()
-    if region is not None and len(files) > 1:
-      raise HttpError(422, "a region needs one photograph.")
-    cutouts = [
-      self._workers.cut_out(
-        file.path, file.name, region=region, address=address
-      )
-      for file in files
-    ]
-    self._photo_job.wait(state.reader, seconds=self.config.timeout / 2)
-    query = self.batcher.call(
-      functools.partial(embed_photos, cutouts), timeout=self.config.timeout
-    )
-    answer = state.reader.query(
-      query,
-      k=options.k,
-      condition=None if options.condition == Condition() else options.condition,
-      min_score=options.min_score,
-    )
-    return schema.make_answer(
-      ", ".join(file.name for file in files),
-      None,
-      answer,
-      state.models,
-      unverified=False,
-      photographs=[
-        schema.make_photograph(cutout, evidence=options.evidence)
-        for cutout in cutouts
-      ],
+    return self._photos.answer(
+      self.check_ready(), files, options, region, address
     )
 
   def query_similar(self, name: str, options: QueryOptions) -> schema.Answer:

@@ -37,6 +37,12 @@ _STEP_REFERENCE = re.compile(
 Task = Literal["read", "register", "overlay", "cut_out"]
 
 PRELOAD = (*processed_model.PRELOAD, "trimesh.visual", "trimesh.exchange.gltf")
+# A process that reads an upload may not see the files of these any more.
+_PHOTO_MODULES = (
+  "cv2",
+  "pillow_heif",
+  *(f"PIL.{name}ImagePlugin" for name in ("Mpo", "Tiff", "WebP")),
+)
 PREVIEW_FACES = 30_000  # of a preview at most; about 700 kB
 
 
@@ -49,8 +55,9 @@ def prepare(task: Task, **arguments: Any) -> None:
   if task == "read":
     prepare_reader(arguments["path"])
   elif task == "cut_out":
-    with contextlib.suppress(ImportError):
-      importlib.import_module("cv2")
+    for name in _PHOTO_MODULES:
+      with contextlib.suppress(ImportError):
+        importlib.import_module(name)
 
 
 def run(task: Task, **arguments: Any) -> Any:

@@ -101,3 +101,18 @@ def test_settings_belong_to_the_encoder(tmp_path):
   PhotoStore(tmp_path, encoder="e").write_setting("calibration", "x")
   assert PhotoStore(tmp_path, encoder="e").read_setting("calibration") == "x"
   assert PhotoStore(tmp_path, encoder="f").read_setting("calibration") is None
+
+
+def test_folder_that_is_a_link_is_not_followed(tmp_path, features):
+  elsewhere = tmp_path / "elsewhere"
+  database = tmp_path / "parts.db"
+  database.mkdir()
+  PhotoStore(tmp_path, encoder="e").write(features)
+  (tmp_path / FOLDER).rename(elsewhere)
+  (database / FOLDER).symlink_to(elsewhere)
+  store = PhotoStore(database, encoder="e")
+  assert store.read(["a"]) == {}
+  with pytest.raises(DatabaseError, match="is a link"):
+    store.write(features)
+  photo_store.remove(database)
+  assert (elsewhere / "photos.sqlite").exists()

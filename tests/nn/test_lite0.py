@@ -7,7 +7,7 @@ from support import lite0 as oracle
 
 from dr3d.error import PipelineError
 from dr3d.nn import imagenet
-from dr3d.nn.lite0 import FEATURE_SIZE, Lite0
+from dr3d.nn.lite0 import FEATURE_SIZE, Lite0, Stem
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,15 @@ def test_features_equal_those_of_the_unfolded_network(tensors):
   assert expected.shape == (2, FEATURE_SIZE)
   assert np.abs(expected[0] - expected[1]).max() > 0.01
   np.testing.assert_allclose(features, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_stem_of_all_blocks_is_the_network_without_its_mean(tensors):
+  images = make_images(2, size=32)
+  weights = imagenet.convert(tensors)
+  stem = jax.jit(Stem(len(oracle.BLOCKS)).apply)(weights, images)
+  assert stem.shape == (2, 1, 1, FEATURE_SIZE)
+  expected = jax.jit(Lite0().apply)(weights, images)
+  np.testing.assert_allclose(stem[:, 0, 0], expected, atol=1e-5)
 
 
 def test_converted_weights_have_the_shapes_of_new_ones(tensors):

@@ -1,8 +1,11 @@
 """The same calls answer alike in this process and through a service."""
 
+import io
+
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from support import photo
 from support.mesh_files import wedge
 from support.service import BODIES, TOKEN, make_database, serving, stl
@@ -19,6 +22,13 @@ TURN = trimesh.transformations.rotation_matrix(1.0, [0.3, 0.5, 0.8])
 
 def _arrays(body):
   return body.vertices, body.faces
+
+
+def _turned():
+  """EXIF data of a camera that was held upside down."""
+  exif = Image.Exif()
+  exif[0x0112] = 3
+  return exif
 
 
 def to_row(model):
@@ -120,6 +130,16 @@ class TestCongruence:
       assert subject.query(photo=same, k=3) == answer
     assert database.query(photo=path, k=3) == answer
     assert subject.query(photo=path, k=1).matches == answer.matches[:1]
+
+  @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "HEIF"])
+  def test_photograph_of_each_format_is_read(self, subject, photos, kind):
+    if kind == "HEIF":
+      pytest.importorskip("pillow_heif").register_heif_opener()
+    (pixels, _), _ = photos
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, quality=95, exif=_turned())
+    answer = subject.query(photo=file.getvalue(), k=1)
+    assert answer.matches[0].model == "round/rod #1.stl"
 
   def test_several_photographs_ask_together(self, database, subject, photos):
     pixels, _ = photos

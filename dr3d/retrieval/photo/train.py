@@ -56,7 +56,8 @@ class PhotoTrainConfig:
     model_count: B.
     models_per_class: models of one class drawn together: hard negatives.
     views_per_step: V.
-    steps: of the run.
+    steps: of the schedule of the learning rates.
+    end: steps after which the run ends; None for all of them.
     rate: peak learning rate of the new layers.
     block_rate: that of the blocks which start from ImageNet's weights.
     temperature: by which cosines are divided in the loss.
@@ -71,7 +72,8 @@ class PhotoTrainConfig:
   model_count: int = 64
   models_per_class: int = 3
   views_per_step: int = 2
-  steps: int = 500
+  steps: int = 340
+  end: int | None = None
   rate: float = 1e-3
   block_rate: float = 3e-4
   temperature: float = 0.06
@@ -139,7 +141,9 @@ def train_photo(
       make_state(start, config),
       make_step(start, config),
       lambda step: take_batch(drawings, sampler, step, seed=config.seed),
-      config=LoopConfig(config.steps, config.seed, config.checkpoint_every),
+      config=LoopConfig(
+        config.end or config.steps, config.seed, config.checkpoint_every
+      ),
       workdir=workdir,
       devices=share_devices(1),
       progress=progress,
