@@ -1,4 +1,4 @@
-r"""Renders a class of chairs, one picture a chair, for the measurements of fields.
+r"""Renders a class of chairs, one picture a chair, for measurements of fields.
 
     python -m experiments.make_field_set --out=work/chairs
 
@@ -52,7 +52,8 @@ def main(_) -> None:
   arrays = {name: np.stack(values) for name, values in truth.items()}
   arrays["landmarks"] = np.stack([chair.landmarks for chair in chairs])
   (out / "models").mkdir(parents=True, exist_ok=True)
-  np.savez_compressed(out / "truth.npz", **arrays)
+  values: dict = arrays
+  np.savez_compressed(out / "truth.npz", **values)
   for i, chair in enumerate(chairs):
     mesh = trimesh.Trimesh(chair.vertices, chair.faces, process=False)
     mesh.export(out / "models" / f"chair_{i:03d}.ply")
@@ -115,7 +116,7 @@ def draw(chair, azimuth, elevation, *, size):
 
 
 def write_set(folder, arrays, count):
-  """Writes pictures, masks, cameras and landmarks as `dr3d field` reads them."""
+  """Writes what `dr3d field` reads: pictures, masks, cameras, landmarks."""
   from dr3d.camera.view import make_views
   from dr3d.field.camera_file import to_frame
 

@@ -3,9 +3,9 @@ r"""Trains a field; the same command resumes an interrupted run.
     python -m experiments.train_field --config=experiments/configs/field.py \
       --cameras=work/chairs/train --workdir=work/field
 
-Flags override fields of the config: `--config.loss.hard=0`. The other flags make
-the variants of `experiments/results/field.md`: fewer objects, no masks, cameras
-from noisy landmarks.
+Flags override fields of the config: `--config.loss.hard=0`. The other flags
+make the variants of `experiments/results/field.md`: fewer objects, no masks,
+cameras from noisy landmarks.
 """
 
 import dataclasses
@@ -74,16 +74,20 @@ def fit_noisy(cameras, pictures, noise, seed):
   from dr3d.field.camera_file import read_cameras
 
   file = read_cameras(cameras)
-  pixels = np.stack([frame.landmarks for frame in file.frames])[:, USED]
+  marks = [frame.landmarks for frame in file.frames]
+  pixels = np.stack([mark for mark in marks if mark is not None])[:, USED]
+  points = np.asarray(file.points)
   span = np.ptp(pixels, axis=1).max(axis=1)[:, None, None]
   rng = np.random.default_rng(seed)
   noisy = pixels + noise * span * rng.normal(size=pixels.shape)
-  first = to_opencv(take_views(pictures.views, np.arange(1)), size=pictures.size)
+  first = to_opencv(
+    take_views(pictures.views, np.arange(1)), size=pictures.size
+  )
   # OpenCV counts from the centre of the first pixel.
   fit = fit_cameras(
     noisy - 0.5,
-    file.points[list(USED)],
-    first.intrinsics[0],
+    points[list(USED)],
+    np.asarray(first.intrinsics[0]),
     size=pictures.size,
   )
   found = np.asarray(fit.views.quaternion)

@@ -28,7 +28,9 @@ LANDMARKS_MIN = 4
 """Three landmarks leave up to four poses that fit them exactly."""
 STEPS = 60  # of a descent; most end within twenty
 FIRST_DAMPING = 1e-3  # of the largest diagonal element
-STARTS = 24  # rotations of the cube; all viewpoints are within 55 degrees of one
+STARTS = (
+  24  # rotations of the cube; all viewpoints are within 55 degrees of one
+)
 SPAN_MIN = 1e-3  # least extent along the second axis, of that along the first
 CONDITION_MAX = 1e6  # of the normal equations, above which a pose is not fixed
 ALTERNATIONS = 20  # of cameras and points

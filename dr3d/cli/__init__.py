@@ -36,6 +36,7 @@ SUBCOMMANDS = (
   "serve",
   "token",
   "render",
+  "field",
   "evaluate",
 )
 

@@ -60,7 +60,7 @@ class FieldConfig:
     draw_every: steps from one picture of the training views to the next.
   """
 
-  network: NetworkConfig = NetworkConfig()
+  network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
   loss: LossConfig = LossConfig()
   batch: BatchConfig = BatchConfig()
   steps: int = 2000

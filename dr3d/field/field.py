@@ -183,6 +183,5 @@ def _views_from_state(state: dict[str, np.ndarray]) -> Views:
   from dr3d.camera.view import make_views
 
   views = make_views(state["quaternion"], colored=False)
-  return dataclasses.replace(
-    views, **{name: state.get(name) for name in _CAMERA}
-  )
+  cameras: dict[str, Any] = {name: state.get(name) for name in _CAMERA}
+  return dataclasses.replace(views, **cameras)

@@ -1,8 +1,9 @@
-"""A photograph of a new object → its code, with a known or a searched camera."""
+"""A photograph of a new object → its code; its camera is known or searched."""
 
 import dataclasses
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 
 from dr3d.camera.view import Views, take_views
@@ -51,7 +52,9 @@ def fit_photograph(
   """
   config = FitConfig(steps=steps, seed=seed)
   if cameras is not None:
-    return fit_codes(field, _read_known(field, str(photo), cameras), config=config)
+    return fit_codes(
+      field, _read_known(field, str(photo), cameras), config=config
+    )
   cutout = photo if isinstance(photo, CutOut) else cut_out(photo)
   image, mask = cut_thing(cutout, field.config.size)
   views = search_views(field, image, mask)
@@ -139,13 +142,13 @@ def align_boxes(views: Views, alpha: np.ndarray, mask: np.ndarray) -> Views:
     shift[n] = middle + (first[n] - own) * zoom
   return dataclasses.replace(
     views,
-    fov=np.float32(2 * np.arctan(half)),
-    principal=np.float32(shift),
+    fov=jnp.asarray(2 * np.arctan(half), jnp.float32),
+    principal=jnp.asarray(shift, jnp.float32),
   )
 
 
 def _find_box(alpha: np.ndarray) -> tuple[float, float, float]:
-  """Centre x, y and longer side of what is opaque, pixels; all if nothing is."""
+  """Centre x, y and longer side of what is opaque, pixels; else of all."""
   inside = alpha > _ALPHA
   if not inside.any():
     return alpha.shape[1] / 2, alpha.shape[0] / 2, float(alpha.shape[0])
@@ -154,9 +157,7 @@ def _find_box(alpha: np.ndarray) -> tuple[float, float, float]:
   return (x0 + x1) / 2, (y0 + y1) / 2, float(max(x1 - x0, y1 - y0))
 
 
-def _read_known(
-  field: Field, photo: str, cameras: pathlib.Path
-) -> PictureSet:
+def _read_known(field: Field, photo: str, cameras: pathlib.Path) -> PictureSet:
   """The photograph with the camera that a file names."""
   from dr3d.field.camera_file import read_cameras
 

@@ -164,7 +164,7 @@ def _fit_views(
         f"{frame.path} needs a transform_matrix, or {count or 'four or more'}"
         " landmarks as all frames."
       )
-    marks.append(frame.landmarks * scale + corner)
+    marks.append(frame.landmarks * scale + corner - 0.5)  # pixel centres
   pixels = np.stack(marks)
   try:
     if file.points is None:

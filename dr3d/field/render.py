@@ -82,14 +82,15 @@ def draw_rays(
   points = rays.origin[..., None, :]
   points = points + distance[..., None] * rays.direction[..., None, :]
   O, R = shape[:2]
-  density, color = Foreground(config).apply(
+  found: Any = Foreground(config).apply(
     weights["foreground"], points.reshape(O, R * samples, 3), codes
   )
+  density, color = found
   drawn: Composite = composite(
     density.reshape(shape), color.reshape(*shape, 3), distance, gap
   )
   if config.background:
-    behind = Background(config).apply(
+    behind: Any = Background(config).apply(
       weights["background"], rays.direction, codes
     )
   else:

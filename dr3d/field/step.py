@@ -50,7 +50,7 @@ def make_state(
     jnp.zeros((objects, config.network.latent)),
     jnp.zeros((pictures, 3)),
   )
-  return State(*learned, moments=_make_optimizer(config).init(learned))
+  return State(*learned, _make_optimizer(config).init(learned))
 
 
 def measure(
@@ -137,7 +137,7 @@ def make_step(
     )
     change, moments = optimizer.update(gradient, state.moments, learned)
     learned = optax.apply_updates(learned, change)
-    return State(*learned, moments=moments), {"loss": value, **metrics}
+    return State(*learned, moments), {"loss": value, **metrics}
 
   return step
 

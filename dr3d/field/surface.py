@@ -96,13 +96,15 @@ def extract_surface(
   if not density.min() < level < density.max():
     raise FieldError(
       f"the field has no surface at a density of {level:g}: it lies between"
-      f" {density.min():.3g} and {density.max():.3g} everywhere; train longer or"
-      " name another level."
+      f" {density.min():.3g} and {density.max():.3g}; train longer or name"
+      " another level."
     )
   vertices, faces, _, _ = marching_cubes(
     density, level, spacing=[2 / (grid - 1)] * 3, gradient_direction="ascent"
   )
-  vertices, faces, _ = drop_debris(np.float64(vertices) - 1, np.int64(faces))
+  vertices, faces, _ = drop_debris(
+    np.asarray(vertices, np.float64) - 1, np.asarray(faces, np.int64)
+  )
   return vertices, faces
 
 

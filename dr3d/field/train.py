@@ -114,8 +114,8 @@ def make_field(
   return Field(
     config=config,
     weights=state.weights,
-    codes=state.codes,
-    pose=state.pose,
+    codes=np.asarray(state.codes),
+    pose=np.asarray(state.pose),
     names=pictures.names,
     views=jax.tree.map(np.asarray, move_views(pictures.views, state.pose)),
     rows=pictures.rows,

@@ -8,6 +8,8 @@ References:
 """
 
 import dataclasses
+import functools
+import operator
 
 import flax.linen as nn
 import jax
@@ -100,15 +102,17 @@ class Foreground(nn.Module):
     config = self.config
     code = encode(points, degree=config.degree)
     slices = _slice(codes, config)
-    hidden = None
+    hidden: Array | None = None
     for layer in range(config.depth):
       # A concatenation followed by a linear map is a sum of linear maps, and
       # that of the latent is the same for all points of an object.
-      total = 0.0 if hidden is None else _dense(config.width, hidden)
-      if slices[layer] is not None:
-        total += _dense(config.width, code, bias=False)
-        total += _dense(config.width, slices[layer])[:, None]
-      hidden = nn.relu(total)
+      terms = [] if hidden is None else [_dense(config.width, hidden)]
+      entering = slices[layer]
+      if entering is not None:
+        terms.append(_dense(config.width, code, bias=False))
+        terms.append(_dense(config.width, entering)[:, None])
+      hidden = nn.relu(functools.reduce(operator.add, terms))
+    assert hidden is not None  # there is a layer
     raw = _dense(4, hidden)
     density = DENSITY_SCALE * nn.softplus(raw[..., 0] + FIRST_DENSITY)
     return density, nn.sigmoid(raw[..., 1:])

@@ -271,8 +271,8 @@ class VolumeRenderer:
     def march(args: tuple[Array, Rays]) -> tuple[Array, Array]:
       density, rays = args
       distance, gap = place_samples(rays, count=self.samples)
-      points = rays.origin[:, None] + distance[..., None] * (
-        rays.direction[:, None]
+      points = (
+        rays.origin[:, None] + distance[..., None] * (rays.direction[:, None])
       )
       sigma = _read_grid(density, points)
       none = jnp.zeros((*sigma.shape, 0))
@@ -304,9 +304,7 @@ class VolumeRenderer:
     normal = to_unit(jnp.where(is_slope, outward, -rays.direction))
     view = rotation_matrix(views.quaternion)[:, None]
     model = self.turn[:, None, None]
-    normal, place = (
-      _rotate(view, _rotate(model, v)) for v in (normal, points)
-    )
+    normal, place = (_rotate(view, _rotate(model, v)) for v in (normal, points))
     if views.offset is not None:
       place = place.at[..., :2].add(views.offset[:, None])
     diffuse, shine = shade_parts(

@@ -113,7 +113,7 @@ def test_landmarks_of_a_picture_on_a_line_raise(cameras):
   _, pixels = cameras
   pixels = pixels.copy()
   pixels[3] = np.arange(6)[:, None] * np.array([2.0, 1.0])
-  with pytest.raises(ValueError, match="picture 3 lie .* on one line"):
+  with pytest.raises(ValueError, match=r"picture 3 lie .* on one line"):
     fit_cameras(pixels, POINTS, np.eye(3), size=SIZE)
 
 

@@ -65,10 +65,10 @@ def make_grids(**options):
   centers = np.array([[0.3, -0.1, 0.2], [0.1, 0.25, -0.2]])
   apart = np.linalg.norm(places - centers[:, None, None, None], axis=-1)
   return VolumeRenderer(
-    density=np.float32(25 / (1 + np.exp((apart - 0.25) / 0.06))),
+    density=np.float32(12 / (1 + np.exp((apart - 0.25) / 0.08))),
     turn=np.float32(Rotation.random(B, random_state=3).as_matrix()),
     hull=np.float32(
-      centers[:, None] + 0.65 * np.stack([np.eye(3), -np.eye(3)]).reshape(6, 3)
+      centers[:, None] + 0.9 * np.stack([np.eye(3), -np.eye(3)]).reshape(6, 3)
     ),
     config=config,
     samples=48,
