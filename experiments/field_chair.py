@@ -51,12 +51,12 @@ def make_chair(number: int, *, seed: int = 0) -> Chair:
   if rng.uniform() < 0.35:
     parts += _make_arms(rng, width, depth, height, leg, wood)
   shear = tilt * back
-  y = depth / 2
+  rear = depth / 2
   corners = [
     (x * width / 2, s * depth / 2, height)
     for x, s in ((-1, -1), (1, -1), (1, 1), (-1, 1))
   ]
-  tops = [(x * width / 2, y + shear, height + back) for x in (-1, 1)]
+  tops = [(x * width / 2, rear + shear, height + back) for x in (-1, 1)]
   shift = np.array([0, 0, MIDDLE])
   return _join(parts, (np.array([*corners, *tops, *feet]) - shift) * SCALE)
 
@@ -120,7 +120,8 @@ def _leg(top, foot, side, height):
 
 
 def _join(parts, landmarks):
-  vertices, faces, colors, count = [], [], [], 0
+  vertices, faces, colors = [], [], []
+  count = 0
   for mesh, color in parts:
     vertices.append(mesh.vertices)
     faces.append(mesh.faces + count)

@@ -4,8 +4,8 @@ r"""Photographs with masks but without cameras → what a field learns from.
 
 The folder holds images/ and masks/ of the same names. The rule for cameras: all
 are side views from the same side. A picture whose mask has its highest fifth
-right of the middle is mirrored, so that heads are on the left. The square around
-the mask is cut out, so scale and place are those of the box. The rest of each
+right of the middle is mirrored, so that heads are on the left. The square
+around the mask is cut out, so scale and place are those of the box. The rest of each
 camera, azimuth, elevation and scale, is fitted with the picture's code by
 `dr3d field train --learn-cameras`.
 """
@@ -49,8 +49,8 @@ def main(_) -> None:
     if faces_right(mask):
       image, mask, mirrored = image[:, ::-1], mask[:, ::-1], mirrored + 1
     names = f"images/{path.stem}.png", f"masks/{path.stem}.png"
-    cut(image, mask, Image.BILINEAR).save(out / names[0])
-    cut(np.uint8(255 * mask), mask, Image.BILINEAR).save(out / names[1])
+    cut(image, mask).save(out / names[0])
+    cut(np.uint8(255 * mask), mask).save(out / names[1])
     frames.append(
       {"file_path": names[0], "mask_path": names[1], "object": path.stem}
       | frame
@@ -67,7 +67,7 @@ def faces_right(mask):
   return columns[high].mean() > (columns.min() + columns.max()) / 2
 
 
-def cut(pixels, mask, resample):
+def cut(pixels, mask):
   """The square around a mask; its edges are repeated beyond the picture."""
   rows, columns = np.nonzero(mask)
   half = MARGIN / 2 * (max(np.ptp(rows), np.ptp(columns)) + 1)
@@ -78,7 +78,9 @@ def cut(pixels, mask, resample):
     np.pad(pixels, wide, mode="edge" if pixels.ndim == 3 else "constant")
   )
   box = (x + pad - half, y + pad - half, x + pad + half, y + pad + half)
-  return padded.resize((SIZE.value, SIZE.value), resample, box=box)
+  return padded.resize(
+    (SIZE.value, SIZE.value), Image.Resampling.BILINEAR, box=box
+  )
 
 
 if __name__ == "__main__":

@@ -273,6 +273,8 @@ SUBCOMMAND = Subcommand(
   name="field",
   summary="Learn a kind of things from single pictures and show other sides.",
   details="""
+    VERB says what to do:
+
       train                 learns a field from pictures of many objects, each
                             seen once or more. The same command resumes.
       fit PHOTO             finds the code of a new object and writes it.

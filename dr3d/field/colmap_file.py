@@ -26,7 +26,7 @@ def read_colmap(folder: pathlib.Path) -> CameraFile:
   lenses = {}
   for where, fields in _read_rows(folder / "cameras.txt"):
     lenses[fields[0]] = _read_lens(fields, where)
-  frames = []
+  frames, matrices = [], []
   # Each picture has two rows; the second lists points.
   for where, fields in list(_read_rows(folder / "images.txt"))[::2]:
     try:
@@ -44,14 +44,15 @@ def read_colmap(folder: pathlib.Path) -> CameraFile:
     if path is None:
       raise FieldError(f"{where}: {folder / name} does not exist.")
     matrix = from_opencv_pose(numbers[:4], numbers[4:])
+    matrices.append(matrix)
     frames.append(Frame(path, None, folder.name, matrix, lens, None))
   if not frames:
     raise FieldError(f"{folder / 'images.txt'} holds no picture.")
-  matrices = _center(np.stack([frame.matrix for frame in frames]))
+  moved = _center(np.stack(matrices))
   return CameraFile(
     tuple(
       dataclasses.replace(frame, matrix=matrix)
-      for frame, matrix in zip(frames, matrices, strict=True)
+      for frame, matrix in zip(frames, moved, strict=True)
     ),
     None,
   )

@@ -46,7 +46,8 @@ class Latents:
       )
     rng = np.random.default_rng(seed)
     steps = rng.normal(size=(count, len(self.deviation))) * self.deviation
-    return np.float32(self.mean + truncation * steps @ self.axes)
+    codes = self.mean + truncation * steps @ self.axes
+    return codes.astype(np.float32)
 
 
 def fit_latents(codes: np.ndarray) -> Latents:
@@ -84,4 +85,5 @@ def walk(codes: Sequence[np.ndarray] | np.ndarray, *, count: int) -> np.ndarray:
   place = np.linspace(0, len(codes) - 1, count)
   first = np.minimum(np.int64(place), len(codes) - 2)
   share = (place - first)[:, None]
-  return np.float32((1 - share) * codes[first] + share * codes[first + 1])
+  result = (1 - share) * codes[first] + share * codes[first + 1]
+  return result.astype(np.float32)

@@ -63,11 +63,11 @@ class PixelBatch:
     mask: float32 `[B, P]`, of no meaning without masks.
   """
 
-  picture: Array
-  row: Array
-  pixel: Array
-  color: Array
-  mask: Array
+  picture: Array | np.ndarray
+  row: Array | np.ndarray
+  pixel: Array | np.ndarray
+  color: Array | np.ndarray
+  mask: Array | np.ndarray
 
 
 def draw_pixels(
@@ -104,14 +104,12 @@ def _gather(
   W = pictures.size
   y, x = np.divmod(place, W)
   k = chosen[:, None]
-  if pictures.masks is None:
-    mask = np.zeros(place.shape, np.float32)
-  else:
-    mask = pictures.masks[k, y, x]
+  masks = pictures.masks
+  mask = np.zeros(place.shape) if masks is None else masks[k, y, x]
   return PixelBatch(
-    picture=np.int32(chosen),
-    row=np.int32(pictures.rows[chosen]),
+    picture=chosen.astype(np.int32),
+    row=pictures.rows[chosen].astype(np.int32),
     pixel=np.stack([x, y], axis=-1).astype(np.float32) + np.float32(0.5),
     color=pictures.images[k, y, x],
-    mask=mask,
+    mask=np.asarray(mask, np.float32),
   )

@@ -104,7 +104,7 @@ def _fit_square(
   square = np.full((size, size, *pixels.shape[2:]), fill, np.uint8)
   x, y = (size - wide) // 2, (size - high) // 2
   square[y : y + high, x : x + wide] = np.asarray(reduced)
-  return np.float32(square) / 255, (x, y)
+  return square.astype(np.float32) / 255, (x, y)
 
 
 def _make_intrinsics(frame: Frame, width: int, height: int) -> np.ndarray:

@@ -76,7 +76,7 @@ def measure(
     has_masks: whether the masks mean anything.
     key: of the samples' places; None for the middle.
   """
-  rays = make_rays(views, batch.pixel, size=size)
+  rays = make_rays(views, jnp.asarray(batch.pixel), size=size)
   drawn = draw_rays(
     weights,
     codes,
@@ -85,14 +85,14 @@ def measure(
     samples=config.batch.samples,
     key=key,
   )
-  color = color_loss(drawn.color, batch.color).mean(axis=-1)
+  color = color_loss(drawn.color, jnp.asarray(batch.color)).mean(axis=-1)
   # Rays beside the sphere have weights of 0, whatever the field is.
   hard = hard_loss(drawn.weights).mean(axis=(-2, -1))
   prior = jnp.mean(jnp.square(codes), axis=-1)
   total = color + config.loss.hard * hard + config.loss.code * prior
   metrics = {"color": color.mean(), "hard": hard.mean(), "code": prior.mean()}
   if has_masks:
-    mask = mask_loss(drawn.alpha, batch.mask).mean(axis=-1)
+    mask = mask_loss(drawn.alpha, jnp.asarray(batch.mask)).mean(axis=-1)
     total += config.loss.mask * mask
     metrics["mask"] = mask.mean()
   return total, metrics
@@ -137,7 +137,8 @@ def make_step(
     )
     change, moments = optimizer.update(gradient, state.moments, learned)
     learned = optax.apply_updates(learned, change)
-    return State(*learned, moments), {"loss": value, **metrics}
+    weights, codes, pose = learned
+    return State(weights, codes, pose, moments), {"loss": value, **metrics}
 
   return step
 
