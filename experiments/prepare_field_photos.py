@@ -5,8 +5,8 @@ r"""Photographs with masks but without cameras → what a field learns from.
 The folder holds images/ and masks/ of the same names. The rule for cameras: all
 are side views from the same side. A picture whose mask has its highest fifth
 right of the middle is mirrored, so that heads are on the left. The square
-around the mask is cut out, so scale and place are those of the box. The rest of each
-camera, azimuth, elevation and scale, is fitted with the picture's code by
+around the mask is cut out, so scale and place are those of the box. The rest of
+each camera, azimuth, elevation and scale, is fitted with the picture's code by
 `dr3d field train --learn-cameras`.
 """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dr3d.field.field import Field
-from dr3d.field.surface import make_field_mesh, make_renderer
+from dr3d.field.surface import LEVEL, make_renderer
 from dr3d.search.query import Query
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def make_query(
-  field: Field, code: np.ndarray, pipeline: "Pipeline", *, mesh: bool = False
+  field: Field,
+  code: np.ndarray,
+  pipeline: "Pipeline",
+  *,
+  level: float = LEVEL,
 ) -> Query:
   """Makes a query of a code.
 
@@ -25,8 +29,7 @@ def make_query(
     field: the field.
     code: `[Z]`.
     pipeline: of the database.
-    mesh: whether matches may be registered to the surface of the code. Its
-      size in millimetres is unknown, so search with `size="ignore"`.
+    level: density of the surface, inverse radii.
 
   Raises:
     FieldError: the code has no surface.
@@ -36,7 +39,8 @@ def make_query(
     code[None],
     config=pipeline.config.render,
     pose=pipeline.config.pose,
+    level=level,
   )
   (vectors,) = np.asarray(pipeline.embed_rendered(volume))
-  surface = make_field_mesh(field, code) if mesh else None
-  return Query(vectors, mesh=surface, unit="mm, assumed")
+  # Without a mesh: the size in millimetres is unknown.
+  return Query(vectors, unit="mm, assumed")
