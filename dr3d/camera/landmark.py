@@ -7,18 +7,17 @@ fitted from several starts at once, and the best is kept.
 
 References:
   WO 2023/080921 [0045, 0070, 0170, 0171, 0176]: least squares of cameras.
-  Levenberg 1944, Marquardt 1963, with the damping of Nielsen 1999.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from dr3d.camera.least_squares import minimize
 from dr3d.camera.matrix import from_opencv
 from dr3d.camera.view import Views
 
@@ -33,7 +32,6 @@ STARTS = (
 )
 SPAN_MIN = 1e-3  # least extent along the second axis, of that along the first
 CONDITION_MAX = 1e6  # of the normal equations, above which a pose is not fixed
-ALTERNATIONS = 20  # of cameras and points
 DEPTH_MIN = 1e-2  # of a landmark in front of the camera, in spans
 
 
@@ -53,49 +51,6 @@ class CameraFit:
   error: np.ndarray
   focal: np.ndarray
   points: np.ndarray
-
-
-def minimize(
-  residual: Callable[[Array], Array], start: Array, *, steps: int = STEPS
-) -> tuple[Array, Array]:
-  """Minimises the sum of squares of residuals by Levenberg and Marquardt.
-
-  Pure, so that it works under `jit` and `vmap`.
-
-  Args:
-    residual: `[P]` unknowns to `[R]` residuals.
-    start: `[P]`.
-    steps: of the descent; all are made, so that the shape is fixed.
-
-  Returns:
-    `[P]` unknowns and `[]` half the sum of squares there.
-  """
-
-  def half_square(x: Array) -> Array:
-    return 0.5 * jnp.sum(jnp.square(residual(x)))
-
-  def step(carry, _):
-    x, value, damping, growth = carry
-    r, J = residual(x), jax.jacfwd(residual)(x)
-    A, g = J.T @ J, J.T @ r
-    scale = damping * jnp.max(jnp.diagonal(A)) + 1e-12
-    d = -jnp.linalg.solve(A + scale * jnp.eye(len(x)), g)
-    tried = half_square(x + d)
-    # Gain over what the linear model promises.
-    gain = (value - tried) / (0.5 * jnp.dot(d, scale * d - g) + 1e-20)
-    better = (tried < value) & jnp.isfinite(tried)
-    shrink = jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
-    return (
-      jnp.where(better, x + d, x),
-      jnp.where(better, tried, value),
-      jnp.clip(damping * jnp.where(better, shrink, growth), 1e-12, 1e9),
-      jnp.where(better, 2.0, jnp.minimum(growth * 2, 1e6)),
-    ), None
-
-  first = (start, half_square(start), jnp.asarray(FIRST_DAMPING), 2.0)
-  first = jax.tree.map(lambda v: jnp.asarray(v, start.dtype), first)
-  (x, value, _, _), _ = jax.lax.scan(step, first, length=steps)
-  return x, value
 
 
 def fit_cameras(
@@ -155,61 +110,6 @@ def fit_cameras(
   return CameraFit(views, error, focal, points)
 
 
-def fit_points(
-  pixels: np.ndarray,
-  intrinsics: np.ndarray,
-  *,
-  size: int,
-  start: np.ndarray | None = None,
-) -> CameraFit:
-  """Fits cameras and canonical points by turns.
-
-  Landmarks alone leave rotation, shift, scale and mirror image of the object
-  undetermined. So the points stay centred, their root mean square distance from
-  the centre is kept, and they are turned back to their start. Without a start
-  they come from the factorization of affine cameras, in axes that mean nothing:
-  x along the longest extent, z along the shortest.
-
-  Args:
-    pixels: `[K, M, 2]`, see `fit_cameras`.
-    intrinsics: of images of `size × size` pixels.
-    size: height and width of the images, pixels.
-    start: `[M, 3]` first points, or None.
-
-  Raises:
-    ValueError: as `fit_cameras`; or too few pictures.
-  """
-  pixels = np.asarray(pixels, np.float32)
-  if start is not None:
-    return _alternate(pixels, np.asarray(start), intrinsics, size)
-  # Affine cameras cannot tell a shape from its mirror image; perspective can.
-  shape = _factorize(pixels)
-  fits = [
-    _alternate(pixels, shape * mirror, intrinsics, size)
-    for mirror in (np.ones(3), np.array([1.0, 1.0, -1.0]))
-  ]
-  return min(fits, key=lambda fit: fit.error.mean())
-
-
-def _alternate(
-  pixels: np.ndarray, start: np.ndarray, intrinsics: np.ndarray, size: int
-) -> CameraFit:
-  """Cameras and points by turns, from points."""
-  points = np.asarray(start, np.float32)
-  center, spread = points.mean(axis=0), _spread(points)
-  fit = fit_cameras(pixels, points, intrinsics, size=size)
-  for _ in range(ALTERNATIONS):
-    points = _triangulate(pixels, fit, intrinsics, size)
-    points = points - points.mean(axis=0)
-    turn, _ = Rotation.align_vectors(start - center, points)
-    points = turn.apply(points) * (spread / _spread(points)) + center
-    last = fit.error.mean()
-    fit = fit_cameras(pixels, points, intrinsics, size=size)
-    if abs(last - fit.error.mean()) < 1e-4 * last:
-      break
-  return fit
-
-
 def _check(pixels: np.ndarray, points: np.ndarray, fit_focal: bool) -> None:
   """Raises ValueError if landmarks cannot determine cameras."""
   M = len(points)
@@ -254,11 +154,12 @@ def _start_shift(
   middle = marks.mean(axis=1)
   apart = np.sqrt(np.square(marks - middle[:, None]).sum(-1).mean(1))
   # Two of three dimensions are seen on average.
-  depth = _spread(points) * np.sqrt(2 / 3) / apart
+  depth = measure_spread(points) * np.sqrt(2 / 3) / apart
   return np.concatenate([middle * depth[:, None], depth[:, None]], axis=-1)
 
 
-def _spread(points: np.ndarray) -> float:
+def measure_spread(points: np.ndarray) -> float:
+  """Root mean square distance of `[M, 3]` points from their middle."""
   offset = points - points.mean(axis=0)
   return float(np.sqrt(np.square(offset).sum(-1).mean()))
 
@@ -289,6 +190,7 @@ def _project(
 def _solve(
   pixels: Array, points: Array, k: Array, start: Array, fit_focal: bool = False
 ) -> tuple[Array, ...]:
+  # Every rotation is within 63 degrees of one of these 24.
   cube = jnp.asarray(Rotation.create_group("O").as_matrix(), jnp.float32)
   center = jnp.mean(points, axis=0)
   # Rotations about the middle of the points hardly move their shift.
@@ -331,68 +233,3 @@ def _solve(
 
 
 _solve_with_focal = functools.partial(_solve, fit_focal=True)
-
-
-def _triangulate(
-  pixels: np.ndarray, fit: CameraFit, intrinsics: np.ndarray, size: int
-) -> np.ndarray:
-  """`[M, 3]` points with the least squared distance from all their rays."""
-  from dr3d.camera.matrix import to_opencv
-
-  camera = to_opencv(fit.views, size=size)
-  turn = np.asarray(camera.rotation, np.float64)
-  shift = np.asarray(camera.translation, np.float64)
-  k = np.asarray(camera.intrinsics, np.float64)
-  place = -np.einsum("kji,kj->ki", turn, shift)
-  seen = (pixels - k[:, None, :2, 2]) / k[:, None, :1, 0]
-  ray = np.concatenate([seen, np.ones((*seen.shape[:2], 1))], axis=-1)
-  ray = np.einsum("kji,kmj->kmi", turn, ray)
-  ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-  across = np.eye(3) - ray[..., :, None] * ray[..., None, :]
-  weight = 1 / np.square(np.linalg.norm(place, axis=-1))[:, None, None, None]
-  total = (weight * across).sum(axis=0)
-  right = np.einsum("kmij,kj->mi", weight * across, place)
-  return np.linalg.solve(total, right[..., None])[..., 0]
-
-
-def _factorize(pixels: np.ndarray) -> np.ndarray:
-  """`[M, 3]` points of affine cameras, of root mean square 1/2 radius.
-
-  References:
-    Tomasi and Kanade, Shape and motion from image streams, 1992, with the
-    metric constraint of scaled orthography of Poelman and Kanade, 1997.
-  """
-  if len(pixels) < 3:
-    raise ValueError(
-      f"points come from three pictures or more, got {len(pixels)}: give"
-      " canonical landmarks."
-    )
-  flat = pixels - pixels.mean(axis=1, keepdims=True)
-  # Every picture counts alike, whatever its scale.
-  flat = flat / np.sqrt(np.square(flat).sum(-1).mean(-1))[:, None, None]
-  W = np.moveaxis(flat, 2, 1).reshape(-1, pixels.shape[1]).astype(np.float64)
-  U, S, V = np.linalg.svd(W, full_matrices=False)
-  motion, shape = U[:, :3], S[:3, None] * V[:3]
-  x, y = motion[::2], motion[1::2]
-
-  def row(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    i, j = np.triu_indices(3)
-    return a[:, i] * b[:, j] + np.where(i == j, 0, a[:, j] * b[:, i])
-
-  # |x| = |y| and x ⟂ y in every picture; the mean scale is 1.
-  rows = np.concatenate([row(x, x) - row(y, y), row(x, y)])
-  scale = (row(x, x) + row(y, y)).mean(axis=0) * len(rows)
-  right = np.append(np.zeros(len(rows)), len(rows))
-  found = np.linalg.lstsq(np.vstack([rows, scale]), right, rcond=None)[0]
-  L = np.zeros((3, 3))
-  L[np.triu_indices(3)] = found
-  L = L + L.T - np.diag(np.diag(L))
-  value, axes = np.linalg.eigh(L)
-  root = axes * np.sqrt(value.clip(1e-3 * abs(value).max()))
-  points = (np.linalg.inv(root) @ shape).T
-  points -= points.mean(axis=0)
-  _, _, axes = np.linalg.svd(points, full_matrices=False)
-  if np.linalg.det(axes) < 0:
-    axes[2] *= -1
-  points = points @ axes.T
-  return points * (0.5 / _spread(points))

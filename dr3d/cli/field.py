@@ -4,7 +4,8 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from dr3d.cli import argument
-from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
+from dr3d.cli.field_flags import FLAGS
+from dr3d.cli.subcommand import FlagValues, Subcommand, UsageError
 
 if TYPE_CHECKING:
   import numpy as np
@@ -299,99 +300,7 @@ SUBCOMMAND = Subcommand(
     dr3d field mesh --workdir=work code.json --out=chair.ply
     dr3d field sample --workdir=work --count=16 --out=sheet.png
   """,
-  flags=(
-    Flag("workdir", "Folder of the run.", "DIR", required=True),
-    Flag("images", "Folder of pictures to learn from.", "DIR"),
-    Flag("cameras", "transforms.json, its folder, or COLMAP's.", "FILE"),
-    Flag("out", "File to write; its extension names the format.", "FILE"),
-    Flag(
-      "size",
-      "Height and width of pictures to learn from or to draw, pixels.",
-      "N",
-      64,
-      "integer",
-      minimum=16,
-      maximum=1024,
-    ),
-    Flag("steps", "Training steps.", "N", 2000, "integer", minimum=1),
-    Flag("width", "Width of the network.", "N", 128, "integer", minimum=8),
-    Flag("depth", "Layers of the network.", "N", 6, "integer", minimum=2),
-    Flag("latent", "Numbers of a code.", "N", 64, "integer", minimum=1),
-    Flag("samples", "Samples of a ray.", "N", 32, "integer", minimum=4),
-    Flag(
-      "split",
-      "Give each layer its own part of the code; --depth divides --latent.",
-      kind="switch",
-    ),
-    Flag(
-      "background",
-      "learned: a second network; white: the pictures have a white background.",
-      "NAME",
-      "learned",
-      choices=("learned", "white"),
-    ),
-    Flag("mask", "Weight of the masks.", "W", 1.0, "number", minimum=0),
-    Flag("hard", "Weight of hard surfaces.", "W", 0.1, "number", minimum=0),
-    Flag(
-      "learn-cameras",
-      "Learn azimuth, elevation and scale of each picture too.",
-      kind="switch",
-    ),
-    Flag(
-      "fit-steps",
-      "Steps of fit.",
-      "N",
-      200,
-      "integer",
-      minimum=1,
-    ),
-    Flag("azimuth", "Of the camera, degrees.", "A", 300.0, "number"),
-    Flag(
-      "elevation",
-      "Of the camera, degrees.",
-      "A",
-      20.0,
-      "number",
-      minimum=-89,
-      maximum=89,
-    ),
-    Flag(
-      "count",
-      "Images of sample and interpolate.",
-      "N",
-      16,
-      "integer",
-      minimum=1,
-      maximum=1000,
-    ),
-    Flag(
-      "truncation",
-      "Below 1, samples are nearer to the mean: better, and less diverse.",
-      "T",
-      0.8,
-      "number",
-      minimum=0,
-      maximum=2,
-    ),
-    Flag(
-      "grid",
-      "Cells of the mesh's grid along each side.",
-      "G",
-      64,
-      "integer",
-      minimum=8,
-      maximum=512,
-    ),
-    Flag(
-      "level",
-      "Density of the mesh's surface, in inverse radii.",
-      "D",
-      14.0,
-      "number",
-      minimum=0.01,
-    ),
-    Flag("seed", "Seed.", "N", 0, "integer", minimum=0),
-  ),
+  flags=FLAGS,
   files="VERB [NAME]...",
   run=run,
 )

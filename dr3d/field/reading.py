@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from dr3d.camera.landmark import fit_cameras, fit_points
+from dr3d.camera.bundle import fit_points
+from dr3d.camera.landmark import fit_cameras
 from dr3d.camera.matrix import from_opencv
 from dr3d.camera.view import Views
 from dr3d.error import FieldError

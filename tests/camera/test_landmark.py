@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from dr3d.camera.landmark import fit_cameras, fit_points
+from dr3d.camera.bundle import fit_points
+from dr3d.camera.landmark import fit_cameras
 from dr3d.camera.matrix import to_opencv
 from dr3d.camera.pose import project_points
 from dr3d.camera.view import make_views
