@@ -2,9 +2,9 @@ r"""Error of cameras from landmarks against the noise of the landmarks.
 
     python -m experiments.measure_landmark --set=work/chairs
 
-The landmarks are M corners of chairs. "exact": all chairs have the mean corners,
-so that noise is the only error. "mean": the corners are those of each chair, but
-the canonical points their means, as a template has them.
+The landmarks are M corners of chairs. "exact": all chairs have the mean
+corners, so that noise is the only error. "mean": the corners are those of each
+chair, but the canonical points their means, as a template has them.
 """
 
 import pathlib
