@@ -4,8 +4,8 @@ r"""Measures a field of chairs against the truth, from three sides.
 
 Prints a row for each of: training objects, held-out objects after `fit`, the
 picture itself copied to the other sides, and the mean code. The weight of the
-prior of `fit` is chosen on the first half of the held-out chairs (--choose);
-the second half is reported.
+prior of `fit` and the density of the surface are chosen on the first half of
+the held-out chairs (--choose); the second half is reported.
 """
 
 import json
@@ -24,11 +24,13 @@ OBJECTS = flags.DEFINE_integer("objects", 20, "Chairs of each kind.")
 TRAIN = flags.DEFINE_integer("train", 200, "Number of the first held-out one.")
 CHOOSE = flags.DEFINE_bool("choose", False, "Choose the prior of fit.")
 PRIOR = flags.DEFINE_float("prior", 1e-3, "Weight of the prior of fit.")
+LEVEL = flags.DEFINE_float("level", 14.0, "Density of surfaces.")
 STEPS = flags.DEFINE_integer("fit_steps", 150, "Steps of fit.")
 MESHES = flags.DEFINE_integer("meshes", 10, "Chairs whose mesh is compared.")
 
 TURNS = (0, 45, 90)
 PRIORS = (0.0, 1e-3, 1e-2)
+LEVELS = (3.0, 7.0, 14.0)  # inverse radii
 POINTS = 4000  # of a surface, for the Chamfer distance
 
 
@@ -44,7 +46,10 @@ def main(_) -> None:
     np.arange(TRAIN.value + half * count, TRAIN.value + (half + 1) * count)
     for half in (0, 1)
   )
-  prior = choose_prior(field, truth, chosen) if CHOOSE.value else PRIOR.value
+  prior, level = PRIOR.value, LEVEL.value
+  if CHOOSE.value:
+    prior = choose_prior(field, truth, chosen)
+    level = choose_level(field, truth, chosen, prior, folder)
   known = np.arange(min(count, len(field.names)))
   begin = time.process_time()
   codes = fit(field, truth, held, prior)
@@ -61,11 +66,14 @@ def main(_) -> None:
     ("held-out objects, fitted", codes, held),
     ("mean code", mean, held),
   ):
-    rows[name]["chamfer"] = measure_meshes(field, table, objects, folder)
+    rows[name]["chamfer"] = measure_meshes(field, table, objects, folder, level)
   path = pathlib.Path(WORKDIR.value) / "measures.json"
-  path.write_text(json.dumps({"prior": prior, "rows": rows}, indent=1))
+  found = {"prior": prior, "level": level, "rows": rows}
+  path.write_text(json.dumps(found, indent=1))
   print(format_rows(rows))
-  print(f"prior of fit {prior:g}; {seconds:.1f} CPU seconds a fitted chair")
+  print(
+    f"prior of fit {prior:g}; level {level:g}; {seconds:.1f} CPU seconds a fitted chair"
+  )
 
 
 def choose_prior(field, truth, objects):
@@ -76,6 +84,17 @@ def choose_prior(field, truth, objects):
     scores[prior] = measure(field, codes, truth, objects, turns=(1,))["psnr45"]
     print(f"prior {prior:g}: {scores[prior]:.2f} dB at 45 degrees", flush=True)
   return max(scores, key=scores.__getitem__)
+
+
+def choose_level(field, truth, objects, prior, folder):
+  """The density with the least Chamfer distance on the choosing half."""
+  codes = fit(field, truth, objects, prior)
+  scores = {}
+  for level in LEVELS:
+    apart = measure_meshes(field, codes, objects, folder, level)
+    scores[level] = np.inf if apart is None else apart
+    print(f"level {level:g}: Chamfer {scores[level]:.2f} %", flush=True)
+  return min(scores, key=scores.__getitem__)
 
 
 def make_set(truth, objects):
@@ -151,7 +170,7 @@ def compare(color, alpha, depth, truth, objects, t):
   }
 
 
-def measure_meshes(field, codes, objects, folder):
+def measure_meshes(field, codes, objects, folder, level):
   """Mean Chamfer distance, percent of the radius; None without surface."""
   import trimesh
   from scipy.spatial import cKDTree
@@ -163,7 +182,8 @@ def measure_meshes(field, codes, objects, folder):
   for i, k in list(enumerate(objects))[: MESHES.value]:
     true = trimesh.load(folder / "models" / f"chair_{k:03d}.ply")
     try:
-      mesh = trimesh.Trimesh(*extract_surface(field, codes[i]), process=False)
+      surface = extract_surface(field, codes[i], level=level)
+      mesh = trimesh.Trimesh(*surface, process=False)
     except FieldError:
       return None
     a, b = (

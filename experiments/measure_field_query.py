@@ -6,11 +6,14 @@ r"""Does a fitted field find the right model more often than its photograph?
 The database is one that `dr3d index` made of chairs of `models/`, those that
 ask among them. Each held-out chair asks in four ways: its one picture as a
 photograph, its fitted code drawn at all learned views, the mean code, and, for
-comparison, the mesh itself drawn at those views.
+comparison, the mesh itself drawn at those views. The prior of the fit and the
+level of the surface are those that `experiments.measure_field` chose.
 """
 
+import json
 import pathlib
 import time
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -23,8 +26,6 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
 DB = flags.DEFINE_string("db", None, "Database of chairs.", required=True)
 TRAIN = flags.DEFINE_integer("train", 200, "First chair that asks.")
 QUERIES = flags.DEFINE_integer("queries", 40, "Chairs that ask.")
-PRIOR = flags.DEFINE_float("prior", 1e-3, "Weight of the prior of fit.")
-LEVEL = flags.DEFINE_float("level", 14.0, "Density of surfaces.")
 SHOWN = 5
 
 
@@ -42,10 +43,14 @@ def main(_) -> None:
   field = Field.load(WORKDIR.value)
   truth = dict(np.load(folder / "truth.npz"))
   asking = np.arange(TRAIN.value, TRAIN.value + QUERIES.value)
-  config = FitConfig(steps=150, pixels=64, code=PRIOR.value)
+  chosen = json.loads(
+    (pathlib.Path(WORKDIR.value) / "measures.json").read_text()
+  )
+  config = FitConfig(steps=150, pixels=64, code=chosen["prior"])
   fitted = fit_codes(field, make_set(truth, asking), config=config)
   database = Database.open(DB.value)
   mean = field.codes.mean(axis=0)
+  pipeline: Any = database.pipeline
 
   def ask_photo(i):
     image = truth["images"][asking[i], 0]
@@ -55,7 +60,7 @@ def main(_) -> None:
     return database.query(photo=photo, k=SHOWN)
 
   def ask_code(code):
-    query = make_query(field, code, database.pipeline, level=LEVEL.value)
+    query = make_query(field, code, pipeline, level=chosen["level"])
     return database.query(query, k=SHOWN, size="ignore")
 
   def ask_mesh(i):
