@@ -72,7 +72,8 @@ def main(_) -> None:
   path.write_text(json.dumps(found, indent=1))
   print(format_rows(rows))
   print(
-    f"prior of fit {prior:g}; level {level:g}; {seconds:.1f} CPU seconds a fitted chair"
+    f"prior of fit {prior:g}; level {level:g};"
+    f" {seconds:.1f} CPU seconds a fitted chair"
   )
 
 

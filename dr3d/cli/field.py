@@ -66,6 +66,11 @@ def check_arguments(flags: FlagValues, verb: str, names: list[str]) -> None:
     reason = f"{verb} takes {expected[2]}, got {len(names)}"
   elif verb == "train" and not flags.images:
     reason = "train needs --images=DIR"
+  elif verb == "train" and flags.split and flags.latent % flags.depth:
+    reason = (
+      f"--split needs a --latent that --depth divides, got {flags.latent} and"
+      f" {flags.depth}"
+    )
   elif verb != "train" and not flags.out:
     reason = f"{verb} needs --out=FILE"
   if reason:
@@ -84,7 +89,6 @@ def train(flags: FlagValues) -> int:
     BatchConfig,
     FieldConfig,
     LossConfig,
-    check_config,
   )
   from dr3d.field.reading import read_pictures
   from dr3d.field.train import train as train_field
@@ -105,10 +109,6 @@ def train(flags: FlagValues) -> int:
     size=flags.size,
     seed=flags.seed,
   )
-  try:
-    check_config(config)
-  except ValueError as error:
-    raise UsageError(f"field: {error} See dr3d field --help.") from error
   images = pathlib.Path(flags.images)
   cameras = pathlib.Path(flags.cameras) if flags.cameras else images
   pictures = read_pictures(cameras, size=flags.size)
