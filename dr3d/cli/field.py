@@ -84,7 +84,6 @@ def check_arguments(flags: FlagValues, verb: str, names: list[str]) -> None:
 
 def train(flags: FlagValues) -> int:
   """Trains, or resumes an interrupted training."""
-  from dr3d.error import FieldError
   from dr3d.field.config import (
     BatchConfig,
     FieldConfig,
@@ -112,8 +111,6 @@ def train(flags: FlagValues) -> int:
   images = pathlib.Path(flags.images)
   cameras = pathlib.Path(flags.cameras) if flags.cameras else images
   pictures = read_pictures(cameras, size=flags.size)
-  if not pictures.seen.any():
-    raise FieldError(f"{images} shows nothing.")
   field = train_field(pictures, config=config, workdir=flags.workdir)
   print(
     f"Trained on {len(pictures.images)} pictures of {len(field.names)} objects:"
