@@ -32,6 +32,10 @@
     layers = dr3d.render_layers(                    # image, depth, normal
         triangles, views, size=64, sigma=0.7, gamma=3e-3, budget=budget)
 
+    locator = dr3d.Locator.load()                  # an object in pictures
+    locator.find("part.stl", "bench.jpg")          # box, mask, score; or []
+    locator.heat_map("part.jpg", "bench.jpg")      # float32 [H, W]
+
     config = dr3d.TrainConfig()
     pipeline = dr3d.train(meshes, labels, config=config, workdir="work")
 
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
     normal_penalty,
   )
   from dr3d.image.cutout import CutOut, cut_out
+  from dr3d.locate.locator import Locator
   from dr3d.mesh import Mesh, load_mesh, make_mesh
   from dr3d.nn.encoder import EncoderConfig
   from dr3d.render.animation import save_gif, save_mp4
@@ -148,6 +153,7 @@ __all__ = [
   "Layers",
   "Light",
   "Limits",
+  "Locator",
   "LossConfig",
   "Match",
   "Material",
@@ -223,6 +229,7 @@ _HOME = {
   "Layers": "render.layer",
   "Light": "camera.view",
   "Limits": "runtime.pool",
+  "Locator": "locate.locator",
   "LossConfig": "retrieval.step",
   "Match": "search.answer",
   "Material": "camera.view",

@@ -14,7 +14,6 @@ The pipeline is a stand-in, as in `kill_database`.
 """
 
 import dataclasses
-import functools
 import os
 import pathlib
 import random
@@ -30,7 +29,7 @@ from absl import app, flags
 from dr3d.database import backup
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError
-from experiments.kill_database import Measures, open_database, report, store
+from experiments.kill_database import Measures, change, open_database
 
 WRITES = flags.DEFINE_integer("writes", 1000, "Changes that the child makes.")
 WRITER = flags.DEFINE_string("writer", "", "Folder; set for the child only.")
@@ -190,24 +189,7 @@ def write(root: pathlib.Path) -> None:
   made = 0
   while made < WRITES.value:
     what = chance.choice(CHANGES)
-    if what == "store" or not names:
-      if len(names) >= MODELS:
-        continue
-      names.append(store(root, database, chance))
-    elif what == "label":
-      name, label = chance.choice(names), f"l{chance.randrange(99)}"
-      report(
-        what, name, label, act=functools.partial(database.label, name, label)
-      )
-    elif what == "remove":
-      name = names.pop(chance.randrange(len(names)))
-      report(what, name, act=functools.partial(database.remove, [name]))
-    elif what == "rebuild":
-      report(what, act=database.rebuild)
-    else:
-      other = Measures(f"p{chance.randrange(1 << 30)}")
-      report(what, act=functools.partial(database.rebuild, other))
-    made += 1
+    made += change(what, root, database, names, chance, most=MODELS)
 
 
 if __name__ == "__main__":

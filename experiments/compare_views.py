@@ -21,16 +21,15 @@ The same command resumes after an interruption: OUT keeps a folder for each
 training. Several processes may share OUT if their trainings differ.
 """
 
-import csv
 import dataclasses
 import pathlib
 
 import numpy as np
 from absl import app, flags
 
-from dr3d.cli import console, environment
+from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
-from experiments.partition import second_classes
+from experiments import unseen
 
 # The objective that moves each kind of viewpoints; None if they are fixed.
 OBJECTIVES = {
@@ -71,12 +70,12 @@ def main(_) -> None:
   from dr3d.evaluation.average import resample
 
   out = pathlib.Path(OUT.value)
-  seen, unseen = _split(pathlib.Path(DATA.value), INDEX.value)
-  known = _read(seen, rotated=False)
+  seen, others = unseen.split_classes(pathlib.Path(DATA.value), INDEX.value)
+  known = unseen.read_meshes(seen, rotated=False)
   gallery, queries = (
-    _read(unseen, rotated=rotated) for rotated in (False, True)
+    unseen.read_meshes(others, rotated=rotated) for rotated in (False, True)
   )
-  labels = np.array([label for label, _ in unseen])
+  labels = np.array([label for label, _ in others])
   draws = resample(len(labels)) / len(labels)
   rows = []
   for count in map(int, VIEWS.value):
@@ -106,58 +105,17 @@ def main(_) -> None:
       else:
         row.append("")
       rows.append(row)
-  print(f"{len(seen)} models trained on, {len(unseen)} searched")
+  print(f"{len(seen)} models trained on, {len(others)} searched")
   print(format_table(("N", "views", "mAP", "minus learned"), rows))
-
-
-def _split(root, table):
-  """Returns labels and files of every second class, and of the others."""
-  with pathlib.Path(table or root / "index.csv").open(newline="") as file:
-    rows = [(row["class"], root / row["file"]) for row in csv.DictReader(file)]
-  chosen = second_classes(label for label, _ in rows)
-  seen = [row for row in rows if row[0] in chosen]
-  return seen, [row for row in rows if row[0] not in chosen]
-
-
-def _read(rows, *, rotated):
-  from dr3d.evaluation.protocol import Protocol, make_query
-  from dr3d.mesh.io.reader import read_geometry
-  from dr3d.retrieval.pipeline import PipelineConfig
-
-  protocol = Protocol(rotation="so3" if rotated else "none")
-  meshes = []
-  with console.progress(len(rows), "reading") as progress:
-    for done, (_, path) in enumerate(rows, start=1):
-      meshes.append(
-        make_query(
-          *read_geometry(path),
-          name=path.name,
-          protocol=protocol,
-          face_budget=PipelineConfig().face_budget,
-        )
-      )
-      progress(done, len(rows))
-  return meshes
 
 
 def _measure(workdir, *, known, sides, kind, count, seed):
   """Trains if needed; returns the average precision of each query, [Q]."""
-  from dr3d.evaluation import metric
-  from dr3d.evaluation.similarity import compare_vectors
-
   path = workdir / "precision.npy"
   if path.exists():
     return np.load(path)
   pipeline = _train(workdir, known, kind=kind, count=count, seed=seed)
-  queries, gallery, labels = sides
-  similarity = compare_vectors(
-    pipeline.embed(queries), pipeline.embed(gallery), kind="view_aligned"
-  )
-  relevant = labels[:, None] == labels
-  own = np.arange(len(labels))
-  relevant[own, own] = False
-  order = metric.rank_models(similarity.whole, relevant, excluded=own)
-  values = metric.average_precision(metric.take_hits(relevant, order))
+  values = unseen.measure_precision(pipeline, *sides)
   np.save(path, values)
   print(f"{workdir.name}: mAP {100 * values.mean():.1f}", flush=True)
   return values

@@ -204,26 +204,56 @@ def run_child(root: pathlib.Path, chance: random.Random) -> None:
   names = [model.name for model in database.models()]
   for number in range(1 << 30):
     what = chance.choice(CHANGES)
-    if what == "store" or not names:
-      if len(names) < MODELS:
-        names.append(store(root, database, chance))
-    elif what == "label":
-      name, label = chance.choice(names), f"l{chance.randrange(99)}"
-      report(
-        what, name, label, act=functools.partial(database.label, name, label)
-      )
-    elif what == "remove":
-      name = names.pop(chance.randrange(len(names)))
-      report(what, name, act=functools.partial(database.remove, [name]))
-    elif what == "rebuild":
-      report(what, act=database.rebuild)
-    elif what == "switch":
-      other = Measures(f"p{chance.randrange(1 << 30)}")
-      report(what, act=functools.partial(database.rebuild, other))
-    elif what == "backup":
+    if what == "backup":
       copy(root, number)
-    else:
+    elif what == "migrate":
       migrate(root)
+    else:
+      change(what, root, database, names, chance, most=MODELS)
+
+
+def change(
+  what: str,
+  root: pathlib.Path,
+  database: Database,
+  names: list[str],
+  chance: random.Random,
+  *,
+  most: int,
+) -> bool:
+  """Changes a database and reports it.
+
+  Args:
+    what: store, label, remove, rebuild or switch.
+    root: folder for the files of new models.
+    database: to change.
+    names: of its models, which are changed as it is.
+    chance: chooses models and labels.
+    most: models; none is stored beyond them.
+
+  Returns:
+    Whether anything was changed.
+  """
+  if what in ("label", "remove") and not names:
+    what = "store"
+  if what == "store":
+    if len(names) >= most:
+      return False
+    names.append(store(root, database, chance))
+  elif what == "label":
+    name, label = chance.choice(names), f"l{chance.randrange(99)}"
+    report(
+      what, name, label, act=functools.partial(database.label, name, label)
+    )
+  elif what == "remove":
+    name = names.pop(chance.randrange(len(names)))
+    report(what, name, act=functools.partial(database.remove, [name]))
+  elif what == "rebuild":
+    report(what, act=database.rebuild)
+  else:
+    other = Measures(f"p{chance.randrange(1 << 30)}")
+    report(what, act=functools.partial(database.rebuild, other))
+  return True
 
 
 def report(what: str, *words: str, act: Callable[[], object]) -> None:

@@ -19,20 +19,16 @@ The gallery is indexed once, in OUT.
 
 import pathlib
 import time
-from collections.abc import Callable
 
 import numpy as np
-import trimesh
 from absl import app, flags
 
 from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
-from dr3d.geometry.sphere import enclosing_sphere
-from dr3d.mesh import Mesh, load_mesh
-from dr3d.mesh.io.reader import read_geometry
-from dr3d.mesh.packing import unpack_mesh
+from dr3d.mesh import load_mesh
 from dr3d.retrieval.pipeline import Pipeline
-from experiments.scan_set import read_objects, split_objects
+from experiments.scan_rank import Rank, ask, make_light_field, make_registration
+from experiments.scan_set import read_objects, split_objects, write_gallery
 
 SCANS = flags.DEFINE_string(
   "scans", None, "Folder of the scans.", required=True
@@ -49,10 +45,6 @@ ALL = flags.DEFINE_bool("all", False, "Register all models, too.")
 LIST = flags.DEFINE_bool("list", False, "Print the rank of each object.")
 
 KINDS = ("scan_poisson", "scan_tsdf")
-RADII = 0.02, 0.17  # metres: of the smallest and of the largest object
-
-Rank = Callable[[Mesh], list[str]]
-"""A scan → names of models, best first."""
 
 
 def main(argv: list[str]) -> None:
@@ -62,7 +54,13 @@ def main(argv: list[str]) -> None:
   half = split_objects(sorted(objects))[HALF.value]
   out = pathlib.Path(OUT.value)
   if not (out / "db").exists():
-    write_gallery(root, objects, out / "models")
+    write_gallery(
+      root,
+      objects,
+      out / "models",
+      others=pathlib.Path(DISTRACTORS.value),
+      count=COUNT.value,
+    )
     database = Database.create(out / "db", Pipeline.load())
     database.update(out / "models")
   database = Database.open(out / "db")
@@ -98,76 +96,6 @@ def main(argv: list[str]) -> None:
   )
   header = ["scans", "ranked by", "first", "five", "ten", "CPU s"]
   print(format_table(header, rows, right=range(2, 6)))
-
-
-def write_gallery(
-  root: pathlib.Path, objects: dict[str, dict[str, str]], folder: pathlib.Path
-) -> None:
-  """Links the clean meshes and writes the distractors at random sizes."""
-  (folder / "clean").mkdir(parents=True)
-  (folder / "distractor").mkdir()
-  for name, files in objects.items():
-    target = (root / files["clean"]).resolve()
-    (folder / "clean" / f"{name}.ply").symlink_to(target)
-  others = pathlib.Path(DISTRACTORS.value)
-  paths = sorted(
-    path.relative_to(others).as_posix() for path in others.rglob("*.ply")
-  )
-  rng = np.random.default_rng(1)
-  for i in range(COUNT.value):
-    path = others / paths[i * len(paths) // COUNT.value]
-    vertices, faces = read_geometry(path)
-    _, radius = enclosing_sphere(vertices)
-    size = np.exp(rng.uniform(*np.log(RADII)))
-    mesh = trimesh.Trimesh(vertices * size / radius, faces, process=False)
-    mesh.export(folder / "distractor" / f"{path.stem}.ply")
-
-
-def ask(database: Database, mesh: Mesh, **options) -> list[str]:
-  """Ranks all models as `dr3d query` does."""
-  options = {"size": "ignore", **options}
-  answer = database.query(mesh, k=len(database.gallery.names), **options)
-  return [match.model for match in answer.matches]
-
-
-def load_gallery(database: Database) -> dict[str, Mesh]:
-  """The stored meshes of all models."""
-  shapes = database.load_shapes(database.gallery.names)
-  return {name: unpack_mesh(shape.mesh) for name, shape in shapes.items()}
-
-
-def make_light_field(database: Database) -> Rank:
-  """Ranks by the untrained descriptor."""
-  from dr3d.descriptor import lightfield
-
-  meshes = load_gallery(database)
-  known = np.stack([lightfield.describe(mesh) for mesh in meshes.values()])
-
-  def rank(mesh: Mesh) -> list[str]:
-    asked = lightfield.describe(mesh)[None]
-    distance = lightfield.compare(asked, known).min(axis=1)[0]
-    return sort_names(list(meshes), distance)
-
-  return rank
-
-
-def make_registration(database: Database) -> Rank:
-  """Ranks by the distance of surfaces alone."""
-  from dr3d.registration.surface import find_pose, make_cloud
-
-  clouds = {k: make_cloud(mesh) for k, mesh in load_gallery(database).items()}
-
-  def rank(mesh: Mesh) -> list[str]:
-    cloud = make_cloud(mesh)
-    found = [find_pose(cloud, other).fit.mean for other in clouds.values()]
-    return sort_names(list(clouds), np.array(found))
-
-  return rank
-
-
-def sort_names(names: list[str], distance: np.ndarray) -> list[str]:
-  """Names by distance, the nearest first."""
-  return [names[i] for i in np.argsort(distance, kind="stable")]
 
 
 if __name__ == "__main__":

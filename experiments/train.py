@@ -4,7 +4,8 @@ r"""Trains a pipeline on the train split of a folder.
       --data=parts --workdir=work/part
 
 Flags override fields of the config: `--config.optimizer.steps=100`. The same
-command resumes an interrupted run. With `--init` the run starts from G and T of
+command resumes an interrupted run, also if a host was lost of several that
+--coordinator joins. With `--init` the run starts from G and T of
 another pipeline and keeps its configuration.
 """
 
@@ -30,11 +31,24 @@ INDEX = flags.DEFINE_string(
 INIT = flags.DEFINE_string(
   "init", None, "Pipeline, run or database to start from, or `pretrained`."
 )
+COORDINATOR = flags.DEFINE_string(
+  "coordinator",
+  None,
+  "HOST:PORT of the first of several hosts, or `cluster` if the cluster says"
+  " it, as TPU pods and Slurm do. Each host runs the same command.",
+)
+HOSTS = flags.DEFINE_integer("hosts", None, "Number of hosts.")
+HOST = flags.DEFINE_integer("host", None, "Number of this host, from 0.")
 flags.mark_flag_as_required("config")
 
 
 def main(_) -> None:
   environment.prepare(verbosity=-2)
+  if COORDINATOR.value:
+    from dr3d.runtime import host
+
+    address = None if COORDINATOR.value == "cluster" else COORDINATOR.value
+    host.connect(address, count=HOSTS.value, index=HOST.value)
   from dr3d.retrieval.recipe import TrainConfig
   from dr3d.retrieval.train import train
 

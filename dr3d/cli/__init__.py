@@ -32,6 +32,7 @@ SUBCOMMANDS = (
   "restore",
   "migrate",
   "query",
+  "locate",
   "duplicates",
   "serve",
   "token",

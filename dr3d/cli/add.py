@@ -1,6 +1,6 @@
 """`dr3d add`: add model files to a database."""
 
-from dr3d.cli import argument, console, reader_flags
+from dr3d.cli import argument, console, engine_flag, reader_flags
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 
@@ -8,11 +8,12 @@ from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
 def run(flags: FlagValues, files: list[str]) -> int:
   """Adds the files."""
   pairs = read_pairs("add", "set", flags.set)
+  engine_flag.check("add", flags)
   argument.check_database(flags.db)
   argument.check_files(files)
   from dr3d.database.writer import Database
 
-  database = Database.open(flags.db)
+  database = Database.open(flags.db, engine=flags.engine)
   with console.progress(len(files), "adding") as progress:
     report = database.add(
       files,
@@ -48,6 +49,7 @@ SUBCOMMAND = Subcommand(
       "KEY=VALUE,...",
       kind="names",
     ),
+    engine_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   files="FILE...",

@@ -103,12 +103,14 @@ def print_failures(failures: "Sequence[Failure]", what: str) -> None:
 
 
 def read_models(
-  files: "Sequence[ModelFile]", *, face_budget: int
+  files: "Sequence[ModelFile]", *, face_budget: int, appearance: bool = False
 ) -> "ModelCollection":
   """Loads model files with a bar, and lists those that fail."""
   from dr3d.data.collection import read_models
 
   with progress(len(files), "reading") as show:
-    collection = read_models(files, face_budget=face_budget, progress=show)
+    collection = read_models(
+      files, face_budget=face_budget, appearance=appearance, progress=show
+    )
   print_failures(collection.failures, "skipped")
   return collection

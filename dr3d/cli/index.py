@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dr3d.cli import (
   argument,
   console,
+  engine_flag,
   pipeline_flag,
   query_photo,
   reader_flags,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Updates the database to the state of the folder."""
   del files
+  engine_flag.check("index", flags)
   argument.check_models(flags.models, flags.labels)
   argument.check_new_folder(flags.db)
   if flags.pipeline:
@@ -41,7 +43,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
-  database = Database.create(directory, pipeline)
+  database = Database.create(directory, pipeline, engine=flags.engine)
   with console.progress(count, "indexing") as progress:
     report = database.update(
       flags.models,
@@ -49,6 +51,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       unit=flags.unit,
       replace=flags.replace,
       reader=reader_flags.make_reader(flags),
+      bodies=flags.bodies,
       progress=progress,
     )
   if flags.photos and database.count_states()[catalogue.INDEXED]:
@@ -93,6 +96,12 @@ SUBCOMMAND = Subcommand(
     unit of a file, given by dr3d add --unit or by the column unit of the table.
     --unit is for all other files that state none.
 
+    With --bodies, each body of an assembly is a model as well, named after its
+    file: solids of STEP, objects of 3MF, meshes of glTF, or connected pieces of
+    a surface where the format lists none. Its metadata name the parent, so that
+    --where=parent=FILE finds the bodies of a file. Equal bodies are indexed
+    once. Without --bodies in a later run they become missing.
+
     With --json, stdout is one JSON document: searchable, new, changed,
     unchanged, missing, failures (a list of {model, reason}), warnings (the same
     of files that were read in part), relabelled, labels_kept, assumed (files by
@@ -102,6 +111,7 @@ SUBCOMMAND = Subcommand(
   example="""
     dr3d index --db=parts.db --models=models
     dr3d index --db=parts.db --models=models --pipeline=work/pipeline
+    dr3d index --db=parts.db --models=assemblies --bodies
   """,
   flags=(
     Flag("db", "Folder of the database; created.", "DIR", required=True),
@@ -138,12 +148,18 @@ SUBCOMMAND = Subcommand(
       "DIR",
     ),
     Flag(
+      "bodies",
+      "Index each body of a file as a model of its own, beside the file.",
+      kind="switch",
+    ),
+    Flag(
       "photos",
       "Also make the models findable by photographs, about half a second for"
       " each; otherwise the first photograph does it.",
       kind="switch",
     ),
     Flag("json", "Print JSON.", kind="switch"),
+    engine_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   run=run,

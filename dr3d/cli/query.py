@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, query_field, query_photo
+from dr3d.cli import argument, console, engine_flag, query_field, query_photo
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -40,10 +40,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
     if photos:
       sources.append(query_photo.ask_server(flags, photos, region, condition))
   else:
+    engine_flag.check("query", flags)
     argument.check_database(flags.db)
     from dr3d.database.writer import Database
 
-    database = Database.open(flags.db)
+    database = Database.open(flags.db, engine=flags.engine)
     database.gallery  # noqa: B018  fails once here, not once for each file
     if meshes:
       sources.append(
@@ -80,6 +81,8 @@ def check_arguments(flags: FlagValues) -> None:
     reason = "--pairs needs --db; the page of the server shows the pairs"
   elif flags.server is not None and flags.refine is not None:
     reason = "--refine needs --db; a server does not refine matches"
+  elif flags.server is not None and flags.neighbours > 1:
+    reason = "--neighbours needs --db; a server counts one"
   elif flags.server is not None:
     url = urllib.parse.urlsplit(flags.server)
     if url.scheme not in ("http", "https") or not url.netloc:
@@ -119,6 +122,7 @@ def ask_database(
   results = FileReader(jobs=1).read(
     [pathlib.Path(f) for f, there in zip(files, present, strict=True) if there],
     face_budget=database.face_budget,
+    appearance=database.appearance,
     unit=flags.unit or database.unit,
   )
   if any(present):
@@ -140,6 +144,7 @@ def ask_database(
           refine=refine,
           verify=flags.verify,
           size=flags.size,
+          neighbours=flags.neighbours,
         )
       except Dr3dError as error:
         yield Outcome(file, error=str(error))
@@ -234,8 +239,10 @@ SUBCOMMAND = Subcommand(
   summary="Find the models of a database that look like meshes or photographs.",
   details="""
     Each view of a file votes for the most similar model. The label with most
-    votes is the prediction. Matches are ranked by score: the mean similarity of
-    the views, raised for models that were verified.
+    votes is the prediction; where no model has a label, the model with most
+    votes. With --neighbours, a view votes for the labels of several. Matches
+    are ranked by score: the mean similarity of the views, raised for models
+    that were verified.
 
     The database calibrates its predictions by querying its own models. A
     prediction is accepted if 99 of 100 predictions of this probability are
@@ -281,7 +288,8 @@ SUBCOMMAND = Subcommand(
     file.
 
       query       the file
-      prediction  {label, confidence, probability, accepted, reject_reason}
+      prediction  {label, confidence, probability, accepted, reject_reason,
+                  model}
       matches     [{rank, model, label, score, votes, query_view, view, extent,
                   box, smallest_box, scale, distance, deviation, mirrored,
                   same, difference}]
@@ -292,11 +300,12 @@ SUBCOMMAND = Subcommand(
 
     label is the predicted class and confidence its share of the votes;
     probability is that of the label being right; accepted is true or false;
-    reject_reason is "ambiguous", "unknown" or "". query_view and view are the
-    numbers of the two most similar views. Lengths are in mm: extent along the
-    principal axes, box as drawn, and the sides of smallest_box. distance is in
-    radii of the enclosing sphere, and deviation is the same in mm at the size
-    of the file. The exit status is 1 if a file failed.
+    reject_reason is "ambiguous", "unknown", "unlabelled" or "". model is the
+    one with most votes if no vote went to a labelled model. query_view and view
+    are the numbers of the two most similar views. Lengths are in mm: extent
+    along the principal axes, box as drawn, and the sides of smallest_box.
+    distance is in radii of the enclosing sphere, and deviation is the same in
+    mm at the size of the file. The exit status is 1 if a file failed.
   """,
   example="""
     dr3d query --db=parts.db scan.stl
@@ -310,6 +319,7 @@ SUBCOMMAND = Subcommand(
   """,
   flags=(
     Flag("db", "Folder of the database.", "DIR"),
+    engine_flag.FLAG,
     Flag(
       "server",
       "Address of a running dr3d serve, such as http://127.0.0.1:8000, instead"
@@ -388,6 +398,17 @@ SUBCOMMAND = Subcommand(
       VERIFIED_COUNT,
       "integer",
       minimum=0,
+    ),
+    Flag(
+      "neighbours",
+      "Number of most similar models that each view votes for. The predictions"
+      " are calibrated again for another number than 1, which takes up to two"
+      " seconds.",
+      "K",
+      1,
+      "integer",
+      minimum=1,
+      maximum=100,
     ),
     Flag("json", "Print JSON.", kind="switch"),
     Flag("csv", "Print CSV, one row for each match.", kind="switch"),

@@ -24,6 +24,7 @@ REJECT_REASONS = {
   "ambiguous": "models of other labels are nearly as similar",
   "unknown": "the label may be missing in the database",
   "unverified": "the service could not register the matches; ask again",
+  "unlabelled": "no vote went to a model with a label",
 }
 COLUMNS = (
   "query",
@@ -290,7 +291,8 @@ def describe_prediction(prediction: "Prediction") -> str:
   """Returns the label, its votes and whether it is accepted, in one line."""
   votes = f"{prediction.confidence:.0%} of the votes"
   if not prediction.label:
-    return f"no label ({votes})"
+    name = prediction.model or "no label"
+    return f"{name} ({votes}; {REJECT_REASONS['unlabelled']})"
   verdict = "accepted"
   if not prediction.accepted:
     reason = prediction.reject_reason
@@ -331,7 +333,8 @@ def write_csv(entries: list[dict[str, Any]]) -> None:
     row = {"query": entry["query"], "error": entry.get("error", "")}
     if "prediction" in entry:
       row |= entry["prediction"]
-      row["prediction"] = row.pop("label")
+      label, model = row.pop("label"), row.pop("model")
+      row["prediction"] = label or model
     for match in entry.get("matches") or [{}]:
       match = dict(match)
       for field, names in BOXES.items():

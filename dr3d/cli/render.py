@@ -20,7 +20,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
   else:
     pipeline = Pipeline.create()
-  mesh = load_mesh(files[0], face_budget=pipeline.face_budget)
+  mesh = load_mesh(
+    files[0],
+    face_budget=pipeline.face_budget,
+    appearance=pipeline.appearance,
+  )
   if flags.look == "plain":
     pipeline = sheet.with_white_light(pipeline)
   images = sheet.render_preview(pipeline, mesh, size=flags.size)

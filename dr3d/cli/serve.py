@@ -6,7 +6,7 @@ import pathlib
 import signal
 import socket
 
-from dr3d.cli import argument, config_file
+from dr3d.cli import argument, config_file, engine_flag
 from dr3d.cli.serve_access import TOKEN, may_read_freely, read_token
 from dr3d.cli.serve_flags import FLAGS
 from dr3d.cli.serve_settings import make_settings
@@ -25,6 +25,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   own_token = read_token(flags.token_file)
   os.environ.pop(TOKEN, None)  # no child process shall inherit it
   public_read = may_read_freely(flags, own_token)
+  engine_flag.check("serve", flags)
   argument.check_database(flags.db)
   listener = listen(flags.host, flags.port, is_shared=flags.share_port)
   _allow_connections()

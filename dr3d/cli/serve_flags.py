@@ -1,10 +1,11 @@
 """Flags of `dr3d serve`."""
 
-from dr3d.cli import config_file
+from dr3d.cli import config_file, engine_flag
 from dr3d.cli.subcommand import Flag
 
 FLAGS = (
   Flag("db", "Folder of the database. Required.", "DIR"),
+  engine_flag.FLAG,
   config_file.CONFIG,
   Flag("host", "Address to listen on.", "HOST", "127.0.0.1"),
   Flag(

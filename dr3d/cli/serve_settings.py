@@ -39,6 +39,7 @@ def make_settings(
     address_connections=flags.connections,
     scan_rate=flags.scan * (1 << 20),
     backups=make_backup_plan(flags),
+    engine=flags.engine,
   )
 
 

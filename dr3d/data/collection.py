@@ -33,6 +33,7 @@ def read_models(
   files: Sequence[ModelFile],
   *,
   face_budget: int | None = None,
+  appearance: bool = False,
   load: Callable[[ModelFile], Mesh] | None = None,
   progress: Callable[[int, int], None] | None = None,
 ) -> ModelCollection:
@@ -41,7 +42,8 @@ def read_models(
   Args:
     files: from `folder.find_models`.
     face_budget: largest number of faces of a mesh; None keeps all.
-    load: loads one file, instead of `load_mesh`; `face_budget` is then unused.
+    appearance: whether to read the colours of the surfaces.
+    load: loads one file, instead of `load_mesh`; the two above are then unused.
     progress: called after each file with the number done and the total.
 
   Returns:
@@ -54,7 +56,9 @@ def read_models(
   for done, file in enumerate(files, start=1):
     try:
       if load is None:
-        mesh = load_mesh(file.path, face_budget=face_budget)
+        mesh = load_mesh(
+          file.path, face_budget=face_budget, appearance=appearance
+        )
       else:
         mesh = load(file)
       meshes.append(mesh)

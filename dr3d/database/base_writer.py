@@ -79,7 +79,7 @@ class BaseWriter(DatabaseReader):
         fingerprint=self.fingerprint,
         hash_each=reader.hash_each,
         read=lambda files: reader.read_each(
-          files, face_budget=self.face_budget
+          files, face_budget=self.face_budget, appearance=self.appearance
         ),
         unit=default,
         source=source,
@@ -115,15 +115,22 @@ class BaseWriter(DatabaseReader):
       hashes = {digest for (digest,) in rows}
     journal.collect_garbage(self.directory, hashes)
 
-  def _keep_derived(self) -> None:
+  def _keep_derived(self, *, background: bool = False) -> None:
     """Updates index and calibration to what is searched now.
+
+    Args:
+      background: whether a large index is built by another process.
 
     Raises:
       DatabaseError: they cannot be written.
     """
     if self.count_states()[INDEXED]:
       self.snapshot = keep_index(
-        self.snapshot, self.directory, exact_below=self._exact_below
+        self.snapshot,
+        self.directory,
+        exact_below=self._exact_below,
+        engine=self._engine,
+        background=background,
       )
       keep_calibration(self.snapshot, self.directory)
 
@@ -134,7 +141,7 @@ class BaseWriter(DatabaseReader):
     report the change as failed.
     """
     try:
-      self._keep_derived()
+      self._keep_derived(background=True)
     except DatabaseError as error:
       _LOG.warning("%s", error)
 

@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from dr3d.database.model import Model
 from dr3d.error import ConditionError
+from dr3d.index.milvus import make_expression
 
 TOLERANCE = 0.05  # of the longest side: a scan measures it to some percent
 
@@ -54,36 +57,93 @@ class Condition:
       ConditionError: no model has such a label, key or value, which is
         probably misspelt.
     """
-    self._check(models)
-    return {
-      model.name
-      for model in models
-      if (not self.labels or model.label in self.labels)
-      and all(model.metadata.get(key) in self.where[key] for key in self.where)
-      and (self.same_size is None or self._fits(model, extent))
-    }
+    rows = np.flatnonzero(self.mark(Columns(models), extent=extent))
+    return {models[row].name for row in rows.tolist()}
 
-  def _check(self, models: Sequence[Model]) -> None:
-    known = {model.label for model in models}
+  def mark(self, columns: "Columns", *, extent: Sequence[float]) -> np.ndarray:
+    """Which models meet the condition: bool [B].
+
+    Args:
+      columns: of the B indexed models.
+      extent: see `choose`.
+
+    Raises:
+      ConditionError: see `choose`.
+    """
+    self._check(columns)
+    marked = np.ones(columns.count, bool)
+    if self.labels:
+      marked &= columns.mark(columns.labels, self.labels)
+    for key, values in self.where.items():
+      marked &= columns.mark(columns.values[key], values)
+    if self.same_size is not None:
+      gap = np.abs(columns.sides - np.sort(np.asarray(extent, np.float64)))
+      # Those of an unknown size are NaN, and not near.
+      marked &= (gap <= self.find_slack(extent)).all(axis=1)
+    return marked
+
+  def find_slack(self, extent: Sequence[float]) -> float:
+    """How much each side may differ from that of the query, millimetres."""
+    assert self.same_size is not None
+    return self.same_size * max(extent)
+
+  def express(self, extent: Sequence[float]) -> str:
+    """The condition in the language of Milvus; empty if it accepts all."""
+    return make_expression(
+      tuple(self.labels),
+      {key: tuple(values) for key, values in self.where.items()},
+      extent,
+      None if self.same_size is None else self.find_slack(extent),
+    )
+
+  def _check(self, columns: "Columns") -> None:
     for label in self.labels:
-      if label not in known:
+      if label not in columns.labels:
         raise ConditionError(f"no indexed model has the label {label!r}.")
     for key, values in self.where.items():
-      found = {model.metadata.get(key) for model in models} - {None}
-      if not found:
-        keys = sorted({key for model in models for key in model.metadata})
+      if key not in columns.values:
         raise ConditionError(
           f"no indexed model has metadata {key!r}; the known keys are "
-          f"{', '.join(keys) or 'none'}."
+          f"{', '.join(sorted(columns.values)) or 'none'}."
         )
       for value in values:
-        if value not in found:
+        if value not in columns.values[key]:
           raise ConditionError(f"no indexed model has {key}={value}.")
 
-  def _fits(self, model: Model, extent: Sequence[float]) -> bool:
-    assert self.same_size is not None
-    if model.extent is None:
-      return False
-    slack = self.same_size * max(extent)
-    sides = zip(sorted(model.extent), sorted(extent), strict=True)
-    return all(abs(one - two) <= slack for one, two in sides)
+
+class Columns:
+  """What conditions are about, by column, so that millions are filtered fast.
+
+  Attributes:
+    count: B, the number of models.
+    labels: rows of the models by label.
+    values: rows of the models by value, by key of the metadata.
+    sides: float64 [B, 3], sorted true sizes, millimetres; NaN if unknown.
+  """
+
+  def __init__(self, models: Sequence[Model]):
+    """Sorts models into columns."""
+    labels: dict[str, list[int]] = {}
+    values: dict[str, dict[str, list[int]]] = {}
+    self.count = len(models)
+    self.sides = np.full((len(models), 3), np.nan)
+    for row, model in enumerate(models):
+      labels.setdefault(model.label, []).append(row)
+      for key, value in model.metadata.items():
+        values.setdefault(key, {}).setdefault(value, []).append(row)
+      if model.extent is not None:
+        self.sides[row] = sorted(model.extent)
+    self.labels = {name: np.array(rows) for name, rows in labels.items()}
+    self.values = {
+      key: {name: np.array(rows) for name, rows in column.items()}
+      for key, column in values.items()
+    }
+
+  def mark(
+    self, column: Mapping[str, np.ndarray], names: Collection[str]
+  ) -> np.ndarray:
+    """Which models have one of the values of a column: bool [B]."""
+    marked = np.zeros(self.count, bool)
+    for name in names:
+      marked[column[name]] = True
+    return marked

@@ -35,9 +35,15 @@ def make_database(directory: pathlib.Path, pipeline: EmbeddingPipeline) -> None:
     ) from error
 
 
+def compares_colors(pipeline: EmbeddingPipeline) -> bool:
+  """Whether a pipeline looks at the colours of meshes."""
+  return bool(getattr(pipeline, "appearance", False))
+
+
 def describe_pipeline(pipeline: EmbeddingPipeline) -> dict[str, str]:
   """Settings that describe a pipeline."""
   return {
     setting.PIPELINE: pipeline.fingerprint,
     setting.FACE_BUDGET: json.dumps(pipeline.face_budget),
+    setting.APPEARANCE: json.dumps(compares_colors(pipeline)),
   }

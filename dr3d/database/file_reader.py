@@ -38,26 +38,41 @@ class FileReader:
     None
   )
 
+  @property
+  def count(self) -> int:
+    """Number of processes; 0 if files are read in this one."""
+    if self.load is not None or self.files is not None:
+      return 0
+    return os.cpu_count() or 1 if self.jobs is None else self.jobs
+
   def read(
     self,
     paths: Iterable[pathlib.Path],
     *,
     face_budget: int | None,
     unit: Unit,
+    appearance: bool = False,
   ) -> Iterator[ProcessedModel | Dr3dError]:
     """Reads files of one unit; see `read_each`."""
     return self.read_each(
-      ((path, unit) for path in paths), face_budget=face_budget
+      ((path, unit) for path in paths),
+      face_budget=face_budget,
+      appearance=appearance,
     )
 
   def read_each(
-    self, files: Iterable[UnitFile], *, face_budget: int | None
+    self,
+    files: Iterable[UnitFile],
+    *,
+    face_budget: int | None,
+    appearance: bool = False,
   ) -> Iterator[ProcessedModel | Dr3dError]:
     """Reads files, the first ones at once, ahead of what is asked for.
 
     Args:
       files: each with its unit.
       face_budget: see `processed_model.read_processed_model`.
+      appearance: see `processed_model.read_processed_model`.
 
     Returns:
       An iterator: for each file, in order, what it holds or why it cannot be
@@ -65,18 +80,22 @@ class FileReader:
     """
     if self.files is not None:
       return self.files(path for path, _ in files)
-    jobs = os.cpu_count() or 1 if self.jobs is None else self.jobs
-    if self.load is None and jobs:
+    if self.count:
       return pool.call_each(
         _FUNCTION,
         (
-          {"path": path, "face_budget": face_budget, "unit": unit}
+          {
+            "path": path,
+            "face_budget": face_budget,
+            "unit": unit,
+            "appearance": appearance,
+          }
           for path, unit in files
         ),
         limits=self.limits,
-        count=jobs,
+        count=self.count,
       )
-    return self._read_here(files, face_budget)
+    return self._read_here(files, face_budget, appearance)
 
   def hash_each(
     self, files: Iterable[folder.ModelFile]
@@ -113,7 +132,10 @@ class FileReader:
     return is_parsed and self.jobs != 0 and self.load is None
 
   def _read_here(
-    self, files: Iterable[UnitFile], face_budget: int | None
+    self,
+    files: Iterable[UnitFile],
+    face_budget: int | None,
+    appearance: bool,
   ) -> Iterator[ProcessedModel | Dr3dError]:
     """Yields what is read in this process."""
     for path, unit in files:
@@ -121,7 +143,9 @@ class FileReader:
         if self.load is not None:
           yield ProcessedModel(self.load(path))
         else:
-          yield read_processed_model(path, face_budget=face_budget, unit=unit)
+          yield read_processed_model(
+            path, face_budget=face_budget, unit=unit, appearance=appearance
+          )
       except Dr3dError as error:
         yield error
       except OSError as error:

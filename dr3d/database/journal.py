@@ -76,6 +76,30 @@ def accept(directory: pathlib.Path, file: folder.ModelFile) -> folder.ModelFile:
   return kept
 
 
+def keep(
+  directory: pathlib.Path, data: bytes, *, digest: str, suffix: str
+) -> pathlib.Path:
+  """Keeps bytes as a file of the database; returns its path.
+
+  `collect_garbage` removes it unless a row of the catalogue has its digest.
+
+  Args:
+    directory: the database.
+    data: the content.
+    digest: SHA-256 of it.
+    suffix: ending that tells the format, ".stl".
+
+  Raises:
+    OSError: the disk does not store it.
+  """
+  path = directory / FILES / f"{digest}{suffix}"
+  if not path.exists():
+    path.parent.mkdir(exist_ok=True)
+    with atomic_file(path) as partial:
+      partial.write_bytes(data)
+  return path
+
+
 def withdraw(directory: pathlib.Path, name: str) -> None:
   """Removes the note about a model that is not accepted after all."""
   path = _note_path(directory, name)

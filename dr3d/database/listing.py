@@ -17,15 +17,13 @@ from dr3d.database.model_search import Filter, ModelSearch
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
-from dr3d.index.engine import EXACT_BELOW
-from dr3d.index.exact import ExactIndex
-from dr3d.index.vector_index import measure_recall
+from dr3d.index.engine import EXACT_BELOW, check_engine
 from dr3d.mesh.unit import Unit, is_unit
 from dr3d.runtime.atomic import find_whole
 from dr3d.runtime.notebook import format_table, make_dataframe
 from dr3d.runtime.text import count
 from dr3d.search.answer import TARGET_PRECISION
-from dr3d.search.gallery import Gallery
+from dr3d.search.gallery import Gallery, measure_recall
 
 if TYPE_CHECKING:
   import pandas
@@ -52,12 +50,15 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ):
     """Opens a database; see `open`."""
     self.directory = pathlib.Path(directory)
     self._read_settings()
     self._load_pipeline = load_pipeline
     self._exact_below = exact_below
+    check_engine(engine)
+    self._engine = engine
 
   @classmethod
   def open(
@@ -66,6 +67,7 @@ class DatabaseListing:
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ) -> Self:
     """Opens a database that exists.
 
@@ -73,12 +75,21 @@ class DatabaseListing:
       directory: of the database.
       load_pipeline: reads the pipeline; `Pipeline.load` if None.
       exact_below: number of vectors from which ScaNN is used.
+      engine: that holds the index; see `index.engine.build_index`. A database
+        does not store it, because a database from elsewhere must not name a
+        server.
 
     Raises:
+      ValueError: the engine is unknown.
       DatabaseError: the directory holds no database, or one that is
         unfinished, damaged or of another format.
     """
-    return cls(directory, load_pipeline=load_pipeline, exact_below=exact_below)
+    return cls(
+      directory,
+      load_pipeline=load_pipeline,
+      exact_below=exact_below,
+      engine=engine,
+    )
 
   @functools.cached_property
   def pipeline(self) -> EmbeddingPipeline:
@@ -127,7 +138,9 @@ class DatabaseListing:
       EmptyError: no model is indexed.
       DatabaseError: the database is damaged.
     """
-    return read_snapshot(self.directory, exact_below=self._exact_below)
+    return read_snapshot(
+      self.directory, exact_below=self._exact_below, engine=self._engine
+    )
 
   @property
   def face_budget(self) -> int | None:
@@ -135,6 +148,11 @@ class DatabaseListing:
     if setting.FACE_BUDGET not in self.settings:  # format 1 had no such setting
       return self.pipeline.face_budget
     return json.loads(self.settings[setting.FACE_BUDGET])
+
+  @property
+  def appearance(self) -> bool:
+    """Whether the pipeline compares colours; known without loading it."""
+    return self.settings.get(setting.APPEARANCE) == "true"
 
   @property
   def unit(self) -> Unit:
@@ -257,8 +275,8 @@ class DatabaseListing:
       of its own models that get the right label when queried against the
       others, and `accepted`, the share of these that are accepted by votes
       alone, None if no two models share a label, or all; `pipeline`, its
-      fingerprint; `format`; `bytes` on the disk; `failures`, a list of model
-      and reason.
+      fingerprint; `appearance`, whether it compares colours; `format`; `bytes`
+      on the disk; `failures`, a list of model and reason.
 
     Raises:
       DatabaseError: the database is damaged.
@@ -272,6 +290,7 @@ class DatabaseListing:
       "labels": len({model.label for model in indexed} - {""}),
       **self._inspect_index(bool(indexed)),
       "pipeline": self.fingerprint,
+      "appearance": self.appearance,
       "format": version,
       "bytes": sum(
         path.stat().st_size
@@ -337,9 +356,9 @@ class DatabaseListing:
     vectors, engine = 0, "none"
     if is_searchable:
       gallery = self.gallery
-      stored = gallery.features.reshape(-1, gallery.features.shape[2])
-      recall = measure_recall(gallery.index, ExactIndex(stored), stored)
-      vectors, engine = gallery.index.count, gallery.index.engine
+      recall = measure_recall(gallery)
+      vectors = len(gallery.names) * gallery.features.shape[1]
+      engine = gallery.index.engine
       calibration = gallery.calibrate()
       queries = calibration.in_database
       if len(queries.right):

@@ -17,7 +17,7 @@ from dr3d.database import calibration_file, photo_store, sqlite_file
 from dr3d.database.model import Model, Shape
 from dr3d.database.photo_store import PhotoStore
 from dr3d.error import DatabaseError, EmptyError, LockError, MeshError
-from dr3d.index.engine import build_index
+from dr3d.index.model_index import index_models
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.search.calibration import Calibration, calibrate_by, choose_models
 from dr3d.search.evidence import NO_EVIDENCE, Evidence
@@ -112,7 +112,7 @@ def make_photo_gallery(
   features = np.stack([known[keys[model.name]] for model in found])
   names = tuple(model.name for model in found)
   labels = tuple(model.label for model in found)
-  index = build_index(features.reshape(-1, features.shape[2]), engine="exact")
+  index = index_models(features, engine="exact")
   gallery = Gallery(names, labels, features, index)
   numbers = [int(keys[name][:15] or "0", 16) for name in names]
   sketch = calibration_file.draw_sketch(

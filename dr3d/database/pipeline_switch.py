@@ -105,4 +105,11 @@ def _simplify(mesh: Mesh, face_budget: int | None, name: str) -> Mesh:
   if face_budget is None or mesh.face_count <= face_budget:
     return mesh
   vertices = np.asarray(mesh.vertices, np.float64)
-  return build_mesh(vertices, np.asarray(mesh.faces), face_budget, name)
+  paint = None
+  if mesh.colors is not None:
+    from dr3d.mesh.io.color import paint_from  # imports trimesh
+
+    paint = paint_from(vertices, mesh.faces, mesh.colors)
+  return build_mesh(
+    vertices, np.asarray(mesh.faces), face_budget, name, paint=paint
+  )

@@ -3,21 +3,24 @@
 Runs in the processes that read files, so it imports no jax.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dr3d.mesh import Mesh, build_mesh, thumbnail
 from dr3d.mesh.box import Measure
-from dr3d.mesh.io.format import TABLE, find_format
+from dr3d.mesh.io.format import READERS, prepare_reader
 from dr3d.mesh.io.reader import RawMesh, read_raw
 from dr3d.mesh.surface import cross
 from dr3d.mesh.unit import ASSUMED, UNITS, Unit, name_unit
 from dr3d.runtime.hashing import MIX
+
+if TYPE_CHECKING:
+  from dr3d.mesh.io.color import Paint
 
 # Two odd constants give two independent sums, together 128 bits. The second is
 # the second prime of xxHash64 (Y. Collet).
@@ -27,23 +30,29 @@ _MIX = (MIX, np.uint64(0xC2B2AE3D27D4EB4F))
 # it writes its first file. Open CASCADE is not among them: its 290 MB make each
 # fork 12 ms slower, so `prepare` imports it for the first file that needs it.
 PRELOAD = (
-  *sorted({f"dr3d.mesh.io.{entry.module}" for entry in TABLE}),
+  *READERS,
   *(f"PIL.{name}ImagePlugin" for name in ("Bmp", "Gif", "Jpeg", "Png", "Ppm")),
 )
 
+COLOR_MODULES = (
+  "dr3d.mesh.io.color",
+  "trimesh.exchange.obj",
+  "trimesh.exchange.gltf",
+  "trimesh.exchange.ply",
+  "trimesh.visual.material",
+)
+"""What the colours of a file need, likewise; 0.3 s, so only if they count."""
 
-def prepare(*, path: pathlib.Path, **options: object) -> None:
+
+def prepare(
+  *, path: pathlib.Path, appearance: bool = False, **options: object
+) -> None:
   """Imports what `read_processed_model` needs for a file; see `worker`."""
   del options
   prepare_reader(path)
-
-
-def prepare_reader(path: pathlib.Path) -> None:
-  """Imports what the reader of a file needs, by the name of the file."""
-  entry = find_format(path.name)
-  if entry is not None and entry.extra == "step":
-    with contextlib.suppress(ImportError):
-      importlib.import_module("dr3d.mesh.io.tessellation")
+  if appearance:
+    for name in COLOR_MODULES:
+      importlib.import_module(name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +84,11 @@ class ProcessedModel:
 
 
 def read_processed_model(
-  path: str | pathlib.Path, *, face_budget: int | None, unit: Unit = "mm"
+  path: str | pathlib.Path,
+  *,
+  face_budget: int | None,
+  unit: Unit = "mm",
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Reads a model file.
 
@@ -83,11 +96,18 @@ def read_processed_model(
     path: a file with an extension of `reader.FORMATS`.
     face_budget: simplify to at most this many faces; None keeps all.
     unit: assumed if the file does not state one.
+    appearance: whether to read the colours of the surface.
 
   Raises:
     MeshError: the file cannot become a mesh; the message says which and why.
   """
-  return process_mesh(read_raw(path), path, face_budget=face_budget, unit=unit)
+  return process_mesh(
+    read_raw(path),
+    path,
+    face_budget=face_budget,
+    unit=unit,
+    appearance=appearance,
+  )
 
 
 def process_mesh(
@@ -96,6 +116,7 @@ def process_mesh(
   *,
   face_budget: int | None,
   unit: str = "mm",
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Makes what a database keeps of the triangles of a file.
 
@@ -104,20 +125,27 @@ def process_mesh(
     path: names the file in messages.
     face_budget: see `read_processed_model`.
     unit: see `read_processed_model`.
+    appearance: see `read_processed_model`.
 
   Raises:
     MeshError: the triangles cannot become a mesh.
   """
   length = raw.unit or UNITS[unit]
   vertices = raw.vertices * length
+  paint = _make_paint(pathlib.Path(path), length) if appearance else None
   mesh = build_mesh(
     vertices,
     raw.faces,
     face_budget,
     str(path),
     measure=_scale(raw.measure, length),
+    paint=paint,
   )
-  debris = (f"has {describe_debris(mesh.debris)}",) if mesh.debris else ()
+  notes = [f"has {describe_debris(mesh.debris)}"] if mesh.debris else []
+  if paint is not None and mesh.colors is None:
+    notes.append(
+      "has colours that do not lie on its surface; it counts as white"
+    )
   return ProcessedModel(
     mesh,
     hash_geometry(vertices, raw.faces),
@@ -125,7 +153,7 @@ def process_mesh(
     raw.body_count,
     *_measure(vertices, raw.faces),
     thumbnail.draw(mesh),
-    warnings=(*raw.warnings, *debris),
+    warnings=(*raw.warnings, *notes),
   )
 
 
@@ -140,6 +168,14 @@ def _scale(measure: Measure | None, length: float) -> Measure | None:
   if measure is None:
     return None
   return lambda frame: measure(frame) * length
+
+
+def _make_paint(path: pathlib.Path, length: float) -> "Paint | None":
+  """What paints a mesh in millimetres; see `color.make_paint`."""
+  from dr3d.mesh.io.color import make_paint  # imports trimesh
+
+  paint = make_paint(path)
+  return None if paint is None else lambda corners: paint(corners / length)
 
 
 def _measure(vertices: np.ndarray, faces: np.ndarray) -> tuple[float, float]:

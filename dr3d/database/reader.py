@@ -86,6 +86,7 @@ class DatabaseReader(PhotoReader):
     unit: Unit | None = None,
     size: SizeMode = "prefer",
     register: "RegisterMeshes | None" = None,
+    neighbours: int = 1,
   ) -> Answer:
     """Answers which models a query looks like.
 
@@ -117,6 +118,7 @@ class DatabaseReader(PhotoReader):
         that asks for the same size counts as "match", and "match" without one
         takes the tolerance of `condition.TOLERANCE`.
       register: registers meshes; `verification.register_meshes` if None.
+      neighbours: models that each vector of the query votes for.
 
     Returns:
       The predicted label and at most k models, best first.
@@ -149,20 +151,22 @@ class DatabaseReader(PhotoReader):
     find = functools.partial(
       find_matches,
       query,
-      gallery,
       target_precision=target_precision,
       exclude=exclude,
       min_score=min_score,
       size=rate_sizes(snapshot.sizes, query, mode),
+      neighbours=neighbours,
     )
     mesh = query.mesh if verify else None
     register_models = (
       None if mesh is None else self._make_register(mesh, register)
     )
+    only = self._choose(condition, query)
     answer = find(
+      self._search_within(gallery, condition, query),
       # The registered ones tell whether the unit may be wrong.
       k=max(k, refine, verify),
-      only=self._choose(condition, query),
+      only=only,
       register=register_models,
       compare=None if mesh is None else self._make_compare(mesh),
       verify=verify,
@@ -172,6 +176,7 @@ class DatabaseReader(PhotoReader):
     if not matches and condition is not None and condition.same_size:
       others = dataclasses.replace(condition, same_size=None)
       found = find(
+        self._search_within(gallery, others, query),
         k=MISS_CANDIDATES,
         only=self._choose(others, query),
         register=register_models,
@@ -188,7 +193,7 @@ class DatabaseReader(PhotoReader):
       size=describe_size(query, mode),
       unit_question=question,
       misses=choose_misses(misses),
-      notes=_list_notes(query, len(snapshot.gallery.names), gallery),
+      notes=self._list_notes(query, len(snapshot.gallery.names), gallery),
     )
 
   def _embed_in_unit(self, mesh: "Mesh", unit: Unit | None) -> Query:
@@ -218,14 +223,22 @@ class DatabaseReader(PhotoReader):
 
   def _choose(
     self, condition: Condition | None, query: Query
-  ) -> set[str] | None:
-    """Names of the models that meet a condition; None if there is none."""
+  ) -> np.ndarray | None:
+    """Which models meet a condition: bool [B]; None if there is none."""
     if condition is None:
       return None
     if condition.same_size is not None and query.extent is None:
       raise ValueError("same_size needs a query whose size is known")
-    rows = [self.snapshot.models[name] for name in self.gallery.names]
-    return condition.choose(rows, extent=query.extent or ())
+    return condition.mark(self.snapshot.columns, extent=query.extent or ())
+
+  def _search_within(
+    self, gallery: Gallery, condition: Condition | None, query: Query
+  ) -> Gallery:
+    """A gallery, filtered where its vectors are if they are in Milvus."""
+    if condition is None:
+      return gallery
+    gallery.calibrate(query.similarity)
+    return gallery.within(condition.express(query.extent or ()))
 
   def query_similar(
     self,
@@ -322,6 +335,7 @@ class DatabaseReader(PhotoReader):
       pathlib.Path(path),
       face_budget=self.face_budget,
       unit=unit or self.unit,
+      appearance=self.appearance,
     )
     stated = processed.unit if unit is None else mark_given(processed.unit)
     return self.embed(processed.mesh, unit=stated)
@@ -355,6 +369,34 @@ class DatabaseReader(PhotoReader):
 
     return register_models
 
+  def _list_notes(
+    self, query: Query, count: int, gallery: Gallery
+  ) -> tuple[str, ...]:
+    """What an answer says of its query.
+
+    Args:
+      query: that was answered.
+      count: models that are indexed.
+      gallery: those it was compared with.
+    """
+    mesh = query.mesh
+    notes = []
+    if mesh is not None and mesh.debris:
+      notes.append(f"The scan has {describe_debris(mesh.debris)}.")
+    if mesh is not None and self.appearance and mesh.colors is None:
+      notes.append(
+        "The query has no colours and counts as white, while this database"
+        " compares colours: models of the same shape and another colour come"
+        " later."
+      )
+    missing = count - len(gallery.names)
+    if missing:
+      notes.append(
+        f"{missing} of {count} models were not compared, because their meshes"
+        " are not stored: index them again."
+      )
+    return tuple(notes)
+
   def _refine(
     self, query: Query, matches: Sequence[Match], *, mode: SizeMode
   ) -> tuple[Match, ...]:
@@ -372,23 +414,3 @@ class DatabaseReader(PhotoReader):
       pipeline=pipeline if isinstance(pipeline, Pipeline) else None,
       size=mode,
     )
-
-
-def _list_notes(query: Query, count: int, gallery: Gallery) -> tuple[str, ...]:
-  """What an answer says of its query.
-
-  Args:
-    query: that was answered.
-    count: models that are indexed.
-    gallery: those it was compared with.
-  """
-  notes = []
-  if query.mesh is not None and query.mesh.debris:
-    notes.append(f"The scan has {describe_debris(query.mesh.debris)}.")
-  missing = count - len(gallery.names)
-  if missing:
-    notes.append(
-      f"{missing} of {count} models were not compared, because their meshes are"
-      " not stored: index them again."
-    )
-  return tuple(notes)

@@ -4,6 +4,7 @@ A connection is that of a catalogue; the vector file stands beside it.
 """
 
 import dataclasses
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ import numpy as np
 from dr3d.database import vector_file
 from dr3d.database.schema import find_directory
 from dr3d.database.setting import VECTORS, read_setting, write_setting
+from dr3d.database.stored_vectors import StoredVectors
 from dr3d.error import DatabaseError
 
 
@@ -28,7 +30,7 @@ class SearchableModels:
 
   names: tuple[str, ...]
   labels: tuple[str, ...]
-  features: np.ndarray
+  features: np.ndarray | StoredVectors
   keys: np.ndarray
 
 
@@ -45,20 +47,29 @@ class StagedVectors:
   places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
-def read_features(connection: sqlite3.Connection) -> SearchableModels:
+def read_features(
+  connection: sqlite3.Connection, *, streamed_from: float = math.inf
+) -> SearchableModels:
   """Reads what is searched: the indexed models.
 
   The connection is in a transaction, so that all rows are of one state.
+
+  Args:
+    connection: the catalogue.
+    streamed_from: number of models from which vectors stay in their file.
 
   Raises:
     DatabaseError: the vectors are missing or damaged.
   """
   slots = read_slots(connection, "state = 'indexed'")
   layout = read_layout(connection)
+  directory = find_directory(connection)
   return SearchableModels(
     tuple(slot.name for slot in slots),
     tuple(slot.label for slot in slots),
-    vector_file.read(find_directory(connection), layout, slots),
+    StoredVectors(directory, layout, slots)
+    if len(slots) >= streamed_from
+    else vector_file.read(directory, layout, slots),
     np.array([slot.checksum for slot in slots], np.int64).view(np.uint64),
   )
 

@@ -18,6 +18,7 @@ PIPELINE = "pipeline"  # the fingerprint; also the name of its folder
 PIPELINE_FOLDER = "pipeline_folder"  # the pipeline's folder, if another one
 MODELS = "models"  # the folder that was indexed last
 FACE_BUDGET = "face_budget"  # of the pipeline
+APPEARANCE = "appearance"  # whether the pipeline compares colours, in JSON
 UNIT = "unit"  # of length, assumed for files that do not state one
 CALIBRATION = "calibration"  # derived; see `calibration_file`
 COLUMNS = "columns"  # keys of the metadata that are shown, a list in JSON

@@ -109,17 +109,23 @@ def transaction(
 
 
 @contextlib.contextmanager
-def writer_lock(directory: pathlib.Path) -> Iterator[None]:
+def writer_lock(
+  directory: pathlib.Path, *, name: str = _LOCK
+) -> Iterator[None]:
   """Keeps a second writer out, in this process or another, until the end.
 
   A lock of SQLite on a file of its own, so that it works on every system and
   ends with the process, however that ends.
 
+  Args:
+    directory: of the database.
+    name: of the file; another one for what does not write the catalogue.
+
   Raises:
     LockError: another process writes.
     DatabaseError: the directory cannot be written.
   """
-  path = directory / _LOCK
+  path = directory / name
   with connect(path, mode="rwc", timeout=0) as connection:
     try:
       # A journal on the disk would make the lock fail on a full one.

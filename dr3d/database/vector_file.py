@@ -157,7 +157,9 @@ def read(
   stored = open_vectors(directory, layout)
   for slot in slots:
     if not 0 <= slot.number < layout.count:
-      raise _damage(directory, layout, f"it has no vectors of {slot.name!r}")
+      raise describe_damage(
+        directory, layout, f"it has no vectors of {slot.name!r}"
+      )
   numbers = np.array([slot.number for slot in slots])
   first = numbers[0]
   if np.array_equal(numbers, np.arange(first, first + len(numbers))):
@@ -168,7 +170,7 @@ def read(
   for slot, array in zip(slots, features, strict=True):
     if hash_vectors(array) != slot.checksum:
       what = f"the vectors of {slot.name!r} are not what was written"
-      raise _damage(directory, layout, what)
+      raise describe_damage(directory, layout, what)
   return features
 
 
@@ -183,11 +185,19 @@ def open_vectors(directory: pathlib.Path, layout: Layout) -> np.ndarray:
   try:
     return np.memmap(path, "<f4", "r", shape=shape)
   except (OSError, ValueError) as error:
-    reason = getattr(error, "strerror", None) or "it is too short"
-    raise DatabaseError(
-      f"{path} cannot be read ({reason}): restore the database from a backup, "
-      "or run dr3d check --repair, which embeds the stored meshes again."
-    ) from error
+    raise describe_unreadable(directory, layout, error) from error
+
+
+def describe_unreadable(
+  directory: pathlib.Path, layout: Layout, error: Exception
+) -> DatabaseError:
+  """The error of a file of vectors that cannot be read."""
+  reason = getattr(error, "strerror", None) or "it is too short"
+  return DatabaseError(
+    f"{directory / layout.name} cannot be read ({reason}): restore the "
+    "database from a backup, or run dr3d check --repair, which embeds the "
+    "stored meshes again."
+  )
 
 
 def hash_slots(
@@ -215,9 +225,10 @@ def hash_slots(
   return digests
 
 
-def _damage(
+def describe_damage(
   directory: pathlib.Path, layout: Layout, what: str
 ) -> DatabaseError:
+  """The error of a file that does not hold what was written."""
   return DatabaseError(
     f"{directory / layout.name} is damaged: {what}; run dr3d check --repair, "
     "or restore the database from a backup."

@@ -29,15 +29,16 @@ from dr3d.database import (
   pipeline_switch,
   setting,
 )
-from dr3d.database.creation import make_database
+from dr3d.database.assembly import add_failures, list_bodies
+from dr3d.database.creation import compares_colors, make_database
 from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.file_reader import FileReader
 from dr3d.database.model import ADDED, FOLDER, OUTDATED, LabelSource, Model
 from dr3d.database.upload import UploadWriter
 from dr3d.error import DatabaseError
-from dr3d.index import scann_file
 from dr3d.index.engine import EXACT_BELOW
+from dr3d.index.summary_file import remove_summaries
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit, parse_assumed
 
@@ -57,6 +58,7 @@ class Database(EditWriter, UploadWriter):
     *,
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
+    engine: str = "auto",
   ) -> Self:
     """Makes a database, completes a half-made one, or opens one that exists.
 
@@ -66,6 +68,7 @@ class Database(EditWriter, UploadWriter):
         database. None opens a database with the pipeline that it has.
       load_pipeline: see `open`.
       exact_below: see `open`.
+      engine: see `open`.
 
     Raises:
       DatabaseError: the database has another pipeline, the directory holds
@@ -81,7 +84,10 @@ class Database(EditWriter, UploadWriter):
         )
       make_database(directory, pipeline)
     database = cls(
-      directory, load_pipeline=load_pipeline, exact_below=exact_below
+      directory,
+      load_pipeline=load_pipeline,
+      exact_below=exact_below,
+      engine=engine,
     )
     if pipeline is not None:
       if pipeline.fingerprint != database.fingerprint:
@@ -102,6 +108,7 @@ class Database(EditWriter, UploadWriter):
     replace: bool = False,
     load: Callable[[pathlib.Path], Mesh] | None = None,
     reader: FileReader | None = None,
+    bodies: bool = False,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
     """Brings the database to the state of a folder of models.
@@ -120,6 +127,8 @@ class Database(EditWriter, UploadWriter):
         way to those of this call.
       load: path → Mesh, called in this process instead of the reader.
       reader: how files are read.
+      bodies: whether each body of a file is a model as well, named after the
+        file; see `assembly`. Files are then read twice, and in each run.
       progress: called after each file with the files done, all files, and
         those that failed.
 
@@ -135,18 +144,23 @@ class Database(EditWriter, UploadWriter):
     settings = {setting.MODELS: folder.to_text(os.path.abspath(models))}
     if unit is not None:
       settings[setting.UNIT] = unit
+    reader = reader or FileReader(load=load)
     with self._writing():
+      unsplit: list[ingest.Failure] = []
+      if bodies:
+        found, unsplit = list_bodies(files, self.directory, reader=reader)
+        files += found
       report = self._write(
         files,
         settings,
         unit=unit,
-        reader=reader or FileReader(load=load),
+        reader=reader,
         source=FOLDER,
         replace=replace,
         progress=progress,
       )
       self._keep_derived()
-    return report
+    return add_failures(report, unsplit)
 
   def add(
     self,
@@ -224,7 +238,7 @@ class Database(EditWriter, UploadWriter):
       if purge:
         with catalogue.open_catalogue(self.directory) as connection:
           catalogue.compact(connection)
-        scann_file.remove_indices(self.directory)
+        remove_summaries(self.directory, engine=self._engine)
         photo_store.remove(self.directory)
         self.refresh()
       self._try_keep_derived()
@@ -247,13 +261,15 @@ class Database(EditWriter, UploadWriter):
       How many models were embedded again.
 
     Raises:
-      DatabaseError: the directory is damaged, or another process writes.
+      DatabaseError: the directory is damaged, another process writes, or the
+        pipeline compares colours, which the stored meshes lack.
     """
     with self._writing():
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.compact(connection)
       count = 0
       if pipeline is not None and pipeline.fingerprint != self.fingerprint:
+        self._check_colors(pipeline)
         count = pipeline_switch.switch(
           self.directory,
           pipeline,
@@ -265,11 +281,19 @@ class Database(EditWriter, UploadWriter):
         garbage.remove_leftovers(self.directory, self.settings)
       count += self._embed_outdated(progress)
       self._read_kept()
-      scann_file.remove_indices(self.directory)
+      remove_summaries(self.directory, engine=self._engine)
       photo_store.remove(self.directory)
       self.refresh()
       self._keep_derived()
     return count
+
+  def _check_colors(self, pipeline: EmbeddingPipeline) -> None:
+    """Raises if stored meshes lack the colours that a pipeline compares."""
+    if compares_colors(pipeline) and not self.appearance:
+      raise DatabaseError(
+        f"{self.directory} has no colours of its models, which the new pipeline"
+        " compares: index the files into a new directory."
+      )
 
   def _name(self, path: pathlib.Path) -> str:
     """Name of a file that is added."""

@@ -13,6 +13,7 @@ from dr3d.database import catalogue, setting
 from dr3d.error import MeshError
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.mesh import Mesh, load_mesh
+from dr3d.mesh.io.color import make_paint
 from dr3d.mesh.io.reader import read_geometry
 from dr3d.mesh.packing import pack_mesh
 
@@ -131,7 +132,7 @@ def list_database(
   return ModelSet(
     tuple(files),
     tuple(rows[name].hash for name in gallery.names),
-    features=gallery.features,
+    features=np.asarray(gallery.features),
     proportions=np.stack(proportions),
     packed=tuple(
       shapes[name].mesh if name in shapes else b"" for name in gallery.names
@@ -152,6 +153,7 @@ def read_model_set(
   *,
   protocol: Protocol,
   face_budget: int | None,
+  appearance: bool = False,
   progress: Callable[[int, int], None] | None = None,
 ) -> "tuple[ModelSet, tuple[Failure, ...]]":
   """Reads the meshes of a set and changes them as the protocol says.
@@ -160,6 +162,7 @@ def read_model_set(
     side: the set.
     protocol: how models are changed.
     face_budget: largest number of faces of a mesh; None keeps all.
+    appearance: whether to read the colours of the surfaces.
     progress: called after each file with the files done and all files.
 
   Returns:
@@ -178,12 +181,15 @@ def read_model_set(
         f"{file.path} has changed since it was indexed: run dr3d index again."
       )
     if not protocol.changes:
-      return load_mesh(file.path, face_budget=face_budget)
+      return load_mesh(
+        file.path, face_budget=face_budget, appearance=appearance
+      )
     return make_query(
       *read_geometry(file.path),
       name=file.name,
       protocol=protocol,
       face_budget=face_budget,
+      paint=make_paint(file.path) if appearance else None,
     )
 
   reading = read_models(side.files, load=load, progress=progress)

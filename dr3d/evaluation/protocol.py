@@ -7,7 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from dr3d.data.scan import random_rotation, simulate_scan
-from dr3d.mesh import Mesh, make_mesh
+from dr3d.mesh import Mesh, build_mesh
+from dr3d.mesh.io.color import Paint
 
 Rotation = Literal["none", "z", "so3"]
 ROTATIONS: tuple[Rotation, ...] = get_args(Rotation)
@@ -56,6 +57,7 @@ def make_query(
   name: str,
   protocol: Protocol,
   face_budget: int | None,
+  paint: Paint | None = None,
 ) -> Mesh:
   """Makes a query of a model, as the protocol says.
 
@@ -68,17 +70,26 @@ def make_query(
     name: of the model.
     protocol: how it is changed.
     face_budget: largest number of faces; None keeps all.
+    paint: gives corners of the model their colours; None for none.
 
   Raises:
     MeshError: the arrays are not a usable mesh.
   """
   digest = hashlib.sha256(f"{protocol.seed}/{name}".encode()).digest()
   rng = np.random.default_rng(list(digest))
+  turn = np.eye(3)
   if protocol.rotation != "none":
-    vertices = vertices @ _draw_rotation(rng, protocol.rotation).T
+    turn = _draw_rotation(rng, protocol.rotation)
+    vertices = vertices @ turn.T
   if protocol.scan:
     vertices, faces = simulate_scan(vertices, faces, rng=rng)
-  return make_mesh(vertices, faces, face_budget=face_budget)
+  return build_mesh(
+    vertices,
+    faces,
+    face_budget,
+    "the mesh",
+    paint=None if paint is None else lambda corners: paint(corners @ turn),
+  )
 
 
 def _draw_rotation(rng: np.random.Generator, kind: Rotation) -> np.ndarray:

@@ -141,6 +141,7 @@ def evaluate_database(
       side,
       protocol=protocol,
       face_budget=budget,
+      appearance=database.appearance,
       progress=lambda *done: progress(what, *done),
     )
     failures.update((failure.model, failure) for failure in failed)

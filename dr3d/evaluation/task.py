@@ -22,8 +22,7 @@ from dr3d.evaluation.similarity import (
   find_nearest,
   hide,
 )
-from dr3d.index.engine import build_index
-from dr3d.index.vector_index import VectorIndex
+from dr3d.index.model_index import MIN_MODELS, SummaryIndex, index_models
 from dr3d.search.calibration import Calibration
 from dr3d.search.geometric_score import add_geometric_score
 
@@ -32,10 +31,10 @@ EXACT: SearchKind = "exact"
 APPROXIMATE: SearchKind = "approximate"
 VERIFIED: SearchKind = "verified"
 SEARCHES: tuple[SearchKind, ...] = get_args(SearchKind)
-"""`exact`: by the similarity to all models; `approximate`: to the models whose
-vectors ScaNN finds; `verified`: to all, with the most similar ones registered
+"""`exact`: by the similarity to all models; `approximate`: to the models that
+ScaNN finds; `verified`: to all, with the most similar ones registered
 to the query, as `dr3d query` does."""
-DEPTH = 160  # vectors that ScaNN finds for each of a query, as in a database
+DEPTH = MIN_MODELS  # that ScaNN finds for a query, as in a large database
 BEST = 8  # models of each ranking that the report shows
 
 Sink = Callable[["Rankings"], None]
@@ -153,9 +152,9 @@ def run_task(
 
   Returns:
     A result for each search. Approximate search is left out if the descriptors
-    are not vectors or ScaNN is not installed. It finds the models of the
-    `DEPTH` nearest vectors of each of the query's vectors; the others come last
-    in the ranking. Verified search is left out without an aligner.
+    are not vectors or ScaNN is not installed. It finds `DEPTH` models; the
+    others come last in the ranking. Verified search is left out without an
+    aligner.
 
   Raises:
     Dr3dError: models cannot be registered to queries.
@@ -181,7 +180,9 @@ def run_task(
       seen = similarity
       if search == APPROXIMATE:
         assert index is not None
-        seen = hide(similarity, ~look_up(index, queries[rows], len(gallery)))
+        seen = hide(
+          similarity, ~look_up(index, queries[rows], gallery.shape[1])
+        )
       result, rankings = _rank(
         task,
         rows,
@@ -207,33 +208,32 @@ def run_task(
   ]
 
 
-def build_approximate(gallery: np.ndarray) -> VectorIndex | None:
-  """ScaNN's index of vectors [B, N, D]; None if it is not possible."""
-  vectors = gallery.reshape(-1, gallery.shape[2])
+def build_approximate(gallery: np.ndarray) -> SummaryIndex | None:
+  """ScaNN's index of models [B, N, D]; None if it is not possible."""
   try:
-    index = build_index(vectors, engine="scann")
+    index = index_models(gallery, engine="scann")
   except ImportError:
     return None
-  return None if index.is_exhaustive else index
+  if not isinstance(index, SummaryIndex) or index.index.is_exhaustive:
+    return None
+  return index
 
 
-def look_up(index: VectorIndex, queries: np.ndarray, count: int) -> np.ndarray:
-  """Finds the models of the nearest vectors.
+def look_up(index: SummaryIndex, queries: np.ndarray, views: int) -> np.ndarray:
+  """Finds the models that a database would score.
 
   Args:
-    index: over the vectors of `count` models, N of each.
-    queries: [q, N, D].
-    count: B.
+    index: over B models.
+    queries: [q, Q, D].
+    views: N, the vectors of a model; queries of as many are view-aligned.
 
   Returns:
     bool [q, B].
   """
-  size = queries.shape[1]
-  # In a leave-one-out the query's own vectors are among the nearest.
-  hits = index.search(queries.reshape(-1, queries.shape[2]), DEPTH + size)
-  found = np.zeros((len(queries), count), bool)
-  owner = hits.ids.reshape(len(queries), -1) // (index.count // count)
-  np.put_along_axis(found, owner, True, axis=1)
+  found = np.zeros((len(queries), index.index.count), bool)
+  for row, query in zip(found, queries, strict=True):
+    # In a leave-one-out the query's own model is among the nearest.
+    row[index.propose(query, DEPTH + 1, is_aligned=len(query) == views)] = True
   return found
 
 

@@ -4,12 +4,13 @@ An engine is one module of this package and one line of `_BUILD`.
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from dr3d.index.exact import ExactIndex
+from dr3d.index.milvus import PREFIX, Fields, MilvusAddress, build_milvus
 from dr3d.index.scann import MIN_COUNT, build_scann
 from dr3d.index.vector_index import VectorIndex, check_vectors
 
@@ -27,18 +28,20 @@ _BUILD: dict[str, Callable[[np.ndarray], VectorIndex]] = {
 def build_index(
   vectors: np.ndarray,
   *,
-  engine: Engine | Literal["auto"] = "auto",
+  engine: str = "auto",
   exact_below: int = EXACT_BELOW,
+  fields: Sequence[Fields] | None = None,
 ) -> VectorIndex:
   """Makes vectors searchable.
 
   Args:
     vectors: [M, D] unit vectors, M at least 1. They are kept, not copied, if
       they are float32 already; do not change them afterwards.
-    engine: "exact", "scann", or "auto": exact below `exact_below` vectors and
-      if ScaNN is not installed. Sets that are too small to train ScaNN are
-      searched exactly in any case.
+    engine: "exact", "scann", "milvus:URI", or "auto": exact below
+      `exact_below` vectors and if ScaNN is not installed. Sets of less than 64
+      vectors, too small to train ScaNN, are searched exactly in any case.
     exact_below: the number of vectors below which "auto" is exact.
+    fields: of each vector, which Milvus can filter by; others ignore them.
 
   Returns:
     The index. Equal vectors give an equal index, bit for bit.
@@ -47,6 +50,7 @@ def build_index(
     ValueError: a row is not a unit vector, there is none, or the engine is
       unknown.
     ImportError: engine "scann" without ScaNN.
+    Dr3dError: Milvus fails, or pymilvus is not installed.
   """
   vectors = check_vectors(vectors, "vectors")
   if not len(vectors):
@@ -54,13 +58,26 @@ def build_index(
   name = engine
   if name == "auto":
     name = choose_engine(len(vectors), exact_below=exact_below)
-  if name not in _BUILD:
-    raise ValueError(
-      f"engine must be auto or one of {', '.join(_BUILD)}, got {engine!r}"
-    )
-  if name == "scann" and len(vectors) < MIN_COUNT:
+  check_engine(engine)
+  if len(vectors) < MIN_COUNT:
     name = "exact"
+  if name.startswith(PREFIX):
+    return build_milvus(vectors, name, fields)
   return _BUILD[name](vectors)
+
+
+def check_engine(engine: str) -> None:
+  """Checks the name of an engine.
+
+  Raises:
+    ValueError: it is unknown, or the address of Milvus is none.
+  """
+  if engine.startswith(PREFIX):
+    MilvusAddress.parse(engine)
+  elif engine not in ("auto", *_BUILD):
+    raise ValueError(
+      f"engine must be auto, {', '.join(_BUILD)} or milvus:URI, got {engine!r}"
+    )
 
 
 def choose_engine(count: int, *, exact_below: int = EXACT_BELOW) -> Engine:

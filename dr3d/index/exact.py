@@ -17,7 +17,7 @@ class ExactIndex:
   """Stored unit vectors, each compared with every query.
 
   Attributes:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
   """
 
   vectors: np.ndarray
@@ -35,24 +35,32 @@ class ExactIndex:
     """D, the numbers of a vector."""
     return self.vectors.shape[1]
 
-  def search(self, queries: np.ndarray, k: int) -> Neighbours:
+  def search(
+    self, queries: np.ndarray, k: int, *, allowed: np.ndarray | None = None
+  ) -> Neighbours:
     """Finds the nearest vectors; see `VectorIndex.search`."""
-    queries = check_search(self, queries, k)
-    k = min(int(k), self.count)
+    queries, k, rows = check_search(self, queries, k, allowed)
+    stored = self.vectors if rows is None else self.vectors[rows]
+    # NumPy multiplies float32 by BLAS, and float16 number by number.
+    stored = stored.astype(np.float32, copy=False)
     found = Neighbours(
       np.empty((len(queries), k), np.int32),
       np.empty((len(queries), k), np.float32),
     )
+    if not k:
+      return found
     # Twice the rounding error of a float32 dot product of unit vectors: what
     # lies this close below the k-th may belong before it.
     slack = np.float32(self.size * np.finfo(np.float32).eps)
-    block = max(1, _BLOCK // self.count)
+    block = max(1, _BLOCK // len(stored))
     for start in range(0, len(queries), block):
       part = queries[start : start + block]
-      coarse = part @ self.vectors.T
-      limit = np.partition(coarse, self.count - k, axis=1)[:, self.count - k]
+      coarse = part @ stored.T
+      last = len(stored) - k
+      limit = np.partition(coarse, last, axis=1)[:, last]
       for i, query in enumerate(part):
-        rows = np.flatnonzero(coarse[i] >= limit[i] - slack)
-        ids, similarity = rank_rows(self.vectors, query, rows, k)
-        found.ids[start + i], found.similarity[start + i] = ids, similarity
+        near = np.flatnonzero(coarse[i] >= limit[i] - slack)
+        ids, similarity = rank_rows(stored, query, near, k)
+        found.ids[start + i] = ids if rows is None else rows[ids]
+        found.similarity[start + i] = similarity
     return found

@@ -25,7 +25,10 @@ MIN_COUNT = 64  # vectors; ScaNN cannot train 16 centres a block from fewer
 
 _OVERFETCH = 4  # candidates that ScaNN proposes for each neighbour wanted
 _FETCH_MIN = 200  # candidates at least, as quantisation blurs the first ranks
-_LEAF_SHARE = 0.1  # of the partitions are searched: recall .99 at 1 M vectors
+_LEAF_SHARE = 0.1  # of the partitions are searched at most
+_SCANNED = 50_000  # vectors in these, so that a query does not slow down
+_FEW = 20_000  # allowed vectors that are compared as fast as ScaNN's are
+_FEW_SHARE = 1 / 16  # of all, likewise
 _TRAINING_SAMPLE = 100_000  # vectors; more change neither recall nor speed
 
 
@@ -47,7 +50,7 @@ class ScannIndex:
   """Stored unit vectors that ScaNN searches.
 
   Attributes:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
     searcher: ScaNN's object.
     rows: int [M'], the present row of each vector that ScaNN was built from,
       -1 for those that have gone; None if they are `vectors`.
@@ -59,6 +62,7 @@ class ScannIndex:
 
   engine = "scann"
   is_exhaustive = False
+  max_fetch = 1 << 31  # candidates that it proposes at most
 
   @property
   def count(self) -> int:
@@ -70,6 +74,11 @@ class ScannIndex:
     """D, the numbers of a vector."""
     return self.vectors.shape[1]
 
+  @property
+  def is_filtered(self) -> bool:
+    """Whether what a filter does not allow is not proposed."""
+    return False
+
   @functools.cached_property
   def fresh(self) -> np.ndarray:
     """Rows that ScaNN was not built from, ascending, int64."""
@@ -79,6 +88,10 @@ class ScannIndex:
     known[self.rows[self.rows >= 0]] = True
     return np.flatnonzero(~known)
 
+  @functools.cached_property
+  def _fresh_vectors(self) -> np.ndarray:
+    return self.vectors[self.fresh].astype(np.float32, copy=False)
+
   @property
   def drift(self) -> float:
     """Share of vectors that came or went since ScaNN was built."""
@@ -87,18 +100,26 @@ class ScannIndex:
     gone = int((self.rows < 0).sum())
     return (gone + len(self.fresh)) / self.count
 
-  def search(self, queries: np.ndarray, k: int) -> Neighbours:
+  def search(
+    self, queries: np.ndarray, k: int, *, allowed: np.ndarray | None = None
+  ) -> Neighbours:
     """Finds the nearest vectors; see `VectorIndex.search`.
 
     A search for a large share of all vectors is exact, since ScaNN would rank
-    them no faster.
+    them no faster. So is one among few allowed vectors; among many, ScaNN
+    proposes as many more as the filter drops.
     """
-    queries = check_search(self, queries, k)
-    k = min(int(k), self.count)
+    wanted = k
+    queries, k, rows = check_search(self, queries, k, allowed)
     fetch = max(_OVERFETCH * k, _FETCH_MIN)
     exact = ExactIndex(self.vectors)
-    if fetch * _OVERFETCH > self.count:
-      return exact.search(queries, k)
+    is_cheap = fetch * _OVERFETCH > self.count
+    if rows is not None and not self.is_filtered:
+      fetch = math.ceil(fetch * self.count / max(1, len(rows)))
+      is_cheap |= fetch * _OVERFETCH > self.count
+      is_cheap |= len(rows) <= max(_FEW, _FEW_SHARE * self.count)
+    if is_cheap or not k or k > self.max_fetch:
+      return exact.search(queries, wanted, allowed=allowed)
     found = Neighbours(
       np.empty((len(queries), k), np.int32),
       np.empty((len(queries), k), np.float32),
@@ -106,19 +127,24 @@ class ScannIndex:
     # One query at a time, which is as fast: in a batch, the other queries
     # would influence which partitions ScaNN searches.
     for i, query in enumerate(queries):
-      rows = self._propose(query, fetch)
-      if len(rows) < k:
-        one = exact.search(queries[i : i + 1], k)
+      near = self._propose(query, fetch)
+      if allowed is not None:
+        near = near[allowed[near]]
+      if len(near) < k:
+        one = exact.search(queries[i : i + 1], k, allowed=allowed)
         found.ids[i], found.similarity[i] = one.ids[0], one.similarity[0]
       else:
-        ids, similarity = rank_rows(self.vectors, query, rows, k)
+        ids, similarity = rank_rows(self.vectors, query, near, k)
         found.ids[i], found.similarity[i] = ids, similarity
     return found
 
   def _propose(self, query: np.ndarray, fetch: int) -> np.ndarray:
-    """Rows that ScaNN finds near, and all that it does not know, ascending."""
-    leaves = _leaf_count(self.count if self.rows is None else len(self.rows))
-    share = max(_LEAF_SHARE, _OVERFETCH * fetch / self.count)
+    """Rows that ScaNN finds near, and of those that it does not know."""
+    built = self.count if self.rows is None else len(self.rows)
+    leaves = _leaf_count(built)
+    share = max(
+      min(_LEAF_SHARE, _SCANNED / built), _OVERFETCH * fetch / self.count
+    )
     ids, distance = self.searcher.search(
       query,
       final_num_neighbors=fetch,
@@ -128,8 +154,16 @@ class ScannIndex:
     ids = ids[np.isfinite(distance)].astype(np.int64)
     if self.rows is not None:
       ids = self.rows[ids]
-      ids = np.concatenate([ids[ids >= 0], self.fresh])
+      ids = np.concatenate([ids[ids >= 0], self._search_fresh(query, fetch)])
     return np.unique(ids)
+
+  def _search_fresh(self, query: np.ndarray, fetch: int) -> np.ndarray:
+    """Of the rows that ScaNN was not built from, those that may be nearest."""
+    if len(self.fresh) <= fetch:
+      return self.fresh
+    cosine = self._fresh_vectors @ query
+    limit = np.partition(cosine, len(cosine) - fetch)[len(cosine) - fetch]
+    return self.fresh[cosine >= limit]
 
 
 def build_scann(vectors: np.ndarray) -> ScannIndex:

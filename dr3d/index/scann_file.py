@@ -7,6 +7,7 @@ knows about them. An index is ignored if it shares too few vectors with those to
 be searched, or if a byte differs from what was written.
 """
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -14,20 +15,23 @@ import pathlib
 import platform
 import re
 import shutil
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from dr3d.index.scann import ScannIndex
+from dr3d.index.scann import ScannIndex, Searcher
 from dr3d.index.vector_index import check_vectors
 from dr3d.runtime import atomic
 from dr3d.runtime.hashing import MIX
 from dr3d.runtime.output import suppress_output
 
-_FORMAT = 3
+_FORMAT = 4
+_DIGITS = 16  # of a fingerprint, in names
 _PREFIX = "index-"
 _NAME = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}(\.partial)?")
 _MANIFEST = "manifest.json"
 _KEYS = "keys.npy"
+_ARRAY = "array-{}.npy"
 _MIN_SHARED = 0.5  # of the vectors; below, most answers would be missed
 _PICKLED_IDS = "scann_docids.pkl"  # ScaNN would unpickle it: run its code
 
@@ -39,18 +43,44 @@ def fingerprint(vectors: np.ndarray) -> str:
   return digest.hexdigest()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavedIndex:
+  """What `save_index` wrote, matched with what is to be searched now.
+
+  Attributes:
+    searcher: ScaNN's object; None if another engine holds the vectors.
+    fingerprint: of the vectors that it was built from, the first digits.
+    rows: int [M'], the present row of each vector that it was built from, -1
+      for those that have gone; None if they are the present ones, in order.
+    arrays: what was saved beside it, by name, mapped from their files.
+  """
+
+  searcher: Searcher | None
+  fingerprint: str
+  rows: np.ndarray | None
+  arrays: dict[str, np.ndarray]
+
+
 def save_index(
-  index: ScannIndex, parent: pathlib.Path, *, keys: np.ndarray | None = None
-) -> None:
+  index: ScannIndex,
+  parent: pathlib.Path,
+  *,
+  keys: np.ndarray | None = None,
+  arrays: Mapping[str, np.ndarray] | None = None,
+) -> pathlib.Path:
   """Writes ScaNN's part of an index to `parent`, whole or not at all.
 
   It becomes a directory named by the fingerprint of the vectors; indices of
-  other vectors are removed. The vectors themselves are not written.
+  other vectors are removed then. The vectors themselves are not written.
 
   Args:
     index: an index as it was built.
     parent: a directory that exists.
     keys: uint64 [M], see `load_index`.
+    arrays: what else belongs to it, by name.
+
+  Returns:
+    The directory.
 
   Raises:
     ValueError: its vectors are no longer those that ScaNN was built from.
@@ -58,24 +88,42 @@ def save_index(
   if index.rows is not None:
     raise ValueError("an index must be saved as it was built")
   name = fingerprint(index.vectors)
-  remove_indices(parent)
   with atomic.atomic_directory(_directory(parent, name)) as partial:
     with suppress_output():
       index.searcher.serialize(str(partial), relative_path=True)
     keys = _number(_hash_rows(index.vectors) if keys is None else keys)
     np.save(partial / _KEYS, keys, allow_pickle=False)
+    for each, array in (arrays or {}).items():
+      np.save(partial / _ARRAY.format(each), array, allow_pickle=False)
     manifest = {
       "origin": _origin(),
       "fingerprint": name,
       "files": {path.name: _digest(path) for path in partial.iterdir()},
     }
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+  directory = _directory(parent, name)
+  remove_indices(parent, kept=directory.name)
+  return directory
 
 
-def remove_indices(parent: pathlib.Path) -> None:
-  """Removes all that `save_index` wrote here, for any vectors."""
+def list_fingerprints(parent: pathlib.Path) -> list[str]:
+  """First digits of the fingerprints of the indices that were saved here."""
+  return [
+    path.name.removeprefix(_PREFIX)
+    for path in sorted(parent.glob(f"{_PREFIX}*"))
+    if _NAME.fullmatch(path.name) and path.suffix != ".partial"
+  ]
+
+
+def remove_indices(parent: pathlib.Path, *, kept: str = "") -> None:
+  """Removes all that `save_index` wrote here, for any vectors.
+
+  Args:
+    parent: where the indices were saved.
+    kept: name of a directory that stays.
+  """
   for path in parent.glob(f"{_PREFIX}*"):
-    if _NAME.fullmatch(path.name):
+    if _NAME.fullmatch(path.name) and path.name != kept:
       shutil.rmtree(path)
 
 
@@ -99,20 +147,47 @@ def load_index(
     another kind of machine.
   """
   vectors = check_vectors(vectors, "vectors")
-  names = _number(_hash_rows(vectors) if keys is None else keys)
+  saved = find_saved(parent, _hash_rows(vectors) if keys is None else keys)
+  if saved is None or saved.searcher is None:
+    return None
+  return ScannIndex(vectors, saved.searcher, saved.rows)
+
+
+def find_saved(
+  parent: pathlib.Path,
+  keys: np.ndarray,
+  *,
+  arrays: Collection[str] = (),
+  has_searcher: bool = True,
+) -> SavedIndex | None:
+  """Reads what `save_index` wrote for vectors of these keys, or most of them.
+
+  Args:
+    parent: where the index was saved.
+    keys: uint64 [M], see `load_index`.
+    arrays: names of what must have been saved beside it.
+    has_searcher: whether ScaNN's files are read.
+
+  Returns:
+    None as `load_index`, or if an array was not saved.
+  """
+  names = _number(keys)
   for directory in sorted(parent.glob(f"{_PREFIX}*")):
     try:
-      index = _load(directory, vectors, names)
+      saved = _load(directory, names, arrays, has_searcher)
     except (OSError, ValueError, RuntimeError, ImportError, LookupError):
       continue
-    if index is not None:
-      return index
+    if saved is not None:
+      return saved
   return None
 
 
 def _load(
-  directory: pathlib.Path, vectors: np.ndarray, names: np.ndarray
-) -> ScannIndex | None:
+  directory: pathlib.Path,
+  names: np.ndarray,
+  arrays: Collection[str],
+  has_searcher: bool,
+) -> SavedIndex | None:
   manifest = json.loads((directory / _MANIFEST).read_text())
   files = {
     path.name: _digest(path)
@@ -126,21 +201,26 @@ def _load(
     return None
   keys = np.load(directory / _KEYS, allow_pickle=False)
   rows = _match(keys, names)
-  if (rows >= 0).sum() < _MIN_SHARED * max(len(rows), len(vectors)):
+  if (rows >= 0).sum() < _MIN_SHARED * max(len(rows), len(names)):
     return None
-  import scann
+  searcher: Searcher | None = None
+  if has_searcher:
+    import scann
 
-  with suppress_output():
-    searcher = scann.scann_ops_pybind.load_searcher(str(directory))
-  if searcher.size() != len(rows):
-    return None
-  same = np.array_equal(rows, np.arange(len(vectors)))
-  return ScannIndex(vectors, searcher, None if same else rows)
-
-
-def spread_keys(keys: np.ndarray, count: int) -> np.ndarray:
-  """Keys [B · count] of the views of models, from keys of the models [B]."""
-  return (keys[:, None] * MIX + np.arange(count, dtype=np.uint64)).reshape(-1)
+    with suppress_output():
+      searcher = scann.scann_ops_pybind.load_searcher(str(directory))
+    if searcher.size() != len(rows):
+      return None
+  same = np.array_equal(rows, np.arange(len(names)))
+  return SavedIndex(
+    searcher,
+    name[:_DIGITS],
+    None if same else rows,
+    {
+      each: np.load(directory / _ARRAY.format(each), mmap_mode="r")
+      for each in arrays
+    },
+  )
 
 
 def _hash_rows(vectors: np.ndarray) -> np.ndarray:
@@ -185,7 +265,7 @@ def _origin() -> str:
 
 
 def _directory(parent: pathlib.Path, name: str) -> pathlib.Path:
-  return parent / f"{_PREFIX}{name[:16]}"
+  return parent / f"{_PREFIX}{name[:_DIGITS]}"
 
 
 def _digest(path: pathlib.Path) -> str:

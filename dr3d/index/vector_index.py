@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 _NORM_TOLERANCE = 1e-3  # of the length 1: float16 weights give 4e-4
-_PROBE_NOISE = 0.3  # length of what is added to a probe, radians nearly
+PROBE_NOISE = 0.3  # length of what is added to a probe, radians nearly
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,19 +51,23 @@ class VectorIndex(Protocol):
   def size(self) -> int:
     """D, the numbers of a vector."""
 
-  def search(self, queries: np.ndarray, k: int) -> Neighbours:
+  def search(
+    self, queries: np.ndarray, k: int, *, allowed: np.ndarray | None = None
+  ) -> Neighbours:
     """Finds the stored vectors that are most similar to each query.
 
     Args:
       queries: [Q, D] unit vectors.
       k: neighbours wanted for each query, at least 1.
+      allowed: bool [M], which vectors may be found; all if None.
 
     Returns:
-      Neighbours with K = min(k, M). A pair of vectors has the same similarity
-      in every engine.
+      Neighbours with K = min(k, allowed vectors). A pair of vectors has the
+      same similarity in every engine.
 
     Raises:
-      ValueError: a query is not a unit vector of D numbers, or k is below 1.
+      ValueError: a query is not a unit vector of D numbers, k is below 1, or
+        `allowed` has another length.
     """
 
 
@@ -88,8 +92,17 @@ def check_vectors(vectors: np.ndarray, name: str) -> np.ndarray:
   return vectors
 
 
-def check_search(index: VectorIndex, queries: np.ndarray, k: int) -> np.ndarray:
-  """Returns the queries of a search if the index can answer it.
+def check_search(
+  index: VectorIndex,
+  queries: np.ndarray,
+  k: int,
+  allowed: np.ndarray | None = None,
+) -> tuple[np.ndarray, int, np.ndarray | None]:
+  """Returns what a search needs if the index can answer it.
+
+  Returns:
+    The queries, the number of neighbours that each can have, and the rows
+    that may be found, int64 ascending; None for all.
 
   Raises:
     ValueError: see `VectorIndex.search`.
@@ -102,7 +115,17 @@ def check_search(index: VectorIndex, queries: np.ndarray, k: int) -> np.ndarray:
     )
   if k < 1:
     raise ValueError(f"k must be at least 1, got {k}")
-  return queries
+  if allowed is None:
+    return queries, min(int(k), index.count), None
+  if np.shape(allowed) != (index.count,):
+    raise ValueError(
+      f"allowed must have one value for each of {index.count} vectors, got "
+      f"shape {np.shape(allowed)}"
+    )
+  rows = np.flatnonzero(allowed)
+  if len(rows) == index.count:
+    return queries, min(int(k), index.count), None
+  return queries, min(int(k), len(rows)), rows
 
 
 def rank_rows(
@@ -114,7 +137,7 @@ def rank_rows(
   machines and batch sizes, does not decide between equal vectors.
 
   Args:
-    vectors: float32 [M, D].
+    vectors: float32 or float16 [M, D].
     query: float32 [D].
     rows: int [C], ascending, the vectors to rank.
     k: how many to return, at most C.
@@ -157,7 +180,7 @@ def measure_recall(
   count, size = vectors.shape
   chosen = rng.choice(count, min(probes, count), replace=False)
   moved = vectors[np.sort(chosen)]
-  moved = moved + rng.normal(0, _PROBE_NOISE / math.sqrt(size), moved.shape)
+  moved = moved + rng.normal(0, PROBE_NOISE / math.sqrt(size), moved.shape)
   moved /= np.linalg.norm(moved, axis=1, keepdims=True)
   found = index.search(moved, k).ids
   truth = exact.search(moved, k).ids

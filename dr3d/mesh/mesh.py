@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from dr3d.mesh.io.reader import read_raw
 from dr3d.mesh.normal import corner_normals
 from dr3d.mesh.repair import clean_geometry, drop_debris
 from dr3d.runtime.notebook import format_picture
+
+if TYPE_CHECKING:
+  from dr3d.mesh.io.color import Paint
 
 BUCKETS = (256, 1024, 4096, 16384, 65536)
 """Face counts that batches are padded to; jit compiles once for each."""
@@ -45,6 +49,8 @@ class Mesh:
       descending, likewise.
     debris: pieces of a scan that were dropped before all of this was measured;
       see `repair.drop_debris`. Not stored in databases.
+    colors: float32 [F, 3, 3], red, green and blue at the corners of each face,
+      in [0, 1]; None if the file has none, or they were not asked for.
   """
 
   vertices: np.ndarray
@@ -57,6 +63,7 @@ class Mesh:
   box: np.ndarray | None = None
   smallest_box: np.ndarray | None = None
   debris: int = 0
+  colors: np.ndarray | None = None
 
   @property
   def face_count(self) -> int:
@@ -80,7 +87,10 @@ class Mesh:
 
 
 def load_mesh(
-  path: str | pathlib.Path, *, face_budget: int | None = 2048
+  path: str | pathlib.Path,
+  *,
+  face_budget: int | None = 2048,
+  appearance: bool = False,
 ) -> Mesh:
   """Reads a mesh file in the form that the renderer takes.
 
@@ -91,6 +101,7 @@ def load_mesh(
   Args:
     path: a file with an extension of `reader.FORMATS`.
     face_budget: largest number of faces; None keeps all.
+    appearance: whether to read the colours of the surface; see `io.color`.
 
   Raises:
     MeshError: the file is not a usable mesh; the message names it and the
@@ -107,8 +118,18 @@ def load_mesh(
   """
   _check_budget(face_budget)
   raw = read_raw(path)
+  paint = None
+  if appearance:
+    from dr3d.mesh.io.color import make_paint  # imports trimesh
+
+    paint = make_paint(pathlib.Path(path))
   return build_mesh(
-    raw.vertices, raw.faces, face_budget, str(path), measure=raw.measure
+    raw.vertices,
+    raw.faces,
+    face_budget,
+    str(path),
+    measure=raw.measure,
+    paint=paint,
   )
 
 
@@ -157,7 +178,17 @@ def simplify_mesh(mesh: Mesh, face_budget: int | None) -> Mesh:
     vertices=vertices,
     faces=faces.astype(np.int32),
     normals=corner_normals(vertices, faces).astype(np.float32),
+    colors=_repaint(mesh, vertices[faces]),
   )
+
+
+def _repaint(mesh: Mesh, corners: np.ndarray) -> np.ndarray | None:
+  """Colours of a mesh at the corners of a simpler one."""
+  if mesh.colors is None:
+    return None
+  from dr3d.mesh.io.color import paint_from  # imports trimesh
+
+  return paint_from(mesh.vertices, mesh.faces, mesh.colors)(corners)
 
 
 def scale_mesh(mesh: Mesh, factor: float) -> Mesh:
@@ -200,6 +231,7 @@ def build_mesh(
   name: str,
   *,
   measure: Measure | None = None,
+  paint: "Paint | None" = None,
 ) -> Mesh:
   """Cleans, scales, measures and simplifies arrays that were read.
 
@@ -210,6 +242,7 @@ def build_mesh(
     name: of the mesh in error messages.
     measure: measures the exact surface, of which the faces are chords; the
       vertices are measured if None.
+    paint: gives the corners their colours; they have none if None.
 
   Raises:
     MeshError: the arrays are not a usable mesh; the message says why.
@@ -238,4 +271,5 @@ def build_mesh(
     box=measure(np.eye(3)),
     smallest_box=np.sort(measure(smallest))[::-1],
     debris=debris,
+    colors=paint and paint(vertices[faces] * radius + center),
   )

@@ -40,9 +40,10 @@ def make_encoder(config: EncoderConfig) -> nn.Module:
   """
   if config.backbone == "small":
     return SmallEncoder(config)
-  if config.attention:
+  if config.mixes_views:
     raise ValueError(
-      f"attention needs the small encoder, not {config.backbone}."
+      "attention and other exchange between views need the small encoder, not"
+      f" {config.backbone}."
     )
   if config.backbone == "lite0":
     return Lite0Encoder(config.feature_size)

@@ -53,6 +53,9 @@ class Stage:
 
 
 STEM = 32  # channels
+MAP_CHANNELS = {4: 24, 8: 40, 16: 112}
+"""Channels of the maps of `Lite0Maps`, by stride."""
+
 STAGES = (
   Stage(1, 3, 1, 1, 16),
   Stage(2, 3, 2, 6, 24),
@@ -116,6 +119,35 @@ class Block(nn.Module):
     y = Depthwise(self.stage.kernel, self.stride, name="depthwise")(y)
     y = nn.Dense(self.stage.channels, name="project")(jnp.clip(y, 0, 6))
     return x + y if x.shape == y.shape else y
+
+
+class Lite0Maps(nn.Module):
+  """Feature maps of several strides, without the last stages.
+
+  Its variables are some of those of `Lite0`, under the same names.
+  """
+
+  @nn.compact
+  def __call__(self, images: Array) -> dict[int, Array]:
+    """Maps images to features of every place.
+
+    Args:
+      images: `[I, H, W, 3]`, red, green and blue in [0, 1]; H and W are
+        multiples of 16.
+
+    Returns:
+      Stride to `[I, H / stride, W / stride, C]`, for `MAP_CHANNELS`.
+    """
+    x = _run_stem(images)
+    maps: dict[int, Array] = {}
+    stride = 2
+    for i, (stage, step) in enumerate(list_blocks()):
+      if stride * step > max(MAP_CHANNELS):
+        break
+      stride *= step
+      x = Block(stage, step, name=f"block_{i}")(x)
+      maps[stride] = x  # the last block of a stride remains
+    return {stride: maps[stride] for stride in MAP_CHANNELS}
 
 
 class Stem(nn.Module):

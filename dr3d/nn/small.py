@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dr3d.nn.config import EncoderConfig
+from dr3d.nn.exchange import exchange_views
 from dr3d.nn.unit import to_unit
 
 Array = jax.Array
@@ -30,21 +31,6 @@ class Block(nn.Module):
     y = nn.relu(y)
     y = nn.Conv(channels, (3, 3), kernel_init=nn.initializers.zeros)(y)
     return x + y
-
-
-class ViewAttention(nn.Module):
-  """Attention between the N images of a model [0022]."""
-
-  heads: int = 4
-
-  @nn.compact
-  def __call__(self, z: Array) -> Array:
-    """`[B, N, Z]` to the same shape."""
-    y = nn.RMSNorm()(z)
-    y = nn.MultiHeadDotProductAttention(num_heads=self.heads)(y, y)
-    z = z + y
-    y = nn.Dense(2 * z.shape[-1])(nn.RMSNorm()(z))
-    return z + nn.Dense(z.shape[-1])(nn.relu(y))
 
 
 class SmallEncoder(nn.Module):
@@ -85,7 +71,6 @@ class SmallEncoder(nn.Module):
     z = jnp.concatenate([jnp.mean(x, (1, 2)), jnp.max(x, (1, 2))], axis=-1)
     z = nn.Dense(2 * self.config.feature_size)(z)
     z = z.reshape(B, N, -1)
-    if self.config.attention:
-      z = ViewAttention()(z)
+    z = exchange_views(z, self.config)
     z = nn.Dense(self.config.feature_size)(nn.relu(z))
     return to_unit(z)

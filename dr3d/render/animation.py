@@ -1,6 +1,5 @@
 """Frames of images to an animated GIF or to an MP4 video."""
 
-import fractions
 import os
 import pathlib
 
@@ -8,9 +7,8 @@ import jax
 import numpy as np
 from PIL import Image
 
+from dr3d.image.video import import_av, write_mp4
 from dr3d.runtime.atomic import atomic_file
-
-_MAX_RATE = 240.0  # images a second
 
 
 def save_gif(
@@ -87,28 +85,16 @@ def save_mp4(
     True
   """
   try:
-    import av
+    import_av()
   except ImportError as error:
     raise ImportError(
       "MP4 needs an extra of dr3d: pip install 'dr3d[video]', or use"
       " dr3d.save_gif."
     ) from error
-  if not 0 < rate <= _MAX_RATE:
-    raise ValueError(f"rate must be in (0, {_MAX_RATE}], got {rate}.")
   pixels = _to_pixels(images)
-  height, width = pixels.shape[1:3]
-  even = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
-  pixels = np.pad(pixels, even, mode="edge")
-  with (
-    atomic_file(pathlib.Path(path)) as partial,
-    av.open(str(partial), "w", format="mp4") as video,
-  ):
-    stream = video.add_stream("libx264", rate=fractions.Fraction(rate))
-    stream.height, stream.width = pixels.shape[1:3]
-    stream.pix_fmt = "yuv420p"  # what browsers and phones play
+  with write_mp4(path, rate=rate) as add:
     for frame in pixels:
-      video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-    video.mux(stream.encode())
+      add(frame)
 
 
 def _to_pixels(images: np.ndarray | jax.Array) -> np.ndarray:

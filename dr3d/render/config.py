@@ -35,6 +35,9 @@ class RenderConfig:
       much as a perspective one does at the depth of the origin.
     shading: `"smooth"` shades with the normals of the triangles, `"flat"` with
       the normals of their planes.
+    shadows: whether objects cast shadows on themselves and on others of their
+      scene; see `render.shadow`. It takes time in proportion to pixels, faces
+      and lights.
   """
 
   size: int = 64
@@ -44,6 +47,7 @@ class RenderConfig:
   coverage: Coverage = "face"
   camera: Camera = "perspective"
   shading: Shading = "smooth"
+  shadows: bool = False
 
 
 def check_config(config: RenderConfig, layers: tuple[Layer, ...] = ()) -> None:

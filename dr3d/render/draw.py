@@ -58,6 +58,7 @@ def render(
   coverage: Coverage = ...,
   camera: Camera = ...,
   shading: Shading = ...,
+  shadows: bool = ...,
   layers: tuple[Layer, ...] = ...,
   samples: int = ...,
   background: Sequence[float] | Array | np.ndarray | None = ...,
@@ -78,6 +79,7 @@ def render(
   coverage: Coverage = ...,
   camera: Camera = ...,
   shading: Shading = ...,
+  shadows: bool = ...,
   layers: tuple[Layer, ...] = ...,
   samples: int = ...,
   background: Sequence[float] | Array | np.ndarray | None = ...,
@@ -97,6 +99,7 @@ def render(
   coverage: Coverage = "face",
   camera: Camera = "perspective",
   shading: Shading = "smooth",
+  shadows: bool = False,
   layers: tuple[Layer, ...] = (),
   samples: int = 1,
   background: Sequence[float] | Array | np.ndarray | None = None,
@@ -124,6 +127,7 @@ def render(
     coverage: triangles need neighbours for `"mesh"`, see `dr3d.stack_meshes`.
     camera: perspective or orthographic.
     shading: smooth or flat.
+    shadows: whether objects cast shadows; see `dr3d.RenderConfig`.
     layers: drawn after alpha: `"depth"`, `"normal"`, `"share"`.
     samples: the image is drawn at this multiple of its height and width, and
       each pixel is the mean of its `samples²` parts. That smooths what σ does
@@ -168,7 +172,7 @@ def render(
   sigma = samples * sigma
   config = RenderConfig(
     size=height, framing=framing, coverage=coverage, camera=camera,
-    shading=shading,
+    shading=shading, shadows=shadows,
   )  # fmt: skip
   check_config(config, layers)
 
@@ -319,6 +323,7 @@ def _draw(
     coverage=config.coverage,
     camera=config.camera,
     shading=config.shading,
+    shadows=config.shadows,
     layers=layers,
     devices=devices,
   )

@@ -94,7 +94,7 @@ def shade_parts(
   from direction l adds `E (a max(n·l, 0) + s max(n·h, 0)^shininess)`, where h
   halves the angle between l and the direction to the camera. It adds nothing if
   `n·l <= 0`. The irradiance of a point light is its intensity over the squared
-  distance, which is at least `LIGHT_DISTANCE_MIN`. There are no shadows.
+  distance, which is at least `LIGHT_DISTANCE_MIN`. For shadows, see `shadow`.
 
   Args:
     p: corners, `[3, B, N, F]` for each axis.

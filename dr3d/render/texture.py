@@ -23,6 +23,7 @@ from dr3d.render.shading import shade_parts
 
 Array = jax.Array
 
+TEXTURE_CHANNELS = 9  # that `list_textured` returns for a lookup
 _SLACK = 0.05  # of a face's height that a pixel may lie outside of it
 _MIN_AREA = 1e-12  # of a triangle, square pixels or texels: no division by 0
 

@@ -1,42 +1,22 @@
 """A mesh file with its colours and pictures, for drawing.
 
-Search looks at shape alone, so `load_mesh` reads no colours. This reads them
-with trimesh, keeps every face, and is for files that you trust.
+`load_mesh` reads no colours, or the mean colour around each corner. This reads
+pictures as well with trimesh, keeps every face, and is for files that you
+trust.
 """
 
-import dataclasses
 import os
 import pathlib
-from typing import Any
 
 import numpy as np
-import trimesh
 from PIL import Image
 
 from dr3d.error import MeshError
 from dr3d.geometry.sphere import enclosing_sphere
+from dr3d.mesh.io.color import Part, read_parts
 from dr3d.mesh.normal import corner_normals
 from dr3d.render.texture import Texture
 from dr3d.render.triangle import Triangles
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Part:
-  """A body with one material.
-
-  Attributes:
-    vertices: `[V, 3]`.
-    faces: int `[F, 3]`.
-    colors: `[F, 3, 3]` of corners.
-    uv: `[F, 3, 2]`.
-    picture: None if it has none.
-  """
-
-  vertices: np.ndarray
-  faces: np.ndarray
-  colors: np.ndarray
-  uv: np.ndarray
-  picture: Image.Image | None
 
 
 def load_textured(
@@ -74,14 +54,12 @@ def load_textured(
     raise ValueError(f"texture_size must be a power of 2, got {texture_size}.")
   path = pathlib.Path(path)
   try:
-    scene = trimesh.load_scene(path, process=False)
-    found = [_read_part(each) for each in scene.dump()]
+    parts = read_parts(path)
   except Exception as error:  # trimesh raises many kinds
     reason = str(error) or type(error).__name__
     raise MeshError(
       f"{path} cannot be read with colours ({reason})."
     ) from error
-  parts = [part for part in found if part is not None and len(part.faces)]
   if not parts:
     raise MeshError(f"{path} has no faces.")
   center, radius = enclosing_sphere(
@@ -100,40 +78,7 @@ def load_textured(
   )
 
 
-def _read_part(body: Any) -> _Part | None:
-  """Reads a body of trimesh; None if it is not a surface."""
-  if not isinstance(body, trimesh.Trimesh):
-    return None
-  F = len(body.faces)
-  colors, uv, picture = np.ones((F, 3, 3)), np.zeros((F, 3, 2)), None
-  visual: Any = body.visual
-  if visual.kind == "texture":
-    material = visual.material
-    picture = getattr(material, "baseColorTexture", None) or getattr(
-      material, "image", None
-    )
-    factor = getattr(material, "baseColorFactor", None)
-    if factor is None and picture is None:
-      factor = getattr(material, "diffuse", None)
-    if factor is not None:
-      colors = colors * _to_unit(factor)
-    if picture is not None and visual.uv is not None:
-      uv = np.asarray(visual.uv)[body.faces]
-  elif visual.kind == "face":
-    colors = np.repeat(_to_unit(visual.face_colors)[:, None], 3, axis=1)
-  elif visual.kind == "vertex":
-    colors = _to_unit(visual.vertex_colors)[body.faces]
-  return _Part(np.asarray(body.vertices), body.faces, colors, uv, picture)
-
-
-def _to_unit(colors: Any) -> np.ndarray:
-  """Red, green and blue in [0, 1], of bytes or of numbers up to 1."""
-  colors = np.asarray(colors)
-  scale = 255 if np.issubdtype(colors.dtype, np.integer) else 1
-  return np.asarray(colors[..., :3], np.float64) / scale
-
-
-def _make_texture(parts: list[_Part], size: int) -> Texture | None:
+def _make_texture(parts: list[Part], size: int) -> Texture | None:
   """Gives each part its picture; parts without one get a white one."""
   pictures: list[Image.Image | None] = [None]
   numbers = []

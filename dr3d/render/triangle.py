@@ -6,7 +6,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import cast
+from typing import TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +37,19 @@ from dr3d.render.config import (
 )
 from dr3d.render.screen import find_soft_edges, to_pixels
 from dr3d.render.shading import shade, turn_normals
-from dr3d.render.texture import Texture, list_textured, put_texture
+from dr3d.render.shadow import cast as cast_shadows
+from dr3d.render.shadow import list_lit
+from dr3d.render.texture import (
+  TEXTURE_CHANNELS,
+  Texture,
+  list_textured,
+  put_texture,
+)
 from dr3d.runtime.device import spread_views
 
 Array = jax.Array
+
+_DARK = 1e-6  # of a colour: below, no share of it is left in a shadow
 
 
 @jax.tree_util.register_dataclass
@@ -71,6 +80,7 @@ def stack_meshes(
   face_count: int,
   pose: Pose = "file",
   coverage: Coverage = "face",
+  appearance: bool = False,
 ) -> Triangles:
   """Pads meshes to the same number of faces.
 
@@ -80,6 +90,8 @@ def stack_meshes(
     pose: `"file"` keeps the axes of the file, `"principal"` turns each mesh
       into its principal axes, so that the pose in the file does not matter.
     coverage: of the `RenderConfig` to draw with; `"mesh"` needs neighbours.
+    appearance: whether to draw the meshes' own colours; those without are
+      white.
 
   Returns:
     Triangles on the host, float32.
@@ -98,6 +110,7 @@ def stack_meshes(
   check_option("pose", pose, Pose)
   corners = np.zeros((len(meshes), face_count, 3, 3), np.float32)
   normals = np.zeros_like(corners)
+  albedo = np.ones_like(corners) if appearance else None
   opposite = None
   if coverage == "mesh":
     opposite = np.full(corners.shape[:3], -1, np.int32)
@@ -108,9 +121,13 @@ def stack_meshes(
     turn = mesh.frame.T if pose == "principal" else np.eye(3, dtype=np.float32)
     corners[i, :n] = (mesh.vertices @ turn)[mesh.faces]
     normals[i, :n] = mesh.normals @ turn
+    if albedo is not None and mesh.colors is not None:
+      albedo[i, :n] = mesh.colors
     if opposite is not None:
       opposite[i, :n] = raster.opposite_corners(mesh.vertices, mesh.faces)
-  return Triangles(corners=corners, normals=normals, opposite=opposite)
+  return Triangles(
+    corners=corners, normals=normals, albedo=albedo, opposite=opposite
+  )
 
 
 @jax.tree_util.register_dataclass
@@ -185,6 +202,7 @@ def render(
   coverage: Coverage = "face",
   camera: Camera = "perspective",
   shading: Shading = "smooth",
+  shadows: bool = False,
   layers: tuple[Layer, ...] = (),
   devices: DeviceMesh | None = None,
 ) -> tuple[Array, raster.Usage]:
@@ -207,6 +225,7 @@ def render(
     coverage: see `RenderConfig`.
     camera: see `RenderConfig`.
     shading: see `RenderConfig`.
+    shadows: see `RenderConfig`.
     layers: what else is drawn, of `LAYER_CHANNELS`; `dr3d.render.layer` returns
       layers by name.
     devices: each draws its share of the views, and the budget is room for one
@@ -234,6 +253,7 @@ def render(
     coverage=coverage,
     camera=camera,
     shading=shading,
+    shadows=shadows,
   )
 
   def draw(triangles: Triangles, views: Views) -> tuple[Array, raster.Usage]:
@@ -319,9 +339,20 @@ def _draw(
       camera=config.camera,
     )
     triangles = dataclasses.replace(triangles, albedo=albedo)
+  lit: list[Array] = []
+  if config.shadows:
+    lit = list_lit(
+      p,
+      _normals(p, triangles, views, config),
+      views,
+      albedo=triangles.albedo,
+      camera=config.camera,
+    )
+    extra = [*extra, *p]
+  shown, channels = channels, channels + len(lit)
   pixels, colors, soft, crossing = to_pixels(
     p,
-    [*_color(p, triangles, views, config, layers), *extra],
+    [*_color(p, triangles, views, config, layers), *lit, *extra],
     _soft_edges(p, triangles, views, config),
     views,
     config=config,
@@ -345,22 +376,37 @@ def _draw(
     soft=soft,
   )
   usage = dataclasses.replace(usage, crossing=crossing)
+  where: _Lookup = {
+    "depth_range": (each_model(far), each_model(near)),
+    "budget": budget,
+    "camera": config.camera,
+  }
+  plain, lit_color = color[..., :3], color[..., shown:]
+  color = color[..., :shown]
   if texture is not None:
-    color = put_texture(
-      color,
-      texture,
-      pixels,
-      colors[..., channels:],
-      depth_range=(each_model(far), each_model(near)),
-      budget=budget,
-      camera=config.camera,
+    values = colors[..., channels : channels + TEXTURE_CHANNELS]
+    color = put_texture(color, texture, pixels, values, **where)
+  if config.shadows:
+    left = cast_shadows(
+      plain, lit_color, p, views, pixels, colors[..., -3:], **where
     )
+    if texture is not None:  # as much of the pictures' colours
+      left = color[..., :3] * left / jnp.maximum(plain, _DARK)
+    color = jnp.concatenate([left, color[..., 3:]], axis=-1)
   # Written out: the gradient of a product over so short an axis is slow.
   red, green, blue = (color[..., c] * alpha for c in range(3))
   images = jnp.stack([red, green, blue, alpha], axis=-1)
   if layers:
     images = jnp.concatenate([images, color[..., 3:]], axis=-1)
   return images.reshape(B, N, *size, -1), usage
+
+
+class _Lookup(TypedDict):
+  """What a lookup of faces at pixels needs."""
+
+  depth_range: tuple[Array, Array]
+  budget: raster.Budget
+  camera: Camera
 
 
 def _check_corners(triangles: Triangles) -> None:

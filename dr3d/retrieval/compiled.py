@@ -28,10 +28,11 @@ Array = jax.Array
 def check_images(images: np.ndarray | Array, config: PipelineConfig) -> None:
   """Raises a ValueError if images are not as T needs them."""
   shape, size = images.shape, config.render.size
-  fits = len(shape) == 5 and shape[2:] == (size, size, 4) and shape[1] > 0
+  width = config.width or size
+  fits = len(shape) == 5 and shape[2:] == (size, width, 4) and shape[1] > 0
   if not fits or not jnp.issubdtype(images.dtype, jnp.floating):
     raise ValueError(
-      f"images must be floats in [0, 1] of the shape [B, M, {size}, {size}, 4]"
+      f"images must be floats in [0, 1] of the shape [B, M, {size}, {width}, 4]"
       f" with M at least 1, got {images.dtype} {list(shape)}."
     )
 
@@ -97,7 +98,7 @@ def embed_rendered(
     return embed_images(weights, whitening, images, config=config.embed)
 
   renderer = jax.tree.map(jnp.asarray, renderer)
-  if config.embed.attention:  # a vector depends on all views of its model
+  if config.embed.mixes_views:  # a vector depends on all views of its model
     images, usage = draw_views(renderer, views, budget=budget, devices=devices)
     return embed(images), usage
   return spread_views(draw_and_embed, devices)(renderer, views)
@@ -108,5 +109,6 @@ def init_weights(key: Array, *, config: PipelineConfig) -> VariableDict:
   """Random weights of T."""
   # Without jit, every operation of every layer is compiled on its own.
   size = config.render.size
-  images = jnp.zeros((1, config.view_count, size, size, 4))
+  width = config.width or size
+  images = jnp.zeros((1, config.view_count, size, width, 4))
   return make_encoder(config.embed).init(key, images)

@@ -60,14 +60,15 @@ def join_imagenet(small: Pipeline, meshes: Sequence[Mesh]) -> Pipeline:
       not the small one.
   """
   config, embed = small.config, small.config.embed
-  if embed.backbone != "small" or embed.attention:
+  if embed.backbone != "small" or embed.mixes_views:
     raise PipelineError(
       "a pipeline can be joined with EfficientNet-Lite0 if its encoder is the"
-      " small one without attention."
+      " small one without exchange between views."
     )
   size = embed.feature_size
   config = dataclasses.replace(
     config,
+    width=config.width and POOLED * config.width,
     render=dataclasses.replace(config.render, size=POOLED * config.render.size),
     embed=dataclasses.replace(embed, backbone="lite0"),
   )

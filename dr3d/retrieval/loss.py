@@ -21,7 +21,7 @@ import optax
 
 from dr3d.geometry.norm import squared_distance, to_unit
 from dr3d.retrieval.margin import Margin, expand_margin
-from dr3d.retrieval.pair import relate_images, stack_pair
+from dr3d.retrieval.pair import Pairs, relate_images, stack_pair
 
 Mining = Literal["all", "hard", "semihard"]
 
@@ -108,6 +108,7 @@ def batch_triplet_loss(
   *,
   labels: jax.Array | None = None,
   mining: Mining = "hard",
+  pairs: Pairs | None = None,
 ) -> TaskLoss:
   """Eq. 1 over a batch of many models, with a choice of negatives.
 
@@ -129,6 +130,8 @@ def batch_triplet_loss(
       model has a label.
     mining: choice of negatives. "all" and "semihard" take time in M³ and memory
       in M².
+    pairs: positives and negatives, see `pair.relate_by_pose`; those of the
+      labels if None.
 
   Returns:
     The mean over the chosen triplets; 0 if there are none.
@@ -150,7 +153,7 @@ def batch_triplet_loss(
     raise ValueError(
       f"mining must be 'all', 'hard' or 'semihard', got {mining!r}"
     )
-  pairs = relate_images(features, labels)
+  pairs = relate_images(features, labels) if pairs is None else pairs
   images = features.reshape(-1, features.shape[-1])
   rows = (
     squared_distance(images, images),
@@ -172,6 +175,7 @@ def contrastive_loss(
   *,
   labels: jax.Array | None = None,
   temperature: float | jax.Array = 0.1,
+  pairs: Pairs | None = None,
 ) -> TaskLoss:
   """Supervised contrastive loss over a batch, an alternative to Eq. 1.
 
@@ -183,6 +187,7 @@ def contrastive_loss(
     features: [B, N, D]: unit vectors.
     labels: int [B], or None, as in `batch_triplet_loss`.
     temperature: τ, above 0.
+    pairs: as in `batch_triplet_loss`.
 
   Returns:
     The mean over the anchors that have a positive; 0 if none has one.
@@ -201,7 +206,7 @@ def contrastive_loss(
   """
   if not isinstance(temperature, jax.Array) and not temperature > 0:
     raise ValueError(f"temperature must be above 0, got {temperature}")
-  pairs = relate_images(features, labels)
+  pairs = relate_images(features, labels) if pairs is None else pairs
   positive, negative = pairs.positive, pairs.negative
   images = features.reshape(-1, features.shape[-1])
   logits = jnp.matmul(images, images.T, precision="highest") / temperature

@@ -35,8 +35,12 @@ def make_renderer(
     face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
     pose=config.pose,
     coverage=drawing.coverage,
+    appearance=config.appearance,
   )
-  return TriangleRenderer(triangles, drawing)
+  width = config.width
+  if width is not None:
+    width = round(width * drawing.size / config.render.size)
+  return TriangleRenderer(triangles, drawing, width=width)
 
 
 def make_batches(

@@ -7,9 +7,15 @@ other model, as A and B in the patent's step with two models [0024].
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+
+Alike = Literal["class", "pose", "both"]
+"""What makes two images similar: class, pose, or both [0020]."""
+
+ALIKE: tuple[Alike, ...] = ("class", "pose", "both")
 
 
 @jax.tree_util.register_dataclass
@@ -66,6 +72,51 @@ def relate_images(
   same = model[:, None] == model
   similar = same | ((label[:, None] == label) & (label >= 0))
   return Pairs(similar & other, ~similar, same & other)
+
+
+def relate_by_pose(
+  pairs: Pairs, angles: jax.Array, *, alike: Alike, limit: float
+) -> Pairs:
+  """Returns the masks if the pose of the object counts, across classes.
+
+  "pose": two images are positives if their views are near, of whatever models,
+  and negatives otherwise. "both": positives are near in pose and similar in
+  label; what differs in one of them is a negative.
+
+  Args:
+    pairs: from `relate_images`, of B models under the same N views.
+    angles: [N, N]: angles between the views, radians; see `margin.view_angle`.
+    alike: one of `ALIKE`; "class" returns `pairs`.
+    limit: angle up to which two views count as the same pose, radians.
+
+  Returns:
+    The masks; `within` is that of `pairs`.
+
+  Raises:
+    ValueError: `alike` is unknown, or B·N images do not have N views.
+
+  References:
+    WO 2021/178001 [0020]: similar "in terms of label or pose".
+
+  Example:
+    >>> pairs = relate_images(jnp.zeros((2, 2, 3)))  # two models, two views
+    >>> angles = jnp.array([[0.0, 2.0], [2.0, 0.0]])
+    >>> near = relate_by_pose(pairs, angles, alike="pose", limit=0.5)
+    >>> print(near.positive[0].astype(int), near.negative[0].astype(int))
+    [0 0 1 0] [0 1 0 1]
+  """
+  if alike not in ALIKE:
+    raise ValueError(f"alike must be one of {ALIKE}, got {alike!r}.")
+  if alike == "class":
+    return pairs
+  M, N = len(pairs.positive), len(angles)
+  if M % N:
+    raise ValueError(f"{M} images are not of models under {N} views each.")
+  near = jnp.tile(angles <= limit, (M // N, M // N))
+  other = ~jnp.eye(M, dtype=bool)
+  if alike == "pose":
+    return Pairs(near & other, ~near, pairs.within)
+  return Pairs(pairs.positive & near, pairs.negative | ~near, pairs.within)
 
 
 def stack_pair(features_a: jax.Array, features_b: jax.Array) -> jax.Array:

@@ -42,7 +42,11 @@ from dr3d.retrieval.model_batch import (
 from dr3d.retrieval.pipeline_config import (
   PipelineConfig as PipelineConfig,
 )
-from dr3d.retrieval.pipeline_config import config_from_json, config_to_json
+from dr3d.retrieval.pipeline_config import (
+  check_pipeline_config,
+  config_from_json,
+  config_to_json,
+)
 from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
 from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
 from dr3d.retrieval.program import Programs, is_known, make_known
@@ -83,11 +87,13 @@ class Pipeline:
   ) -> "Pipeline":
     """Returns an untrained pipeline with views spread over the sphere."""
     config = config or PipelineConfig()
-    if config.light_count not in (1, 3):
-      raise ValueError(f"light_count must be 1 or 3, got {config.light_count}.")
+    check_pipeline_config(config)
     views = make_views(
       sphere_views(config.view_count), colored=config.light_count == 3
     )
+    if config.free_center:
+      zeros = jnp.zeros((config.view_count, 2))
+      views = dataclasses.replace(views, offset=zeros, principal=zeros)
     weights = compiled.init_weights(jax.random.key(seed), config=config)
     return cls(config, views, weights)
 
@@ -170,10 +176,14 @@ class Pipeline:
     config = self.config
     rows = [
       ("views", config.view_count),
-      ("pixels of an image", f"{config.render.size} x {config.render.size}"),
+      (
+        "pixels of an image",
+        f"{config.width or config.render.size} x {config.render.size}",
+      ),
       ("numbers of a vector", config.embed.feature_size),
       ("pose", config.pose),
       ("faces at most", config.face_budget),
+      ("compares colours", "yes" if config.appearance else "no"),
       ("whitened", "no" if self.whitening is None else "yes"),
     ]
     return format_table(f"Pipeline {self.fingerprint}", ("", ""), rows)
@@ -182,6 +192,11 @@ class Pipeline:
   def face_budget(self) -> int:
     """Most faces that a mesh given to `embed` and `render` should have."""
     return self.config.face_budget
+
+  @property
+  def appearance(self) -> bool:
+    """Whether meshes should come with the colours of their surfaces."""
+    return self.config.appearance
 
   def embed(self, meshes: Sequence[Mesh]) -> np.ndarray:
     """Maps meshes to feature vectors.
@@ -262,8 +277,9 @@ class Pipeline:
 
     Args:
       images: floating point `[B, M, H, W, 4]`: red, green and blue in [0, 1]
-        multiplied by alpha, then alpha. H and W are the pipeline's
-        `config.render.size`, M is any number from 1.
+        multiplied by alpha, then alpha. H is the pipeline's
+        `config.render.size`, W its `config.width` or the same, M is any number
+        from 1.
 
     Returns:
       float32 `[B, M, D]` unit vectors, whitened as those of `embed` are. The
@@ -317,7 +333,8 @@ class Pipeline:
 
     Args:
       mesh: the model.
-      size: height and width, pixels; None for that of the pipeline.
+      size: height, pixels, and width unless the pipeline's images are not
+        square; None for that of the pipeline.
 
     Returns:
       float32 `[N, H, W, 4]`: red, green and blue multiplied by alpha, then

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from dr3d.nn.encoder import make_encoder
+from dr3d.render.config import RenderConfig
 from dr3d.retrieval.augment import AugmentConfig
 from dr3d.retrieval.batch import BatchConfig
 from dr3d.retrieval.pipeline import Pipeline, PipelineConfig
@@ -40,6 +42,39 @@ class TrainConfig:
   whitening: float = 0.0
 
 
+def literal_config() -> TrainConfig:
+  """Returns the run that the patent describes, as far as it can be run.
+
+  Two models a step, all their views and all triplets of Eq. 1, the margin of
+  Eq. 2, and Eq. 3 as printed with Eq. 3b at its full weight. G moves in each
+  step. There are no guards, no augmentation and no whitening; models keep the
+  pose and the framing of the file.
+
+  What is left of dr3d: vectors have length 1, because an index compares them
+  by cosine; the margin has no gradient; Eq. 1 and its slope are means, of which
+  Adam ignores the scale.
+
+  References:
+    WO 2021/178001, Eq. 1 to 3 [0020–0029].
+  """
+  return TrainConfig(
+    batch=BatchConfig(sampling="pair", view_count=None),
+    pipeline=PipelineConfig(pose="file", render=RenderConfig(framing="sphere")),
+    loss=LossConfig(
+      task="triplet",
+      mining="all",
+      margin="patent",
+      objective="literal",
+      within=1.0,
+      spread=0.0,
+      repulsion=0.0,
+      coverage=0.0,
+    ),
+    optimizer=OptimizerConfig(render_every=1),
+    augmentation=None,
+  )
+
+
 def check_config(config: TrainConfig, init: Pipeline | None) -> None:
   """Rejects a run that contradicts itself, before its first step.
 
@@ -50,11 +85,20 @@ def check_config(config: TrainConfig, init: Pipeline | None) -> None:
   Raises:
     ValueError: the configuration contradicts itself.
   """
-  if config.pipeline.embed.attention and config.batch.view_count is not None:
+  make_encoder(config.pipeline.embed)  # raises if options exclude each other
+  if config.pipeline.embed.mixes_views and config.batch.view_count is not None:
     raise ValueError(
-      "pipeline.embed.attention needs all views of a model in each step:"
-      f" batch.view_count must be None, got {config.batch.view_count}."
+      "attention and other exchange between views needs all views of a model in"
+      " each step: batch.view_count must be None, got"
+      f" {config.batch.view_count}."
     )
+  if config.pipeline.embed.mixes_views and config.optimizer.explore:
+    raise ValueError(
+      "optimizer.explore compares single views, and the vectors of an encoder"
+      " whose views exchange information belong to all: set one of the two"
+      " otherwise."
+    )
+  _check_loss(config.loss)
   if init is None and config.pipeline.embed.backbone == "joint":
     raise ValueError(
       "both encoders together are trained from a pipeline that has them: give"
@@ -79,3 +123,18 @@ def check_config(config: TrainConfig, init: Pipeline | None) -> None:
       "optimizer.explore chooses viewpoints by L_G, which"
       ' loss.objective = "task" does not use: set one of the two otherwise.'
     )
+
+
+def _check_loss(loss: LossConfig) -> None:
+  if loss.alike != "class" and loss.task == "prototype":
+    raise ValueError(
+      f"loss.alike = {loss.alike!r} needs positives and negatives:"
+      ' loss.task must be "triplet" or "contrastive", got "prototype".'
+    )
+  if loss.alike == "pose" and loss.models:
+    raise ValueError(
+      'loss.models compares classes, which loss.alike = "pose" ignores: set'
+      " loss.models to 0."
+    )
+  if loss.shared < 0:
+    raise ValueError(f"loss.shared must be at least 0, got {loss.shared}.")

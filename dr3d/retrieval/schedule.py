@@ -50,7 +50,11 @@ def make_step(
     def call(budget: Budget) -> tuple[tuple[State, Metrics], Usage]:
       new, metrics, usage = train_step(
         state,
-        TriangleRenderer(batch.models.triangles, config.pipeline.render),
+        TriangleRenderer(
+          batch.models.triangles,
+          config.pipeline.render,
+          width=config.pipeline.width,
+        ),
         batch.models.moments,
         batch.models.classes,
         batch.views,

@@ -66,8 +66,9 @@ def pair_separation_loss(
 
   Returns:
     The loss and its terms. `between` is over the N² pairs of an image of A and
-    an image of B, `within` over the N·(N − 1) unordered pairs inside A and
-    inside B.
+    an image of B, `within` over the pairs inside A and inside B: N·(N − 1)
+    unordered ones, or as many ordered ones of each model if the objective is
+    "literal".
 
   Raises:
     ValueError: the shapes do not match, or `objective` is unknown.
@@ -89,8 +90,8 @@ def batch_separation_loss(
   """Eq. 3 over a batch.
 
   A pair of images of dissimilar models belongs to `between`, a pair of one
-  model to `within`, a pair of two models of one class to neither. Each
-  unordered pair counts once.
+  model to `within`, a pair of two models of one class to neither. The means
+  count each unordered pair once.
 
   "intent": the mean of δ/(d² + δ) in each term, with δ = 0.05·`scale`. It is
   in [0, 1], 1 for equal images, and its slope is at most 0.65/√δ.
@@ -100,7 +101,8 @@ def batch_separation_loss(
   another view separates their models, so each view is rewarded for what the
   others do not show. With "intent" N copies of one view can be the minimum.
 
-  "literal": the sum of 1 − 1/(d² + 1e-6) in each term, as printed.
+  "literal": the sum of 1 − 1/(d² + 1e-6) in each term, as printed. Eq. 3b runs
+  over both indices of the views of a model, so each of its pairs counts twice.
 
   Args:
     features: [B, N, D]: features of rendered images. The gradient flows to the
@@ -121,9 +123,8 @@ def batch_separation_loss(
     WO 2021/178001, Eq. 3, 3a, 3b [0027–0029]. The minimum of the printed terms
     is d = 0, equal images, against the stated intent, and one nearly equal pair
     outweighs all others by 1e6. "intent" does what the text says; for δ = 1e-6
-    it is the mean of 1e-6·(1 − printed term). A double sum over the ordered
-    pairs of a model would be twice `within`, as `within` counts each pair
-    once. The caller weights the two terms.
+    it is the mean of 1e-6·(1 − printed term). The caller weights the two
+    terms; the patent's weight is 1.
 
   Example:
     >>> features = jnp.eye(2)[:, None, :]  # two models, one view: d² = 2
@@ -151,7 +152,7 @@ def batch_separation_loss(
   if objective == "literal":
     kernel = 1 - 1 / (square + _EPSILON)
     between = jnp.sum(kernel, where=dissimilar) / 2  # the masks are symmetric
-    within = jnp.sum(kernel, where=pairs.within) / 2
+    within = jnp.sum(kernel, where=pairs.within)  # i, j and j, i [0028]
   else:
     scale = distance if scale is None else jax.lax.stop_gradient(scale)
     delta = jnp.maximum(_DELTA_SHARE * scale, _EPSILON)

@@ -8,6 +8,7 @@ are those of the whole batch.
 
 import dataclasses
 import functools
+import math
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -37,7 +38,8 @@ from dr3d.retrieval.loss import (
   join_views,
   prototype_loss,
 )
-from dr3d.retrieval.margin import make_margin
+from dr3d.retrieval.margin import make_margin, view_angle
+from dr3d.retrieval.pair import Alike, Pairs, relate_by_pose, relate_images
 from dr3d.retrieval.pipeline import PipelineConfig
 from dr3d.retrieval.separation import Objective, batch_separation_loss
 from dr3d.retrieval.state import OptimizerConfig, State, move, select_parts
@@ -61,8 +63,14 @@ class LossConfig:
     models: weight of a contrastive loss of whole models beside that of single
       images, see `join_views`: it compares views with the same view of other
       models, as a search does.
+    alike: what makes two images positives of the triplet and the contrastive
+      loss: `"class"`, `"pose"` across classes, or `"both"`; see
+      `pair.relate_by_pose`.
+    pose_angle: angle up to which two views are the same pose, radians.
     objective: loss of G: Eq. 3, see `batch_separation_loss`, or `"task"`, the
       loss of T, as in MVTN; then both networks have the same loss.
+    shared: weight of T's loss that is added to that of G [0025]; without effect
+      if the objective is `"task"`.
     within: weight of Eq. 3b beside Eq. 3a; the patent's is 1. Eq. 3b separates
       the vectors of a model's views, which T should bring together, and
       `repulsion` keeps the viewpoints apart without it.
@@ -77,7 +85,10 @@ class LossConfig:
   temperature: float = 0.1
   smoothing: float = 0.1
   models: float = 0.0
+  alike: Alike = "class"
+  pose_angle: float = math.pi / 6
   objective: Objective | Literal["task"] = "intent"
+  shared: float = 0.0
   within: float = 0.0
   spread: float = 0.5
   repulsion: float = 1.0
@@ -265,9 +276,11 @@ def _gradients(
   )
   g_weights, g_images = pull_features(mine(slope))
 
-  (_, terms), slope = jax.value_and_grad(separation, has_aux=True)(everyone)
+  (_, terms), apart = jax.value_and_grad(separation, has_aux=True)(everyone)
   if not is_task:
-    _, g_images = pull_features(mine(slope))
+    if loss.shared:
+      apart = apart + loss.shared * slope
+    _, g_images = pull_features(mine(apart))
 
   def cover(alpha):
     return jnp.sum(coverage_guard(alpha)) / (len(labels) * len(chosen))
@@ -320,12 +333,18 @@ def _task_loss(
       )
     case "contrastive":
       terms = contrastive_loss(
-        features, labels=labels, temperature=loss.temperature
+        features,
+        labels=labels,
+        temperature=loss.temperature,
+        pairs=_relate(features, quaternion, labels, loss),
       )
     case "triplet":
       margin = make_margin(quaternion, kind=loss.margin)
       terms = batch_triplet_loss(
-        features, margin, labels=labels, mining=loss.mining
+        features,
+        margin,
+        mining=loss.mining,
+        pairs=_relate(features, quaternion, labels, loss),
       )
     case _:
       raise ValueError(
@@ -339,3 +358,14 @@ def _task_loss(
     )
     total += loss.models * whole.loss
   return total, terms
+
+
+def _relate(
+  features: Array, quaternion: Array, labels: Array, loss: LossConfig
+) -> Pairs:
+  """Positives and negatives of a batch; arguments as in `_task_loss`."""
+  pairs = relate_images(features, labels)
+  if loss.alike == "class":
+    return pairs
+  angles = view_angle(quaternion[:, None], quaternion[None])
+  return relate_by_pose(pairs, angles, alike=loss.alike, limit=loss.pose_angle)

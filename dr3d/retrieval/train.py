@@ -81,7 +81,7 @@ def train(
     start = init or _make_start(meshes, config)
     models = stack_models(meshes, classes, config.pipeline)
     view_count = start.views.count
-    devices = share_devices(sampler.size)
+    devices = share_devices(sampler.size, hosts="all")
     budget = first_budget(
       models,
       start.views,
@@ -97,7 +97,9 @@ def train(
         config=config.optimizer,
       ),
       make_step(config, budget, devices),
-      lambda step: take_batch(models, sampler, step, view_count=view_count),
+      lambda step: take_batch(
+        models, sampler, step, view_count=view_count, devices=devices
+      ),
       config=LoopConfig(
         steps=config.optimizer.steps,
         seed=config.seed,

@@ -6,9 +6,11 @@ in all.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh as DeviceMesh
 
 from dr3d.camera.view import Views, take_views
 from dr3d.mesh import Mesh, bucket_size
@@ -17,6 +19,7 @@ from dr3d.render.raster import Budget
 from dr3d.render.triangle import Triangles, fit_budget, stack_meshes
 from dr3d.retrieval.batch import Sampler
 from dr3d.retrieval.pipeline import PipelineConfig
+from dr3d.runtime.host import take_rows
 
 # The first budget must hold the batches of so many steps; a rarer, larger
 # batch makes it grow, which compiles the step again.
@@ -37,9 +40,23 @@ class TrainingSet:
   moments: np.ndarray
   classes: np.ndarray
 
-  def take(self, chosen: np.ndarray) -> "TrainingSet":
-    """Returns the models at the indices `chosen`, int `[B]`."""
-    triangles = jax.tree.map(lambda x: x[chosen], self.triangles)
+  def take(
+    self, chosen: np.ndarray, devices: DeviceMesh | None = None
+  ) -> "TrainingSet":
+    """Returns the models at the indices `chosen`, int `[B]`.
+
+    Args:
+      chosen: the models.
+      devices: of all hosts, each of which takes its share of the triangles;
+        None takes all.
+    """
+
+    def take(array: Any) -> Any:
+      if devices is None:
+        return array[chosen]
+      return take_rows(array, chosen, devices)
+
+    triangles = jax.tree.map(take, self.triangles)
     return TrainingSet(triangles, self.moments[chosen], self.classes[chosen])
 
 
@@ -74,6 +91,7 @@ def stack_models(
       face_count=bucket_size(max(len(mesh.faces) for mesh in meshes)),
       pose=config.pose,
       coverage=config.render.coverage,
+      appearance=config.appearance,
     ),
     np.stack([mesh.moments for mesh in meshes]),
     classes,
@@ -81,7 +99,12 @@ def stack_models(
 
 
 def take_batch(
-  models: TrainingSet, sampler: Sampler, step: int, *, view_count: int
+  models: TrainingSet,
+  sampler: Sampler,
+  step: int,
+  *,
+  view_count: int,
+  devices: DeviceMesh | None = None,
 ) -> Batch:
   """Returns the batch of a step.
 
@@ -90,9 +113,10 @@ def take_batch(
     sampler: chooses models and views.
     step: number of the step, from 0.
     view_count: N.
+    devices: see `TrainingSet.take`.
   """
   views = sampler.draw_views(step, view_count)
-  return Batch(step, models.take(sampler(step)), views)
+  return Batch(step, models.take(sampler(step), devices), views)
 
 
 def first_budget(
@@ -117,5 +141,7 @@ def first_budget(
   for step in range(FIRST_BUDGET_STEPS):
     batch = models.take(sampler(step)[:share]).triangles
     chosen = take_views(views, sampler.draw_views(step, views.count))
-    largest = largest.joined(fit_budget(batch, chosen, config=config.render))
+    largest = largest.joined(
+      fit_budget(batch, chosen, config=config.render, width=config.width)
+    )
   return largest.widened(HEADROOM)

@@ -202,7 +202,7 @@ def _has_type(value: Any, hint: Any) -> bool:
 def _check_mesh(fields: dict[str, Any]) -> None:
   """Checks what the renderer would otherwise read beyond an array's end."""
   vertices, faces = fields["vertices"], fields["faces"]
-  count = len(faces)
+  count, colors = len(faces), fields.get("colors")
   shapes = {"normals": (count, 3, 3), "frame": (3, 3), "moments": (3,)}
   is_sound = (
     vertices.ndim == 2
@@ -212,6 +212,7 @@ def _check_mesh(fields: dict[str, Any]) -> None:
     and (not count or 0 <= faces.min() <= faces.max() < len(vertices))
     and fields["extent"].shape == (3,)
     and all(fields[name].shape == shape for name, shape in shapes.items())
+    and (colors is None or colors.shape == (count, 3, 3))
     and bool(np.isfinite(vertices).all())
     and math.isfinite(fields["radius"])
   )

@@ -1,4 +1,4 @@
-"""Distributes views over the devices of a host.
+"""Distributes models and views over devices.
 
 JAX treats a CPU as one device, which renders the views one after the other.
 With one device for each core, all cores render. Set the number before JAX is
@@ -11,7 +11,7 @@ The command `dr3d` sets it itself.
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 from jax.sharding import Mesh as DeviceMesh
@@ -23,21 +23,37 @@ if TYPE_CHECKING:
 AXIS = "share"  # name of the axis of the device mesh
 
 
-def share_devices(count: int) -> DeviceMesh:
+def share_devices(
+  count: int, *, hosts: Literal["one", "all"] = "one"
+) -> DeviceMesh:
   """Returns the largest number of devices that divides `count` evenly.
 
   Args:
     count: number of models or views.
+    hosts: whose devices are used, if a training runs on several; see `host`.
+      With "all" each host takes part, so the number of devices must divide
+      `count`.
 
   Returns:
     A device mesh with one axis, `AXIS`, whose size divides `count`.
+
+  Raises:
+    ValueError: the devices of all hosts do not divide `count`.
 
   Example:
     >>> import dr3d
     >>> dr3d.share_devices(6).size in (1, 2, 3, 6)
     True
   """
-  devices = jax.devices()
+  if hosts == "all" and jax.process_count() > 1:
+    devices = jax.devices()
+    if count % len(devices):
+      raise ValueError(
+        f"{count} models cannot be divided evenly over {len(devices)} devices"
+        f" of {jax.process_count()} hosts: change the batch or the hosts."
+      )
+  else:
+    devices = jax.local_devices()
   size = max(n for n in range(1, len(devices) + 1) if count % n == 0)
   return jax.make_mesh(
     (size,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:size]

@@ -24,7 +24,9 @@ UNKNOWN: Literal["unknown"] = "unknown"
 
 UNVERIFIED: Literal["unverified"] = "unverified"
 
-RejectReason = Literal["", "ambiguous", "unknown", "unverified"]
+UNLABELLED: Literal["unlabelled"] = "unlabelled"
+
+RejectReason = Literal["", "ambiguous", "unknown", "unverified", "unlabelled"]
 
 
 class Picture(Protocol):
@@ -48,20 +50,26 @@ class Prediction:
 
   Attributes:
     label: the label with most votes; empty if no vote went to a labelled model.
-    confidence: its share of the votes of all Q vectors, 0 to 1.
+    confidence: its share of the votes of all Q vectors, 0 to 1; without a
+      label, the share of the vectors that vote for `model`.
     probability: that it is right, 0 to 1, if the gallery holds models of the
       query's class at all; see `calibration`.
     accepted: True if there is no reason to reject.
     reject_reason: `"ambiguous"` if the probability is below the target: models
       of another label are nearly as similar; `"unknown"` if queries of unknown
       classes come as near; `"unverified"` if the most similar models should
-      have been registered to the query and could not be; empty otherwise.
+      have been registered to the query and could not be; `"unlabelled"` if no
+      vote went to a labelled model, so that nothing is calibrated; empty
+      otherwise.
+    model: name of the model with most votes if there is no label [0032]; empty
+      if there is one.
   """
 
   label: str
   confidence: float
   probability: float
   reject_reason: RejectReason = ""
+  model: str = ""
   # The default makes FastAPI include the field.
   accepted: bool = dataclasses.field(default=True, init=False)
 
@@ -235,7 +243,7 @@ def _format_sides(match: Match) -> str:
 
 
 def _describe(prediction: Prediction) -> str:
-  label = prediction.label or "no label"
+  label = prediction.label or prediction.model or "no label"
   if prediction.accepted:
     state = "accepted"
   else:

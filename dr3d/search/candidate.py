@@ -5,14 +5,15 @@ candidates.
 
 All that follows, votes, margin, rejection and ranking, reads the candidates
 only. With an exhaustive index they are the best of all models. Otherwise they
-are the best of the models that own the nearest vectors.
+are the best of the models that the index proposes.
 """
 
 import dataclasses
 
 import numpy as np
 
-from dr3d.index.vector_index import VectorIndex
+from dr3d.index.model_index import ModelIndex
+from dr3d.index.projection import Features
 from dr3d.search.similarity import Rate, rate_models
 
 DECIMALS = 6  # of a score, so that rounding errors do not decide the order
@@ -20,10 +21,7 @@ DECIMALS = 6  # of a score, so that rounding errors do not decide the order
 CANDIDATES = 128
 """Models kept at least: their votes and rivals decide about the label."""
 
-_DEPTH_PER_MATCH = 16  # neighbours of a vector looked up for each match wanted
-_MIN_DEPTH = 160  # neighbours; ten matches, the default, want so many
-_DENSE = 1 / 32  # of the vectors: a deeper look-up costs more than scoring all
-_DIRECT = 4096  # models that a filter leaves: scoring them needs no look-up
+_DIRECT = 1024  # models that a filter leaves: scoring them needs no look-up
 _SLACK = 1e-4  # more than a score is off in single precision
 
 
@@ -81,30 +79,34 @@ def select_candidates(
 
 def find_candidates(
   vectors: np.ndarray,
-  stored: np.ndarray,
-  index: VectorIndex,
+  stored: Features,
+  index: ModelIndex,
   *,
   k: int,
   allowed: np.ndarray,
   rate: Rate,
+  is_aligned: bool,
 ) -> Candidates:
   """Finds the candidates of a query.
 
   Args:
     vectors: float32 [Q, D] unit vectors of the query.
     stored: float32 [B, N, D] unit vectors of the models.
-    index: of the B·N vectors; row b·N + n is view n of model b.
+    index: of the models.
     k: models that the answer needs, at most as many as are allowed.
     allowed: bool [B], the models to search; at least one.
     rate: see `similarity.Rate`.
+    is_aligned: whether vector n of the query is of the models' view n.
 
   Returns:
     The candidates, at least k.
   """
   found = None
   if not index.is_exhaustive and np.count_nonzero(allowed) > _DIRECT:
-    found = _look_up(vectors, stored.shape[1], index, k=k, allowed=allowed)
-  if found is None:
+    found = index.find_models(
+      vectors, k, allowed=allowed, is_aligned=is_aligned
+    )
+  if found is None or len(found) < k:
     models, similarity, score = _rate_allowed(vectors, stored, allowed, rate)
     chosen = select_candidates(models, similarity, score, k=k)
     return _rescore(vectors, stored, models[chosen], rate, bool(chosen.all()))
@@ -115,31 +117,8 @@ def find_candidates(
   )
 
 
-def _look_up(
-  vectors: np.ndarray,
-  views: int,
-  index: VectorIndex,
-  *,
-  k: int,
-  allowed: np.ndarray,
-) -> np.ndarray | None:
-  """Allowed models that own the nearest vectors; None if they are too few.
-
-  A filter may hide the nearest ones, so the look-up goes deeper until enough
-  are found, or until it would cost more than scoring the allowed models.
-  """
-  depth = max(_MIN_DEPTH, _DEPTH_PER_MATCH * k)
-  while depth <= _DENSE * index.count:
-    owner = index.search(vectors, depth).ids // views
-    models = np.unique(owner[allowed[owner]])
-    if len(models) >= k:
-      return models
-    depth *= 4
-  return None
-
-
 def _rate_allowed(
-  vectors: np.ndarray, stored: np.ndarray, allowed: np.ndarray, rate: Rate
+  vectors: np.ndarray, stored: Features, allowed: np.ndarray, rate: Rate
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The allowed models with their similarities and scores, in float32."""
   models = np.flatnonzero(allowed)
@@ -154,7 +133,7 @@ def _rate_allowed(
 
 def _rescore(
   vectors: np.ndarray,
-  stored: np.ndarray,
+  stored: Features,
   models: np.ndarray,
   rate: Rate,
   is_complete: bool,

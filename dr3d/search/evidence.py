@@ -56,6 +56,7 @@ def weigh(
   score_pairs: ScorePairs,
   *,
   geometric: np.ndarray | None = None,
+  neighbours: int = 1,
 ) -> Evidence:
   """Predicts a label from the candidates, and measures how sure it is.
 
@@ -64,18 +65,21 @@ def weigh(
     labels: str [C] of these, empty if one has none.
     score_pairs: compares models with each other as queries are compared.
     geometric: [C] geometric scores; 0 for models that were not registered.
+    neighbours: models that a vector votes for; see `vote.find_voted`.
   """
-  label, confidence = majority_vote(candidates.similarity, labels)
+  label, confidence = majority_vote(
+    candidates.similarity, labels, neighbours=neighbours
+  )
   if not label:
     return NO_EVIDENCE
   if geometric is None:
     geometric = np.zeros(len(labels))
   support = compare_labels(geometric, labels, label)
   nearest = find_best(candidates.score, labels, label)
-  neighbours = candidates.models[find_same_class(labels, nearest)]
+  same_class = candidates.models[find_same_class(labels, nearest)]
   rejection_score = normalise_by_density(
     candidates.score[nearest],
-    score_pairs(int(candidates.models[nearest]), neighbours),
+    score_pairs(int(candidates.models[nearest]), same_class),
   )
   best = find_best(
     add_geometric_score(candidates.score, geometric), labels, label

@@ -4,13 +4,13 @@ Notation: B models of the gallery, N vectors each; Q vectors of the query, C
 candidates; K matches.
 
 Patent WO 2021/178001 [0032]: each vector of the query looks up its nearest
-stored vector, and the label named most often is the prediction. That is the
-similarity `"max"`. Here a vector of a mesh votes by more than its nearest
-vector, see `similarity`. The patent does not say how models are ranked. Most
-get no vote, and ranking by votes first is worse (by seven points of nearest
-neighbour and ten of average precision on 904 models of unseen classes). So
-models are ranked by a score, and the most similar of them also by how near
-their registered surfaces come, see `geometric_score`.
+stored vectors, and the label named most often is the prediction, or the model
+where there are no labels. That is the similarity `"max"`. Here a vector of a
+mesh votes by more than its nearest vector, see `similarity`. The patent does
+not say how models are ranked. Most get no vote, and ranking by votes first is
+worse (by seven points of nearest neighbour and ten of average precision on 904
+models of unseen classes). So models are ranked by a score, and the most similar
+of them also by how near their registered surfaces come, see `geometric_score`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,6 +24,7 @@ from dr3d.search.answer import (
   NO_ANSWER,
   TARGET_PRECISION,
   UNKNOWN,
+  UNLABELLED,
   Answer,
   Match,
   Prediction,
@@ -44,6 +45,7 @@ from dr3d.search.geometric_score import (
 from dr3d.search.query import Query
 from dr3d.search.similarity import TURNS
 from dr3d.search.size import SizeRating
+from dr3d.search.vote import count_votes, vote_model
 
 if TYPE_CHECKING:
   from dr3d.registration.surface import Fit
@@ -62,12 +64,13 @@ def find_matches(
   k: int = 10,
   target_precision: float = TARGET_PRECISION,
   exclude: Collection[str] = (),
-  only: Collection[str] | None = None,
+  only: Collection[str] | np.ndarray | None = None,
   min_score: float = -1.0,
   register: Register | None = None,
   compare: Compare | None = None,
   verify: int = VERIFIED_COUNT,
   size: SizeRating | None = None,
+  neighbours: int = 1,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
@@ -82,7 +85,7 @@ def find_matches(
     k: matches wanted, at least 1.
     target_precision: share of the accepted predictions that are to be right.
     exclude: names of models to leave out, with their vectors and votes.
-    only: names of the models to search; all if None.
+    only: names of the models to search, or bool [B]; all if None.
     min_score: matches of a lower score are left out of the answer; they still
       vote.
     register: registers models to the query; none are registered if None.
@@ -93,6 +96,8 @@ def find_matches(
       answer or beyond it; with sizes, also as many that score highest with it.
     size: how nearly the models have the size of the query; None if that does
       not count.
+    neighbours: models that each vector votes for [0032]; the calibration is
+      fitted with as many.
 
   Returns:
     min(k, allowed models) matches and the prediction.
@@ -101,6 +106,7 @@ def find_matches(
     ValueError: the query does not fit the gallery, or k is below 1.
   """
   _check(query, gallery, k)
+  gallery = gallery.with_neighbours(neighbours)
   allowed = gallery.find_allowed(exclude, only)
   count = int(allowed.sum())
   if not count:
@@ -146,13 +152,18 @@ def find_matches(
     total = shape + size.score(candidates.models, labels, shape)
   order = np.argsort(-total, kind="stable")[:k]
   order = order[candidates.score[order] >= min_score]
+  votes = count_votes(candidates.similarity, neighbours)
   matches = tuple(
-    _make_match(rank, i, candidates, query, gallery, fits)
+    _make_match(rank, i, candidates, query, gallery, fits, int(votes[i]))
     for rank, i in enumerate(order.tolist(), start=1)
   )
   evidence = gallery.weigh(
     candidates, similarity=query.similarity, geometric=geometric
   )
+  if not evidence.label:
+    best, share = vote_model(candidates.similarity, neighbours=neighbours)
+    prediction = Prediction("", share, 0.0, UNLABELLED, names[best])
+    return Answer(prediction, matches)
   calibration = gallery.calibrate(query.similarity)
   return Answer(_predict(evidence, calibration, target_precision), matches)
 
@@ -216,8 +227,6 @@ def _check(query: Query, gallery: Gallery, k: int) -> None:
 def _predict(
   evidence: Evidence, calibration: Calibration, target_precision: float
 ) -> Prediction:
-  if not evidence.label:
-    return Prediction("", 0.0, 0.0, AMBIGUOUS)
   probability = float(calibration.estimate(evidence.margin))
   reason: RejectReason = ""
   if probability < calibration.probability_threshold(target_precision):
@@ -236,6 +245,7 @@ def _make_match(
   query: Query,
   gallery: Gallery,
   fits: "Mapping[str, Fit]",
+  votes: int,
 ) -> Match:
   model = candidates.models[index]
   cosine = query.vectors @ gallery.features[model].T
@@ -248,7 +258,7 @@ def _make_match(
     model=name,
     label=gallery.labels[model],
     score=float(candidates.score[index]),
-    votes=int(candidates.votes[index]),
+    votes=votes,
     query_view=int(query_view) + 1,
     view=int(view) + 1,
     **_describe_fit(fits.get(name)),

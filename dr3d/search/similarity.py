@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from dr3d.index.projection import Features
+
 Rate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Cosines [C, N, Q] → what the query's vectors vote by [C, Q], scores [C]."""
 
@@ -85,7 +87,7 @@ SIMILARITIES: dict[str, Rate] = {
 
 def rate_models(
   vectors: np.ndarray,
-  stored: np.ndarray,
+  stored: Features,
   models: np.ndarray | None,
   rate: Rate,
 ) -> tuple[np.ndarray, np.ndarray]:

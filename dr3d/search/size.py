@@ -91,13 +91,21 @@ class UnitQuestion:
 class SizeRating:
   """How nearly the models of a gallery have the size of a query.
 
+  Only candidates are rated, as a gallery may hold millions.
+
   Attributes:
-    nearness: [B], 0 to 1; see `compare_sizes`.
-    is_stated: bool [B], whether the units of both are stated.
+    sizes: of the models.
+    radius: of the query, millimetres.
+    is_stated: whether its unit is.
   """
 
-  nearness: np.ndarray
-  is_stated: np.ndarray
+  sizes: "Sizes"
+  radius: float
+  is_stated: bool
+
+  def nearness(self, models: np.ndarray) -> np.ndarray:
+    """How nearly models have the size: [C], 0 to 1; see `compare_sizes`."""
+    return compare_sizes(self.radius, self.sizes.radius[models])
 
   def score(
     self, models: np.ndarray, labels: np.ndarray, shape: np.ndarray
@@ -122,10 +130,11 @@ class SizeRating:
       family = (labels == labels[best]).astype(np.float64)
     else:
       family = np.exp(-(((shape[best] - shape) / _FAMILY_SPREAD) ** 2) / 2)
+    is_stated = self.sizes.is_stated[models] & self.is_stated
     weights = np.where(
-      self.is_stated[models, None], np.array(_STATED), np.array(_ASSUMED)
+      is_stated[:, None], np.array(_STATED), np.array(_ASSUMED)
     )
-    return self.nearness[models] * (weights[:, 0] + weights[:, 1] * family)
+    return self.nearness(models) * (weights[:, 0] + weights[:, 1] * family)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,9 +156,7 @@ class Sizes:
       radius: of the query, millimetres.
       is_stated: whether its unit is.
     """
-    return SizeRating(
-      compare_sizes(radius, self.radius), self.is_stated & is_stated
-    )
+    return SizeRating(self, radius, is_stated)
 
 
 def compare_sizes(one: npt.ArrayLike, two: npt.ArrayLike) -> np.ndarray:

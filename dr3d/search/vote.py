@@ -16,29 +16,65 @@ _NEIGHBOURS = 3  # of the found model's class, that tell how dense the class is
 _DENSITY_WEIGHT = 0.3
 
 
+def find_voted(similarity: np.ndarray, neighbours: int = 1) -> np.ndarray:
+  """The models that each vector of a query votes for.
+
+  Args:
+    similarity: [C, Q], what each of the query's vectors votes by.
+    neighbours: K, the most similar models that a vector votes for; all if there
+      are fewer.
+
+  Returns:
+    int [K, Q], indices of models, the most similar first and the first of equal
+    ones.
+
+  Raises:
+    ValueError: neighbours is below 1.
+  """
+  if neighbours < 1:
+    raise ValueError(f"neighbours must be at least 1, got {neighbours}")
+  # In single precision, or rounding would decide between equal ones.
+  similarity = similarity.astype(np.float32, copy=False)
+  if neighbours == 1 and len(similarity):
+    return similarity.argmax(axis=0)[None]
+  return np.argsort(-similarity, axis=0, kind="stable")[:neighbours]
+
+
+def count_votes(similarity: np.ndarray, neighbours: int = 1) -> np.ndarray:
+  """How many votes each model gets: int [C]; see `find_voted`."""
+  voted = find_voted(similarity, neighbours)
+  return np.bincount(voted.reshape(-1), minlength=len(similarity))
+
+
 def majority_vote(
-  similarity: np.ndarray, labels: np.ndarray
+  similarity: np.ndarray, labels: np.ndarray, *, neighbours: int = 1
 ) -> tuple[str, float]:
   """The label with most votes of a query's vectors.
 
-  Each vector votes for the model most similar to it, the first of equal ones.
-  Of labels with equal votes the highest summed similarity wins, then the first
-  by name.
+  Each vector votes for the labels of the models most similar to it. Of labels
+  with equal votes the highest summed similarity wins, then the first by name.
 
   Args:
     similarity: [C, Q], what each of the query's vectors votes by.
     labels: str [C] of the models; a vote for an empty one counts for no label.
+    neighbours: models that a vector votes for.
 
   Returns:
     The label, empty if no vote went to one, and its share of the votes.
+
+  References:
+    WO 2021/178001 [0032]: the neighbours of each vector, classes counted.
   """
   votes: dict[str, list[float]] = {}
+  total = 0
   if len(labels):
-    # In single precision, or rounding would decide between equal ones.
-    nearest = similarity.astype(np.float32, copy=False).argmax(axis=0)
-    values = similarity[nearest, np.arange(len(nearest))]
+    voted = find_voted(similarity, neighbours)
+    total = voted.size
+    values = np.take_along_axis(similarity, voted, axis=0)
     for label, value in zip(
-      labels[nearest].tolist(), values.tolist(), strict=True
+      labels[voted].T.reshape(-1).tolist(),
+      values.T.reshape(-1).tolist(),
+      strict=True,
     ):
       if label:
         votes.setdefault(label, []).append(value)
@@ -52,7 +88,30 @@ def majority_vote(
       name,
     ),
   )
-  return label, len(votes[label]) / similarity.shape[1]
+  return label, len(votes[label]) / total
+
+
+def vote_model(
+  similarity: np.ndarray, *, neighbours: int = 1
+) -> tuple[int, float]:
+  """The model that a query's vectors name most, where none has a label.
+
+  Of models with equal votes the highest summed similarity wins, then the first.
+
+  Args:
+    similarity: [C, Q], C at least 1.
+    neighbours: see `find_voted`.
+
+  Returns:
+    Its index, and its share of the query's vectors.
+
+  References:
+    WO 2021/178001 [0032]: the model named most often is the prediction.
+  """
+  votes = count_votes(similarity, neighbours)
+  total = np.round(similarity.sum(axis=1, dtype=np.float64), DECIMALS)
+  best = int(np.lexsort((-total, -votes))[0])
+  return best, int(votes[best]) / similarity.shape[1]
 
 
 def vote_margin(

@@ -84,6 +84,7 @@ _CALLS = (
   _call(_READ, "/api/ready", "/api/ready", "none", role=None),
   _call(_READ, "/api/info", "/api/info", "listing"),
   _call(_READ, "/api/failures", "/api/failures", "listing"),
+  _call(_READ, "/api/map", "/api/map", "listing"),
   _call(_READ, "/api/duplicates", "/api/duplicates", "listing"),
   _call(_READ, "/metrics", "/metrics", "listing"),
   _call(_READ, "/api/audit", "/api/audit", "listing", role="admin"),
@@ -102,6 +103,11 @@ _CALLS = (
   _call(_READ, "/api/models/.+", _MODEL, "picture"),
   _call(_READ, "/api/models", "/api/models", "listing"),
   _call(("POST",), "/api/query", "/api/query", "query", uploads=True),
+  *(
+    _call(("POST",), path, path, "query", uploads=True)
+    for path in ("/api/render", "/api/embed", "/api/embed/images")
+  ),
+  _call(("POST",), "/api/locate", "/api/locate", "query", uploads=True),
   _call(
     ("POST",), "/api/models", "/api/models", "query", role="write", uploads=True
   ),

@@ -23,11 +23,31 @@ from dr3d.server.http_error import (
   is_disk_full,
   to_http_error,
 )
-from dr3d.server.route import admin, change, model, query, status
+from dr3d.server.route import (
+  admin,
+  change,
+  embedding_map,
+  model,
+  network,
+  picture,
+  query,
+  status,
+)
 from dr3d.server.security import Guard
 from dr3d.server.service import Service
 
 PAGE = pathlib.Path(__file__).with_name("page")
+# `query` before `model`: "/models/{model:path}" matches "…/similar" too.
+_ROUTES = (
+  status,
+  query,
+  network,
+  picture,
+  embedding_map,
+  model,
+  change,
+  admin,
+)
 
 
 def make_app(service: Service) -> FastAPI:
@@ -62,8 +82,7 @@ def make_app(service: Service) -> FastAPI:
   for kind in (OSError, sqlite3.Error):
     app.add_exception_handler(kind, _respond_full)
   app.add_exception_handler(Exception, _respond_defect)
-  # `query` before `model`: "/models/{model:path}" matches "…/similar" too.
-  for module in (status, query, model, change, admin):
+  for module in _ROUTES:
     app.include_router(module.make_router(context))
   app.include_router(change.make_column_router(context))
 

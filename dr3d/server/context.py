@@ -81,6 +81,13 @@ class RequestContext:
     with self._previews.enter(find_address(request.scope)):
       yield
 
+  @contextlib.contextmanager
+  def admit_upload(self, request: Request) -> Iterator[None]:
+    """Admits a request while its body arrives; see `admit`."""
+    self.service.check_ready()
+    with self._uploads.enter(find_address(request.scope)):
+      yield
+
   @contextlib.asynccontextmanager
   async def receive(self, request: Request) -> AsyncIterator[ModelFile]:
     """Receives the file of a request; see `upload.receive`.
@@ -88,8 +95,7 @@ class RequestContext:
     It does not count as a query until it is complete, because a slow one would
     keep others from their answers.
     """
-    self.service.check_ready()
-    with self._uploads.enter(find_address(request.scope)):
+    with self.admit_upload(request):
       async with receive(
         request,
         pathlib.Path(self._directory.name),

@@ -15,6 +15,7 @@ from dr3d.error import (
   EmptyError,
   LockError,
   MeshError,
+  PictureError,
 )
 
 PROBLEM = "application/problem+json"
@@ -103,7 +104,7 @@ def to_http_error(error: Dr3dError) -> HttpError:
       return HttpError(409, str(error))
     case ConditionError():
       return HttpError(400, str(error))
-    case MeshError():
+    case MeshError() | PictureError():
       return HttpError(422, str(error))
   # The message may name folders of this machine, so only the log gets it.
   _LOG.error("%s", error)

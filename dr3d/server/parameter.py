@@ -10,7 +10,7 @@ from dr3d.registration.relation import VERIFIED_COUNT
 from dr3d.runtime.text import CONTROL
 from dr3d.search.size import SizeMode
 from dr3d.server.http_error import HttpError
-from dr3d.server.service import QueryOptions
+from dr3d.server.query_options import QueryOptions
 from dr3d.server.upload import FIELD
 
 State = Literal["indexed", "failed", "missing", "outdated"]

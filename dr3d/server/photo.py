@@ -22,7 +22,7 @@ from dr3d.server.worker import WorkerPool
 
 if TYPE_CHECKING:
   from dr3d.database.reader import DatabaseReader
-  from dr3d.server.service import QueryOptions
+  from dr3d.server.query_options import QueryOptions
 
 _RETRY_SECONDS = 15
 

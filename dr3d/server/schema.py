@@ -113,6 +113,28 @@ class Column(BaseModel):
   total: int = Field(description="number of different values")
 
 
+class FoundInstance(BaseModel):
+  """An object that was found in a picture."""
+
+  box: tuple[int, int, int, int] = Field(
+    description="x, y, width and height, pixels of the picture"
+  )
+  score: float = Field(description="probability that it is the object")
+  area: int = Field(description="of its mask, pixels of the picture")
+
+
+class Located(BaseModel):
+  """What was found in a picture; no instance: it is not there."""
+
+  height: int
+  width: int
+  instances: list[FoundInstance]
+  highlight: str = Field(
+    description="the picture with only the instances lit, JPEG as a data URI"
+  )
+  heat: str = Field(description="the heat map, likewise")
+
+
 class Shape(BaseModel):
   """The query, as it was read."""
 
@@ -341,6 +363,9 @@ class Info(BaseModel):
   viewpoints: list[tuple[float, float, float, float]] | None = Field(
     description="of the views: quaternions w, x, y, z in the axes of a GLB; "
     "null while warming, or if the pipeline does not use the principal pose"
+  )
+  appearance: bool = Field(
+    description="whether colours are compared; a query without them is white"
   )
   image_size: int | None = Field(
     description="pixels of a side, as the network gets them"

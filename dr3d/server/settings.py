@@ -58,6 +58,7 @@ class ServerConfig:
     scan_rate: bytes of the database that are read in a second in search of
       damage; 0 for none.
     backups: where backups go and how often; None for no backups.
+    engine: that holds the index; see `index.engine.build_index`.
   """
 
   token: str | None = None
@@ -84,3 +85,4 @@ class ServerConfig:
   address_connections: int = 64
   scan_rate: float = float(1 << 20)
   backups: BackupPlan | None = None
+  engine: str = "auto"

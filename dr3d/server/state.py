@@ -57,6 +57,7 @@ def read_state(
   *,
   pipeline: EmbeddingPipeline | None = None,
   load_pipeline: LoadPipeline | None = None,
+  engine: str = "auto",
 ) -> State:
   """Reads the database.
 
@@ -64,11 +65,14 @@ def read_state(
     directory: of the database.
     pipeline: reused if it is still the one that made the vectors.
     load_pipeline: see `DatabaseReader.open`.
+    engine: see `DatabaseReader.open`.
 
   Raises:
     DatabaseError: the directory holds no database, or a damaged one.
   """
-  reader = DatabaseReader.open(directory, load_pipeline=load_pipeline)
+  reader = DatabaseReader.open(
+    directory, load_pipeline=load_pipeline, engine=engine
+  )
   if pipeline is not None and pipeline.fingerprint == reader.fingerprint:
     reader.pipeline = pipeline
   try:

@@ -11,14 +11,17 @@ import pathlib
 import re
 from typing import Any, Literal
 
+import numpy as np
+from PIL import Image
+
 from dr3d.database import processed_model
 from dr3d.database.processed_model import (
   ProcessedModel,
-  prepare_reader,
   process_mesh,
 )
 from dr3d.error import MeshError
 from dr3d.image.cutout import cut_out
+from dr3d.image.photograph import read_photograph
 from dr3d.mesh import Mesh, build_mesh
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.io.reader import read_raw
@@ -34,7 +37,7 @@ _STEP_REFERENCE = re.compile(
   rb"\b(APPLIED_)?EXTERNAL(LY_DEFINED_ITEM|_IDENTIFICATION_ASSIGNMENT)\s*\(",
   re.IGNORECASE,
 )
-Task = Literal["read", "register", "overlay", "cut_out"]
+Task = Literal["read", "register", "overlay", "cut_out", "read_picture"]
 
 PRELOAD = (*processed_model.PRELOAD, "trimesh.visual", "trimesh.exchange.gltf")
 # A process that reads an upload may not see the files of these any more.
@@ -53,8 +56,8 @@ class FaceLimitError(MeshError):
 def prepare(task: Task, **arguments: Any) -> None:
   """Imports what a task needs, before a process is forked for it."""
   if task == "read":
-    prepare_reader(arguments["path"])
-  elif task == "cut_out":
+    processed_model.prepare(**arguments)
+  elif task in ("cut_out", "read_picture"):
     for name in _PHOTO_MODULES:
       with contextlib.suppress(ImportError):
         importlib.import_module(name)
@@ -65,8 +68,8 @@ def run(task: Task, **arguments: Any) -> Any:
 
   Args:
     task: which one.
-    arguments: of `read_upload`, `verification.register_meshes`, `overlay` or
-      `cutout.cut_out`.
+    arguments: of `read_upload`, `verification.register_meshes`, `overlay`,
+      `cutout.cut_out` or `read_picture`.
   """
   if task == "read":
     return read_upload(**arguments)
@@ -74,6 +77,8 @@ def run(task: Task, **arguments: Any) -> Any:
     return overlay(**arguments)
   if task == "cut_out":
     return cut_out(arguments["path"], region=arguments["region"])
+  if task == "read_picture":
+    return read_picture(**arguments)
   return verification.register_meshes(**arguments)
 
 
@@ -84,6 +89,7 @@ def read_upload(
   unit: str,
   face_limit: int,
   preview: bool,
+  appearance: bool = False,
 ) -> ProcessedModel:
   """Reads a file that anyone may have sent.
 
@@ -93,6 +99,7 @@ def read_upload(
     unit: likewise.
     face_limit: faces that the file may have.
     preview: whether to make a GLB for a viewer.
+    appearance: see `processed_model.read_processed_model`.
 
   Raises:
     FaceLimitError: the file has more faces.
@@ -105,12 +112,37 @@ def read_upload(
       f"{path} has {len(raw.faces)} faces, more than the {face_limit} that "
       "this service accepts; simplify it first."
     )
-  processed = process_mesh(raw, path, face_budget=face_budget, unit=unit)
+  processed = process_mesh(
+    raw, path, face_budget=face_budget, unit=unit, appearance=appearance
+  )
   if not preview:
     return processed
   vertices = raw.vertices * (raw.unit or UNITS[unit])
   mesh = build_mesh(vertices, raw.faces, PREVIEW_FACES, str(path))
   return dataclasses.replace(processed, preview=write_glb(mesh))
+
+
+def read_picture(path: pathlib.Path, *, max_side: int) -> dict[str, Any]:
+  """Reads a photograph that is searched.
+
+  Args:
+    path: of the file.
+    max_side: a larger picture is reduced to it, pixels.
+
+  Returns:
+    `pixels`, uint8 `[H, W, 3]`, and `scale`, their size relative to that of
+    the file.
+
+  Raises:
+    PictureError: it cannot be read.
+  """
+  pixels = read_photograph(path, max_side=max_side)[..., :3]
+  with Image.open(path) as image:
+    longest = max(image.size)
+  return {
+    "pixels": np.ascontiguousarray(pixels),
+    "scale": max(pixels.shape[:2]) / longest,
+  }
 
 
 def overlay(mesh: Mesh, packed: bytes) -> Deviation:

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.reader import DatabaseReader
 from dr3d.error import Dr3dError
@@ -72,6 +74,7 @@ class WorkerPool:
         "read",
         path=path,
         face_budget=reader.face_budget,
+        appearance=reader.appearance,
         unit=unit or reader.unit,
         face_limit=self._config.face_limit,
         preview=preview,
@@ -107,6 +110,37 @@ class WorkerPool:
     if not isinstance(result, CutOut):
       raise HttpError(422, f"{name} cannot be read.")
     return dataclasses.replace(result, name=name)
+
+  def read_picture(
+    self, path: pathlib.Path, name: str, *, max_side: int, address: str = ""
+  ) -> tuple[np.ndarray, float]:
+    """Reads an uploaded photograph that is searched.
+
+    Args:
+      path: of the file.
+      name: replaces the path in messages.
+      max_side: a larger picture is reduced to it, pixels.
+      address: see `read`.
+
+    Returns:
+      uint8 `[H, W, 3]`, and its size relative to that of the upload.
+
+    Raises:
+      HttpError: it cannot be read, or too many others are being read.
+    """
+    with self._metrics.reading.time(), self._enter_lane(address):
+      result = self._call("read_picture", path=path, max_side=max_side)
+    self._raise_failed(result, path, name)
+    try:
+      pixels, scale = np.asarray(result["pixels"]), float(result["scale"])
+    except (TypeError, LookupError, ValueError):
+      raise HttpError(422, f"{name} cannot be read.") from None
+    # The process may be taken over by what it reads.
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+      raise HttpError(422, f"{name} cannot be read.")
+    if max(pixels.shape) > max_side or not 0 < scale <= 1:
+      raise HttpError(422, f"{name} cannot be read.")
+    return pixels, scale
 
   def register(
     self, mesh: Mesh, packed: Mapping[str, bytes]

@@ -60,14 +60,18 @@ class Writer:
   `stamp` tells whether another process has changed it.
   """
 
-  def __init__(self, directory: pathlib.Path, *, timeout: float):
+  def __init__(
+    self, directory: pathlib.Path, *, timeout: float, engine: str = "auto"
+  ):
     """Makes a writer.
 
     Args:
       directory: of the database.
       timeout: seconds that a change waits for the one before.
+      engine: see `Database.open`.
     """
     self._directory = directory
+    self._engine = engine
     self._timeout = timeout
     self._lock = threading.Lock()
 
@@ -90,7 +94,7 @@ class Writer:
       DatabaseError: see `Database`.
     """
     with self.hold():
-      database = Database.open(self._directory)
+      database = Database.open(self._directory, engine=self._engine)
       if database.fingerprint == pipeline.fingerprint:
         database.pipeline = pipeline
       result = function(database)
@@ -114,11 +118,14 @@ class Writer:
       self._lock.release()
 
   def stamp(self) -> tuple[tuple[int, int], ...]:
-    """Times and sizes of the catalogue's files; any change alters them."""
+    """Times and sizes of catalogue and index; any change alters them."""
     marks: list[tuple[int, int]] = []
-    for name in (FILE, f"{FILE}-wal"):
+    paths = [self._directory / name for name in (FILE, f"{FILE}-wal")]
+    # A large index is built by another process, and replaced when it is ready.
+    paths += sorted(self._directory.glob("index-*/manifest.json"))
+    for path in paths:
       with contextlib.suppress(OSError):
-        status = (self._directory / name).stat()
+        status = path.stat()
         if status.st_size:  # readers make and remove an empty one
           marks.append((status.st_mtime_ns, status.st_size))
     return tuple(marks)

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 import tqdm
 
 from dr3d.error import TrainingError
+from dr3d.runtime import host
 from dr3d.runtime.atomic import atomic_file
 
 State = TypeVar("State")
@@ -133,8 +134,9 @@ def save_state(
     known = {str(kept) for kept in checkpoints.all_steps()}
     digests = {step: digests[step] for step in known & digests.keys()}
     digests[str(step)] = hash_state(state)
-    with atomic_file(_digest_path(directory)) as partial:
-      partial.write_text(json.dumps(digests, indent=2), encoding="utf-8")
+    if host.is_first():
+      with atomic_file(_digest_path(directory)) as partial:
+        partial.write_text(json.dumps(digests, indent=2), encoding="utf-8")
     checkpoints.save(step, args=ocp.args.StandardSave(state), force=last)
 
 
@@ -171,7 +173,8 @@ def _restore(
 
 def _delete(checkpoints: ocp.CheckpointManager, step: int) -> None:
   """Deletes a damaged checkpoint, so that the step can be saved again."""
-  shutil.rmtree(pathlib.Path(checkpoints.directory) / str(step))
+  path = pathlib.Path(checkpoints.directory) / str(step)
+  host.run_first(lambda: shutil.rmtree(path), f"delete {step}")
   checkpoints.reload()
 
 

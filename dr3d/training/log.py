@@ -21,7 +21,7 @@ class Log:
     recent: the latest rows, at most `RECENT_ROWS`, the newest last.
   """
 
-  def __init__(self, path: pathlib.Path, *, step: int):
+  def __init__(self, path: pathlib.Path, *, step: int, is_written: bool = True):
     """Opens the log of a run that resumes after a step.
 
     Steps after the checkpoint run again, so their rows are dropped; otherwise
@@ -30,23 +30,29 @@ class Log:
     Args:
       path: the log; made if missing.
       step: steps made so far; later rows are dropped.
+      is_written: whether this process writes the file; of several hosts one
+        does.
     """
     rows = [row for row in read_rows(path) if row["step"] <= step]
-    with atomic_file(path) as partial:
-      partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
     self.recent = collections.deque(rows, maxlen=RECENT_ROWS)
-    self._file = path.open("a", encoding="utf-8")
+    self._file = None
+    if is_written:
+      with atomic_file(path) as partial:
+        partial.write_text("".join(map(_to_line, rows)), encoding="utf-8")
+      self._file = path.open("a", encoding="utf-8")
 
   def __enter__(self) -> "Log":
     return self
 
   def __exit__(self, *_: object) -> None:
-    self._file.close()
+    if self._file is not None:
+      self._file.close()
 
   def write(self, row: Row) -> None:
     """Appends a row; a killed process loses none that was written."""
-    self._file.write(_to_line(row))
-    self._file.flush()
+    if self._file is not None:
+      self._file.write(_to_line(row))
+      self._file.flush()
     self.recent.append(row)
 
 

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 import jax
 from jax.sharding import Mesh as DeviceMesh
-from jax.sharding import NamedSharding, PartitionSpec
 
 from dr3d.error import TrainingError
+from dr3d.runtime import host
 from dr3d.runtime.progress import open_bar
 from dr3d.training.checkpoint import (
   open_checkpoints,
@@ -31,6 +31,12 @@ State = TypeVar("State")
 Batch = TypeVar("Batch")
 
 Metrics = Mapping[str, jax.Array]  # scalars
+
+
+def keep(state: State, step: int) -> State:
+  """Changes nothing after a step."""
+  del step
+  return state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Hooks(Generic[State]):
     caption: a row to the texts beside the progress bar.
   """
 
-  after_step: Callable[[State, int], State] = lambda state, step: state
+  after_step: Callable[[State, int], State] = keep
   extra_columns: Callable[[State, int], Row] = lambda state, step: {}
   check: Callable[[Sequence[Row]], None] = lambda rows: None
   caption: Callable[[Row], dict[str, str]] = lambda row: {}
@@ -93,13 +99,14 @@ def run_steps(
     batches: the number of a step, from 0, to its batch.
     config: length and seed of the run.
     workdir: absolute path; made if missing.
-    devices: the state is copied to all of them. How a step shares its batch
-      out over them is the system's matter.
+    devices: the state is copied to all of them, also those of other hosts,
+      see `runtime.host`. How a step shares its batch out over them is the
+      system's matter.
     hooks: what the system adds to the loop.
     progress: whether to show a progress bar.
 
   Returns:
-    The state after the last step.
+    The state after the last step. With several hosts, arrays of this one.
 
   Raises:
     TrainingError: a metric is not finite, `hooks.check` stops the run, or a
@@ -109,18 +116,21 @@ def run_steps(
   with open_checkpoints(
     workdir / "checkpoints", every=config.checkpoint_every
   ) as checkpoints:
+    host.meet(devices)
+    if not host.is_alone():
+      state = host.replicate(state, devices)
     state, done = restore_latest(checkpoints, state)
     # The sharding is part of what a jitted step is compiled for. Without this
     # line the second step, whose state comes from the first, compiles again.
-    state = jax.device_put(state, NamedSharding(devices, PartitionSpec()))
+    state = host.replicate(state, devices)
     with (
-      Log(workdir / "log.jsonl", step=done) as log,
+      Log(workdir / "log.jsonl", step=done, is_written=host.is_first()) as log,
       open_bar(
         config.steps,
         "training",
         unit="step",
         initial=done,
-        hidden=not progress,
+        hidden=not (progress and host.is_first()),
         leave=True,
       ) as bar,
     ):
@@ -131,7 +141,9 @@ def run_steps(
         )
         row = {name: float(value) for name, value in metrics.items()}
         check_finite(row, number)
-        state = hooks.after_step(state, number)
+        if hooks.after_step is not keep:
+          state = hooks.after_step(host.fetch(state), number)
+          state = host.replicate(state, devices)
         row["seconds"] = time.perf_counter() - begin
         extra = hooks.extra_columns(state, number)
         log.write({"step": number, **row, **extra})
@@ -140,7 +152,7 @@ def run_steps(
         bar.update()
         # Last: what stops a run must not become its newest checkpoint.
         save_state(checkpoints, state, number, last=number == config.steps)
-  return state
+  return host.fetch(state)
 
 
 def check_finite(row: Mapping[str, float], step: int) -> None:

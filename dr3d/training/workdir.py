@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from dr3d.error import TrainingError
+from dr3d.runtime import host
 from dr3d.runtime.atomic import atomic_file
 
 Product = TypeVar("Product")
@@ -37,12 +38,12 @@ def run_once(
   Raises:
     TrainingError: `workdir` holds another run.
   """
-  lock_run(workdir, run)
+  host.run_first(lambda: lock_run(workdir, run), "lock the run")
   path = workdir / name
   if path.exists():
     return load(path)
   product = make()
-  save(product, path)
+  host.run_first(lambda: save(product, path), f"save {name}")
   return product
 
 

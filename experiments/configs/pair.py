@@ -6,8 +6,9 @@ r"""The step of the patent: two models, and Eq. 1 over all triplets.
 Hardware: two CPU cores. Minutes: see the README. Expect: nearly all triplets
 inactive after some hundred steps, and a lower accuracy than part.py.
 
-`loss.within = 1` adds Eq. 3b over the unordered pairs of views. A double sum
-over ordered pairs would be twice that.
+`loss.within = 1` adds the mean of Eq. 3b over the pairs of views. For Eq. 3 as
+printed, without guards, see `recipe.literal_config` and
+`dr3d train --recipe=literal`.
 
 References:
   WO 2021/178001 [0024, 0025].

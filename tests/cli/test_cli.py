@@ -38,6 +38,7 @@ REQUIRED = {
   "info": ["--db=d"],
   "rebuild": ["--db=d"],
   "query": ["--db=d", "file.stl"],
+  "locate": ["q.jpg", "m.jpg", "--out=o"],
   "duplicates": ["--db=d"],
   "render": ["file.stl", "--out=o.png"],
   "evaluate": ["--db=d"],
@@ -597,7 +598,8 @@ def test_query_json_has_an_entry_for_each_file(run, database, models, tmp_path):
     "notes",
   }
   assert set(second["prediction"]) == {
-    *("label", "confidence", "probability", "reject_reason", "accepted")
+    *("label", "confidence", "probability", "reject_reason", "accepted"),
+    "model",
   }
   fields = {field.name for field in dataclasses.fields(dr3d.Match)}
   assert {"rank", "model", "label", "score", "votes"} < fields
@@ -664,7 +666,7 @@ def test_query_of_empty_database_prints_one_error(run, pipeline, tmp_path):
   assert "no indexed model" in err
 
 
-def test_query_of_unlabelled_models_prints_no_label(
+def test_query_of_unlabelled_models_names_the_model_with_most_votes(
   run, models, pipeline, tmp_path
 ):
   (tmp_path / "models").mkdir()
@@ -673,7 +675,7 @@ def test_query_of_unlabelled_models_prints_no_label(
   flags = (f"--db={tmp_path / 'db'}", f"--models={tmp_path / 'models'}")
   run("index", *flags, f"--pipeline={pipeline}")
   _, out, _ = run("query", flags[0], solid)
-  assert "one.obj: no label (0% of the votes)" in out
+  assert "one.obj: one.obj (100% of the votes; no vote went to" in out
 
 
 def test_process_prints_answers_on_stdout_only(database, models, tmp_path):

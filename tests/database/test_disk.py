@@ -5,6 +5,7 @@ import errno
 import functools
 import os
 import pathlib
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -220,17 +221,11 @@ MAX_BYTES = 30 << 20  # of the disk that is filled
 STORED = pathlib.Path(__file__).parent / "stored" / "format-3.zip"
 
 
-@pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
-def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
-  """A real disk of 30 megabytes, in a mount namespace of its own."""
-  mount = tmp_path / "disk"
-  mount.mkdir()
-  command = (
-    f"mount -t tmpfs -o size={MAX_BYTES} none {mount} && "
-    f"{sys.executable} {__file__} fill {mount} {tmp_path}"
-  )
+def run_with_mounts(mount, *arguments):
+  """Runs this file where only it sees the mounts; returns what it prints."""
+  command = shlex.join([sys.executable, __file__, *map(str, arguments)])
   process = subprocess.run(
-    ["unshare", "-rm", "sh", "-c", command],
+    ["unshare", "-rm", "sh", "-c", f"{mount} && {command}"],
     capture_output=True,
     text=True,
     env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -238,8 +233,19 @@ def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
   if process.stderr.startswith(("mount:", "unshare:")):
     pytest.skip(process.stderr)
   assert process.stdout.endswith("done\n"), process.stderr
+  return process.stdout
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs namespaces")
+def test_disk_that_fills_up_keeps_what_was_stored(tmp_path):
+  """A real disk of 30 megabytes, in a mount namespace of its own."""
+  mount = tmp_path / "disk"
+  mount.mkdir()
+  output = run_with_mounts(
+    f"mount -t tmpfs -o size={MAX_BYTES} none {mount}", "fill", mount, tmp_path
+  )
   # What was refused, and why, for whoever runs this alone.
-  print(process.stdout)
+  print(output)
 
 
 def fill(mount, root):
@@ -344,20 +350,13 @@ def test_disk_that_is_read_only_is_searched_and_says_so(database, tmp_path):
     shutil.copytree(database.directory, interrupted)
   (interrupted / "catalogue.sqlite-shm").unlink()
   assert (interrupted / "catalogue.sqlite-wal").stat().st_size
-  command = (
+  run_with_mounts(
     f"mount --bind {tmp_path} {tmp_path} && "
-    f"mount -o remount,ro,bind {tmp_path} && "
-    f"{sys.executable} {__file__} look {database.directory} {interrupted}"
+    f"mount -o remount,ro,bind {tmp_path}",
+    "look",
+    database.directory,
+    interrupted,
   )
-  process = subprocess.run(
-    ["unshare", "-rm", "sh", "-c", command],
-    capture_output=True,
-    text=True,
-    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-  )
-  if process.stderr.startswith(("mount:", "unshare:")):
-    pytest.skip(process.stderr)
-  assert process.stdout.endswith("done\n"), process.stderr
   with catalogue.open_catalogue(interrupted) as connection:  # writable again
     assert catalogue.read_settings(connection)["models"] == "elsewhere"
 

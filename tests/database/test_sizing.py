@@ -68,8 +68,10 @@ def test_sizes_count_unless_they_are_ignored_or_unknown():
   assert rate_sizes(sizes, query, "ignore") is None
   assert rate_sizes(sizes, Query(VECTORS), "prefer") is None
   rating = rate_sizes(sizes, query, "prefer")
-  np.testing.assert_allclose(rating.nearness, [1, 0], atol=1e-9)
-  assert rating.is_stated.all()
+  np.testing.assert_allclose(
+    rating.nearness(np.array([1, 0])), [0, 1], atol=1e-9
+  )
+  assert rating.is_stated
 
 
 def test_size_of_the_query_is_named_with_its_unit():

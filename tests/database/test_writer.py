@@ -15,8 +15,15 @@ import numpy as np
 import pytest
 from support.standin import StoredPipeline
 
-from dr3d.database import catalogue, ingest, sqlite_file
+from dr3d.database import (
+  catalogue,
+  index_builder,
+  ingest,
+  snapshot,
+  sqlite_file,
+)
 from dr3d.database.ingest import Failure, Report
+from dr3d.database.stored_vectors import StoredVectors
 from dr3d.database.writer import Database
 from dr3d.error import DatabaseError, Dr3dError, LabelError, MeshError
 from dr3d.search import gallery
@@ -601,11 +608,73 @@ def test_index_of_low_recall_is_built_again(large, monkeypatch):
   (old,) = index_of(large)
   put(large.directory.with_name("models"), "new/1.stl", "new 1")
   monkeypatch.setattr(
-    "dr3d.database.snapshot.measure_recall", lambda *given: 0.9
+    "dr3d.database.snapshot.measure_recall", lambda *given, **options: 0.9
   )
   large.update(large.directory.with_name("models"), load=load)
   (new,) = index_of(large)
   assert new != old
+
+
+def test_large_database_reads_vectors_on_demand(large, monkeypatch):
+  monkeypatch.setattr("dr3d.database.snapshot._STREAMED_FROM", 300)
+  monkeypatch.setattr("dr3d.search.candidate._DIRECT", 0)
+  monkeypatch.setattr("dr3d.index.model_index.MIN_MODELS", 40)
+  monkeypatch.setattr("dr3d.index.model_index._MODELS_PER_MATCH", 1)
+  again = open_database(large.directory, exact_below=100)
+  assert isinstance(again.gallery.features, StoredVectors)
+  assert again.gallery.calibrations
+  again.query(Thing("kind3", 3))
+  assert 20 < again.gallery.features._is_checked.sum() < 100
+  same = [
+    again.query(Thing(f"kind{i % 25}", i))
+    == large.query(Thing(f"kind{i % 25}", i))
+    for i in range(40)
+  ]
+  assert np.mean(same) > 0.9
+  assert again.inspect()["recall"] > 0.9
+
+
+def test_large_index_is_built_by_another_process(large, monkeypatch):
+  models = large.directory.with_name("models")
+  monkeypatch.setattr("dr3d.database.snapshot._BACKGROUND_FROM", 100)
+  (old,) = index_of(large)
+  gone = [model.name for model in large.models()][:80]
+  large.remove(gone)  # a fifth, so the index is built again
+  assert large.gallery.index.engine == "scann"
+  assert large.query(Thing("kind9", 9)).matches
+  deadline = time.monotonic() + 60
+  while index_of(large) in ([old], []) and time.monotonic() < deadline:
+    time.sleep(0.1)
+  time.sleep(0.1)
+  again = open_database(large.directory, exact_below=100)
+  assert index_of(large) != [old]
+  assert again.gallery.index.index.drift == 0
+  assert models.exists()
+
+
+def test_index_is_not_stored_if_vectors_were_moved_meanwhile(
+  large, monkeypatch
+):
+  gone = [model.name for model in large.models()][:80]
+  monkeypatch.setattr(
+    "dr3d.database.base_writer.keep_index", lambda s, *_, **__: s
+  )
+  large.remove(gone)
+  build = snapshot.build
+
+  def build_slowly(state, engine):
+    index = build(state, engine)
+    large.remove([large.models()[0].name], purge=True)
+    return index
+
+  monkeypatch.setattr(snapshot, "build", build_slowly)
+  assert not index_builder.build(large.directory, exact_below=100)
+  assert not index_of(large)
+  monkeypatch.setattr(snapshot, "build", build)
+  assert index_builder.build(large.directory, exact_below=100)
+  assert not index_builder.build(large.directory, exact_below=100)  # is good
+  with sqlite_file.writer_lock(large.directory, name="index.lock"):
+    assert not index_builder.start(large.directory, exact_below=100)
 
 
 # One writer, many readers, and kills.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.vectors import clusters, engines, sort_all, unit
+from support.vectors import clusters, engines, locate_engine, sort_all, unit
 
 from dr3d.index.engine import build_index
 from dr3d.index.vector_index import measure_recall
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.fast
 
 
 @pytest.fixture(scope="module", params=engines())
-def engine(request):
-  return request.param
+def engine(request, tmp_path_factory):
+  return locate_engine(request.param, tmp_path_factory.mktemp("engine"))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ class TestVectorIndex:
   """An engine is added here by its line in `engine._BUILD` alone."""
 
   def test_index_tells_its_engine_and_size(self, index, engine):
-    assert index.engine == engine
+    assert index.engine == engine.partition(":")[0]
     assert (index.count, index.size) == (3000, 16)
 
   def test_stored_vector_finds_itself(self, index, vectors):
@@ -119,6 +119,30 @@ class TestVectorIndex:
     first, second = index.search(queries, 50), again.search(queries, 50)
     np.testing.assert_array_equal(first.ids, second.ids)
     np.testing.assert_array_equal(first.similarity, second.similarity)
+
+  @pytest.mark.parametrize("share", [0.001, 0.3, 0.95])
+  def test_only_allowed_vectors_are_found(self, index, vectors, queries, share):
+    allowed = np.random.default_rng(4).random(3000) < share
+    rows = np.flatnonzero(allowed)
+    found = index.search(queries, 12, allowed=allowed)
+    truth = build_index(vectors[rows], engine="exact").search(queries, 12)
+    assert found.ids.shape == (10, min(12, len(rows)))
+    assert allowed[found.ids].all()
+    hits = [
+      len(set(a) & set(b))
+      for a, b in zip(found.ids, rows[truth.ids], strict=True)
+    ]
+    assert np.mean(hits) / found.ids.shape[1] > 0.97
+    cosine = np.einsum("qd,qkd->qk", queries, vectors[found.ids])
+    np.testing.assert_allclose(found.similarity, cosine, atol=1e-6)
+
+  def test_nothing_allowed_finds_nothing(self, index, queries):
+    found = index.search(queries, 5, allowed=np.zeros(3000, bool))
+    assert found.ids.shape == found.similarity.shape == (10, 0)
+
+  def test_filter_of_other_length_raises(self, index, queries):
+    with pytest.raises(ValueError, match=r"each of 3000 vectors, got .*\(5,"):
+      index.search(queries, 5, allowed=np.ones(5, bool))
 
   def test_no_query_has_no_neighbours(self, index):
     found = index.search(np.zeros((0, 16)), 3)

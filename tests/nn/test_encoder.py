@@ -12,6 +12,8 @@ from dr3d.nn.encoder import EncoderConfig, make_encoder
 
 ALONE = EncoderConfig(feature_size=16, widths=(8, 16))
 TOGETHER = dataclasses.replace(ALONE, attention=True)
+NORMED = dataclasses.replace(ALONE, exchange="norm")
+READ = dataclasses.replace(ALONE, exchange="recurrence")
 FINE = dataclasses.replace(ALONE, stem=4)
 
 
@@ -28,8 +30,8 @@ def make_images(seed, models=3):
 
 @pytest.fixture(
   scope="module",
-  params=[ALONE, TOGETHER, FINE],
-  ids=["alone", "together", "with a stem"],
+  params=[ALONE, TOGETHER, NORMED, READ, FINE],
+  ids=["alone", "attention", "norm", "recurrence", "with a stem"],
 )
 def embedder(request):
   """A configuration, with weights that leave no path at zero."""
@@ -60,27 +62,44 @@ def test_other_models_do_not_change_features(embedder):
   np.testing.assert_allclose(apply(mixed)[1], apply(first)[1], atol=1e-6)
 
 
-def test_other_views_change_features_only_with_attention(embedder):
+def test_other_views_change_features_only_with_exchange(embedder):
   config, apply = embedder
   first = make_images(5)
   second = first.at[0, 2].set(make_images(6)[0, 2])
   change = jnp.abs(apply(first) - apply(second)).max(-1)
   assert change[0, 2] > 1e-3
   others = change[0, jnp.array([0, 1, 3])]
-  if config.attention:
+  if config.mixes_views:
     assert (others > 1e-5).all()
   else:
     assert (others < 1e-6).all()
   assert (change[1:] < 1e-6).all()
 
 
-def test_permuted_views_permute_features(embedder):
-  _, apply = embedder
+def test_permuted_views_permute_features_except_of_a_recurrence(embedder):
+  config, apply = embedder
   images = make_images(7)
   order = jnp.array([2, 0, 3, 1])
-  np.testing.assert_allclose(
-    apply(images[:, order]), apply(images)[:, order], atol=1e-5
-  )
+  change = jnp.abs(apply(images[:, order]) - apply(images)[:, order]).max()
+  if config.exchange == "recurrence":  # it reads the views in their order
+    assert change > 1e-4
+  else:
+    assert change < 1e-5
+
+
+def test_single_view_has_finite_features_and_gradients(embedder):
+  _, apply = embedder
+  images = make_images(8)[:, :1]
+  assert np.isfinite(apply(images)).all()
+  assert np.isfinite(
+    jax.grad(lambda x: jnp.sum(apply(x)[..., 0]))(images)
+  ).all()
+
+
+def test_two_exchanges_at_once_raise():
+  both = dataclasses.replace(TOGETHER, exchange="norm")
+  with pytest.raises(ValueError, match="exclude each other"):
+    make_encoder(both).init(jax.random.key(0), make_images(0))
 
 
 def test_empty_image_has_a_finite_feature_and_gradient(embedder):

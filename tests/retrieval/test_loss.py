@@ -23,7 +23,7 @@ from dr3d.retrieval.loss import (
   triplet_ratio,
 )
 from dr3d.retrieval.margin import Margin, make_margin
-from dr3d.retrieval.pair import relate_images
+from dr3d.retrieval.pair import relate_by_pose, relate_images
 from dr3d.retrieval.separation import (
   OBJECTIVES,
   batch_separation_loss,
@@ -393,7 +393,7 @@ def test_prototype_loss_without_labels_is_zero():
 
 
 @pytest.mark.parametrize("labels", [np.full(5, -1), LABELS])
-def test_literal_separation_sums_each_unordered_pair_once(labels):
+def test_literal_separation_sums_all_that_the_equation_prints(labels):
   features = random_features(12, 5, 3, 4)
   between, within = separation_pairs(features, labels)
   got = jax.jit(functools.partial(batch_separation_loss, objective="literal"))(
@@ -401,19 +401,20 @@ def test_literal_separation_sums_each_unordered_pair_once(labels):
   )
   printed = [1 - 1 / (np.array(d) + 1e-6) for d in (between, within)]
   np.testing.assert_allclose(got.between, printed[0].sum(), rtol=1e-5)
-  np.testing.assert_allclose(got.within, printed[1].sum(), rtol=1e-5)
+  np.testing.assert_allclose(got.within, 2 * printed[1].sum(), rtol=1e-5)
   np.testing.assert_allclose(got.loss, got.between + got.within, rtol=1e-6)
   np.testing.assert_allclose(got.distance, np.mean(between + within), rtol=1e-5)
 
 
-def test_literal_pair_separation_counts_pairs_within_a_model_once():
+def test_literal_pair_separation_is_the_printed_double_sum():
   A, B = random_features(13, 2, 4, 5)
   between = sum(1 - 1 / (square(a, b) + 1e-6) for a in A for b in B)
   within = sum(
     1 - 1 / (square(images[i], images[j]) + 1e-6)
     for images in (A, B)
     for i in range(4)
-    for j in range(i + 1, 4)
+    for j in range(4)
+    if i != j
   )
   got = pair_separation(jnp.float32(A), jnp.float32(B), objective="literal")
   np.testing.assert_allclose(got.between, between, rtol=1e-5)
@@ -478,7 +479,7 @@ def test_smallest_kernel_is_affine_in_printed_term():
     intent.between, 1e-6 * (1 - literal.between / 9), rtol=1e-12
   )
   np.testing.assert_allclose(
-    intent.within, 1e-6 * (1 - literal.within / 6), rtol=1e-12
+    intent.within, 1e-6 * (1 - literal.within / 12), rtol=1e-12
   )
 
 
@@ -741,3 +742,50 @@ def test_invalid_argument_raises_with_its_value():
     batch_triplet_loss(features, make_margin(jnp.eye(4)))
   with pytest.raises(ValueError, match="'printed'"):
     batch_separation_loss(features, objective="printed")
+
+
+# ----- positives by pose -----------------------------------------------------
+
+
+def pose_pairs(alike, labels=LABELS, count=4):
+  """Masks of models under views that are 20 degrees apart on a ring."""
+  angles = np.abs(np.arange(count)[:, None] - np.arange(count)) * 20.0
+  features = jnp.zeros((len(labels), count, 2))
+  pairs = relate_images(features, jnp.asarray(labels))
+  return relate_by_pose(
+    pairs, jnp.radians(jnp.float32(angles)), alike=alike, limit=np.radians(30)
+  )
+
+
+@pytest.mark.parametrize("alike", ["class", "pose", "both"])
+def test_masks_by_pose_follow_their_definition(alike):
+  pairs = pose_pairs(alike)
+  for a, b in itertools.product(range(20), repeat=2):
+    near = abs(a % 4 - b % 4) <= 1
+    kin = are_similar(LABELS, a // 4, b // 4)
+    similar = {"class": kin, "pose": near, "both": kin and near}[alike]
+    assert pairs.positive[a, b] == (similar and a != b)
+    assert pairs.negative[a, b] == (not similar)
+    assert pairs.within[a, b] == (a // 4 == b // 4 and a != b)
+
+
+def test_features_of_the_pose_satisfy_only_the_loss_by_pose():
+  """Features that tell the view and not the model, and the reverse."""
+  view = jnp.broadcast_to(jnp.eye(4)[None], (5, 4, 4))
+  model = jnp.broadcast_to(jnp.eye(5)[:, None], (5, 4, 5))
+  far = jnp.where(jnp.eye(4, dtype=bool), 0.0, 3.0)
+  labels = jnp.full(5, -1)
+
+  def loss(features, alike):
+    pairs = relate_by_pose(
+      relate_images(features, labels), far, alike=alike, limit=0.5
+    )
+    return contrastive_loss(features, temperature=0.02, pairs=pairs).loss
+
+  assert loss(view, "pose") < 2 < 10 < loss(model, "pose")
+  assert loss(model, "class") < 2 < 10 < loss(view, "class")
+
+
+def test_unknown_likeness_raises():
+  with pytest.raises(ValueError, match="alike must be one of"):
+    pose_pairs("colour")

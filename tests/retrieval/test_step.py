@@ -21,6 +21,7 @@ from support.step import (
   PIPELINE,
   first_moments,
   make_batch,
+  make_inputs,
   make_start,
   step,
 )
@@ -130,6 +131,35 @@ def test_each_loss_moves_only_its_own_parameters(stepped):
     np.testing.assert_allclose(norm, true_norm, rtol=1e-4)
     mu = optax.tree_utils.tree_get(moments, "mu")
     assert_close(jax.tree.map(lambda x: 10 * x, mu), clipped)
+
+
+@functools.cache
+def view_gradient(**options):
+  """G's gradient under a loss without guards, from Adam's first moment."""
+  mesh = jax.make_mesh((1,), (AXIS,), (AxisType.Auto,))
+  loss = dataclasses.replace(LOSS, repulsion=0.0, coverage=0.0, **options)
+  state, metrics, _ = train_step(
+    make_start(),
+    *make_inputs(),
+    jnp.arange(2),
+    jax.random.key(0),
+    pipeline=PIPELINE,
+    loss=loss,
+    optimizer=OPTIMIZER,
+    augmentation=None,
+    budget=BUDGET,
+    devices=mesh,
+  )
+  norm = jnp.maximum(1, metrics["render_gradient"])  # it was clipped to 1
+  mu = optax.tree_utils.tree_get(state.render_moments, "mu")
+  return jax.tree.map(lambda x: 10 * norm * x, mu)
+
+
+def test_shared_loss_adds_its_slope_to_that_of_the_renderer():
+  apart, task = view_gradient(), view_gradient(objective="task")
+  both = view_gradient(shared=0.3)
+  assert optax.tree.norm(task) > 1e-4
+  assert_close(both, jax.tree.map(lambda a, t: a + 0.3 * t, apart, task))
 
 
 # ----- what moves ------------------------------------------------------------

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from support.vectors import needs_scann, unit
 
+from dr3d.index import model_index
 from dr3d.index.exact import ExactIndex
 from dr3d.search import candidate, similarity
 from dr3d.search.answer import (
   AMBIGUOUS,
   NO_ANSWER,
   UNKNOWN,
+  UNLABELLED,
   Match,
   Prediction,
 )
@@ -192,7 +194,7 @@ def test_tie_of_labels_goes_to_higher_summed_cosine(plane):
   )
 
 
-def test_model_without_label_has_votes_but_predicts_nothing():
+def test_model_without_label_has_votes_but_predicts_no_label():
   features = np.stack([at(0, 10), at(90, 100)])
   gallery = make_gallery(features, ["a", "b"], ["", "bolt"])
   answer = find_max(at(1, 9, 95), gallery)
@@ -200,7 +202,7 @@ def test_model_without_label_has_votes_but_predicts_nothing():
   margin = cosine(89, 81, 5) - cosine(1, 1, 85)
   assert answer.prediction == Prediction("bolt", 1 / 3, near(margin), AMBIGUOUS)
   answer = find_max(at(1, 9, 11), gallery, target_precision=-2)
-  assert answer.prediction == Prediction("", 0.0, 0.0, AMBIGUOUS)
+  assert answer.prediction == Prediction("", 1.0, 0.0, UNLABELLED, "a")
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +256,7 @@ def _looks_up(monkeypatch):
   """Treats an exact index as one that only proposes models."""
   monkeypatch.setattr(ExactIndex, "is_exhaustive", False)
   monkeypatch.setattr(candidate, "_DIRECT", 0)
-  monkeypatch.setattr(candidate, "_DENSE", 1.0)
+  monkeypatch.setattr(model_index, "_DENSE", 1.0)
 
 
 @pytest.mark.parametrize("find", [find_max, find_aligned])
@@ -300,18 +302,63 @@ def test_excluded_models_change_nothing(crowd, excluded):
 
 
 @pytest.mark.usefixtures("_looks_up")
-def test_look_up_goes_deeper_if_a_filter_hides_the_nearest(crowd, monkeypatch):
+def test_look_up_finds_allowed_models_behind_excluded_ones(crowd, monkeypatch):
   stored, names, labels, _ = crowd
   stored = stored.copy()
   stored[1:6] = stored[0]  # they fill the first 48 ranks
   gallery = make_gallery(stored, names, labels)
-  monkeypatch.setattr(candidate, "_MIN_DEPTH", 8)
-  monkeypatch.setattr(candidate, "_DEPTH_PER_MATCH", 8)
+  monkeypatch.setattr(model_index, "_MIN_DEPTH", 8)
+  monkeypatch.setattr(model_index, "_DEPTH_PER_MATCH", 8)
   answer = find_max(stored[0], gallery, k=1, exclude=names[:6])
   expected = vote_slowly(
     stored[0], stored, names, labels, k=1, exclude=names[:6]
   )
   assert answer.matches[0].model == expected[3][0][0]
+
+
+# ----- several neighbours ----------------------------------------------------
+
+
+def test_gallery_without_labels_predicts_the_model_named_most():
+  features = np.stack([at(0, 10), at(90, 100), at(180, 190)])
+  gallery = make_gallery(features, ["a", "b", "c"], ["", "", ""])
+  prediction = find_max(at(1, 91, 95), gallery).prediction
+  assert prediction == Prediction("", 2 / 3, 0.0, UNLABELLED, "b")
+  assert not prediction.accepted
+
+
+def test_labels_of_several_neighbours_are_counted():
+  """The nearest model is a nut, the next two are bolts."""
+  features = np.stack([at(0), at(10), at(14), at(180)])
+  gallery = make_gallery(features, list("abcd"), ["nut", "bolt", "bolt", "nut"])
+  one = find_max(at(3), gallery)
+  assert (one.prediction.label, one.prediction.confidence) == ("nut", 1.0)
+  assert [match.votes for match in one.matches] == [1, 0, 0, 0]
+  three = find_max(at(3), gallery, neighbours=3)
+  assert three.prediction.label == "bolt"
+  assert three.prediction.confidence == 2 / 3
+  assert [match.votes for match in three.matches] == [1, 1, 1, 0]
+  every = find_max(at(3), gallery, neighbours=9)  # of four models
+  assert every.prediction.confidence == 1 / 2
+  assert sum(match.votes for match in every.matches) == 4
+
+
+def test_calibration_is_fitted_with_as_many_neighbours(crowd):
+  stored, names, labels, _ = crowd
+  gallery = make_gallery(stored, names, labels)
+  several = gallery.with_neighbours(3)
+  assert gallery.with_neighbours(3) is several
+  assert gallery.with_neighbours(1) is gallery
+  assert several.with_neighbours(3) is several
+  one, three = (g.calibrate("max").in_database for g in (gallery, several))
+  assert not np.array_equal(one.right, three.right)
+  for margin in (one.margin, three.margin):
+    assert np.isfinite(margin).all()
+
+
+def test_no_neighbours_raise(plane):
+  with pytest.raises(ValueError, match="at least 1, got 0"):
+    find_max(at(3), plane, neighbours=0)
 
 
 def test_all_models_excluded_gives_no_answer(plane):
@@ -434,6 +481,7 @@ def test_answer_is_ready_for_json(plane):
       "confidence": 2 / 3,
       "probability": near(cosine(10, 5, 50) - cosine(90, 45, 10)),
       "reject_reason": "ambiguous",
+      "model": "",
       "accepted": False,
     },
     "matches": [
@@ -498,9 +546,9 @@ def test_candidates_of_one_label_lead_the_least_similar_of_them(monkeypatch):
   # Three models; the look-up sees the two nuts alone.
   monkeypatch.setattr(ExactIndex, "is_exhaustive", False)
   monkeypatch.setattr(candidate, "_DIRECT", 0)
-  monkeypatch.setattr(candidate, "_DENSE", 1.0)
-  monkeypatch.setattr(candidate, "_MIN_DEPTH", 2)
-  monkeypatch.setattr(candidate, "_DEPTH_PER_MATCH", 2)
+  monkeypatch.setattr(model_index, "_DENSE", 1.0)
+  monkeypatch.setattr(model_index, "_MIN_DEPTH", 2)
+  monkeypatch.setattr(model_index, "_DEPTH_PER_MATCH", 2)
   features = np.stack([at(0), at(10), at(180)])
   gallery = make_gallery(features, ["a", "b", "c"], ["nut", "nut", "bolt"])
   answer = find_max(at(1), gallery, k=1)

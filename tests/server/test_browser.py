@@ -586,6 +586,16 @@ def test_catalogue_has_pages_and_filters(visit):
   assert download.value.suggested_filename == "cone-0.stl"
 
 
+def test_map_of_the_database_leads_to_a_model(visit):
+  page = visit("#/database")
+  page.click(".map-box summary")
+  page.wait_for_selector(".map circle")
+  assert page.locator(".map > svg circle").count() > 10
+  assert "of the differences" in page.inner_text(".map")
+  page.locator(".map > svg circle").first.click()
+  page.wait_for_function("location.hash.startsWith('#/model/')")
+
+
 def test_duplicates_open_a_comparison(visit):
   page = visit("#/duplicates")
   group = page.locator(

@@ -14,7 +14,7 @@ from support.service import BODIES, WRITE, make_database, serving, stl
 from dr3d.error import MeshError
 from dr3d.runtime import codec
 from dr3d.runtime.pool import WorkerError
-from dr3d.server import service as service_module
+from dr3d.server import live_state
 from dr3d.server.upload import clean_name
 from dr3d.server.upload_reader import read_upload
 
@@ -151,7 +151,7 @@ def test_watcher_survives_any_error_and_ready_turns_false(
   def read_state(*args, **options):
     raise error("unexpected")
 
-  monkeypatch.setattr(service_module, "read_state", read_state)
+  monkeypatch.setattr(live_state, "read_state", read_state)
   database.remove(["box/flat.stl"])
   wait_for(lambda: client.get("/api/ready").status_code == 503)
   assert client.get("/api/ready").json()["status"] == "stale"

@@ -31,10 +31,14 @@ CALLS = (
   "GET /api/backups",
   "POST /api/backups",
   "POST /api/query",
+  "POST /api/render",
+  "POST /api/embed",
+  "POST /api/embed/images",
   "GET /api/models/{model}/similar",
   "GET /api/models",
   "GET /api/duplicates",
   "GET /api/failures",
+  "GET /api/map",
   "GET /api/models/{model}/thumbnail.png",
   "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
@@ -46,6 +50,7 @@ CALLS = (
   "DELETE /api/models/{model}",
   "GET /api/overlay",
   "POST /api/overlay",
+  "POST /api/locate",
   "PUT /api/columns",
 )
 

@@ -13,12 +13,24 @@ needs_scann = pytest.mark.skipif(
 )
 
 
+needs_milvus = pytest.mark.skipif(
+  importlib.util.find_spec("milvus_lite") is None,
+  reason="pip install 'dr3d[milvus]'",
+)
+
+
 def engines():
-  """All engines, as parameters of a test."""
+  """All engines, as parameters of a test; see `locate_engine`."""
+  marks = {"scann": needs_scann, "milvus": needs_milvus}
   return [
-    pytest.param(name, marks=needs_scann) if name == "scann" else name
-    for name in get_args(Engine)
+    pytest.param(name, marks=marks[name]) if name in marks else name
+    for name in (*get_args(Engine), "milvus")
   ]
+
+
+def locate_engine(name, directory):
+  """The engine as `build_index` takes it; Milvus gets a file of its own."""
+  return f"milvus:{directory / 'milvus.db'}" if name == "milvus" else name
 
 
 def unit(vectors):

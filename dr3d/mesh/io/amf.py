@@ -57,7 +57,9 @@ def read_amf(data: bytes, path: pathlib.Path) -> RawMesh:
   if left_out:
     warnings.append(f"has {left_out} volumes of support, which were left out")
   unit = parse_unit(root.get("unit")) or UNITS["mm"]
-  return join_bodies(bodies, unit=unit, body_count=count, warnings=warnings)
+  return join_bodies(
+    bodies, unit=unit, body_count=count, warnings=warnings, runs=assembly.runs
+  )
 
 
 def is_amf(head: bytes) -> bool:

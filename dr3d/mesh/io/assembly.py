@@ -13,7 +13,7 @@ from collections.abc import Hashable
 import numpy as np
 
 from dr3d.error import MeshError
-from dr3d.mesh.io.raw import Geometry, check_face_count, check_indices
+from dr3d.mesh.io.raw import Geometry, Run, check_face_count, check_indices
 
 INSTANCE_LIMIT = 1_000_000
 """Placed bodies and groups: 128 MB of transforms, and beyond any assembly."""
@@ -28,6 +28,8 @@ class Assembly:
     groups: what a group places, by its key: pairs of a key, of a mesh or of
       another group, and the transforms [K, 4, 4] of its K places. A point is
       a column: p' = T @ [p, 1].
+    runs: which faces of the last `expand` are of which mesh, see `RawMesh`; a
+      mesh that is placed several times is one body and its copies.
   """
 
   meshes: dict[Hashable, list[Geometry]] = dataclasses.field(
@@ -36,6 +38,7 @@ class Assembly:
   groups: dict[Hashable, list[tuple[Hashable, np.ndarray]]] = dataclasses.field(
     default_factory=dict
   )
+  runs: list[Run] = dataclasses.field(default_factory=list)
 
   def place(
     self, group: Hashable, key: Hashable, transform: np.ndarray | None = None
@@ -59,14 +62,17 @@ class Assembly:
     self._check_counts(root, order)
     places: dict[Hashable, list[np.ndarray]] = {root: [np.eye(4)[None]]}
     result: list[Geometry] = []
+    self.runs = []
     count = 0
-    for key in order:
+    for number, key in enumerate(order):
       transforms = np.concatenate(places.pop(key))
       for child, inner in self.groups.get(key, ()):
         product = transforms[:, None] @ inner[None]
         places.setdefault(child, []).append(product.reshape(-1, 4, 4))
       for body in self.meshes.get(key, ()):
         result.append(copy_body(body, transforms))
+        size = len(body[1])
+        self.runs += [(number, size), (-1, size * (len(transforms) - 1))]
       if any(len(faces) for _, faces in self.meshes.get(key, ())):
         count += len(transforms)
     return result, count

@@ -158,7 +158,11 @@ def _read(
   if missing:
     warnings.append(f"has {missing} parts that could not be read")
   raw = join_bodies(
-    [result.body], unit=unit, body_count=result.body_count, warnings=warnings
+    [result.body],
+    unit=unit,
+    body_count=result.body_count,
+    warnings=warnings,
+    runs=result.runs,
   )
   return dataclasses.replace(raw, measure=result.measure)
 

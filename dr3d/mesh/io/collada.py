@@ -106,7 +106,11 @@ class _Scene:
     if lines:
       warnings.append(f"has {lines} groups of lines, which were left out")
     return join_bodies(
-      bodies, unit=self._unit(), body_count=count, warnings=warnings
+      bodies,
+      unit=self._unit(),
+      body_count=count,
+      warnings=warnings,
+      runs=self._assembly.runs,
     )
 
   def _unit(self) -> float:

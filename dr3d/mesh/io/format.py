@@ -5,6 +5,7 @@ line in `TABLE`. What a reader needs is imported by the reader itself, so that
 a file costs only the libraries of its own format.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
@@ -68,6 +69,9 @@ TABLE = (
 )
 """All formats, one line each."""
 
+READERS = tuple(sorted({f"dr3d.mesh.io.{entry.module}" for entry in TABLE}))
+"""Modules that readers import when they need them."""
+
 FORMATS = tuple(suffix for entry in TABLE for suffix in entry.suffixes)
 """File name extensions that can be read, with or without ".gz" behind."""
 
@@ -111,6 +115,14 @@ def find_format(name: str) -> Format | None:
   """
   suffix = suffix_of(name)
   return next((entry for entry in TABLE if suffix in entry.suffixes), None)
+
+
+def prepare_reader(path: pathlib.Path) -> None:
+  """Imports what the reader of a file needs, by the name of the file."""
+  entry = find_format(path.name)
+  if entry is not None and entry.extra == "step":
+    with contextlib.suppress(ImportError):
+      importlib.import_module("dr3d.mesh.io.tessellation")
 
 
 def suffix_of(name: str) -> str:

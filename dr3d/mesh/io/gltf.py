@@ -106,7 +106,11 @@ class _Scene:
         "surface, which were left out"
       )
     return join_bodies(
-      bodies, unit=UNITS["m"], body_count=count, warnings=warnings
+      bodies,
+      unit=UNITS["m"],
+      body_count=count,
+      warnings=warnings,
+      runs=self._assembly.runs,
     )
 
   def _roots(self) -> list[int]:

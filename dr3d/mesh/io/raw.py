@@ -19,6 +19,10 @@ UNPACKED_LIMIT = 4 << 30
 Geometry = tuple[np.ndarray, np.ndarray]
 """Vertices float64 [V, 3] and faces int64 [F, 3]."""
 
+Run = tuple[int, int]
+"""Number of a body, and how many faces in a row are its; -1 for a further copy
+of a body."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawMesh:
@@ -34,6 +38,8 @@ class RawMesh:
       predicate of a sentence that begins with the name of the file.
     measure: measures the exact surface, of which the faces are chords; see
       `box.Measure`. None if the file holds triangles.
+    runs: which faces are of which body, all faces in their order; empty if the
+      file does not say.
   """
 
   vertices: np.ndarray
@@ -42,6 +48,7 @@ class RawMesh:
   body_count: int = 1
   warnings: tuple[str, ...] = ()
   measure: Callable[[np.ndarray], np.ndarray] | None = None
+  runs: tuple[Run, ...] = ()
 
 
 def join_bodies(
@@ -50,6 +57,7 @@ def join_bodies(
   unit: float | None = None,
   body_count: int | None = None,
   warnings: Iterable[str] = (),
+  runs: Iterable[Run] | None = None,
 ) -> RawMesh:
   """Stacks bodies into one mesh.
 
@@ -58,6 +66,7 @@ def join_bodies(
     unit: see `RawMesh`.
     body_count: see `RawMesh`; the number of `bodies` with faces if None.
     warnings: see `RawMesh`.
+    runs: see `RawMesh`; each of `bodies` is one if None, unless it is alone.
 
   Raises:
     MeshError: a face names a vertex that its body lacks, or there are too
@@ -68,6 +77,8 @@ def join_bodies(
   for vertices, faces in bodies:
     check_indices(faces, len(vertices))
   starts = np.cumsum([0, *(len(vertices) for vertices, _ in bodies)])
+  if runs is None and len(bodies) > 1:
+    runs = [(i, len(faces)) for i, (_, faces) in enumerate(bodies)]
   moved = [f + start for (_, f), start in zip(bodies, starts, strict=False)]
   return RawMesh(
     np.concatenate([*(v for v, _ in bodies), np.zeros((0, 3))]),
@@ -75,6 +86,7 @@ def join_bodies(
     unit,
     len(bodies) if body_count is None else body_count,
     tuple(warnings),
+    runs=tuple(runs or ()),
   )
 
 

@@ -25,7 +25,7 @@ from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Shape
 
 from dr3d.mesh.box import Measure
 from dr3d.mesh.io import exact_size
-from dr3d.mesh.io.raw import Geometry
+from dr3d.mesh.io.raw import Geometry, Run
 from dr3d.mesh.io.scratch import scratch_file
 from dr3d.mesh.io.stl import read_stl
 
@@ -47,12 +47,14 @@ class Shape:
     body_count: solids, and shells of no solid.
     warnings: see `RawMesh`.
     measure: see `RawMesh`.
+    runs: see `RawMesh`; empty if not each face is of a solid.
   """
 
   body: Geometry
   body_count: int
   warnings: tuple[str, ...]
   measure: Measure | None = None
+  runs: tuple[Run, ...] = ()
 
 
 def tessellate(shape: TopoDS_Shape) -> Shape:
@@ -87,7 +89,38 @@ def tessellate(shape: TopoDS_Shape) -> Shape:
     _count_bodies(shape),
     _describe_loss(areas, wrong),
     exact_size.measure_exactly(faces, bodies[0]) if len(bodies[0]) else None,
+    _list_runs(shape, len(bodies[1])),
   )
+
+
+def _list_runs(shape: TopoDS_Shape, count: int) -> tuple[Run, ...]:
+  """Which triangles of `_write` are of which solid.
+
+  A solid that stands in several places is one body and its copies.
+
+  Args:
+    shape: cut into triangles.
+    count: triangles that were written.
+
+  Returns:
+    Empty if triangles are of no solid, or of a face that was mended.
+  """
+  solids = list(_explore(shape, TopAbs_SOLID))
+  known: list[TopoDS_Shape] = []
+  runs = []
+  for solid in solids:
+    size = sum(map(_count_triangles, _explore(solid, TopAbs_FACE)))
+    is_copy = any(solid.IsPartner(other) for other in known)
+    runs.append((-1 if is_copy else len(known), size))
+    if not is_copy:
+      known.append(solid)
+  return tuple(runs) if sum(size for _, size in runs) == count else ()
+
+
+def _count_triangles(face: TopoDS_Shape) -> int:
+  place = TopLoc_Location()
+  found = BRep_Tool.Triangulation_s(TopoDS.Face(face), place)
+  return 0 if found is None else found.NbTriangles()
 
 
 def _cut(shape: TopoDS_Shape) -> None:

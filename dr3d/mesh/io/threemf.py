@@ -116,7 +116,13 @@ class _Package:
         f"has {self._left_out} modifiers, negative volumes or supports, which "
         "were left out"
       )
-    return join_bodies(bodies, unit=unit, body_count=count, warnings=warnings)
+    return join_bodies(
+      bodies,
+      unit=unit,
+      body_count=count,
+      warnings=warnings,
+      runs=self._assembly.runs,
+    )
 
   def _open(self, name: str) -> Element:
     """Parses a model file once, and finds its objects."""

@@ -17,7 +17,7 @@ from dr3d.server.parameter import (
   read_options,
   read_region,
 )
-from dr3d.server.service import QueryOptions
+from dr3d.server.query_options import QueryOptions
 
 ModelName = Annotated[str, Query(max_length=4096, description="its name")]
 Options = Annotated[QueryOptions, Depends(read_options)]

@@ -119,6 +119,7 @@ def make_info(service: Service, role: Role | None) -> schema.Info:
     views=pipeline_config and pipeline_config.view_count,
     viewpoints=viewpoints,
     image_size=pipeline_config and pipeline_config.render.size,
+    appearance=state.reader.appearance,
     unit=state.reader.unit,
     units=list(UNITS),
     formats=[f".{name}" for name in FORMATS],

@@ -36,6 +36,7 @@ export const urls = {
 export const getInfo = () => get("api/info");
 export const getModel = (name) => get(modelUrl(name));
 export const getFailures = () => get("api/failures");
+export const getMap = () => get("api/map");
 export const getDuplicates = () => get("api/duplicates");
 
 /** @throws {ServiceError} the service could not start. */
@@ -79,6 +80,12 @@ export function query(file, conditions, { signal, progress, waiting }) {
   const url = `api/query${queryString({ ...conditions, evidence: true })}`;
   const call = () => uploadWithToken(url, file, signal, progress);
   return retry(call, signal, waiting);
+}
+
+/** Where a model is in a picture: `instances`, `highlight`, `heat`. */
+export function locate(file, model, { signal }) {
+  const url = `api/locate${queryString({ model })}`;
+  return retry(() => uploadWithToken(url, file, signal), signal);
 }
 
 /**

@@ -3,6 +3,7 @@
 import { getFailures, showColumns } from "./api.js";
 import { createChangeButton, mayChange } from "./edit.js";
 import { h, replaceContent } from "./element.js";
+import { createMap } from "./embedding_map.js";
 import { bytes, count, toTitle, toWords } from "./format.js";
 import { announce, failure, waiting } from "./notice.js";
 import { format } from "./route.js";
@@ -99,6 +100,7 @@ function draw(place, known, failures) {
         );
       }),
     ),
+    known.counts.indexed > 0 && createMap(),
     h("h2", {}, "Service"),
     h(
       "dl",
@@ -107,6 +109,7 @@ function draw(place, known, failures) {
         ["Version", known.version],
         ["Learned views of a model", known.views],
         ["Pipeline", known.pipeline],
+        ["Colours", known.appearance && "are compared"],
         ["Formats", known.formats?.join(" ")],
         ["Upload limit", known.limits?.bytes && bytes(known.limits.bytes)],
         ["Face limit", known.limits?.faces && count(known.limits.faces)],

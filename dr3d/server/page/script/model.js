@@ -12,6 +12,7 @@ import {
   toTitle,
   toWords,
 } from "./format.js";
+import { createLocate } from "./locate.js";
 import { failure, notice, waiting } from "./notice.js";
 import { format, navigate } from "./route.js";
 import { modelSubject } from "./subject.js";
@@ -43,6 +44,7 @@ export function showModel(place, route, { again }) {
     leave() {
       page.gone = true;
       page.stage?.free();
+      page.locate?.leave();
     },
   };
 }
@@ -58,6 +60,7 @@ async function fill(page, place, name) {
       title: "",
     };
     page.stage = createStage(subject, known.viewpoints);
+    page.locate = createLocate(name);
   }
   replaceContent(
     place,
@@ -79,6 +82,7 @@ async function fill(page, place, name) {
       page.stage?.element,
       createFacts(model, known, drawn),
     ),
+    page.locate?.element,
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { urls } from "./api.js";
 import { createImage, h } from "./element.js";
-import { count, likelihood, percent, toWords } from "./format.js";
+import { count, likelihood, percent, toStem, toWords } from "./format.js";
 
 /** A closed box with evidence. */
 export function createWhy(...content) {
@@ -29,7 +29,9 @@ export function explainAnswer({ prediction, shape }, views) {
     h(
       "dl",
       { class: "metrics" },
-      pair("Class with most votes", label || "none"),
+      label || !prediction.model
+        ? pair("Class with most votes", label || "none")
+        : pair("Model with most votes", toStem(prediction.model)),
       pair("Its share of the votes", percent(prediction.confidence)),
       pair("It is right", likelihood(prediction.probability)),
       pair("Accepted", prediction.accepted ? "yes" : reasonOf(prediction)),
@@ -80,6 +82,7 @@ function reasonOf({ reject_reason: reason }) {
     ambiguous: "no, models of other classes are nearly as similar",
     unknown: "no, parts of unknown classes come as near",
     unverified: "no, the surfaces could not be compared",
+    unlabelled: "no, the models that were named have no class",
   };
   return words[reason] ?? "no";
 }

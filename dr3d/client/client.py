@@ -4,41 +4,40 @@ Needs neither jax nor a database: renderer, network and index run where
 `dr3d serve` does.
 """
 
-import contextlib
-import dataclasses
 import io
-import ipaddress
-import math
 import os
 import pathlib
 import time
-import urllib.parse
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import IO, Any, Self, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import IO, Any, Self
 
-import httpx
-import numpy as np
-import trimesh
-from PIL import Image
-
+from dr3d.client.connection import Connection
+from dr3d.client.message import (
+  filter_parameters,
+  model_url,
+  open_file,
+  pack_photograph,
+  pick,
+  query_parameters,
+  read_answer,
+  read_model,
+  write_stl,
+)
+from dr3d.client.pipeline import RemotePipeline
 from dr3d.database.catalogue import Model
 from dr3d.database.condition import Condition
 from dr3d.database.duplicate import Group, Member
 from dr3d.database.ingest import Failure, Report
 from dr3d.database.model_search import Filter
-from dr3d.error import Dr3dError, ServiceError
+from dr3d.error import ServiceError
 from dr3d.image.cutout import Photo
 from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
 from dr3d.mesh.unit import Unit
 from dr3d.registration.relation import VERIFIED_COUNT, Relation
-from dr3d.search.answer import Answer, Match, Prediction
-from dr3d.search.size import QuerySize, SizeMode, UnitQuestion
+from dr3d.search.answer import Answer
+from dr3d.search.size import SizeMode
 
-T = TypeVar("T")
-
-_RETRY_STATUSES = (429, 503)  # with Retry-After: too many requests, busy
-_MIN_WAIT = 0.5  # seconds between two tries
 # Statuses that blame one file; with others, no other file would do better.
 _FILE_STATUSES = (409, 413, 415, 422)
 _PAGE_SIZE = 1000  # models; the service allows no more
@@ -74,19 +73,8 @@ class Client:
       ServiceError: the URL is not an HTTP URL, or a token would be sent to
         another machine without TLS.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-      raise ServiceError(f"{url!r} must begin with http:// or https://.")
-    if token and parts.scheme == "http" and not _is_loopback(parts.hostname):
-      raise ServiceError(
-        f"a token is not sent to {url}, because everyone on the way could read"
-        " it: put a proxy with TLS in front of the service and use https://."
-      )
-    self.url = url.rstrip("/")
-    self._retry_timeout = retry_timeout
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    self._http = httpx.Client(
-      base_url=self.url, headers=headers, timeout=timeout
+    self._connection = Connection(
+      url, token=token, timeout=timeout, retry_timeout=retry_timeout
     )
 
   def __enter__(self) -> Self:
@@ -97,7 +85,17 @@ class Client:
 
   def close(self) -> None:
     """Closes the connections."""
-    self._http.close()
+    self._connection.close()
+
+  @property
+  def url(self) -> str:
+    """Address of the service."""
+    return self._connection.url
+
+  @property
+  def pipeline(self) -> RemotePipeline:
+    """Renderer and network of the service alone."""
+    return RemotePipeline(self._connection.send)
 
   def query(
     self,
@@ -130,7 +128,7 @@ class Client:
     Returns:
       What `Database.query` returns.
     """
-    parameters = _query_parameters(k, condition, min_score, verify)
+    parameters = query_parameters(k, condition, min_score, verify)
     if (model is None) == (photo is None):
       raise ValueError("a query needs either a model or a photograph")
     if photo is not None:
@@ -138,12 +136,12 @@ class Client:
     assert model is not None
     parameters.append(("size", size))
     if isinstance(model, Mesh):
-      mesh_file = io.BytesIO(_write_stl(model))
+      mesh_file = io.BytesIO(write_stl(model))
       parameters.append(("unit", "mm"))  # STL states none
       return self._query("mesh.stl", mesh_file, parameters)
     if unit:
       parameters.append(("unit", unit))
-    with _open(model) as (name, file):
+    with open_file(model) as (name, file):
       return self._query(name, file, parameters)
 
   def query_similar(
@@ -156,9 +154,9 @@ class Client:
     verify: int = VERIFIED_COUNT,
   ) -> Answer:
     """Answers which other models a model of the database looks like."""
-    parameters = _query_parameters(k, condition, min_score, verify)
-    url = f"{_model_url(name)}/similar"
-    return _read_answer(self._get(url, parameters))
+    parameters = query_parameters(k, condition, min_score, verify)
+    url = f"{model_url(name)}/similar"
+    return read_answer(self._get(url, parameters))
 
   def models(self) -> list[Model]:
     """All models by name, without their vectors and pictures."""
@@ -168,7 +166,7 @@ class Client:
     self, text: str = "", condition: Filter | None = None
   ) -> list[Model]:
     """Finds models by words; see `Database.find_models`."""
-    wanted = _filter_parameters(text, condition or Filter())
+    wanted = filter_parameters(text, condition or Filter())
     found: list[Model] = []
     while True:
       parameters = [
@@ -177,7 +175,7 @@ class Client:
         ("limit", str(_PAGE_SIZE)),
       ]
       page = self._get("/api/models", parameters)
-      found += map(_read_model, page["models"])
+      found += map(read_model, page["models"])
       if len(found) >= page["total"] or not page["models"]:
         return found
 
@@ -195,7 +193,7 @@ class Client:
 
   def read_file(self, name: str) -> bytes:
     """The file of a model, as it was indexed."""
-    return self._request("GET", f"{_model_url(name)}/file").content
+    return self._connection.send("GET", f"{model_url(name)}/file").content
 
   def find_duplicates(
     self,
@@ -217,7 +215,7 @@ class Client:
         return [
           Group(
             group["relation"],
-            tuple(_pick(Member, member) for member in group["members"]),
+            tuple(pick(Member, member) for member in group["members"]),
           )
           for group in found["groups"]
         ]
@@ -291,9 +289,9 @@ class Client:
     parameters = [(key, text) for key, text in options.items() if text]
     for key, value in (metadata or {}).items():
       parameters.append(("set", f"{key}={value}"))
-    with _open(path) as (file_name, file):
+    with open_file(path) as (file_name, file):
       try:
-        response = self._request(
+        response = self._connection.send(
           "POST",
           "/api/models",
           params=parameters,
@@ -322,11 +320,11 @@ class Client:
       "label": label,
       "metadata": None if metadata is None else dict(metadata),
     }
-    self._request("PATCH", _model_url(name), json=changes)
+    self._connection.send("PATCH", model_url(name), json=changes)
 
   def show_columns(self, keys: Sequence[str]) -> None:
     """Chooses which metadata is shown with a model, in this order."""
-    self._request("PUT", "/api/columns", json={"columns": list(keys)})
+    self._connection.send("PUT", "/api/columns", json={"columns": list(keys)})
 
   def remove(self, names: Collection[str]) -> None:
     """Removes models; none is removed if a name is unknown.
@@ -334,20 +332,20 @@ class Client:
     They are removed one by one, so others are gone if the service fails.
     """
     for name in names:
-      self._get(_model_url(name))
+      self._get(model_url(name))
     for name in names:
-      self._request("DELETE", _model_url(name))
+      self._connection.send("DELETE", model_url(name))
 
   def _get(self, url: str, parameters: Sequence[tuple[str, str]] = ()) -> Any:
-    return self._request("GET", url, params=list(parameters)).json()
+    return self._connection.send("GET", url, params=list(parameters)).json()
 
   def _query(
     self, name: str, file: IO[bytes], parameters: list[tuple[str, str]]
   ) -> Answer:
-    response = self._request(
+    response = self._connection.send(
       "POST", "/api/query", params=parameters, files=[("file", (name, file))]
     )
-    return _read_answer(response.json())
+    return read_answer(response.json())
 
   def _query_photo(
     self,
@@ -363,164 +361,10 @@ class Client:
         raise ValueError("a region needs one photograph")
       parameters.append(("region", ",".join(map(str, region))))
     files = [
-      ("file", _pack_photograph(photo, f"photograph-{i}"))
+      ("file", pack_photograph(photo, f"photograph-{i}"))
       for i, photo in enumerate(several, start=1)
     ]
-    response = self._request(
+    response = self._connection.send(
       "POST", "/api/query", params=parameters, files=files
     )
-    return _read_answer(response.json())
-
-  def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
-    """Sends a request, again while the service is busy.
-
-    Raises:
-      ServiceError: the service rejects it, or cannot be reached.
-    """
-    end = time.monotonic() + self._retry_timeout
-    while True:
-      for _, (_, file) in options.get("files", ()):
-        file.seek(0)
-      with _explain(self.url):
-        response = self._http.request(method, url, **options)
-      wait = _read_wait(response)
-      if wait is None or time.monotonic() + wait > end:
-        break
-      time.sleep(wait)
-    if response.is_success:
-      return response
-    try:
-      message = response.json()["detail"]
-    except (ValueError, LookupError, TypeError):
-      message = f"{self.url} answers {response.status_code}: is it dr3d serve?"
-    raise ServiceError(message, status=response.status_code)
-
-
-@contextlib.contextmanager
-def _open(path: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
-  """Yields the name of a file and the open file."""
-  path = pathlib.Path(path)
-  try:
-    with path.open("rb") as file:
-      yield path.name, file
-  except OSError as error:
-    raise Dr3dError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def _pack_photograph(photo: Photo, name: str) -> tuple[str, IO[bytes]]:
-  """Name and content of a photograph, as it is sent."""
-  if isinstance(photo, bytes):
-    return name, io.BytesIO(photo)
-  if isinstance(photo, np.ndarray):
-    file = io.BytesIO()
-    Image.fromarray(photo).save(file, "PNG")
-    return f"{name}.png", file
-  if isinstance(photo, str | os.PathLike):
-    with _open(photo) as (file_name, opened):
-      return file_name, io.BytesIO(opened.read())
-  raise ValueError("a service takes photographs as files, bytes or pixels")
-
-
-@contextlib.contextmanager
-def _explain(url: str) -> Iterator[None]:
-  """Turns errors of the network into sentences."""
-  try:
-    yield
-  except httpx.TimeoutException as error:
-    raise ServiceError(f"{url} does not answer in time: try again.") from error
-  except (httpx.HTTPError, httpx.InvalidURL) as error:
-    raise ServiceError(
-      f"{url} cannot be reached ({error}): is dr3d serve running there?"
-    ) from error
-
-
-def _is_loopback(host: str | None) -> bool:
-  """Whether a host is this machine."""
-  try:
-    return ipaddress.ip_address(host or "").is_loopback
-  except ValueError:
-    return host == "localhost"
-
-
-def _read_wait(response: httpx.Response) -> float | None:
-  """Seconds until the next try; None if there should be none."""
-  text = response.headers.get("Retry-After", "")
-  if response.status_code not in _RETRY_STATUSES or not text.isdigit():
-    return None
-  return max(_MIN_WAIT, float(text))
-
-
-def _model_url(name: str) -> str:
-  return f"/api/models/{urllib.parse.quote(name, safe='')}"
-
-
-def _filter_parameters(text: str, condition: Filter) -> list[tuple[str, str]]:
-  """Parameters of a list of models."""
-  bounds = {"smallest": condition.smallest, "largest": condition.largest}
-  return [
-    *([("text", text)] if text else []),
-    *(("label", label) for label in condition.labels),
-    *(
-      ("where", f"{key}={value}")
-      for key, values in condition.where.items()
-      for value in values
-    ),
-    *([("state", condition.state)] if condition.state else []),
-    *(
-      (name, str(bound))
-      for name, bound in bounds.items()
-      if 0 < bound < math.inf
-    ),
-  ]
-
-
-def _query_parameters(
-  k: int, condition: Condition | None, min_score: float, verify: int
-) -> list[tuple[str, str]]:
-  """Writes the parameters of a query."""
-  parameters = [
-    ("k", str(k)),
-    ("min_score", str(min_score)),
-    ("verify", str(verify)),
-  ]
-  if condition is not None:
-    parameters += [("label", label) for label in condition.labels]
-    for key, values in condition.where.items():
-      parameters += [("where", f"{key}={value}") for value in values]
-    if condition.same_size is not None:
-      parameters.append(("same_size", str(condition.same_size)))
-  return parameters
-
-
-def _write_stl(mesh: Mesh) -> bytes:
-  """Writes a mesh at its true size, in millimetres."""
-  vertices = mesh.vertices * mesh.radius
-  body = trimesh.Trimesh(vertices, mesh.faces, process=False)
-  return trimesh.exchange.stl.export_stl(body)
-
-
-def _read_answer(answer: Mapping[str, Any]) -> Answer:
-  size, question = answer.get("size"), answer.get("unit_question")
-  return Answer(
-    _pick(Prediction, answer["prediction"]),
-    tuple(_pick(Match, match) for match in answer["matches"]),
-    None if size is None else _pick(QuerySize, size),
-    None if question is None else _pick(UnitQuestion, question),
-    tuple(_pick(Match, match) for match in answer.get("misses", ())),
-    tuple(answer.get("notes", ())),
-  )
-
-
-def _read_model(model: Mapping[str, Any]) -> Model:
-  return _pick(Model, {**model, "name": model["model"]})
-
-
-def _pick(kind: type[T], values: Mapping[str, Any]) -> T:
-  """Makes a dataclass of the values that are fields of it."""
-  known = dataclasses.fields(kind)  # type: ignore[arg-type]
-  names = {field.name for field in known if field.init}
-  fields = {name: values[name] for name in names & values.keys()}
-  for name in ("extent", "box", "smallest_box"):
-    if fields.get(name) is not None:
-      fields[name] = tuple(fields[name])
-  return kind(**fields)
+    return read_answer(response.json())
