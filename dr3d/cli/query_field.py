@@ -60,6 +60,7 @@ def ask_database(
         condition=condition,
         min_score=flags.min_score,
         size="ignore",
+        neighbours=flags.neighbours,
       )
     except Dr3dError as error:
       yield Outcome(file, error=str(error))
