@@ -35,7 +35,7 @@ class FitConfig:
   steps: int = 200
   pixels: int = 128
   rate: float = 2e-2
-  code: float = 1e-3
+  code: float = 0.0
   learn_cameras: bool = False
   camera_rate: float = 1e-2
   seed: int = 0
