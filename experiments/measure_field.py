@@ -17,6 +17,7 @@ from absl import app, flags
 
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
+from experiments.field_truth import make_set
 
 SET = flags.DEFINE_string("set", None, "Of make_field_set.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
@@ -96,22 +97,6 @@ def choose_level(field, truth, objects, prior, folder):
     scores[level] = np.inf if apart is None else apart
     print(f"level {level:g}: Chamfer {scores[level]:.2f} %", flush=True)
   return min(scores, key=scores.__getitem__)
-
-
-def make_set(truth, objects):
-  """The seen pictures of chairs, with exact cameras."""
-  from dr3d.camera.view import make_views
-  from dr3d.field.picture import PictureSet
-
-  images = truth["images"][objects, 0].astype(np.float32)
-  return PictureSet(
-    images=images,
-    masks=truth["masks"][objects, 0].astype(np.float32),
-    seen=np.ones(images.shape[:3], bool),
-    views=make_views(truth["quaternions"][objects, 0], colored=False),
-    rows=np.arange(len(objects)),
-    names=tuple(map(str, objects)),
-  )
 
 
 def fit(field, truth, objects, prior):

@@ -20,6 +20,7 @@ from absl import app, flags
 
 from dr3d.cli import environment
 from dr3d.evaluation.report.table import format_table
+from experiments.field_truth import make_set
 
 SET = flags.DEFINE_string("set", None, "Of make_field_set.", required=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Of the run.", required=True)
@@ -37,7 +38,6 @@ def main(_) -> None:
   from dr3d.field.fit import FitConfig, fit_codes
   from dr3d.field.query import make_query
   from dr3d.mesh import load_mesh
-  from experiments.measure_field import make_set
 
   folder = pathlib.Path(SET.value)
   field = Field.load(WORKDIR.value)
@@ -67,10 +67,11 @@ def main(_) -> None:
     path = folder / "models" / f"chair_{asking[i]:03d}.ply"
     return database.query(load_mesh(path), k=SHOWN, verify=0, size="ignore")
 
+  middle = ask_code(mean)  # the same for all
   ways = {
     "one picture, as a photograph": ask_photo,
     "fitted code at the learned views": lambda i: ask_code(fitted.codes[i]),
-    "mean code": lambda i: ask_code(mean),
+    "mean code": lambda i: middle,
     "the mesh itself": ask_mesh,
   }
   rows = []

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.ndimage
 
 from dr3d.camera.view import sphere_views, view_directions
 from dr3d.error import FieldError
@@ -26,6 +27,10 @@ GRID = 64  # G of meshes and volumes
 LEVEL = 14.0
 """Density of the surface, inverse radii: where a layer of a twentieth of the
 radius lets half of the light through."""
+
+_SOLID = 200.0  # density inside of a volume, inverse radii
+_BLUR = 1.5  # cells; without it, normals are those of the noise of the field
+_FADE = 0.5  # of the level, over which a volume becomes solid
 
 _AT_ONCE = 32_768  # points of one call, which bounds its memory
 _HULL = 192  # directions in which the hull of a shape is sought
@@ -132,7 +137,7 @@ def make_renderer(
 
   Each is moved and scaled into the unit sphere, as the meshes of a database
   are. Its matter is white, as theirs, so that the lights of the views show its
-  shape.
+  shape; and it is solid above the level and nothing below it.
 
   Args:
     field: the field.
@@ -155,7 +160,7 @@ def make_renderer(
     density = read_density(
       field, code, list_grid(grid).reshape(-1, 3) * radius + center
     )[: grid**3]
-    volumes.append(density.reshape(grid, grid, grid) * radius)
+    volumes.append(_harden(density.reshape(grid, grid, grid), level))
     turns.append(mesh.frame if pose == "principal" else np.eye(3))
     hulls.append(mesh.vertices[np.argmax(mesh.vertices @ directions.T, axis=0)])
   return VolumeRenderer(
@@ -164,3 +169,9 @@ def make_renderer(
     hull=jnp.asarray(np.stack(hulls), jnp.float32),
     config=config,
   )
+
+
+def _harden(density: np.ndarray, level: float) -> np.ndarray:
+  """`[G, G, G]` density of a field to that of a solid with smooth normals."""
+  smooth = scipy.ndimage.gaussian_filter(density, _BLUR)
+  return _SOLID * np.clip((smooth / level - 1) / _FADE + 0.5, 0, 1)
