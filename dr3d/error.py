@@ -63,3 +63,7 @@ class ServiceError(Dr3dError):
 
 class TrainingError(Dr3dError):
   """A training run cannot start or must stop."""
+
+
+class FieldError(Dr3dError):
+  """A field, its cameras or its pictures cannot be used."""

@@ -39,6 +39,7 @@ SUBCOMMANDS = (
   "render",
   "shape",
   "lift",
+  "field",
   "evaluate",
 )
 

@@ -7,7 +7,14 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dr3d.cli import argument, console, engine_flag, query_photo, query_shape
+from dr3d.cli import (
+  argument,
+  console,
+  engine_flag,
+  query_field,
+  query_photo,
+  query_shape,
+)
 from dr3d.cli.parsing import read_pairs
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.reader_flags import UNIT
@@ -28,6 +35,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
   condition = make_condition(flags)
   refine = read_refine(flags.refine)
   region = query_photo.read_region(flags, files)
+  if flags.field:
+    query_field.check(flags, files)
   writer = Writer(json=flags.json, csv=flags.csv, pairs=flags.pairs)
   photos = [file for file in files if query_photo.is_photograph(file)]
   meshes = [file for file in files if file not in photos]
@@ -55,7 +64,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       )
     if photos:
       sources.append(
-        query_photo.ask_database(
+        (query_field if flags.field else query_photo).ask_database(
           database, flags, photos, region, condition, writer
         )
       )
@@ -424,6 +433,12 @@ SUBCOMMAND = Subcommand(
     ),
     Flag("json", "Print JSON.", kind="switch"),
     Flag("csv", "Print CSV, one row for each match.", kind="switch"),
+    Flag(
+      "field",
+      "Fit a field of dr3d field train to each photograph, and ask with what it"
+      " shows at all learned views.",
+      "WORKDIR",
+    ),
     Flag(
       "pairs",
       "Image to write: each file beside the most similar views of its matches.",

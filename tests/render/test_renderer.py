@@ -20,9 +20,13 @@ from dr3d.mesh import make_mesh
 from dr3d.render.budget import within_budget
 from dr3d.render.renderer import draw_views
 from dr3d.render.triangle import RenderConfig, TriangleRenderer, stack_meshes
+from dr3d.render.volume import VolumeRenderer
 from dr3d.shape.lift import render_codes
 
 SIZE = 16
+# Of another program. A volume multiplies the rounding of positions, three radii
+# from the camera, by the slope of its density.
+ROUNDING = 3e-6
 B, N = 2, 3
 VIEWS = make_views(
   Rotation.random(N, random_state=0).as_quat(scalar_first=True)
@@ -73,6 +77,29 @@ def make_codes():
   return dataclasses.replace(renderer, triangles=triangles)
 
 
+def make_grids(**options):
+  """Balls of fog that end within the sphere, on grids in axes of their own."""
+  config = RenderConfig(size=SIZE, **{"framing": "sphere", **options})
+  axis = np.linspace(-1, 1, 24)
+  places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+  centers = np.array([[0.3, -0.1, 0.2], [0.1, 0.25, -0.2]])
+  apart = np.linalg.norm(places - centers[:, None, None, None], axis=-1)
+  return VolumeRenderer(
+    density=np.float32(8 * np.clip(1 - (apart / 0.55) ** 2, 0, None) ** 2),
+    turn=np.float32(Rotation.random(B, random_state=3).as_matrix()),
+    hull=np.float32(
+      centers[:, None] + 0.55 * np.stack([np.eye(3), -np.eye(3)]).reshape(6, 3)
+    ),
+    config=config,
+    samples=48,
+  )
+
+
+def turn_grids(renderer, rotation):
+  turn = np.float32(rotation.as_matrix() @ np.asarray(renderer.turn))
+  return dataclasses.replace(renderer, turn=turn)
+
+
 def turn_spheres(renderer, rotation):
   center = np.float32(rotation.apply(renderer.center))
   return dataclasses.replace(renderer, center=jnp.asarray(center))
@@ -91,6 +118,11 @@ CASES = {
     turn_triangles,
   ),
   "codes of shapes": (make_codes, turn_triangles),
+  "volumes": (make_grids, turn_grids),
+  "orthographic volumes, framed by the object": (
+    functools.partial(make_grids, camera="orthographic", framing="object"),
+    turn_grids,
+  ),
   "spheres": (functools.partial(make_spheres, size=SIZE), turn_spheres),
 }
 
@@ -166,7 +198,7 @@ class TestRenderer:
     near, _ = compiled(VIEWS, budget=drawn.budget)
     far, _ = compiled(other, budget=drawn.budget)
     assert compiled._cache_size() == 1
-    np.testing.assert_allclose(near, drawn.images, atol=1e-6)
+    np.testing.assert_allclose(near, drawn.images, atol=ROUNDING)
     assert np.abs(near - far).max() > 1e-3
 
   def test_gradients_by_views_are_finite_and_reach_the_quaternion(self, drawn):
@@ -186,14 +218,14 @@ class TestRenderer:
     for i in range(B):
       alone = jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], drawn.renderer)
       images, _ = draw(alone, VIEWS, budget=drawn.budget)
-      np.testing.assert_allclose(images[0], drawn.images[i], atol=1e-6)
+      np.testing.assert_allclose(images[0], drawn.images[i], atol=ROUNDING)
 
   def test_views_are_drawn_alone_as_among_others(self, drawn):
     chosen = np.array([2, 0])
     images, _ = draw(
       drawn.renderer, take_views(VIEWS, chosen), budget=drawn.budget
     )
-    np.testing.assert_allclose(images, drawn.images[:, chosen], atol=1e-6)
+    np.testing.assert_allclose(images, drawn.images[:, chosen], atol=ROUNDING)
 
   def test_fitted_budget_holds_and_more_room_changes_nothing(self, drawn):
     fitted = drawn.renderer.fit_budget(VIEWS)
@@ -203,7 +235,7 @@ class TestRenderer:
 
     images, budget = within_budget(call, fitted)
     assert budget == fitted
-    np.testing.assert_allclose(images, drawn.images, atol=1e-6)
+    np.testing.assert_allclose(images, drawn.images, atol=ROUNDING)
     assert drawn.budget.holds(drawn.usage)
     again = drawn.renderer.fit_budget(VIEWS, start=drawn.budget)
     assert again == drawn.budget
