@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
 from typing import Any
@@ -16,13 +15,15 @@ from dr3d.camera.view import Views
 from dr3d.error import FieldError
 from dr3d.field.config import FieldConfig
 from dr3d.field.render import draw_images, init_networks
-from dr3d.runtime.atomic import atomic_directory, find_whole
+from dr3d.runtime.atomic import find_whole
 from dr3d.runtime.config import from_values, to_values
+from dr3d.runtime.weight_directory import WeightDirectory
 
-FORMAT = 1
 DIRECTORY = "field"  # in the working directory of a run
 CONFIG_FILE = "field.json"
-WEIGHTS_FILE = "weights.msgpack"
+_FILES = WeightDirectory(
+  "field", CONFIG_FILE, 1, "dr3d field train", FieldError
+)
 SAMPLES = 64  # of a ray, for images
 
 
@@ -112,16 +113,8 @@ class Field:
         "views": _views_to_state(self.views),
       }
     )
-    saved = {
-      "format": FORMAT,
-      "sha256": hashlib.sha256(data).hexdigest(),
-      "names": self.names,
-      "config": to_values(self.config),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_directory(path) as partial:
-      (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-      (partial / WEIGHTS_FILE).write_bytes(data)
+    settings = {"names": self.names, "config": to_values(self.config)}
+    _FILES.write(path, settings, data)
 
   @classmethod
   def load(cls, directory: str | os.PathLike[str]) -> "Field":
@@ -136,23 +129,7 @@ class Field:
     path = pathlib.Path(directory)
     if find_whole(path / DIRECTORY).is_dir():
       path = path / DIRECTORY
-    path = find_whole(path)
-    try:
-      saved = json.loads((path / CONFIG_FILE).read_text())
-      data = (path / WEIGHTS_FILE).read_bytes()
-    except FileNotFoundError as error:
-      raise FieldError(
-        f"{directory} holds no field: name the directory of a complete"
-        " dr3d field train."
-      ) from error
-    except (OSError, ValueError) as error:
-      raise FieldError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-      raise FieldError(f"{path} holds a field of another format than {FORMAT}.")
-    if hashlib.sha256(data).hexdigest() != saved.get("sha256"):
-      raise FieldError(
-        f"{path / WEIGHTS_FILE} is damaged: copy the directory again."
-      )
+    _, saved, data = _FILES.read(path)
     config = from_values(FieldConfig, saved["config"])
     state = serialization.msgpack_restore(data)
     shapes = jax.eval_shape(

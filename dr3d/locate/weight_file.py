@@ -5,8 +5,6 @@ weights.msgpack    trunk and search network, in half precision
 """
 
 import dataclasses
-import hashlib
-import json
 import pathlib
 from typing import Any
 
@@ -19,11 +17,10 @@ from flax import serialization
 from dr3d.error import PipelineError
 from dr3d.locate.network import NetworkConfig
 from dr3d.locate.presence import Calibration
-from dr3d.runtime.atomic import atomic_directory, find_whole
+from dr3d.runtime.weight_directory import WeightDirectory
 
-FORMAT = 1
 CONFIG_FILE = "locate.json"
-WEIGHTS_FILE = "weights.msgpack"
+_FILES = WeightDirectory("locator", CONFIG_FILE, 1, "a training", PipelineError)
 
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained" / "locate"
 
@@ -52,17 +49,11 @@ def save_weights(weights: LocatorWeights, directory: pathlib.Path) -> None:
     jax.tree.map(lambda x: np.asarray(x, np.float16), arrays)
   )
   calibration = weights.calibration
-  saved = {
-    "format": FORMAT,
-    "sha256": hashlib.sha256(data).hexdigest(),
+  settings = {
     "network": dataclasses.asdict(weights.network),
     "calibration": calibration and dataclasses.asdict(calibration),
   }
-  directory.parent.mkdir(parents=True, exist_ok=True)
-  with atomic_directory(directory) as partial:
-    text = json.dumps(saved, indent=2)
-    (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
-    (partial / WEIGHTS_FILE).write_bytes(data)
+  _FILES.write(directory, settings, data)
 
 
 def load_weights(directory: pathlib.Path) -> LocatorWeights:
@@ -71,27 +62,7 @@ def load_weights(directory: pathlib.Path) -> LocatorWeights:
   Raises:
     PipelineError: a file is missing, damaged or of another format.
   """
-  path = find_whole(directory)
-  try:
-    saved = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-    data = (path / WEIGHTS_FILE).read_bytes()
-  except FileNotFoundError as error:
-    raise PipelineError(
-      f"{path} holds no locator: {pathlib.Path(error.filename).name} is"
-      " missing; name a folder that a training wrote."
-    ) from error
-  except (OSError, ValueError) as error:
-    raise PipelineError(f"{path} cannot be read: {error}.") from error
-  if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-    raise PipelineError(
-      f"{path} holds a locator of another format than {FORMAT}, which is the"
-      " only one that this version of dr3d reads."
-    )
-  if hashlib.sha256(data).hexdigest() != saved.get("sha256"):
-    raise PipelineError(
-      f"{path / WEIGHTS_FILE} is damaged: its checksum does not match"
-      f" {CONFIG_FILE}; copy the folder again."
-    )
+  path, saved, data = _FILES.read(directory)
   arrays = jax.tree.map(
     lambda x: jnp.asarray(x, jnp.float32), serialization.msgpack_restore(data)
   )

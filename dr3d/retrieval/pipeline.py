@@ -48,7 +48,7 @@ from dr3d.retrieval.pipeline_config import (
   config_to_json,
 )
 from dr3d.retrieval.pipeline_file import CONFIG_FILE as CONFIG_FILE
-from dr3d.retrieval.pipeline_file import WEIGHTS_FILE, read_files, write_files
+from dr3d.retrieval.pipeline_file import PIPELINE_FILES, WEIGHTS_FILE
 from dr3d.retrieval.program import Programs, is_known, make_known
 from dr3d.runtime.device import share_devices
 from dr3d.runtime.notebook import format_table
@@ -108,8 +108,10 @@ class Pipeline:
     Raises:
       PipelineError: there is none, it is damaged, or of a newer version.
     """
-    path, saved, data = read_files(pathlib.Path(directory or PRETRAINED))
-    config = config_from_json(saved, path)
+    path, saved, data = PIPELINE_FILES.read(
+      pathlib.Path(directory or PRETRAINED)
+    )
+    config = config_from_json(saved.get("config"), path)
     try:
       state = _restore(config, data)
     except ValueError as error:
@@ -125,7 +127,8 @@ class Pipeline:
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the pipeline; the directory appears complete or not at all."""
     data = serialization.to_bytes(jax.tree.map(_compact, self._state))
-    write_files(pathlib.Path(directory), config_to_json(self.config), data)
+    settings = {"config": config_to_json(self.config)}
+    PIPELINE_FILES.write(pathlib.Path(directory), settings, data)
 
   def whitened(
     self, meshes: Sequence[Mesh], *, power: float = 1.0

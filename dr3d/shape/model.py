@@ -5,8 +5,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -20,8 +18,8 @@ from flax import serialization
 from dr3d.error import Dr3dError, MeshError
 from dr3d.mesh import Mesh, make_mesh
 from dr3d.nn.resnet import PictureEncoder
-from dr3d.runtime.atomic import atomic_directory, find_whole
 from dr3d.runtime.config import from_values, to_values
+from dr3d.runtime.weight_directory import WeightDirectory
 from dr3d.shape.autoencoder import encoder_resolution, make_networks
 from dr3d.shape.config import (
   AutoencoderConfig,
@@ -42,8 +40,9 @@ from dr3d.shape.voxel import (
 Array = jax.Array
 
 CONFIG_FILE = "shape.json"
-WEIGHTS_FILE = "weights.msgpack"
-FORMAT = 1  # of the files; raised when older ones can no longer be read
+_FILES = WeightDirectory(
+  "shape model", CONFIG_FILE, 1, "experiments.shape_train"
+)
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained" / "shape"
 
 CHUNK = 32_768  # points of one call of the decoder
@@ -89,27 +88,7 @@ class ShapeModel:
     Raises:
       Dr3dError: there is none, or it is damaged or of another format.
     """
-    path = find_whole(pathlib.Path(directory or PRETRAINED))
-    try:
-      saved = json.loads((path / CONFIG_FILE).read_text())
-      data = (path / WEIGHTS_FILE).read_bytes()
-    except FileNotFoundError as error:
-      raise Dr3dError(
-        f"{path} holds no shape model: {pathlib.Path(error.filename).name} is"
-        " missing; name the folder that experiments.shape_train wrote."
-      ) from error
-    except (OSError, ValueError) as error:
-      raise Dr3dError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-      raise Dr3dError(
-        f"{path} holds a shape model of another format than {FORMAT}, which is"
-        " the only one that this version of dr3d reads."
-      )
-    if hashlib.sha256(data).hexdigest() != saved.get("sha256"):
-      raise Dr3dError(
-        f"{path / WEIGHTS_FILE} is damaged: its checksum does not match"
-        f" {CONFIG_FILE}; copy the folder again."
-      )
+    path, saved, data = _FILES.read(pathlib.Path(directory or PRETRAINED))
     try:
       config = from_values(ShapeConfig, saved["config"])
     except (KeyError, ValueError) as error:
@@ -119,19 +98,11 @@ class ShapeModel:
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the model in half precision, whole or not at all."""
-    path = pathlib.Path(directory)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {"params": self.params, "codes": self.codes}
     halves = jax.tree.map(lambda x: np.asarray(x, np.float16), state)
     data = serialization.msgpack_serialize(halves)
-    saved = {
-      "format": FORMAT,
-      "sha256": hashlib.sha256(data).hexdigest(),
-      "config": to_values(self.config),
-    }
-    with atomic_directory(path) as partial:
-      (partial / CONFIG_FILE).write_text(json.dumps(saved, indent=2))
-      (partial / WEIGHTS_FILE).write_bytes(data)
+    settings = {"config": to_values(self.config)}
+    _FILES.write(pathlib.Path(directory), settings, data)
 
   def encode_voxels(self, voxels: np.ndarray) -> np.ndarray:
     """Returns codes float32 [B, Z] of voxels, bool [B, R, R, R].
