@@ -712,6 +712,8 @@ def test_keyboard_reaches_everything(visit):
   )
   assert frame == "solid"
   page.keyboard.press("Tab")
+  assert page.evaluate("document.activeElement.id") == "photograph"
+  page.keyboard.press("Tab")
   page.keyboard.type("pn 187")  # the number PN-18.7 without its point
   page.wait_for_selector("[role=option][aria-selected=true] img")
   page.keyboard.press("Enter")
