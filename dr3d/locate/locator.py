@@ -32,7 +32,6 @@ from dr3d.locate import instance as instance_lib
 from dr3d.locate.feature import embed_queries, extract, pad_picture
 from dr3d.locate.instance import Instance
 from dr3d.locate.network import (
-  Features,
   NetworkConfig,
   Output,
   QueryFeatures,
@@ -56,7 +55,6 @@ from dr3d.locate.zoom import (
   to_size,
 )
 from dr3d.mesh.mesh import Mesh
-from dr3d.nn.correlation import correlate_cells
 
 Array = jax.Array
 Source = str | os.PathLike[str] | np.ndarray | Mesh | Query
@@ -218,14 +216,14 @@ class Locator:
     missing = ZOOMS - len(parts)
     views = np.array([part.view for part in parts] + [0] * missing)
     crops = np.pad(crops, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    output, matches = _search_parts(
+    output = _search_parts(
       self.weights.trunk,
       self.weights.search,
       jax.tree.map(lambda x: x[views], prepared.features),
       jnp.asarray(crops),
       config=self.weights.network,
     )
-    output, matches = jax.tree.map(np.asarray, (output, matches))
+    output = jax.tree.map(np.asarray, output)
     result = []
     for i, part in enumerate(parts):
       result += judge_part(
@@ -233,7 +231,6 @@ class Locator:
         crops[i],
         _pick(output, i),
         prepared.palettes[part.view],
-        {stride: cosines[i] for stride, cosines in matches.items()},
         image.shape[:2],
       )
     return result
@@ -322,37 +319,9 @@ def _search_parts(
   images: Array,
   *,
   config: NetworkConfig,
-) -> tuple[Output, dict[int, Array]]:
-  """Output of Z queries in Z pictures, and how their cells match."""
-  medium = extract(trunk, images)
-  return apply_network(config, search, query, medium), match_cells(
-    query, medium
-  )
-
-
-def match_cells(query: QueryFeatures, medium: Features) -> dict[int, Array]:
-  """Cosines of all cells of a query with all cells of a medium.
-
-  Of the trunk's own features, which no training here changed, without the mean
-  of the medium's: what all its cells have in common tells nothing.
-
-  Args:
-    query: features of Z queries.
-    medium: features of Z media.
-
-  Returns:
-    Stride to `[Z, h, w, K]`, -1 for a cell off the object.
-  """
-  result = {}
-  size = max(query.maps)
-  for stride, kernel in query.maps[size].items():
-    Z, s, _, C = kernel.shape
-    mean = jnp.mean(medium[stride], axis=(1, 2), keepdims=True)
-    cells = (kernel - mean).reshape(Z, s * s, C)
-    cosines = correlate_cells(cells, medium[stride] - mean)
-    hidden = query.masks[size][stride].reshape(Z, 1, 1, s * s) < 0.5
-    result[stride] = jnp.where(hidden, -1.0, cosines)
-  return result
+) -> Output:
+  """Output of Z queries in Z pictures."""
+  return apply_network(config, search, query, extract(trunk, images))
 
 
 def _pick(output: Output, index: int) -> Output:

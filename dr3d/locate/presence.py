@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.optimize
 
-FALSE_ALARMS = 0.02  # of pictures without the object, on calibration scenes
+FALSE_ALARMS = 0.01  # of pictures without the object, on calibration scenes
 RIDGE = 2e-3  # weight of the squared coefficients
 
 

@@ -115,7 +115,6 @@ def judge_part(
   image: np.ndarray,
   output: Output,
   palette: np.ndarray,
-  matches: dict[int, np.ndarray],
   size: tuple[int, int],
 ) -> list[Candidate]:
   """Candidates in a part: its regions that reach its middle.
@@ -125,8 +124,6 @@ def judge_part(
     image: `[ZOOM_SIZE, ZOOM_SIZE, 3]`, what was looked at.
     output: what the network says of it, without the first dimension.
     palette: of the query's view.
-    matches: stride to the cosines of cells, `[h, w, K]`; see
-      `locator.match_cells`.
     size: H, W.
   """
   logits = output.heat
@@ -146,13 +143,7 @@ def judge_part(
     if not mask.any():
       continue
     colours = compare_palettes(palette, measure_palette(image, own))
-    evidence = np.concatenate(
-      [
-        colours,
-        *(compare_cells(each, region) for each in matches.values()),
-        gather_evidence(part, output, region),
-      ]
-    )
+    evidence = np.concatenate([colours, gather_evidence(part, output, region)])
     hottest = np.argmax(np.where(region, heat, 0))
     y, x = (
       (np.array(np.unravel_index(hottest, heat.shape)) + 0.5)
@@ -162,28 +153,6 @@ def judge_part(
     peak = (int(part.top + y), int(part.left + x))
     result.append(Candidate(mask, evidence, part.view, peak))
   return result
-
-
-def compare_cells(cosines: np.ndarray, region: np.ndarray) -> np.ndarray:
-  """How well the cells of a region and of the query match, in both directions.
-
-  Args:
-    cosines: `[h, w, K]`, -1 for cells off the query's object.
-    region: bool, a multiple of h and w.
-
-  Returns:
-    `[3]`: means of the best cosine of each cell of the region, of each cell of
-    the query, and of each cell beside the region.
-  """
-  h, w, _ = cosines.shape
-  times = region.shape[0] // h
-  share = region.reshape(h, times, w, times).mean(axis=(1, 3))
-  inside = share >= min(0.5, share.max())
-  own = cosines[inside][:, cosines.max(axis=(0, 1)) > -1]
-  beside = cosines[~inside].max(axis=-1)
-  if not own.size or not beside.size:
-    return np.zeros(3)
-  return np.array([own.max(1).mean(), own.max(0).mean(), beside.mean()])
 
 
 def gather_evidence(

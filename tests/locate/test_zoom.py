@@ -56,14 +56,3 @@ def test_parts_are_squares_around_hot_regions():
 def test_cold_map_proposes_nothing():
   cold = np.full((20, 20), 0.1, np.float32)
   assert propose_parts(cold, cold.astype(int), (80, 80)) == []
-
-
-def test_cells_of_a_region_match_in_both_directions():
-  cosines = np.full((4, 4, 3), 0.1)
-  cosines[1:3, 1:3, 0], cosines[1, 1, 1] = 0.9, 0.7
-  cosines[..., 2] = -1  # off the query's object
-  region = np.zeros((16, 16), bool)
-  region[4:12, 4:12] = True
-  found = zoom.compare_cells(cosines, region)
-  np.testing.assert_allclose(found, [0.9, 0.8, 0.1])
-  assert zoom.compare_cells(cosines, np.ones((16, 16), bool)).sum() == 0

@@ -113,11 +113,14 @@ def test_contradictions_raise(installed, small, meshes, lite0):
   joint = EncoderConfig(feature_size=5, backbone="joint")
   with pytest.raises(ValueError, match="must be even for both encoders: 5"):
     make_encoder(joint)
-  with pytest.raises(ValueError, match="attention and other exchange .* need the small"):
+  with pytest.raises(
+    ValueError, match="attention and other exchange .* need the small"
+  ):
     make_encoder(EncoderConfig(backbone="lite0", attention=True))
   with pytest.raises(ValueError, match="multiples of 32: 48, 48"):
     make_encoder(LITE0.embed).apply(lite0.weights, np.zeros((1, 1, 48, 48, 4)))
-  config = TrainConfig(pipeline=dataclasses.replace(SMALL, embed=joint))
+  even = dataclasses.replace(joint, feature_size=6)
+  config = TrainConfig(pipeline=dataclasses.replace(SMALL, embed=even))
   with pytest.raises(ValueError, match="are trained from a pipeline that has"):
     check_config(config, None)
 
