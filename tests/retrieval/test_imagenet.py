@@ -113,9 +113,7 @@ def test_contradictions_raise(installed, small, meshes, lite0):
   joint = EncoderConfig(feature_size=5, backbone="joint")
   with pytest.raises(ValueError, match="must be even for both encoders: 5"):
     make_encoder(joint)
-  with pytest.raises(
-    ValueError, match="attention and other exchange"
-  ):
+  with pytest.raises(ValueError, match="attention and other exchange"):
     make_encoder(EncoderConfig(backbone="lite0", attention=True))
   with pytest.raises(ValueError, match="multiples of 32: 48, 48"):
     make_encoder(LITE0.embed).apply(lite0.weights, np.zeros((1, 1, 48, 48, 4)))
