@@ -1,6 +1,7 @@
 """`dr3d query` with photographs instead of mesh files."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -78,8 +79,14 @@ def ask_database(
   """Yields the answer of a database to each photograph, or to all together."""
   from dr3d.image.cutout import cut_out
 
+  @functools.cache
+  def prepare_once() -> None:
+    prepare(database)
+
   def ask(names: list[str]) -> "Answer":
+    # A picture that cannot be read must not cost the time of a preparation.
     cutouts = [cut_out(name, region=region) for name in names]
+    prepare_once()
     answer = database.query(
       photo=cutouts,
       k=flags.k,
@@ -90,7 +97,6 @@ def ask_database(
     notes = *answer.notes, *map(describe_cutout, cutouts)
     return dataclasses.replace(answer, notes=notes)
 
-  prepare(database)
   yield from _list_outcomes(files, ask, together=flags.together)
 
 
