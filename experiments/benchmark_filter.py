@@ -1,6 +1,6 @@
 """Measures conditions on a query: where the filter runs, and what it costs.
 
-    python -m experiments.benchmark_filter --models=20000 --dir=/tmp/filter
+    python -m experiments.benchmark_filter --models=20000 --dir=work/filter
 
 Models of 12 vectors form classes of 40. Their metadata has values that half of
 them share, a tenth, a hundredth and a thousandth. Rows: ScaNN with a mask of

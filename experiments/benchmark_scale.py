@@ -1,7 +1,7 @@
 """Measures a query of many models: two stages beside other engines.
 
     python -m experiments.benchmark_scale --models=10000,100000,1000000 \
-        --dir=/tmp/scale
+        --dir=work/scale
 
 A model has 12 vectors of 128 numbers, in a file that is made here and removed
 afterwards: 6.1 GB for a million. `classes` draws classes of 40 models, each of

@@ -109,8 +109,8 @@ def match_template(query, medium) -> np.ndarray:
       # The pixel deepest inside of the object is the place that it points to.
       inside = (mask > 0.5).astype(np.uint8)
       depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-      warmth = inside * (0.6 + 0.4 * depth / max(depth.max(), 1))
-      answer[y : y + side, x : x + side] = warmth
+      agreement = inside * (0.6 + 0.4 * depth / max(depth.max(), 1))
+      answer[y : y + side, x : x + side] = agreement
   return answer
 
 

@@ -1,7 +1,7 @@
 """The self-tuning loop: a trained locator cuts objects out of new pictures.
 
 What it finds with confidence becomes cut-outs of the set, beside the originals;
-new scenes are composed with them, and training goes on from the weights.
+new scenes are composed with them, and training continues from the weights.
 
 References:
   US 2018/0260664 [0025, 0071]; the dotted arrow of FIG. 10.

@@ -94,7 +94,7 @@ def majority_vote(
 def vote_model(
   similarity: np.ndarray, *, neighbours: int = 1
 ) -> tuple[int, float]:
-  """The model that a query's vectors name most, where none has a label.
+  """The model that a query's vectors name most, if none has a label.
 
   Of models with equal votes the highest summed similarity wins, then the first.
 

@@ -40,7 +40,7 @@ async def read_images(request: Request, *, byte_limit: int) -> np.ndarray:
   try:
     images = np.load(io.BytesIO(data), allow_pickle=False)
   except Exception as error:  # NumPy raises many kinds on damaged files
-    raise HttpError(422, "the body is no array of NumPy (.npy).") from error
+    raise HttpError(422, "the body is not an array of NumPy (.npy).") from error
   return check_images(images)
 
 

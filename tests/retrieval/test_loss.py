@@ -786,6 +786,6 @@ def test_features_of_the_pose_satisfy_only_the_loss_by_pose():
   assert loss(model, "class") < 2 < 10 < loss(view, "class")
 
 
-def test_unknown_likeness_raises():
+def test_unknown_alike_raises():
   with pytest.raises(ValueError, match="alike must be one of"):
     pose_pairs("colour")

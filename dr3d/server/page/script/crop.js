@@ -97,7 +97,7 @@ export function createCrop(source, { name, region, choose }) {
     const found = span(at, locate(event));
     const least = LEAST * scale();
     if (found[2] >= least && found[3] >= least) return choose(found);
-    shown = before; // a click is no box
+    shown = before; // a click is not a box
     show();
   });
   frame.addEventListener("pointercancel", () => {
