@@ -77,8 +77,8 @@ def test_response_names_the_pipeline(running, part):
   ("body", "headers", "status", "reason"),
   [
     (npy(np.zeros((1, 16, 16, 4))), {}, 415, "application/octet-stream"),
-    (b"no array", NPY, 422, "no array of NumPy"),
-    (npy(np.array([{}], object)), NPY, 422, "no array of NumPy"),
+    (b"no array", NPY, 422, "not an array of NumPy"),
+    (npy(np.array([{}], object)), NPY, 422, "not an array of NumPy"),
     (npy(np.zeros((1, 16, 16, 3))), NPY, 422, "[M, H, W, 4], got [1, 16, 16"),
     (npy(np.zeros((1, 16, 16, 4), int)), NPY, 422, "floats in [0, 1]"),
     (npy(np.full((1, 16, 16, 4), np.nan)), NPY, 422, "must be in [0, 1]"),
