@@ -16,6 +16,7 @@ from dr3d.cli.help import format_help
 from dr3d.cli.parsing import parse, suggest
 from dr3d.cli.subcommand import Subcommand, UsageError
 from dr3d.error import Dr3dError
+from dr3d.runtime.memory import keep_freed_memory
 from dr3d.runtime.text import neutralize
 
 SUBCOMMANDS = (
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
+  keep_freed_memory()
   for stream in (sys.stdout, sys.stderr):
     # A file name that the terminal cannot print must not end the command.
     if hasattr(stream, "reconfigure"):

@@ -32,6 +32,7 @@ from typing import IO, Any, Literal, NoReturn, TypedDict
 
 from dr3d.error import Dr3dError
 from dr3d.runtime import codec, sandbox
+from dr3d.runtime.memory import keep_freed_memory
 
 Access = Literal["file", "folder", "all"]
 """What a call may read besides Python: the files that are among its arguments,
@@ -74,6 +75,7 @@ class Job(TypedDict):
 
 def serve(job: Job) -> None:
   """Answers calls on standard input until it is closed; runs in the child."""
+  keep_freed_memory()
   calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
   # What a library prints would otherwise end up between the messages.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
