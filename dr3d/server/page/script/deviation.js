@@ -72,9 +72,13 @@ function draw(element, match, found, pose) {
 }
 
 function describe({ mean, far, scale, mirrored }) {
+  // Coordinates are float32, so what is smaller means nothing.
+  const least = 0.001; // mm
   const parts = [
-    `The part lies ${measure(mean)} mm from the match on average; ` +
-      `95\u202f% of its surface within ${measure(far)} mm.`,
+    far < least
+      ? `The part and the match are the same within ${least} mm.`
+      : `The part lies ${measure(Math.max(mean, least))} mm from the match on ` +
+        `average; 95\u202f% of its surface within ${measure(far)} mm.`,
   ];
   if (Math.abs(scale - 1) > 1e-6) {
     parts.push(
