@@ -11,6 +11,7 @@ from dr3d.cli import (
   argument,
   console,
   engine_flag,
+  query_code,
   query_field,
   query_photo,
   query_shape,
@@ -39,7 +40,9 @@ def run(flags: FlagValues, files: list[str]) -> int:
     query_field.check(flags, files)
   writer = Writer(json=flags.json, csv=flags.csv, pairs=flags.pairs)
   photos = [file for file in files if query_photo.is_photograph(file)]
-  meshes = [file for file in files if file not in photos]
+  codes = [file for file in files if query_code.is_code_file(file)]
+  meshes = [file for file in files if file not in (*photos, *codes)]
+  query_code.check(flags, codes)
   if flags.by == "shape":
     query_shape.check(flags, photos)
   sources: list[Iterator[Outcome]] = []
@@ -56,12 +59,14 @@ def run(flags: FlagValues, files: list[str]) -> int:
     database = Database.open(flags.db, engine=flags.engine)
     engine_flag.warn(flags, database)
     if flags.by == "shape":
-      return query_shape.ask(database, flags, meshes)
+      return query_shape.ask(database, flags, files)
     database.gallery  # noqa: B018  fails once here, not once for each file
     if meshes:
       sources.append(
         ask_database(database, flags, meshes, condition, refine, writer)
       )
+    if codes:
+      sources.append(query_code.ask_database(database, flags, codes, condition))
     if photos:
       sources.append(
         (query_field if flags.field else query_photo).ask_database(
@@ -73,7 +78,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
     outcomes = itertools.chain.from_iterable(sources)
     for done, outcome in enumerate(outcomes, start=1):
       writer.add(outcome)
-      progress(done, total)
+      # A file of codes asks as often as it has codes.
+      progress(done, max(done, total))
   writer.finish()
   return int(writer.failed)
 
@@ -291,6 +297,10 @@ SUBCOMMAND = Subcommand(
     one thing are one query. Nothing is verified, and size does not count.
     Photographs need pip install 'dr3d[photo]'.
 
+    A file that ends in .npy holds codes of dr3d shape encode. Each code asks by
+    itself: its shape is drawn from the learned views, neither verified nor
+    compared by size.
+
     --refine registers the first matches at more angles, compares rendered
     images of the best three with the file from six sides, and sorts them by
     both. With --size=match, sizes are compared as well. It takes about a
@@ -327,6 +337,7 @@ SUBCOMMAND = Subcommand(
     dr3d query --server=http://127.0.0.1:8000 scan.stl
     dr3d query --db=parts.db photo.jpg --region=120,80,400,300
     dr3d query --db=parts.db front.jpg side.jpg --together --pairs=pairs.png
+    dr3d query --db=parts.db codes.npy --k=5
     dr3d query --db=parts.db scan.stl --where=material=steel --pairs=pairs.png
   """,
   flags=(

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dr3d.cli import console
+from dr3d.cli import console, query_code
 from dr3d.cli.subcommand import FlagValues, UsageError
 
 if TYPE_CHECKING:
+  import numpy as np
+
   from dr3d.database.writer import Database
+  from dr3d.shape.model import ShapeModel
 
 
 def check(flags: FlagValues, photos: list[str]) -> None:
@@ -35,9 +39,8 @@ def check(flags: FlagValues, photos: list[str]) -> None:
 
 
 def ask(database: "Database", flags: FlagValues, files: list[str]) -> int:
-  """Prints the models with the nearest codes of each file."""
+  """Prints the models with the nearest codes of each mesh, or of each code."""
   from dr3d.error import Dr3dError
-  from dr3d.mesh import load_mesh
   from dr3d.shape.key import find_by_code
   from dr3d.shape.model import ShapeModel
 
@@ -45,17 +48,22 @@ def ask(database: "Database", flags: FlagValues, files: list[str]) -> int:
   entries: list[dict[str, Any]] = []
   for file in files:
     try:
-      mesh = load_mesh(file, face_budget=None)
-      matches = find_by_code(database, model, mesh, k=flags.k)
+      queries = list(_list_queries(file, model))
+      found = [
+        (name, find_by_code(database, model, poses, k=flags.k))
+        for name, poses in queries
+      ]
     except Dr3dError as error:
       console.print_error(f"dr3d: {error}")
       entries.append({"query": file, "error": str(error)})
       failed = True
       continue
-    rows = [dataclasses.asdict(match) for match in matches]
-    entries.append({"query": file, "matches": rows})
-    if not flags.json:
-      console.print_answer(f"{file}\n  rank  distance  model  label")
+    for name, matches in found:
+      rows = [dataclasses.asdict(match) for match in matches]
+      entries.append({"query": name, "matches": rows})
+      if flags.json:
+        continue
+      console.print_answer(f"{name}\n  rank  distance  model  label")
       for match in matches:
         console.print_answer(
           f"  {match.rank:>4}  {match.distance:8.3f}  {match.model}"
@@ -64,3 +72,17 @@ def ask(database: "Database", flags: FlagValues, files: list[str]) -> int:
   if flags.json:
     console.print_answer(json.dumps(entries, indent=2))
   return int(failed)
+
+
+def _list_queries(
+  file: str, model: "ShapeModel"
+) -> "Iterator[tuple[str, np.ndarray]]":
+  """Yields the name of each query of a file, and its codes [Q, Z]."""
+  from dr3d.mesh import load_mesh
+  from dr3d.shape.key import encode_poses
+
+  if query_code.is_code_file(file):
+    for name, code in query_code.name_codes(file, model):
+      yield name, code[None]
+  else:
+    yield file, encode_poses(model, load_mesh(file, face_budget=None))

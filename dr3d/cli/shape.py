@@ -29,7 +29,9 @@ def run(flags: FlagValues, files: list[str]) -> int:
     return _encode(model, names, flags.out)
   texts: list[str] = []
   if action == "decode":
-    codes = _read_codes(names[0], model)
+    from dr3d.shape.code_file import read_codes
+
+    codes = read_codes(pathlib.Path(names[0]), model)
   elif action == "sample":
     from dr3d.shape.generator import sample_codes
 
@@ -67,34 +69,13 @@ def _check(flags: FlagValues, action: str, names: list[str]) -> None:
 
 
 def _encode(model: "ShapeModel", names: list[str], out: str) -> int:
-  import numpy as np
-
   from dr3d.mesh import load_mesh
-  from dr3d.runtime.atomic import atomic_file
+  from dr3d.shape.code_file import write_codes
 
   codes = model.encode([load_mesh(name, face_budget=None) for name in names])
-  with atomic_file(pathlib.Path(out)) as partial, partial.open("wb") as file:
-    np.save(file, codes)
+  write_codes(pathlib.Path(out), codes)
   print(f"{out}: codes of {len(names)} meshes, {codes.shape[1]} numbers each")
   return 0
-
-
-def _read_codes(name: str, model: "ShapeModel") -> "np.ndarray":
-  import numpy as np
-
-  size = model.config.autoencoder.code_size
-  try:
-    codes = np.load(name, allow_pickle=False)
-  except (OSError, ValueError) as error:
-    raise Dr3dError(
-      f"{name} is not a file of codes; write one with dr3d shape encode."
-    ) from error
-  if codes.ndim != 2 or codes.shape[1] != size:
-    raise Dr3dError(
-      f"{name} holds numbers of shape {codes.shape}, not codes [n, {size}] of"
-      " this shape model."
-    )
-  return codes
 
 
 def _find_codes(
@@ -102,9 +83,11 @@ def _find_codes(
 ) -> "np.ndarray":
   """Returns the codes of two files, or of two models of a database."""
   from dr3d.mesh import load_mesh
+  from dr3d.shape.key import encode_pair
 
   if directory is None:
-    return model.encode([load_mesh(name, face_budget=None) for name in names])
+    first, second = (load_mesh(name, face_budget=None) for name in names)
+    return encode_pair(model, first, second)
   from dr3d.database.writer import Database
   from dr3d.mesh.packing import unpack_mesh
 
@@ -115,8 +98,8 @@ def _find_codes(
   missing = [name for name in names if name not in shapes]
   if missing:
     raise Dr3dError(f"{directory}: {missing[0]} is not indexed.")
-  meshes = [unpack_mesh(shapes[name].mesh) for name in names]
-  return model.encode(meshes)
+  first, second = (unpack_mesh(shapes[name].mesh) for name in names)
+  return encode_pair(model, first, second)
 
 
 def _write(
@@ -163,10 +146,12 @@ SUBCOMMAND = Subcommand(
 
     A code is 128 numbers between 0 and 1 that describe a shape in its principal
     pose. The meshes are written to the folder --out, with a contact sheet. The
-    small network that ships with dr3d shows rough forms, no details.
+    small network that ships with dr3d shows rough forms, no details. dr3d query
+    takes a file of codes, too.
   """,
   example="""
     dr3d shape encode bolt.stl --out=codes.npy
+    dr3d query --db=parts.db codes.npy
     dr3d shape decode codes.npy --out=decoded
     dr3d shape sample --count=8 --out=samples
     dr3d shape interpolate bolt.stl nut.stl --out=between

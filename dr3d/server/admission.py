@@ -100,6 +100,7 @@ _CALLS = (
   _call(_READ, "/api/overlay", "/api/overlay", "query"),
   _call(("POST",), "/api/overlay", "/api/overlay", "query", uploads=True),
   _call(_READ, "/api/models/.+/similar", f"{_MODEL}/similar", "query"),
+  _call(_READ, "/api/models/.+/blend.glb", f"{_MODEL}/blend.glb", "query"),
   _call(_READ, "/api/models/.+", _MODEL, "picture"),
   _call(_READ, "/api/models", "/api/models", "listing"),
   _call(("POST",), "/api/query", "/api/query", "query", uploads=True),

@@ -25,6 +25,7 @@ from dr3d.server.http_error import (
 )
 from dr3d.server.route import (
   admin,
+  blend,
   change,
   embedding_map,
   model,
@@ -37,13 +38,15 @@ from dr3d.server.security import Guard
 from dr3d.server.service import Service
 
 PAGE = pathlib.Path(__file__).with_name("page")
-# `query` before `model`: "/models/{model:path}" matches "…/similar" too.
+# `query` and `blend` before `model`: "/models/{model:path}" matches "…/similar"
+# and "…/blend.glb" too.
 _ROUTES = (
   status,
   query,
   network,
   picture,
   embedding_map,
+  blend,
   model,
   change,
   admin,

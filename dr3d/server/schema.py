@@ -381,6 +381,7 @@ class Info(BaseModel):
     description="what the token of this request allows; null without one"
   )
   public: bool = Field(description="whether reading needs no token")
+  shapes: bool = Field(description="whether shapes between models are drawn")
   protections: list[str] = Field(
     description="what the kernel takes from the processes that read uploads; "
     "empty until one has started"

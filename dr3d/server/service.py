@@ -24,6 +24,7 @@ from dr3d.server.answering import answer_mesh, describe_shape
 from dr3d.server.audit import AuditLog
 from dr3d.server.backup_job import BackupJob
 from dr3d.server.batch import Batcher
+from dr3d.server.blending import Blender
 from dr3d.server.damage_scan import DamageScanner
 from dr3d.server.duplicate_job import DuplicateJobs
 from dr3d.server.http_error import HttpError
@@ -91,6 +92,7 @@ class Service:
     self.locating = locating.LocateService(
       self.batcher, timeout=self.config.timeout
     )
+    self.blender = Blender()
     self.duplicate_jobs = DuplicateJobs(
       directory, memory=self.config.reading.memory
     )

@@ -6,12 +6,15 @@
     config       all settings; the published ones are a row of them
     dataset      meshes → a file of voxels and surface points
     autoencoder  training of encoder and decoder
-    picture      training of the picture encoder; activation maximisation
+    picture      training of the picture encoder
+    dream        pictures that a number of the code responds to
     generator    training of the generator of codes
     model        ShapeModel: all networks together, saved and loaded
-    lift         a picture's background removed, its mesh and confidence
-    renderer     the `Renderer` of codes
+    lift         a picture to a mesh with its confidence; codes as a `Renderer`
+    query        a code, drawn through the `Renderer` protocol, asks a database
     key          codes as a second key of a database's models
+    code_file    codes to disk and back
+    output       meshes and contact sheets that the commands write
 
 Conventions. The grid of R³ voxels fills the cube [-1, 1]³; voxel i along an
 axis has its centre at `(i + ½) / R · 2 - 1`, and arrays are indexed

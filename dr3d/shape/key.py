@@ -39,7 +39,7 @@ class CodeMatch:
     rank: from 1.
     model: its name.
     label: its class.
-    distance: of the codes, at the best of four poses of the query.
+    distance: of the codes, at the best of the query's poses.
   """
 
   rank: int
@@ -55,20 +55,37 @@ def encode_poses(model: ShapeModel, mesh: Mesh) -> np.ndarray:
   return model.encode_voxels(np.stack(voxels))
 
 
+def encode_pair(model: ShapeModel, first: Mesh, second: Mesh) -> np.ndarray:
+  """Returns the codes of two meshes between which shapes are sought, [2, Z].
+
+  The second one is taken in that of its four principal poses whose code is
+  nearest to the first, so that a path between them does not turn it over.
+  """
+  poses = encode_poses(model, second)
+  (code,) = model.encode([first])
+  nearest = np.linalg.norm(poses - code, axis=-1).argmin()
+  return np.stack([code, poses[nearest]])
+
+
 def find_by_code(
-  database: "Database", model: ShapeModel, mesh: Mesh, *, k: int
+  database: "Database", model: ShapeModel, poses: np.ndarray, *, k: int
 ) -> list[CodeMatch]:
-  """Returns the k models whose codes are nearest to that of a mesh.
+  """Returns the k models whose codes are nearest to that of a query.
 
   The first call makes the codes of all models, about a tenth of a second each,
   and keeps them in the database's folder. Later calls add what is new.
+
+  Args:
+    database: to search.
+    model: that made the codes of the query.
+    poses: float [Q, Z], codes of the query in Q poses; see `encode_poses`.
+    k: number of models.
 
   Raises:
     EmptyError: the database has no indexed model.
   """
   names, codes = load_codes(database, model)
   labels = {each.name: each.label for each in database.models()}
-  poses = encode_poses(model, mesh)
   far = np.linalg.norm(codes[None] - poses[:, None], axis=-1).min(axis=0)
   order = np.argsort(far, kind="stable")[:k]
   return [

@@ -11,7 +11,7 @@ from dr3d.evaluation.reconstruction import score_occupancy
 from dr3d.image.cutout import CutOut, Photo, cut_out
 from dr3d.image.mask import Box
 from dr3d.mesh import Mesh
-from dr3d.render.config import RenderConfig
+from dr3d.render.config import Pose, RenderConfig
 from dr3d.render.triangle import TriangleRenderer, stack_meshes
 from dr3d.shape.model import ShapeModel
 from dr3d.shape.picture import crop, invert
@@ -91,6 +91,8 @@ def render_codes(
   codes: np.ndarray,
   *,
   config: RenderConfig,
+  pose: Pose = "principal",
+  width: int | None = None,
   resolution: int = RESOLUTION,
   face_budget: int = 1024,
 ) -> TriangleRenderer:
@@ -104,7 +106,10 @@ def render_codes(
   Args:
     model: the decoder.
     codes: float [B, Z].
-    config: how they are drawn; that of a pipeline to search with it.
+    config: how they are drawn; that of a pipeline to search with it, as are
+      the next two.
+    pose: `"file"` keeps the axes of the codes.
+    width: of the images, pixels; None for square ones.
     resolution: of marching cubes.
     face_budget: largest number of faces of each.
 
@@ -116,6 +121,6 @@ def render_codes(
     for code in codes
   ]
   triangles = stack_meshes(
-    meshes, face_count=face_budget, pose="principal", coverage=config.coverage
+    meshes, face_count=face_budget, pose=pose, coverage=config.coverage
   )
-  return TriangleRenderer(triangles, config)
+  return TriangleRenderer(triangles, config, width=width)

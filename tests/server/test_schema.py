@@ -44,6 +44,7 @@ CALLS = (
   "GET /api/models/{model}/picture.png",
   "GET /api/models/{model}/views/{number}.png",
   "GET /api/models/{model}/model.glb",
+  "GET /api/models/{model}/blend.glb",
   "GET /api/models/{model}/file",
   "GET /api/models/{model}",
   "POST /api/models",

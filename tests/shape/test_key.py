@@ -38,7 +38,8 @@ def test_rotated_shape_finds_itself_and_codes_are_kept(tmp_path, monkeypatch):
   meshes = {"flat": make_box(8, 7, 2), "tall": make_box(3, 3.2, 8)}
   database = Directory(tmp_path, meshes)
   turned = make_box(7, 2, 8)
-  matches = key.find_by_code(database, model, turned, k=5)
+  poses = key.encode_poses(model, turned)
+  matches = key.find_by_code(database, model, poses, k=5)
   assert [match.model for match in matches] == ["flat", "tall"]
   assert matches[0].distance < 0.05 * matches[1].distance
   _, codes = key.load_codes(database, model)

@@ -10,7 +10,7 @@ import dr3d
 from dr3d.database import catalogue, model_search
 from dr3d.mesh.io.reader import FORMATS
 from dr3d.mesh.unit import UNITS
-from dr3d.server import metric, schema
+from dr3d.server import blending, metric, schema
 from dr3d.server.admission import IDENTITY
 from dr3d.server.context import RequestContext
 from dr3d.server.service import Service
@@ -131,6 +131,7 @@ def make_info(service: Service, role: Role | None) -> schema.Info:
     writable=service.tokens.allows("write"),
     role=role,
     public=config.public_read,
+    shapes=blending.is_available(),
     protections=service.protections,
     version=dr3d.__version__,
     pipeline=state.reader.fingerprint,

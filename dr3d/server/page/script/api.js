@@ -65,6 +65,12 @@ export async function fetchBytes(url) {
   return response.arrayBuffer();
 }
 
+/** A shape between two models as a GLB. @param {number} share of the other. */
+export function fetchBlend(name, other, share, signal) {
+  const url = `${modelUrl(name)}/blend.glb${queryString({ other, share })}`;
+  return retry(() => fetchBytes(url), signal);
+}
+
 /**
  * Searches with a file.
  *

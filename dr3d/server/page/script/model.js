@@ -1,6 +1,7 @@
 /** One model: a viewer, and what is known of it. */
 
 import { urls, getModel } from "./api.js";
+import { createBlend } from "./blend.js";
 import { createChangeButton, mayChange, openDelete, openEdit } from "./edit.js";
 import { createDownload, h, insertBreaks, replaceContent } from "./element.js";
 import {
@@ -18,6 +19,7 @@ import { format, navigate } from "./route.js";
 import { modelSubject } from "./subject.js";
 import { createStage } from "./stage.js";
 import { info, STATES } from "./state.js";
+import { hasWebGL } from "./viewer.js";
 
 const ADVICE = {
   failed: "Repair the file, then index or add it again.",
@@ -45,6 +47,7 @@ export function showModel(place, route, { again }) {
       page.gone = true;
       page.stage?.free();
       page.locate?.leave();
+      page.blend?.leave();
     },
   };
 }
@@ -61,6 +64,9 @@ async function fill(page, place, name) {
     };
     page.stage = createStage(subject, known.viewpoints);
     page.locate = createLocate(name);
+    if (known.shapes && model.state === "indexed" && hasWebGL()) {
+      page.blend = createBlend(name);
+    }
   }
   replaceContent(
     place,
@@ -83,6 +89,7 @@ async function fill(page, place, name) {
       createFacts(model, known, drawn),
     ),
     page.locate?.element,
+    page.blend?.element,
   );
 }
 

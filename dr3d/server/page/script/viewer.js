@@ -21,6 +21,7 @@ const DRAG_STEP = 0.25; // radians of a drag that show the next image
  * @typedef {Object} Model
  * @property {string} name for screen readers.
  * @property {string} glb URL of the mesh.
+ * @property {ArrayBuffer} bytes the mesh, if it was fetched already.
  * @property {Object} overlay of a query, if it is drawn on the mesh.
  * @property {number} top deviation of the last colour, millimetres.
  * @property {string[]} images URLs of its N views.
@@ -39,7 +40,8 @@ const DRAG_STEP = 0.25; // radians of a drag that show the next image
  *   `independent`, whether the user changes only that; `size`, share of the
  *   enclosing sphere; `radius` of that sphere in millimetres, 0 until it is
  *   known; `view`, number of the current learned view, or 0; `isFlat`, whether
- *   it shows images; `show(number)`, `draw()`, `free()`.
+ *   it shows images; `show(number)`, `draw()`, `free()`; `replace(bytes)` shows
+ *   another mesh, once the first one is shown.
  */
 export function createViewer(model, { pose, viewpoints, changed }) {
   const viewer = {
@@ -59,6 +61,7 @@ export function createViewer(model, { pose, viewpoints, changed }) {
     gone: false,
     isFlat: false,
     draw() {},
+    replace() {},
     rotate(about, up, roll) {
       if (!viewer.independent) return pose.rotate(about, up, roll);
       // The rotation on the screen, expressed in the axes of the pose.
@@ -101,7 +104,7 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
     );
     const [{ createScene }, bytes] = await Promise.all([
       import("./scene.js"),
-      fetchBytes(model.glb),
+      model.bytes ?? fetchBytes(model.glb),
     ]);
     if (viewer.gone) return;
     scene = createScene(canvas);
@@ -130,6 +133,10 @@ async function start(viewer, model, { pose, viewpoints, changed }) {
       viewer.element.dataset.drawn = "model";
       changed();
     });
+  };
+  viewer.replace = (bytes) => {
+    viewer.radius = scene.load(bytes) * MILLIMETRES_PER_METRE;
+    viewer.draw();
   };
   const unwatch = pose.watch(viewer.draw);
   const observer = new ResizeObserver(viewer.draw);
@@ -225,6 +232,7 @@ function showImages(viewer, model, changed, error) {
   viewer.show(model.first || 1);
 }
 
-function hasWebGL() {
+/** Whether models can be drawn in 3D here. */
+export function hasWebGL() {
   return Boolean(document.createElement("canvas").getContext("webgl2"));
 }
