@@ -192,15 +192,14 @@ def draw_photo_row(
   from dr3d.retrieval.photo import encoder
 
   images = np.concatenate([cut.turn(PAIR_SIZE, count=1) for cut in cutouts])
-  white = sheet.with_white_light(encoder.load_encoder())
+  pipeline = encoder.load_encoder()
   matches = answer.matches[:PAIRED_MATCHES]
   shapes = database.load_shapes([match.model for match in matches])
   rendered = []
   for match in matches:
     if match.model in shapes:
       mesh = unpack_mesh(shapes[match.model].mesh)
-      one = encoder.take_view(white, match.view - 1)
-      (view,) = sheet.render_preview(one, mesh, size=PAIR_SIZE)
+      view = encoder.draw_view(pipeline, mesh, match.view - 1, size=PAIR_SIZE)
       pair = np.stack([images[match.query_view - 1], view])
       rendered.append(sheet.RenderedMatch(match, pair))
   return sheet.Row(name, images, rendered, prediction=answer.prediction)

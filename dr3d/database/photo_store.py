@@ -35,6 +35,11 @@ _SCHEMA = (
 )
 
 
+def is_prepared(directory: pathlib.Path) -> bool:
+  """Whether a database has been made findable by photographs before."""
+  return (directory / FOLDER / _FILE).exists()
+
+
 class PhotoStore:
   """The folder `photos` of one database.
 

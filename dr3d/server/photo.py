@@ -2,14 +2,20 @@
 
 import concurrent.futures
 import functools
+import logging
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dr3d.data.folder import ModelFile
+from dr3d.database import photo_store
 from dr3d.database.condition import Condition
 from dr3d.database.photo_search import embed_photos
-from dr3d.image.mask import Box
+from dr3d.error import Dr3dError
+from dr3d.image.cutout import CutOut
+from dr3d.image.mask import Box, Mask
 from dr3d.mesh import Mesh
 from dr3d.server import preview, schema
 from dr3d.server.batch import Batcher
@@ -22,7 +28,9 @@ if TYPE_CHECKING:
   from dr3d.database.reader import DatabaseReader
   from dr3d.server.query_options import QueryOptions
 
+_LOG = logging.getLogger("dr3d.server")
 _RETRY_SECONDS = 15
+_WARM_UP_SECONDS = 3600.0  # compilation may be slow
 
 
 class PhotoQueries:
@@ -42,6 +50,27 @@ class PhotoQueries:
     self._batcher = batcher
     self._timeout = config.timeout
     self._job = PhotoJob()
+
+  def start(self, state: State) -> None:
+    """Prepares for photographs, in a thread, if the database is prepared.
+
+    The first photograph then finds the vectors read and the encoder compiled.
+    Others pay for it when the first one asks.
+    """
+    if photo_store.is_prepared(state.reader.directory):
+      threading.Thread(
+        target=self._warm_up, args=(state,), name="warm-up", daemon=True
+      ).start()
+
+  def _warm_up(self, state: State) -> None:
+    try:
+      self._job.wait(state.reader, seconds=_WARM_UP_SECONDS)
+      self._batcher.call(
+        functools.partial(embed_photos, _draw_sample()),
+        timeout=_WARM_UP_SECONDS,
+      )
+    except (Dr3dError, HttpError) as error:  # the first photograph tells more
+      _LOG.warning("photographs could not be prepared: %s", error)
 
   def answer(
     self,
@@ -148,7 +177,7 @@ class PhotoJob:
 
 
 def render_view(number: int, mesh: Mesh) -> tuple[bytes, ...]:
-  """Renders a view of the gallery for photographs, in white light.
+  """Draws a view of the gallery for photographs, in white light.
 
   Args:
     number: of the view, from 1.
@@ -157,7 +186,12 @@ def render_view(number: int, mesh: Mesh) -> tuple[bytes, ...]:
   Returns:
     One PNG with a transparent background.
   """
-  return preview.render_views(_take_view(number - 1), mesh)
+  from dr3d.retrieval.photo import encoder
+
+  image = encoder.draw_view(
+    encoder.load_encoder(), mesh, number - 1, size=preview.SIZE
+  )
+  return (preview.to_png(image),)
 
 
 def count_views() -> int:
@@ -167,10 +201,9 @@ def count_views() -> int:
   return load_encoder().views.count
 
 
-@functools.cache
-def _take_view(index: int) -> Any:
-  """The encoder with one view; cached, because it holds sizes of buffers."""
-  from dr3d.retrieval.photo import encoder
-
-  white = preview.with_white_light(encoder.load_encoder())
-  return encoder.take_view(white, index)
+def _draw_sample() -> CutOut:
+  """A square, as the photograph of anything."""
+  picture = np.full((64, 64, 4), 255, np.uint8)
+  mask = np.zeros((64, 64), bool)
+  mask[16:48, 16:48] = True
+  return CutOut(picture, Mask(mask, "border"))

@@ -66,13 +66,12 @@ class PreviewCache:
     """
     from dr3d.server import photo
 
-    def draw(mesh: Mesh) -> tuple[bytes, ...]:
-      return self._batcher.call(
-        functools.partial(photo.render_view, number, mesh),
-        timeout=self._timeout,
-      )
-
-    return self._find(f"photo {number}", state, name, draw)
+    return self._find(
+      f"photo {number}",
+      state,
+      name,
+      functools.partial(photo.render_view, number),
+    )
 
   def find_picture(self, state: State, name: str) -> bytes:
     """Returns a picture of a model from above one corner, as PNG.
@@ -135,12 +134,12 @@ def render_views(pipeline: Any, mesh: Mesh) -> tuple[bytes, ...]:
   from dr3d.evaluation.report import sheet
 
   return tuple(
-    _to_png(image) for image in sheet.render_preview(pipeline, mesh, size=SIZE)
+    to_png(image) for image in sheet.render_preview(pipeline, mesh, size=SIZE)
   )
 
 
-def _to_png(image: np.ndarray) -> bytes:
-  """Encodes `[H, W, 4]`, whose colours are multiplied by alpha."""
+def to_png(image: np.ndarray) -> bytes:
+  """Encodes an image, float `[H, W, 4]`, colours multiplied by alpha."""
   alpha = image[..., 3:]
   color = image[..., :3] / np.maximum(alpha, 1e-6)
   pixels = np.concatenate([color, alpha], axis=-1)

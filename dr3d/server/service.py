@@ -394,6 +394,7 @@ class Service:
   def _start_jobs(self) -> None:
     self.scanner.start()
     self.backups.start()
+    self._photos.start(self.state)
 
   def _embed(self, state: State, mesh: Mesh) -> np.ndarray:
     return self.batcher.embed(

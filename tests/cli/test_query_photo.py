@@ -9,7 +9,6 @@ from support.service import BODIES, make_database
 pytest.importorskip("cv2")
 
 from dr3d.cli import main
-from dr3d.evaluation.report import sheet
 from dr3d.mesh import make_mesh
 
 pytestmark = pytest.mark.fast
@@ -26,7 +25,6 @@ def _folder(tmp_path, monkeypatch):
     Image.fromarray(picture).save(tmp_path / f"rod-{view}.png")
   Image.new("RGB", (50, 50)).save(tmp_path / "empty.jpg")
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(sheet, "with_white_light", lambda pipeline: pipeline)
   with photo.standing_in() as encoder:
     yield tmp_path, encoder
 

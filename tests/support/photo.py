@@ -25,7 +25,9 @@ class SilhouetteEncoder:
   config = types.SimpleNamespace(
     view_count=VIEWS, render=types.SimpleNamespace(size=SIZE)
   )
-  views = types.SimpleNamespace(count=VIEWS)
+  views = types.SimpleNamespace(
+    count=VIEWS, quaternion=sphere_views(VIEWS), distance=np.full(VIEWS, 3.0)
+  )
 
   def __init__(self):
     self.embedded = 0
@@ -36,11 +38,6 @@ class SilhouetteEncoder:
 
   def embed_images(self, images):
     return np.stack([_to_vectors(each[..., 3] > 0.5) for each in images])
-
-  def render(self, mesh, *, size):
-    images = np.zeros((1, size, size, 4), np.float32)
-    images[:, :, : size // 2] = 1
-    return images
 
 
 def draw_outlines(mesh, *, size=SIZE):
@@ -81,15 +78,16 @@ def standing_in():
   """Uses the stand-in for the encoder and for the photographs it makes."""
   stand_in = SilhouetteEncoder()
 
-  def embed_probes(meshes, encoder, *, seed=0):
+  def embed_probes(meshes, encoder, *, count=1, seed=0):
     del seed, encoder
-    views = np.stack([_to_vectors(draw_outlines(mesh))[:1] for mesh in meshes])
-    return np.repeat(views, TURNS, axis=1)
+    views = np.stack(
+      [_to_vectors(draw_outlines(mesh))[:count] for mesh in meshes]
+    )
+    return np.repeat(views[:, :, None], TURNS, axis=2)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(encoder, "load_encoder", lambda: stand_in)
     patch.setattr(probe, "embed_probes", embed_probes)
-    patch.setattr(encoder, "take_view", lambda whole, index: whole)
     yield stand_in
 
 

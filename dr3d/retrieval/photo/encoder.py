@@ -1,11 +1,11 @@
 """The encoder for photographs that ships with dr3d."""
 
-import dataclasses
 import functools
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from dr3d.camera.view import take_views
+from dr3d.mesh import Mesh, view_picture
 from dr3d.retrieval.pipeline import PRETRAINED, Pipeline
 
 PRETRAINED_PHOTO = PRETRAINED / "photo"
@@ -21,13 +21,21 @@ def load_encoder() -> Pipeline:
   return Pipeline.load(PRETRAINED_PHOTO)
 
 
-def take_view(encoder: Pipeline, index: int) -> Pipeline:
-  """Returns the pipeline with one of its views, to draw that alone.
+def draw_view(
+  encoder: Pipeline, mesh: Mesh, index: int, *, size: int
+) -> np.ndarray:
+  """Draws a model in one of the views that photographs are compared with.
 
   Args:
     encoder: with N views.
+    mesh: the model.
     index: of the view, from 0.
+    size: height and width, pixels.
+
+  Returns:
+    float32 `[size, size, 4]`, see `mesh.view_picture`.
   """
-  config = dataclasses.replace(encoder.config, view_count=1)
-  views = take_views(encoder.views, np.array([index]))
-  return dataclasses.replace(encoder, config=config, views=views)
+  quaternion = np.asarray(encoder.views.quaternion)[index]
+  rotation = Rotation.from_quat(np.roll(quaternion, -1)).as_matrix()
+  distance = float(np.asarray(encoder.views.distance)[index])
+  return view_picture.draw_view(mesh, rotation, distance=distance, size=size)
