@@ -83,8 +83,8 @@ def find_matches(
   Models are ranked by score, then by name. With an exhaustive index these are
   the first k of all models; otherwise the first k of those that own the nearest
   vectors. Registered models are ranked by score plus geometric score, and all
-  of them by their sizes as well. Behind the best one, models gain by what they
-  have in common with the query, see `reciprocal`. Neither size nor common
+  of them by their sizes as well. Behind the first five, models gain by what
+  they have in common with the query, see `reciprocal`. Neither size nor common
   neighbours change the prediction.
 
   Args:
