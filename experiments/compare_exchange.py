@@ -20,7 +20,6 @@ References:
   WO 2021/178001 [0022].
 """
 
-import collections
 import dataclasses
 import pathlib
 import time
@@ -55,7 +54,9 @@ def main(_) -> None:
   from dr3d.evaluation.average import resample
 
   seen, others = unseen.split_classes(pathlib.Path(DATA.value), INDEX.value)
-  seen, others = (_limit(rows, LIMIT.value) for rows in (seen, others))
+  seen, others = (
+    unseen.limit_models(rows, LIMIT.value) for rows in (seen, others)
+  )
   known = unseen.read_meshes(seen, rotated=False)
   gallery, queries = (
     unseen.read_meshes(others, rotated=rotated) for rotated in (False, True)
@@ -83,17 +84,6 @@ def main(_) -> None:
     )
   print(f"{len(seen)} models trained on, {len(others)} searched")
   print(format_table(("exchange", "mAP", "minus none", "s a step"), table))
-
-
-def _limit(rows, largest):
-  """At most so many models of each class; all if 0."""
-  count: collections.Counter[str] = collections.Counter()
-  kept = []
-  for label, path in rows:
-    count[label] += 1
-    if not largest or count[label] <= largest:
-      kept.append((label, path))
-  return kept
 
 
 def _average(row, known, sides):

@@ -3,6 +3,7 @@
 The split, the meshes and the measure that several comparisons share.
 """
 
+import collections
 import csv
 import os
 import pathlib
@@ -36,6 +37,17 @@ def split_classes(
   chosen = second_classes(label for label, _ in rows)
   seen = [row for row in rows if row[0] in chosen]
   return seen, [row for row in rows if row[0] not in chosen]
+
+
+def limit_models(rows: Sequence[Row], largest: int) -> list[Row]:
+  """The first models of each class, at most so many; all if 0."""
+  count: collections.Counter[str] = collections.Counter()
+  kept = []
+  for label, path in rows:
+    count[label] += 1
+    if not largest or count[label] <= largest:
+      kept.append((label, path))
+  return kept
 
 
 def read_meshes(rows: Sequence[Row], *, rotated: bool) -> "list[Mesh]":

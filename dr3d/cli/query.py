@@ -260,7 +260,9 @@ SUBCOMMAND = Subcommand(
     votes is the prediction; where no model has a label, the model with most
     votes. With --neighbours, a view votes for the labels of several. Matches
     are ranked by score: the mean similarity of the views, raised for models
-    that were verified.
+    that were verified. Behind the first five, models also gain that have
+    neighbours in common with the file: models of one class look like the same
+    others.
 
     The database calibrates its predictions by querying its own models. A
     prediction is accepted if 99 of 100 predictions of this probability are

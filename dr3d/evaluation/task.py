@@ -5,6 +5,7 @@ models in a ranking.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -15,6 +16,7 @@ from dr3d.evaluation import metric
 from dr3d.evaluation.aligner import Aligner, GeometricScores
 from dr3d.evaluation.method import Method
 from dr3d.evaluation.predictions import Predictions, Predictor
+from dr3d.evaluation.reranking import rerank_models
 from dr3d.evaluation.similarity import (
   Similarity,
   SimilarityKind,
@@ -33,7 +35,8 @@ VERIFIED: SearchKind = "verified"
 SEARCHES: tuple[SearchKind, ...] = get_args(SearchKind)
 """`exact`: by the similarity to all models; `approximate`: to the models that
 ScaNN finds; `verified`: to all, with the most similar ones registered
-to the query, as `dr3d query` does."""
+to the query, as `dr3d query` does. In all three, vectors of the same views are
+also ranked by common neighbours; see `search.reciprocal`."""
 DEPTH = MIN_MODELS  # that ScaNN finds for a query, as in a large database
 BEST = 8  # models of each ranking that the report shows
 
@@ -168,6 +171,8 @@ def run_task(
   lacking = {APPROXIMATE: index is None, VERIFIED: aligner is None}
   chosen = [search for search in searches if not lacking.get(search)]
   predictor = Predictor(method, gallery, task.models, task.model_labels)
+  # As a database: by neighbours if views correspond.
+  is_reranked = kind == "view_aligned" and method.has_vectors
   calibration = predictor.calibrate()
   seconds = 0.0
   parts: dict[SearchKind, list[MethodResult]] = {s: [] for s in chosen}
@@ -192,6 +197,9 @@ def run_task(
         seen,
         kind=kind,
         aligner=aligner if search == VERIFIED else None,
+        rerank=functools.partial(rerank_models, queries[rows], gallery)
+        if is_reranked
+        else None,
         predictor=predictor,
         calibration=calibration,
       )
@@ -249,6 +257,7 @@ def _rank(
   *,
   kind: SimilarityKind,
   aligner: Aligner | None,
+  rerank: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
   predictor: Predictor,
   calibration: Calibration,
 ) -> tuple[MethodResult, Rankings]:
@@ -265,6 +274,8 @@ def _rank(
   found = align(similarity)
   if found is not None:
     whole = add_geometric_score(whole + found.ranking, found.geometric)
+  if rerank is not None:
+    whole = rerank(whole, similarity.whole)
   relevant = task.relevant(rows)
   own = None if task.own is None else task.own[rows]
   order = metric.rank_models(whole, relevant, excluded=own)

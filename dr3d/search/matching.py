@@ -9,8 +9,9 @@ where there are no labels. That is the similarity `"max"`. Here a vector of a
 mesh votes by more than its nearest vector, see `similarity`. The patent does
 not say how models are ranked. Most get no vote, and ranking by votes first is
 worse (by seven points of nearest neighbour and ten of average precision on 904
-models of unseen classes). So models are ranked by a score, and the most similar
-of them also by how near their registered surfaces come, see `geometric_score`.
+models of unseen classes). So models are ranked by a score, the most similar of
+them also by how near their registered surfaces come, see `geometric_score`, and
+by the neighbours that they have in common with the query, see `reciprocal`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -43,6 +44,11 @@ from dr3d.search.geometric_score import (
   score_distance,
 )
 from dr3d.search.query import Query
+from dr3d.search.reciprocal import (
+  COMMON_COUNT,
+  rank_by_neighbours,
+  rate_neighbours,
+)
 from dr3d.search.similarity import TURNS
 from dr3d.search.size import SizeRating
 from dr3d.search.vote import count_votes, vote_model
@@ -77,7 +83,9 @@ def find_matches(
   Models are ranked by score, then by name. With an exhaustive index these are
   the first k of all models; otherwise the first k of those that own the nearest
   vectors. Registered models are ranked by score plus geometric score, and all
-  of them by their sizes as well. The size does not change the prediction.
+  of them by their sizes as well. Behind the first five, models gain by what
+  they have in common with the query, see `reciprocal`. Neither size nor common
+  neighbours change the prediction.
 
   Args:
     query: of vectors as long as the gallery's.
@@ -150,7 +158,8 @@ def find_matches(
   total = shape
   if size is not None:
     total = shape + size.score(candidates.models, labels, shape)
-  order = np.argsort(-total, kind="stable")[:k]
+  common = _find_common(query, gallery, candidates)
+  order = np.argsort(-rank_by_neighbours(total, common), kind="stable")[:k]
   order = order[candidates.score[order] >= min_score]
   votes = count_votes(candidates.similarity, neighbours)
   matches = tuple(
@@ -166,6 +175,22 @@ def find_matches(
     return Answer(prediction, matches)
   calibration = gallery.calibrate(query.similarity)
   return Answer(_predict(evidence, calibration, target_precision), matches)
+
+
+def _find_common(
+  query: Query, gallery: Gallery, candidates: Candidates
+) -> np.ndarray:
+  """How many neighbours candidates have in common with the query: [C].
+
+  0 for all if the views of the query are unknown: then no view of a model
+  corresponds to them.
+  """
+  common = np.zeros(len(candidates.models))
+  if query.is_view_aligned:
+    first = np.sort(candidates.order[:COMMON_COUNT])
+    models = gallery.features[candidates.models[first]]
+    common[first] = rate_neighbours(query.vectors, models)
+  return common
 
 
 def _credit(ranking: np.ndarray, unknown: Sequence[int]) -> None:

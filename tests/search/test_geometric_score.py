@@ -9,7 +9,7 @@ from dr3d.mesh.packing import pack_mesh
 from dr3d.registration import surface
 from dr3d.registration.relation import FAR, NEAR
 from dr3d.registration.surface import Fit
-from dr3d.search import verification
+from dr3d.search import reciprocal, verification
 from dr3d.search.gallery import make_gallery
 from dr3d.search.geometric_score import (
   add_geometric_score,
@@ -24,6 +24,12 @@ from dr3d.search.matching import find_matches
 from dr3d.search.query import Query
 
 pytestmark = pytest.mark.fast
+
+
+@pytest.fixture(autouse=True)
+def _neighbours_do_not_count(monkeypatch):
+  """So that scores alone rank; test_reciprocal checks common neighbours."""
+  monkeypatch.setattr(reciprocal, "WEIGHT", 0.0)
 
 
 def make_box(*sides, seed=None):

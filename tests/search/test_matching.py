@@ -10,7 +10,7 @@ from support.vectors import needs_scann, unit
 
 from dr3d.index import model_index
 from dr3d.index.exact import ExactIndex
-from dr3d.search import candidate, similarity
+from dr3d.search import candidate, reciprocal, similarity
 from dr3d.search.answer import (
   AMBIGUOUS,
   NO_ANSWER,
@@ -56,6 +56,12 @@ def _probability_is_the_margin(monkeypatch):
   monkeypatch.setattr(
     Calibration, "estimate", lambda _, margin: np.asarray(margin)
   )
+
+
+@pytest.fixture(autouse=True)
+def _neighbours_do_not_count(monkeypatch):
+  """So that scores alone rank; test_reciprocal checks common neighbours."""
+  monkeypatch.setattr(reciprocal, "WEIGHT", 0.0)
 
 
 def find_max(vectors, gallery, **options):
