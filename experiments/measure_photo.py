@@ -7,10 +7,6 @@ and camera. The models of all parts are the gallery; a photograph asks for the
 model of its part. Every second part by name is for choices (`--half=choose`),
 the others are reported once (`--half=report`).
 
-With `--db`, a database of the same models whose labels are their names, the
-answers of `Database.query(photo=...)` are counted as well: how many are
-accepted, and how many of these are right.
-
 `--method` is how pictures are compared: `photo` asks as a database does;
 `plain` embeds the cut-out by any pipeline (also pretrained and full) in eight
 turns; `silhouette` compares the outlines of single views.
@@ -39,7 +35,6 @@ METHOD = flags.DEFINE_enum(
 )
 HALF = flags.DEFINE_enum("half", "choose", ["choose", "report"], "Parts.")
 CACHE = flags.DEFINE_string("cache", None, "Folder for vectors; none if empty.")
-DB = flags.DEFINE_string("db", None, "Database of the models.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of triples and intervals.")
 _REPEATS = 1000  # of the bootstrap
 
@@ -48,9 +43,7 @@ def main(_) -> None:
   environment.prepare(verbosity=-2)
   folder = pathlib.Path(DATA.value)
   models, photos = read_table(folder)
-  parts = sorted({row["part"] for row in photos})
-  chosen = set(parts[0 if HALF.value == "choose" else 1 :: 2])
-  photos = [row for row in photos if row["part"] in chosen]
+  photos = choose_half(photos)
   cutouts, seconds = cut_photographs(folder, photos)
   score, more = rate(folder, models, cutouts)
   right = np.array([models.index(row["part"]) for row in photos])
@@ -60,12 +53,11 @@ def main(_) -> None:
   ]
   header = ("photographs", "queries", "first", "95 %", "five", "95 %")
   print(
-    f"{len(models)} models, {len(photos)} photographs of {len(chosen)} parts"
+    f"{len(models)} models, {len(photos)} photographs of"
+    f" {len({row['part'] for row in photos})} parts"
   )
   print(format_table(header, rows))
   print(f"{seconds + more:.3f} CPU seconds for a photograph")
-  if DB.value:
-    count_accepted(photos, cutouts, DB.value)
 
 
 def read_table(folder):
@@ -74,6 +66,13 @@ def read_table(folder):
     rows = list(csv.DictReader(file))
   models = sorted(row["part"] for row in rows if row["kind"] == "model")
   return models, [row for row in rows if row["kind"] == "photo"]
+
+
+def choose_half(photos):
+  """The rows of every second part."""
+  parts = sorted({row["part"] for row in photos})
+  chosen = set(parts[0 if HALF.value == "choose" else 1 :: 2])
+  return [row for row in photos if row["part"] in chosen]
 
 
 def list_cases(score, right, photos):
@@ -117,34 +116,6 @@ def rate(folder, models, cutouts):
   if METHOD.value == "silhouette":
     return rate_silhouettes(folder, models, cutouts)
   return rate_vectors(folder, models, cutouts)
-
-
-def count_accepted(photos, cutouts, directory):
-  """Prints how many answers of a database are accepted and right."""
-  from dr3d.database.writer import Database
-
-  database = Database.open(directory)
-  database.query(photo=cutouts[0], k=1)  # compiles
-  start = time.perf_counter(), time.process_time()
-  answers = [database.query(photo=cutout, k=5) for cutout in cutouts]
-  seconds = np.array([time.perf_counter(), time.process_time()]) - start
-  rows = []
-  for camera in ("front", "back", "bottom"):
-    found = [
-      (answer.prediction, row["part"])
-      for answer, row in zip(answers, photos, strict=True)
-      if row["camera"] == camera
-    ]
-    right = [one.label == part for one, part in found]
-    accepted = [one.accepted for one, _ in found]
-    both = sum(a and b for a, b in zip(accepted, right, strict=True))
-    rows.append(
-      (camera, *map(str, (len(found), sum(right), sum(accepted), both)))
-    )
-  header = ("camera", "queries", "right", "accepted", "accepted and right")
-  print(format_table(header, rows))
-  wall, cpu = seconds / len(cutouts)
-  print(f"{wall:.3f} s, {cpu:.3f} CPU seconds for a query after its mask")
 
 
 def cut_photographs(folder, photos):

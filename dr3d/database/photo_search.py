@@ -36,7 +36,10 @@ _LOG = logging.getLogger(__name__)
 _BATCH = 16  # meshes embedded at a time: a kill loses at most so many
 _CALIBRATION = "calibration"
 PROBES = 128
-"""Models of which a photograph is made to calibrate the answers: 10 s."""
+"""Models of which photographs are made to calibrate the answers."""
+
+PHOTOS = 4
+"""Photographs of each of these: 20 s for all."""
 
 Progress = Callable[[int, int], None]
 LoadShapes = Callable[[Sequence[str]], "dict[str, Shape]"]
@@ -149,19 +152,22 @@ def fit_photo_calibration(
     [model for model in chosen if gallery.names[model] in shapes], int
   )
   meshes = [unpack_mesh(shapes[gallery.names[m]].mesh) for m in chosen]
-  probes = dict(
-    zip(chosen.tolist(), embed_probes(meshes, encoder), strict=True)
-  )
+  probes = embed_probes(meshes, encoder, count=PHOTOS)
 
-  def ask(model: int, allowed: np.ndarray) -> Evidence:
+  def ask(query: int, allowed: np.ndarray) -> Evidence:
     if not allowed.any():
       return NO_EVIDENCE
     candidates = gallery.find_candidates(
-      probes[model], k=1, allowed=allowed, similarity="photograph"
+      probes[query // PHOTOS, query % PHOTOS],
+      k=1,
+      allowed=allowed,
+      similarity="photograph",
     )
     return gallery.weigh(candidates, similarity="photograph")
 
-  return calibrate_by(chosen, gallery.labels, ask, leave_out_itself=False)
+  return calibrate_by(
+    np.repeat(chosen, PHOTOS), gallery.labels, ask, leave_out_itself=False
+  )
 
 
 def _embed_missing(

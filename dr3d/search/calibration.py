@@ -34,7 +34,8 @@ import scipy.special
 from dr3d.search.evidence import Evidence
 
 Ask = Callable[[int, np.ndarray], Evidence]
-"""A model as a query; bool [B], which models may be found → the evidence."""
+"""The number of a model, or of a query made of one; bool [B], which models may
+be found → the evidence."""
 
 UNKNOWN_SHARE = 0.1
 """Share of the unknown-class queries that may be accepted: false accepts."""
@@ -276,7 +277,10 @@ def fit_calibration(
     labels: of the models, empty if one has none.
     ask: asks as a query does.
   """
-  return calibrate_by(choose_models(names, labels), labels, ask)
+  models = choose_models(names, labels)
+  return calibrate_by(
+    models, labels, lambda query, allowed: ask(int(models[query]), allowed)
+  )
 
 
 def calibrate_by(
@@ -289,19 +293,21 @@ def calibrate_by(
   """Asks a gallery for the models that were chosen.
 
   Args:
-    models: int [S], with labels.
+    models: int [S], with labels; a model may ask several times.
     labels: of all B models.
-    ask: asks as a query does.
+    ask: asks with one of the S queries.
     leave_out_itself: whether the in-database queries may not find the model
       itself, because its query would find it in any case.
   """
   each = np.array(labels)
   others = np.arange(len(each))
   asked = [labels[model] for model in models]
-  unknown = [ask(int(model), each != each[model]) for model in models]
+  unknown = [
+    ask(query, each != each[model]) for query, model in enumerate(models)
+  ]
   known = [
-    ask(int(model), (others != model) | (not leave_out_itself))
-    for model in models
+    ask(query, (others != model) | (not leave_out_itself))
+    for query, model in enumerate(models)
   ]
   count = collections.Counter(labels)
   sharing = np.array(

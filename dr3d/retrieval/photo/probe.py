@@ -1,6 +1,6 @@
 """Photographs made of models, by which answers to photographs are calibrated.
 
-`S` models, `D` feature size.
+`S` models, `P` photographs of each, `D` feature size.
 """
 
 from collections.abc import Sequence
@@ -22,36 +22,43 @@ from dr3d.search.similarity import TURNS
 
 
 def embed_probes(
-  meshes: Sequence[Mesh], encoder: Pipeline, *, seed: int = 0
+  meshes: Sequence[Mesh], encoder: Pipeline, *, count: int = 1, seed: int = 0
 ) -> np.ndarray:
-  """Embeds one photograph of each model, from anywhere, in any light.
+  """Embeds photographs of each model, from anywhere, in any light.
 
   Args:
     meshes: S models.
     encoder: the pipeline for photographs.
+    count: P, at most `BATCH`.
     seed: of what is random.
 
   Returns:
-    float32 `[S, TURNS, D]` unit vectors.
+    float32 `[S, P, TURNS, D]` unit vectors.
+
+  Raises:
+    ValueError: P is not 1 to `BATCH`.
   """
+  if not 1 <= count <= BATCH:
+    raise ValueError(f"count must be 1 to {BATCH}, got {count}.")
   size = encoder.config.render.size
   result = np.zeros(
-    (len(meshes), TURNS, encoder.config.embed.feature_size), np.float32
+    (len(meshes), count, TURNS, encoder.config.embed.feature_size), np.float32
   )
   budgets: dict[Any, Budget[Any]] = {}
   for number, (chosen, renderer) in enumerate(
     make_batches(meshes, encoder.config)
   ):
     rng = np.random.default_rng((seed, number))
-    # One view for each model, and as many for a smaller batch, so that few
-    # programs are compiled.
+    # As many views for a smaller batch, so that few programs are compiled.
     views = make_views(look_from(rng.normal(size=(BATCH, 3))))
     normal, depth, alpha = draw_layers(renderer, views, budgets)
     for i, model in enumerate(chosen):
-      both = make_photograph(normal[i, i], depth[i, i], alpha[i, i], rng)
-      cutout = _to_cutout(both, turn=int(rng.integers(360)))
-      query = make_query([cutout], encoder, size=size)
-      result[model] = query.vectors
+      for k in range(count):
+        n = (i + k) % BATCH
+        both = make_photograph(normal[i, n], depth[i, n], alpha[i, n], rng)
+        cutout = _to_cutout(both, turn=int(rng.integers(360)))
+        query = make_query([cutout], encoder, size=size)
+        result[model, k] = query.vectors
   return result
 
 
