@@ -95,7 +95,7 @@ class UploadWriter(BaseWriter):
     """
     if not journal.read_pending(self.directory):
       return 0
-    with self._writing():
+    with self._writing(alone=True):  # what others index now is not pending
       pending = journal.read_pending(self.directory)
       for file in pending:
         self._ingest_pending(file, reader or FileReader(jobs=1))
@@ -155,6 +155,6 @@ class UploadWriter(BaseWriter):
     self, file: folder.ModelFile, reader: FileReader
   ) -> ingest.Report:
     """Indexes what was accepted; the caller holds the writer's lock."""
-    report = self._write([file], {}, reader=reader, source=ADDED)
+    report = self._write([file], {}, workers=reader, source=ADDED)
     journal.forget(self.directory, file.name)
     return report
