@@ -3,8 +3,9 @@
     python -m experiments.kill_cluster --minutes=8
 
 A PostgreSQL server, a Ray cluster of two nodes, two services of one database,
-and `dr3d index --ray`, which runs again and again while files are added and
-changed. Two clients add models through whichever service answers. What is
+and an index on Ray, which runs again and again while files are added and
+changed. The pipeline is the stand-in of the tests, so that nothing is compiled.
+ Two clients add models through whichever service answers. What is
 killed (SIGKILL) each time, by chance: the index command, a Ray process that
 reads or embeds, a whole Ray node, a service, or all processes of the PostgreSQL
 server, which is then started again. What ended is started again.
@@ -18,6 +19,8 @@ must give the same answers. Prints one line for each kill.
 
 import collections
 import contextlib
+import importlib
+import logging
 import os
 import pathlib
 import random
@@ -35,18 +38,27 @@ from absl import app, flags
 from ray.cluster_utils import Cluster
 
 from dr3d.client import Client
+from dr3d.database.ray_workers import RayWorkers
 from dr3d.database.record import to_values
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
 from experiments import postgres_server
 from experiments.process import list_descendants
-from experiments.tiny import make_tiny_pipeline
 
 MINUTES = flags.DEFINE_float("minutes", 8.0, "How long things are killed.")
+PAUSE = flags.DEFINE_float("pause", 4.0, "Mean seconds between kills.")
 MODELS = flags.DEFINE_integer("models", 120, "Files in the folder.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments and the victims.")
 
-TOKEN = "a token for this test alone"
+INDEX = flags.DEFINE_string("index", None, "Database to index; internal.")
+FOLDER = flags.DEFINE_string("folder", None, "Models to index; internal.")
+ADDRESS = flags.DEFINE_string("address", None, "Of the cluster; internal.")
+
+TESTS = pathlib.Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+STAND_IN = importlib.import_module("support.standin")
+SERVICE = importlib.import_module("support.service")
+
 VICTIMS = (
   "index",
   "worker",
@@ -71,24 +83,25 @@ class World:
     self.server.start()
     self.uri = self.server.create()
     os.environ["DR3D_CACHE"] = str(root / "cache")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(root / "jax")
-    Database.create(self.uri, make_tiny_pipeline())
+    os.environ["PYTHONPATH"] = f"{TESTS.parent}{os.pathsep}{TESTS}"
+    Database.create(self.uri, STAND_IN.MeasuringPipeline())
     self.cluster = Cluster(
       initialize_head=True,
       head_node_args={"num_cpus": 1, "include_dashboard": False},
     )
     self.node = self.cluster.add_node(num_cpus=1)
+    self.files = 0
+    self.change_files()
     self.services = [self.start_service(number) for number in range(2)]
     self.index = self.start_index()
-    self.files = 0
 
   def start_service(self, number: int) -> tuple[subprocess.Popen, str]:
     """Starts a service with a cache of its own; returns it and its address."""
     process = subprocess.Popen(
       [
-        *(sys.executable, "-m", "dr3d", "serve", f"--db={self.uri}"),
-        *("--port=0", "--rate=0", f"--token-file={self.root / 'token'}"),
+        *(sys.executable, "-m", "support.service_program", self.uri),
       ],
+      stdin=subprocess.PIPE,
       env={**os.environ, "DR3D_CACHE": str(self.root / f"cache-{number}")},
       stdout=subprocess.PIPE,
       stderr=(self.root / f"service-{number}.log").open("a"),
@@ -103,9 +116,9 @@ class World:
     """Starts the command that indexes the folder."""
     return subprocess.Popen(
       [
-        *(sys.executable, "-m", "dr3d", "index", f"--db={self.uri}"),
-        f"--models={self.root / 'models'}",
-        f"--ray={self.cluster.address}",
+        *(sys.executable, "-m", "experiments.kill_cluster"),
+        *(f"--index={self.uri}", f"--folder={self.root / 'models'}"),
+        f"--address={self.cluster.address}",
       ],
       stdout=subprocess.DEVNULL,
       stderr=(self.root / "index.log").open("a"),
@@ -150,9 +163,13 @@ class World:
 
   def change_files(self) -> None:
     """Adds some files to the folder, and changes some."""
-    for _ in range(MODELS.value // 4 if self.files else MODELS.value):
-      number = self.chance.randrange(self.files + 1)
-      self.files = max(self.files, number + 1)
+    numbers = list(range(MODELS.value))
+    if self.files:
+      some = MODELS.value // 8
+      numbers = [*range(self.files, self.files + some)]
+      numbers += self.chance.choices(range(self.files), k=some)
+    self.files = max(self.files, *numbers) + 1
+    for number in numbers:
       path = self.root / "models" / f"kind {number % 5}" / f"{number:04d}.stl"
       write_box(path, self.chance)
 
@@ -176,10 +193,15 @@ def write_box(path: pathlib.Path, chance: random.Random) -> None:
 
 def main(argv: list[str]) -> None:
   del argv
+  if INDEX.value:
+    load = STAND_IN.SlowPipeline.load
+    database = Database.open(INDEX.value, load_pipeline=load)
+    workers = RayWorkers(ADDRESS.value, load_pipeline=load)
+    database.update(FOLDER.value, workers=workers)
+    return
   chance = random.Random(SEED.value)
   with tempfile.TemporaryDirectory() as temporary:
     root = pathlib.Path(temporary)
-    (root / "token").write_text(TOKEN)
     world = World(root, chance)
     try:
       sys.exit(torture(world))
@@ -189,24 +211,30 @@ def main(argv: list[str]) -> None:
 
 def torture(world: World) -> int:
   """Kills for some minutes; returns the number of faults."""
-  world.change_files()
+  logging.getLogger("httpx").setLevel(logging.WARNING)
   accepted: dict[str, pathlib.Path] = {}
   reasons: collections.Counter[str] = collections.Counter()
   is_over = threading.Event()
   adders = [
     threading.Thread(
-      target=add, args=(world, number, accepted, reasons, is_over)
+      target=add,
+      args=(world, number, accepted, reasons, is_over),
+      daemon=True,
     )
     for number in range(CLIENTS)
   ]
   for adder in adders:
     adder.start()
-  database = Database.open(world.uri)
+  while len(accepted) < CLIENTS:  # the services compile first
+    time.sleep(0.1)
+  database = Database.open(
+    world.uri, load_pipeline=STAND_IN.MeasuringPipeline.load
+  )
   kills: collections.Counter[str] = collections.Counter()
   runs = 0
   end = time.monotonic() + 60 * MINUTES.value
   while time.monotonic() < end:
-    time.sleep(world.chance.uniform(0, 4))
+    time.sleep(world.chance.uniform(0, 2 * PAUSE.value))
     what = world.kill()
     if what:
       kills[what] += 1
@@ -233,15 +261,17 @@ def torture(world: World) -> int:
 def verify(world: World, accepted: dict[str, pathlib.Path]) -> int:
   """Compares with what must be there; returns the number of faults."""
   faults = 0
-  clients = [Client(url, token=TOKEN) for _, url in world.services]
-  database = Database.open(world.uri)
+  clients = [Client(url, token=SERVICE.TOKEN) for _, url in world.services]
+  database = Database.open(
+    world.uri, load_pipeline=STAND_IN.MeasuringPipeline.load
+  )
   rows = {model.name: model for model in database.models()}
   for name, path in accepted.items():
     is_there = name in rows and rows[name].state == "indexed"
     if not is_there or clients[0].read_file(name) != path.read_bytes():
       faults += 1
       print(f"lost: {name}")
-  local = Database.create(world.root / "local", make_tiny_pipeline())
+  local = Database.create(world.root / "local", STAND_IN.MeasuringPipeline())
   local.update(world.root / "models")
   for model in local.models():
     other = rows.get(model.name)
@@ -286,7 +316,7 @@ def add(
     write_box(path, chance)
     _, url = world.services[turn % 2]
     try:
-      with Client(url, token=TOKEN, retry_timeout=0) as client:
+      with Client(url, token=SERVICE.TOKEN, retry_timeout=0) as client:
         assert not client.add([path], label="sent").failures
     except Dr3dError as error:
       text = re.sub(r"127\.0\.0\.1:\d+|upload-\S+", "", str(error))

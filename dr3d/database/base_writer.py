@@ -34,17 +34,20 @@ class BaseWriter(DatabaseReader):
   """Takes the writer's lock, writes rows, and keeps what is derived of them."""
 
   @contextlib.contextmanager
-  def _writing(self, *, alone: bool = False) -> Iterator[None]:
+  def _writing(
+    self, *, alone: bool = False, seconds: float | None = None
+  ) -> Iterator[None]:
     """Holds the writer's lock; first converts and tidies the database.
 
     Args:
       alone: see `lock.writer_lock`.
+      seconds: likewise.
 
     Raises:
       LockError: another process writes.
       DatabaseError: the database cannot be written.
     """
-    with lock.writer_lock(self.directory, alone=alone):
+    with lock.writer_lock(self.directory, alone=alone, seconds=seconds):
       migration.migrate(self.directory)
       self.refresh()  # another process may have changed the pipeline
       garbage.remove_leftovers(self.directory, self.settings)

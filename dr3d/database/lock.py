@@ -13,7 +13,7 @@ from dr3d.database import postgres, shared, sqlite_file
 
 @contextlib.contextmanager
 def writer_lock(
-  directory: pathlib.Path, *, alone: bool = True
+  directory: pathlib.Path, *, alone: bool = True, seconds: float | None = None
 ) -> Iterator[None]:
   """Gives the right to write until the block ends.
 
@@ -23,6 +23,7 @@ def writer_lock(
   Args:
     directory: of the database.
     alone: whether other writers of a server are kept out, too.
+    seconds: that it waits for writers of a server; None for a minute.
 
   Raises:
     LockError: another process writes.
@@ -32,7 +33,7 @@ def writer_lock(
   lock = (
     sqlite_file.writer_lock(directory)
     if uri is None
-    else postgres.writer_lock(directory, uri, alone=alone)
+    else postgres.writer_lock(directory, uri, alone=alone, seconds=seconds)
   )
   with lock:
     yield

@@ -161,7 +161,11 @@ def connect(directory: pathlib.Path, uri: str) -> Iterator[SharedConnection]:
 
 @contextlib.contextmanager
 def writer_lock(
-  directory: pathlib.Path, uri: str, *, alone: bool
+  directory: pathlib.Path,
+  uri: str,
+  *,
+  alone: bool,
+  seconds: float | None = None,
 ) -> Iterator[None]:
   """Makes this thread a writer until the block ends.
 
@@ -169,6 +173,7 @@ def writer_lock(
     directory: this machine's folder of the database.
     uri: of the server.
     alone: whether there may be no other writer.
+    seconds: that it waits for others; None for a minute.
 
   Raises:
     LockError: another process has kept this one waiting for a minute.
@@ -176,16 +181,11 @@ def writer_lock(
   """
   psycopg = import_psycopg()
   raw = None
-  mode = "" if alone else "_shared"
+  limit = _LOCK_SECONDS if seconds is None else seconds
   try:
     raw = _open(uri)
     connection = SharedConnection(raw, directory, uri)
-    connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
-    connection.execute(
-      f"SELECT pg_advisory_lock{mode}(?, hashtext(current_schema()))",
-      (_WRITER,),
-    )
-    connection.execute("SET lock_timeout = 0")
+    _take_lock(connection, limit, alone=alone)
     epoch = None
     if connection.read_state() is not None:
       if alone:
@@ -195,6 +195,9 @@ def writer_lock(
     if raw is not None:
       raw.close()
     raise _explain(error, uri) from error
+  except LockError:
+    raw.close()
+    raise
   try:
     if epoch is not None:
       _list_epochs()[uri] = epoch
@@ -202,6 +205,33 @@ def writer_lock(
   finally:
     _list_epochs().pop(uri, None)
     raw.close()  # ends the session, and the lock with it
+
+
+def _take_lock(
+  connection: SharedConnection, limit: float, *, alone: bool
+) -> None:
+  """Takes the writer's lock.
+
+  Raises:
+    LockError: it did not become free in time.
+  """
+  mode = "" if alone else "_shared"
+  end = time.monotonic() + limit
+  # Asked for again and again: behind one who waits to be alone, PostgreSQL
+  # would make all other writers wait as well.
+  while True:
+    (is_taken,) = connection.execute(
+      f"SELECT pg_try_advisory_lock{mode}(?, hashtext(current_schema()))",
+      (_WRITER,),
+    ).fetchone()
+    if is_taken:
+      return
+    if time.monotonic() > end:
+      raise LockError(
+        f"{shared.hide_password(connection.uri)} is being written by another"
+        " process: wait until it ends."
+      )
+    time.sleep(_PAUSE_SECONDS)
 
 
 def create_tables(connection: SharedConnection, version: int) -> None:
