@@ -15,15 +15,22 @@ PAGE_SUFFIXES = (".htm", ".html")
 
 
 def check_database(directory: str) -> None:
-  """Checks that a folder is a database that this version can open.
+  """Checks that a folder, or a URI, is a database that this version can open.
 
   Raises:
     DatabaseError: it is not.
   """
-  from dr3d.database import catalogue  # imports NumPy
+  from dr3d.database import catalogue, shared  # imports NumPy
 
-  with catalogue.open_catalogue(pathlib.Path(directory)):
+  with catalogue.open_catalogue(shared.find_directory(directory)):
     pass
+
+
+def name_database(location: str) -> str:
+  """How messages name a database: its folder, or its URI without password."""
+  from dr3d.database import shared
+
+  return shared.hide_password(location) if shared.is_uri(location) else location
 
 
 def check_directory(directory: str) -> None:

@@ -4,6 +4,7 @@ import pathlib
 
 from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
+from dr3d.database import shared
 
 
 def run(flags: FlagValues, files: list[str]) -> int:
@@ -12,7 +13,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   argument.check_database(flags.db)
   from dr3d.database.backup import back_up
 
-  backup = back_up(pathlib.Path(flags.db), pathlib.Path(flags.out))
+  backup = back_up(shared.find_directory(flags.db), pathlib.Path(flags.out))
   print(
     f"{flags.out}: {backup.searchable} models to search, vectors of generation"
     f" {backup.generation}, {backup.byte_count / 1e6:.1f} MB."

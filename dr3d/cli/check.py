@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dr3d.cli import argument, console
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
+from dr3d.database import shared
 
 if TYPE_CHECKING:
   from dr3d.database.check import Finding
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 def run(flags: FlagValues, files: list[str]) -> int:
   """Checks, and repairs if asked."""
   del files
-  argument.check_directory(flags.db)
+  if not shared.is_uri(flags.db):
+    argument.check_directory(flags.db)
   from dr3d.database.check import count_searchable, scan
 
-  directory = pathlib.Path(flags.db)
+  directory = shared.find_directory(flags.db)
   findings = list(scan(directory))
   for finding in findings:
     console.print_error(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,13 @@ from dr3d.cli import (
   argument,
   console,
   engine_flag,
+  objects_flag,
   pipeline_flag,
   query_photo,
   reader_flags,
 )
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand
+from dr3d.database import shared
 
 if TYPE_CHECKING:
   from dr3d.database.ingest import Report
@@ -26,7 +27,10 @@ def run(flags: FlagValues, files: list[str]) -> int:
   del files
   engine_flag.check("index", flags)
   argument.check_models(flags.models, flags.labels)
-  argument.check_new_folder(flags.db)
+  if not shared.is_uri(flags.db):
+    argument.check_new_folder(flags.db)
+  objects_flag.check("index", flags.objects, flags.db)
+  workers = reader_flags.make_workers(flags)
   if flags.pipeline:
     pipeline_flag.find_pipeline(flags.pipeline)
   from dr3d.data.folder import (
@@ -39,11 +43,13 @@ def run(flags: FlagValues, files: list[str]) -> int:
 
   # Before the database is created, so that a wrong table leaves no empty one.
   count = len(find_models(flags.models, labels=flags.labels))
-  directory = pathlib.Path(flags.db)
+  directory = shared.find_directory(flags.db)
   pipeline = None
   if flags.pipeline or not catalogue.is_complete(directory):
     pipeline = pipeline_flag.load_pipeline(flags.pipeline)
-  database = Database.create(directory, pipeline, engine=flags.engine)
+  database = Database.create(
+    directory, pipeline, engine=flags.engine, objects=flags.objects
+  )
   with console.progress(count, "indexing") as progress:
     report = database.update(
       flags.models,
@@ -51,6 +57,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
       unit=flags.unit,
       replace=flags.replace,
       reader=reader_flags.make_reader(flags),
+      workers=workers,
       bodies=flags.bodies,
       progress=progress,
     )
@@ -102,6 +109,11 @@ SUBCOMMAND = Subcommand(
     --where=parent=FILE finds the bodies of a file. Equal bodies are indexed
     once. Without --bodies in a later run they become missing.
 
+    With --ray, the files are read and embedded by a Ray cluster (pip install
+    'dr3d[ray]'), whose machines must see them under the same paths; --jobs then
+    counts only for --bodies. This process writes. Workers and machines may be
+    lost meanwhile; their work is repeated.
+
     With --json, stdout is one JSON document: searchable, new, changed,
     unchanged, missing, failures (a list of {model, reason}), warnings (the same
     of files that were read in part), relabelled, labels_kept, assumed (files by
@@ -112,9 +124,16 @@ SUBCOMMAND = Subcommand(
     dr3d index --db=parts.db --models=models
     dr3d index --db=parts.db --models=models --pipeline=work/pipeline
     dr3d index --db=parts.db --models=assemblies --bodies
+    dr3d index --db=parts.db --models=/shared/models --ray=10.0.0.5:6379
   """,
   flags=(
-    Flag("db", "Folder of the database; created.", "DIR", required=True),
+    Flag(
+      "db",
+      "Folder of the database, created; or postgresql://USER@HOST/NAME, which"
+      " several machines can use.",
+      "DB",
+      required=True,
+    ),
     Flag(
       "models",
       "Folder of mesh files, with subfolders.",
@@ -160,6 +179,8 @@ SUBCOMMAND = Subcommand(
     ),
     Flag("json", "Print JSON.", kind="switch"),
     engine_flag.FLAG,
+    reader_flags.RAY,
+    objects_flag.FLAG,
     *reader_flags.FLAGS,
   ),
   run=run,

@@ -9,7 +9,9 @@ from dr3d.mesh.unit import UNITS
 if TYPE_CHECKING:
   from dr3d.database.file_reader import FileReader
   from dr3d.database.ingest import Report
+  from dr3d.database.ray_workers import RayWorkers
   from dr3d.database.writer import Database
+  from dr3d.runtime.pool import Limits
 
 UNIT = Flag(
   "unit",
@@ -18,6 +20,14 @@ UNIT = Flag(
   " dr3d index, then mm.",
   "NAME",
   choices=tuple(UNITS),
+)
+RAY = Flag(
+  "ray",
+  "Read and embed on a Ray cluster: HOST:PORT of its head, or auto for the one"
+  " that this machine belongs to. Without a value, one is started on this"
+  " machine for this run.",
+  "ADDRESS",
+  kind="optional",
 )
 FLAGS = (
   UNIT,
@@ -51,10 +61,29 @@ FLAGS = (
 def make_reader(flags: FlagValues) -> "FileReader":
   """Makes the file reader that the flags describe."""
   from dr3d.database.file_reader import FileReader
+
+  return FileReader(jobs=flags.jobs, limits=_make_limits(flags))
+
+
+def make_workers(flags: FlagValues) -> "RayWorkers | None":
+  """Connects to the Ray cluster that the flags name; None if they name none.
+
+  Raises:
+    ClusterError: it cannot be reached, or Ray is not installed.
+  """
+  if flags.ray is None:
+    return None
+  from dr3d.database.ray_workers import RayWorkers
+  from dr3d.runtime.cluster import connect
+
+  connect(flags.ray)
+  return RayWorkers(flags.ray, limits=_make_limits(flags))
+
+
+def _make_limits(flags: FlagValues) -> "Limits":
   from dr3d.runtime.pool import Limits
 
-  limits = Limits(seconds=flags.timeout, memory=flags.memory << 20)
-  return FileReader(jobs=flags.jobs, limits=limits)
+  return Limits(seconds=flags.timeout, memory=flags.memory << 20)
 
 
 def print_report(database: "Database", report: "Report") -> int:
@@ -63,15 +92,16 @@ def print_report(database: "Database", report: "Report") -> int:
   Returns:
     The exit status: 0 if any model can be searched.
   """
-  from dr3d.database import catalogue
+  from dr3d.database import catalogue, shared
 
   console.print_failures(report.failures, "failed")
   console.print_failures(report.warnings, "warning")
   searchable = database.count_states()[catalogue.INDEXED]
   print(
-    f"{database.directory}: {searchable} models to search; {report.new} new,"
-    f" {report.changed} changed, {report.unchanged} unchanged,"
-    f" {report.missing} missing, {len(report.failures)} failed."
+    f"{shared.describe(database.directory)}: {searchable} models to search;"
+    f" {report.new} new, {report.changed} changed,"
+    f" {report.unchanged} unchanged, {report.missing} missing,"
+    f" {len(report.failures)} failed."
   )
   if report.assumed:
     counts = [f"{unit} for {n}" for unit, n in sorted(report.assumed.items())]

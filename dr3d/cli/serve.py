@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import signal
 import socket
 
@@ -11,6 +10,7 @@ from dr3d.cli.serve_access import TOKEN, may_read_freely, read_token
 from dr3d.cli.serve_flags import FLAGS
 from dr3d.cli.serve_settings import make_settings
 from dr3d.cli.subcommand import FlagValues, Subcommand, UsageError
+from dr3d.database import shared
 from dr3d.error import Dr3dError
 
 _OPEN_FILES = 4096  # more than four for each connection
@@ -38,7 +38,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
 
   logs.set_logs(flags.log_format)
   config = make_settings(flags, own_token, public_read=public_read)
-  service = Service(pathlib.Path(flags.db), config)
+  service = Service(shared.find_directory(flags.db), config)
   server = uvicorn.Server(
     make_config(make_app(service), config, service.metrics)
   )
@@ -49,7 +49,8 @@ def run(flags: FlagValues, files: list[str]) -> int:
     changes = "nothing can be changed"
   reading = "" if public_read else "; reading needs a token"
   print(
-    f"{flags.db} is served at http://{address}:{port}; {changes}{reading}.",
+    f"{argument.name_database(flags.db)} is served at"
+    f" http://{address}:{port}; {changes}{reading}.",
     flush=True,
   )
   # uvicorn raises the signal again for the former handler, which would end the

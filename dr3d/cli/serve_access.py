@@ -5,6 +5,7 @@ import os
 import pathlib
 
 from dr3d.cli.subcommand import FlagValues, UsageError
+from dr3d.database import shared
 from dr3d.error import Dr3dError
 
 TOKEN = "DR3D_TOKEN"
@@ -61,7 +62,7 @@ def may_read_freely(flags: FlagValues, own_token: str | None) -> bool:
       f"serve: --trusted-proxy: {error}; give addresses or networks such as"
       " 10.0.0.0/8."
     ) from error
-  tokens = TokenStore(pathlib.Path(flags.db), own=own_token)
+  tokens = TokenStore(shared.find_directory(flags.db), own=own_token)
   return check_address(
     flags.host,
     is_proxied=bool(proxies),

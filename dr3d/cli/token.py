@@ -1,10 +1,10 @@
 """`dr3d token`: who may call a service."""
 
 import getpass
-import pathlib
 
 from dr3d.cli import argument
 from dr3d.cli.subcommand import Flag, FlagValues, Subcommand, UsageError
+from dr3d.database import shared
 
 ROLES = ("read", "write", "admin")  # `token.ROLES`, without importing it
 _ACTIONS = ("add", "list", "revoke")
@@ -25,7 +25,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   from dr3d.server.audit import AuditLog
   from dr3d.server.token import TokenStore
 
-  directory = pathlib.Path(flags.db)
+  directory = shared.find_directory(flags.db)
   tokens, audit = TokenStore(directory), AuditLog(directory)
   if action == "list":
     for token in tokens.list():

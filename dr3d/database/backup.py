@@ -24,7 +24,8 @@ import shutil
 import sqlite3
 from typing import Any
 
-from dr3d.database import catalogue, check, journal, row, setting
+from dr3d.database import catalogue, check, journal, row, setting, shared
+from dr3d.database.connection import Connection
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.model import ADDED
 from dr3d.database.sqlite_file import connect
@@ -70,6 +71,11 @@ def back_up(directory: pathlib.Path, out: pathlib.Path) -> Backup:
     DatabaseError: the folder exists, the database is damaged or changes too
       fast, or the disk does not store the copy.
   """
+  if shared.find_uri(directory) is not None:
+    raise DatabaseError(
+      f"{shared.describe(directory)} is backed up by PostgreSQL's pg_dump; dr3d"
+      " migrate copies it to a folder."
+    )
   if out.exists():
     raise DatabaseError(f"{out} exists: name a new folder for the backup.")
   time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -208,6 +214,8 @@ def _copy_catalogue(directory: pathlib.Path, home: pathlib.Path) -> None:
     catalogue.open_catalogue(directory) as source,
     connect(home / catalogue.FILE, mode="rwc") as target,
   ):
+    assert isinstance(source, sqlite3.Connection), "the caller has checked it"
+    assert isinstance(target, sqlite3.Connection)
     source.backup(target)
 
 
@@ -236,7 +244,7 @@ def _copy_files(directory: pathlib.Path, home: pathlib.Path) -> int:
 
 
 def _lost_file(
-  connection: sqlite3.Connection, home: pathlib.Path, name: str, digest: str
+  connection: Connection, home: pathlib.Path, name: str, digest: str
 ) -> bool:
   """Whether a model was deleted before its file was copied.
 

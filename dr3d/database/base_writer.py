@@ -10,13 +10,17 @@ from dr3d.database import (
   garbage,
   ingest,
   journal,
+  lock,
   migration,
   reserve,
+  shared,
+  shared_journal,
   sqlite_file,
 )
-from dr3d.database.file_reader import FileReader
+from dr3d.database.file_reader import IngestWorkers
 from dr3d.database.label import UnitDefault
 from dr3d.database.model import INDEXED, Source
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.reader import DatabaseReader
 from dr3d.database.snapshot import keep_calibration, keep_index
 from dr3d.error import DatabaseError, FullDiskError
@@ -30,18 +34,25 @@ class BaseWriter(DatabaseReader):
   """Takes the writer's lock, writes rows, and keeps what is derived of them."""
 
   @contextlib.contextmanager
-  def _writing(self) -> Iterator[None]:
+  def _writing(
+    self, *, alone: bool = False, seconds: float | None = None
+  ) -> Iterator[None]:
     """Holds the writer's lock; first converts and tidies the database.
+
+    Args:
+      alone: see `lock.writer_lock`.
+      seconds: likewise.
 
     Raises:
       LockError: another process writes.
       DatabaseError: the database cannot be written.
     """
-    with sqlite_file.writer_lock(self.directory):
+    with lock.writer_lock(self.directory, alone=alone, seconds=seconds):
       migration.migrate(self.directory)
       self.refresh()  # another process may have changed the pipeline
       garbage.remove_leftovers(self.directory, self.settings)
-      reserve.keep(self.directory)
+      if shared.find_uri(self.directory) is None:
+        reserve.keep(self.directory)
       try:
         yield
       except DatabaseError:
@@ -61,7 +72,7 @@ class BaseWriter(DatabaseReader):
     files: Sequence[folder.ModelFile],
     settings: Mapping[str, str],
     *,
-    reader: FileReader,
+    workers: IngestWorkers,
     source: Source,
     unit: Unit | None = None,
     replace: bool = False,
@@ -75,10 +86,12 @@ class BaseWriter(DatabaseReader):
       report = ingest.ingest_files(
         connection,
         files,
-        embed=lambda meshes: self.pipeline.embed(meshes),
+        embed_each=lambda batches: workers.embed_each(
+          lambda: self.pipeline, batches
+        ),
         fingerprint=self.fingerprint,
-        hash_each=reader.hash_each,
-        read=lambda files: reader.read_each(
+        hash_each=workers.hash_each,
+        read=lambda files: workers.read_each(
           files, face_budget=self.face_budget, appearance=self.appearance
         ),
         unit=default,
@@ -103,6 +116,8 @@ class BaseWriter(DatabaseReader):
   def _delete_rows(self, names: Collection[str]) -> None:
     with catalogue.open_catalogue(self.directory) as connection:
       catalogue.delete_models(connection, names)
+      if isinstance(connection, SharedConnection):
+        return
       # Deleted content leaves the log, and the log the disk. A long reader
       # must not hold the deletion up; then a later checkpoint does it.
       connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT}")
@@ -111,6 +126,11 @@ class BaseWriter(DatabaseReader):
   def _collect_garbage(self) -> None:
     """Removes kept files of models that are gone."""
     with catalogue.open_catalogue(self.directory) as connection:
+      if isinstance(connection, SharedConnection):
+        # Another writer may accept a file meanwhile.
+        with sqlite_file.transaction(connection):
+          shared_journal.collect_garbage(connection)
+        return
       rows = connection.execute("SELECT hash FROM model")
       hashes = {digest for (digest,) in rows}
     journal.collect_garbage(self.directory, hashes)

@@ -11,13 +11,13 @@ would give wrong values a right digest.
 """
 
 import dataclasses
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from dr3d.database import row
+from dr3d.database import row, shape_row
+from dr3d.database.connection import Connection
 from dr3d.database.digest import hash_bytes, hash_values
 from dr3d.database.model import (
   ADDED,
@@ -30,6 +30,7 @@ from dr3d.database.model import (
   Model,
   Shape,
 )
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.record import COLUMNS, SELECT, to_model, to_values
 from dr3d.database.schema import (
   FILE,
@@ -56,6 +57,7 @@ __all__ = [
   "STATES",
   "Model",
   "Shape",
+  "check_pages",
   "compact",
   "count_states",
   "create_catalogue",
@@ -94,7 +96,7 @@ class ScannedModel(NamedTuple):
   model: Model | None
 
 
-def read_models(connection: sqlite3.Connection) -> list[Model]:
+def read_models(connection: Connection) -> list[Model]:
   """Returns all rows by name, without their vectors.
 
   Raises:
@@ -108,7 +110,7 @@ def read_models(connection: sqlite3.Connection) -> list[Model]:
   return models
 
 
-def scan_models(connection: sqlite3.Connection) -> Iterator[ScannedModel]:
+def scan_models(connection: Connection) -> Iterator[ScannedModel]:
   """Yields all rows by name, without their vectors, damaged ones too."""
   version = read_format(connection)
   for values in connection.execute(
@@ -117,7 +119,7 @@ def scan_models(connection: sqlite3.Connection) -> Iterator[ScannedModel]:
     yield ScannedModel(str(values[0]), to_model(version, values))
 
 
-def find_model(connection: sqlite3.Connection, name: str) -> Model | None:
+def find_model(connection: Connection, name: str) -> Model | None:
   """Returns the row of a model; None if there is none of this name.
 
   Raises:
@@ -135,7 +137,7 @@ def find_model(connection: sqlite3.Connection, name: str) -> Model | None:
   return model
 
 
-def count_states(connection: sqlite3.Connection) -> dict[str, int]:
+def count_states(connection: Connection) -> dict[str, int]:
   """Returns how many models are in each of `model.STATES`."""
   found = dict(
     connection.execute("SELECT state, count(*) FROM model GROUP BY state")
@@ -144,7 +146,7 @@ def count_states(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def read_shapes(
-  connection: sqlite3.Connection, names: Iterable[str]
+  connection: Connection, names: Iterable[str]
 ) -> dict[str, Shape]:
   """Returns meshes and thumbnails by name; models without are left out.
 
@@ -164,26 +166,22 @@ def read_shapes(
 
 
 def scan_shapes(
-  connection: sqlite3.Connection, names: Iterable[str]
+  connection: Connection, names: Iterable[str]
 ) -> Iterator[tuple[str, Shape | None]]:
   """Yields mesh and thumbnail of models that have them; None if damaged."""
   has_digest = read_format(connection) >= 4
   column = "shape_digest" if has_digest else "NULL"
   for name in names:
     values = connection.execute(
-      f"SELECT mesh, thumbnail, {column} FROM shape JOIN model USING (name) "
-      "WHERE name = ?",
-      (name,),
+      f"SELECT {column} FROM model WHERE name = ?", (name,)
     ).fetchone()
-    if values is not None:
-      mesh, thumbnail, digest = values
-      is_whole = not has_digest or digest == hash_bytes(mesh, thumbnail)
-      yield name, Shape(mesh, thumbnail) if is_whole else None
+    shape = None if values is None else shape_row.read(connection, name)
+    if shape is not None:
+      is_whole = not has_digest or values[0] == _hash_shape(shape)
+      yield name, shape if is_whole else None
 
 
-def write_models(
-  connection: sqlite3.Connection, models: Iterable[Model]
-) -> None:
+def write_models(connection: Connection, models: Iterable[Model]) -> None:
   """Adds rows or replaces those of the same name, all or none of them."""
   models = list(models)
   with transaction(connection):
@@ -196,7 +194,7 @@ def write_models(
 
 
 def insert_model(
-  connection: sqlite3.Connection,
+  connection: Connection,
   model: Model,
   checksum: int | None,
   slot: int | None,
@@ -210,33 +208,24 @@ def insert_model(
     slot: of these.
   """
   shape = model.shape
-  digest = None if shape is None else hash_bytes(shape.mesh, shape.thumbnail)
+  digest = None if shape is None else _hash_shape(shape)
   _insert(connection, model, (checksum, slot), digest)
-  connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
-  if shape is not None:
-    connection.execute(
-      "INSERT INTO shape (name, mesh, thumbnail) VALUES (?, ?, ?)",
-      (model.name, shape.mesh, shape.thumbnail),
-    )
+  shape_row.write(connection, model.name, shape)
 
 
 def insert_converted(
-  connection: sqlite3.Connection,
+  connection: Connection,
   model: Model,
   checksum: int | None,
   slot: int | None,
 ) -> None:
   """As `insert_model`, for a model whose shape is stored already."""
-  values = connection.execute(
-    "SELECT mesh, thumbnail FROM shape WHERE name = ?", (model.name,)
-  ).fetchone()
-  digest = None if values is None else hash_bytes(*values)
+  shape = shape_row.read(connection, model.name)
+  digest = None if shape is None else _hash_shape(shape)
   _insert(connection, model, (checksum, slot), digest)
 
 
-def update_models(
-  connection: sqlite3.Connection, models: Iterable[Model]
-) -> None:
+def update_models(connection: Connection, models: Iterable[Model]) -> None:
   """Writes all fields of rows but for vectors and shape, all or none of them.
 
   Raises:
@@ -248,20 +237,18 @@ def update_models(
         _update(connection, model)
 
 
-def drop_shape(connection: sqlite3.Connection, model: Model) -> None:
+def drop_shape(connection: Connection, model: Model) -> None:
   """Writes a row without its mesh; the caller is in a transaction."""
   connection.execute("DELETE FROM shape WHERE name = ?", (model.name,))
   _update(connection, model, has_shape=False)
 
 
-def drop_vectors(connection: sqlite3.Connection, model: Model) -> None:
+def drop_vectors(connection: Connection, model: Model) -> None:
   """Writes a row without its vectors; the caller is in a transaction."""
   _update(connection, model, place=(None, None))
 
 
-def list_with_shape(
-  connection: sqlite3.Connection, names: Iterable[str]
-) -> list[str]:
+def list_with_shape(connection: Connection, names: Iterable[str]) -> list[str]:
   """Which of some models had a mesh when they were written."""
   if read_format(connection) < 4:
     return []  # these do not say
@@ -273,7 +260,7 @@ def list_with_shape(
 
 
 def write_vectors(
-  connection: sqlite3.Connection,
+  connection: Connection,
   features: Mapping[str, np.ndarray],
   *,
   fingerprint: str,
@@ -289,7 +276,7 @@ def write_vectors(
         _update(connection, changed, place=(checksum, slot))
 
 
-def delete_models(connection: sqlite3.Connection, names: Iterable[str]) -> None:
+def delete_models(connection: Connection, names: Iterable[str]) -> None:
   """Deletes rows with all that belongs to them, all or none."""
   rows = [(name,) for name in names]
   with transaction(connection):
@@ -298,7 +285,7 @@ def delete_models(connection: sqlite3.Connection, names: Iterable[str]) -> None:
 
 
 def switch_pipeline(
-  connection: sqlite3.Connection,
+  connection: Connection,
   settings: Mapping[str, str],
   vectors: row.StagedVectors,
   fingerprints: Mapping[str, str],
@@ -328,7 +315,7 @@ def switch_pipeline(
   row.collect_garbage(connection)
 
 
-def compact(connection: sqlite3.Connection) -> None:
+def compact(connection: Connection) -> None:
   """Checks every page and every vector, and returns free space to the disk.
 
   The vectors are written again in the order of the names, so that they can be
@@ -337,7 +324,7 @@ def compact(connection: sqlite3.Connection) -> None:
   Raises:
     DatabaseError: a file is damaged.
   """
-  (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+  verdict = check_pages(connection)
   if verdict != "ok":
     raise DatabaseError(
       f"The catalogue is damaged ({verdict.splitlines()[-1]}): restore it from "
@@ -346,12 +333,27 @@ def compact(connection: sqlite3.Connection) -> None:
   with transaction(connection):
     row.sort(connection)
   row.collect_garbage(connection)
-  connection.execute("VACUUM")
-  connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+  # PostgreSQL's pages are its own: it reuses them by itself.
+  if isinstance(connection, SharedConnection):
+    shape_row.collect_garbage(connection)
+  else:
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def check_pages(connection: Connection) -> str:
+  """Reads every page of the catalogue's file: "ok", or what is wrong.
+
+  PostgreSQL compares its pages itself, if its cluster has checksums.
+  """
+  if isinstance(connection, SharedConnection):
+    return "ok"
+  (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+  return verdict
 
 
 def _insert(
-  connection: sqlite3.Connection,
+  connection: Connection,
   model: Model,
   place: tuple[int | None, int | None],
   shape_digest: int | None,
@@ -359,15 +361,18 @@ def _insert(
   """Writes a row with its digest; `place` holds checksum and slot."""
   checksum, slot = place
   values = to_values(model, checksum, shape_digest)
-  marks = ", ".join("?" * (len(values) + 2))
+  columns = (*COLUMNS, "slot", "digest")
+  marks = ", ".join("?" * len(columns))
+  changes = ", ".join(f"{c} = excluded.{c}" for c in columns)
   connection.execute(
-    f"REPLACE INTO model ({', '.join(COLUMNS)}, slot, digest) VALUES ({marks})",
+    f"INSERT INTO model ({', '.join(columns)}) VALUES ({marks})"
+    f" ON CONFLICT (name) DO UPDATE SET {changes}",
     (*values, slot, hash_values(values)),
   )
 
 
 def _update(
-  connection: sqlite3.Connection,
+  connection: Connection,
   model: Model,
   *,
   place: tuple[int | None, int | None] | None = None,
@@ -395,7 +400,11 @@ def _update(
   )
 
 
-def _damage(connection: sqlite3.Connection, name: str) -> DatabaseError:
+def _hash_shape(shape: Shape) -> int:
+  return hash_bytes(shape.mesh, shape.thumbnail)
+
+
+def _damage(connection: Connection, name: str) -> DatabaseError:
   return DatabaseError(
     f"{find_directory(connection)} is damaged: the row of {name!r} is not what "
     "was written; run dr3d check --repair, or restore the database from a "

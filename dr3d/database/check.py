@@ -7,7 +7,6 @@ so that a service can look for damage while it answers.
 import dataclasses
 import functools
 import pathlib
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -21,6 +20,7 @@ from dr3d.database import (
   sqlite_file,
   vector_file,
 )
+from dr3d.database.connection import Connection
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.model import INDEXED
 from dr3d.error import DatabaseError, Dr3dError
@@ -124,7 +124,7 @@ def scan(
       catalogue.open_catalogue(directory) as connection,
       sqlite_file.transaction(connection, kind="DEFERRED"),
     ):
-      (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+      verdict = catalogue.check_pages(connection)
       if verdict != "ok":
         reason = f"has a damaged page ({verdict.splitlines()[-1]})"
         yield Finding("catalogue", catalogue.FILE, reason)
@@ -180,7 +180,7 @@ def scan_parts(
 
 
 def _read(
-  directory: pathlib.Path, function: Callable[[sqlite3.Connection], Part]
+  directory: pathlib.Path, function: Callable[[Connection], Part]
 ) -> Part:
   """Reads a part in a transaction of its own."""
   try:
@@ -222,7 +222,7 @@ def _to_finding(error: DatabaseError) -> Finding:
   return Finding("catalogue", catalogue.FILE, f"is damaged ({error})")
 
 
-def _scan_settings(connection: sqlite3.Connection) -> Part:
+def _scan_settings(connection: Connection) -> Part:
   settings = setting.scan_settings(connection)
   findings = [
     Finding("setting", name, "is not what was written")
@@ -232,16 +232,17 @@ def _scan_settings(connection: sqlite3.Connection) -> Part:
   return Part(tuple(findings), sum(len(value) for _, value, _ in settings))
 
 
-def _list_names(connection: sqlite3.Connection, after: str | None) -> list[str]:
+def _list_names(connection: Connection, after: str | None) -> list[str]:
   """The names that follow one, as their index has them; all if it is None."""
   rows = connection.execute(
-    "SELECT name FROM model WHERE ? IS NULL OR name > ? ORDER BY name LIMIT ?",
-    (after, after, _PART),
+    # No name sorts before the empty one, and no model has it.
+    "SELECT name FROM model WHERE name > ? ORDER BY name LIMIT ?",
+    (after or "", _PART),
   )
   return [name for (name,) in rows]
 
 
-def _scan_models(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
+def _scan_models(connection: Connection, names: Sequence[str]) -> Part:
   """Compares rows, meshes and vectors of some models with their digests."""
   findings, size = [], _ROW_BYTES * len(names)
   for name in names:
@@ -263,11 +264,11 @@ def _scan_models(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
   return Part((*findings, *vectors.findings), size + vectors.size)
 
 
-def _scan_vectors(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
+def _scan_vectors(connection: Connection, names: Sequence[str]) -> Part:
   """Compares vectors; `_scan_layout` reports a file that cannot be read."""
   directory = catalogue.find_directory(connection)
   try:
-    layout = row.read_layout(connection)
+    layout = row.open_layout(connection)
     slots = row.read_slots(connection, "slot IS NOT NULL", names)
     digests = vector_file.hash_slots(directory, layout, slots)
   except (DatabaseError, OSError):
@@ -283,10 +284,10 @@ def _scan_vectors(connection: sqlite3.Connection, names: Sequence[str]) -> Part:
   return Part(tuple(findings), layout.stride * len(slots))
 
 
-def _scan_layout(connection: sqlite3.Connection) -> Part:
+def _scan_layout(connection: Connection) -> Part:
   """Says why no vectors can be read."""
   try:
-    layout = row.read_layout(connection)
+    layout = row.open_layout(connection)
     if layout.count and row.has_slots(connection):
       vector_file.open_vectors(catalogue.find_directory(connection), layout)
   except DatabaseError as error:

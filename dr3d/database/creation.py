@@ -3,32 +3,48 @@
 import json
 import pathlib
 
-from dr3d.database import catalogue, setting, sqlite_file
+from dr3d.database import catalogue, lock, setting, shared, sqlite_file
 from dr3d.database.embedding import EmbeddingPipeline
+from dr3d.database.object_store import find_store
 from dr3d.error import DatabaseError
 
 
-def make_database(directory: pathlib.Path, pipeline: EmbeddingPipeline) -> None:
+def make_database(
+  directory: pathlib.Path,
+  pipeline: EmbeddingPipeline,
+  *,
+  objects: str | None = None,
+) -> None:
   """Makes a database; it exists from the moment that the catalogue does.
 
   Args:
     directory: made if it is missing; empty, or what an interrupted call left.
     pipeline: copied into the directory.
+    objects: address of meshes and thumbnails; see `object_store`. None keeps
+      them in the catalogue.
 
   Raises:
     DatabaseError: the directory holds other files, or cannot be written.
   """
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not sqlite_file.has_lock(directory):
+    is_shared = shared.find_uri(directory) is not None
+    if (
+      any(directory.iterdir())
+      and not sqlite_file.has_lock(directory)
+      and not is_shared
+    ):
       raise DatabaseError(
         f"{directory} holds other files but no database: name a new directory."
       )
-    with sqlite_file.writer_lock(directory):
+    with lock.writer_lock(directory):
       if catalogue.is_complete(directory):
         return
       pipeline.save(directory / setting.PIPELINE)
-      catalogue.create_catalogue(directory, describe_pipeline(pipeline))
+      settings = describe_pipeline(pipeline)
+      if objects is not None:
+        settings[setting.OBJECTS] = find_store(objects).url
+      catalogue.create_catalogue(directory, settings)
   except OSError as error:
     raise DatabaseError(
       f"{directory} cannot be written ({error.strerror})."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dr3d.database import catalogue, setting
 from dr3d.database.base_writer import BaseWriter
+from dr3d.database.sqlite_file import transaction
 from dr3d.error import DatabaseError
 
 
@@ -34,12 +35,17 @@ class EditWriter(BaseWriter):
       DatabaseError: there is no model of this name, or another process writes.
     """
     with self._writing():
-      changed = self.find_model(name)
-      if label is not None:
-        changed = dataclasses.replace(changed, label=label, label_source="hand")
-      if metadata is not None:
-        changed = dataclasses.replace(changed, metadata=dict(metadata))
-      with catalogue.open_catalogue(self.directory) as connection:
+      with (
+        catalogue.open_catalogue(self.directory) as connection,
+        transaction(connection),
+      ):
+        changed = self._find(connection, name)
+        if label is not None:
+          changed = dataclasses.replace(
+            changed, label=label, label_source="hand"
+          )
+        if metadata is not None:
+          changed = dataclasses.replace(changed, metadata=dict(metadata))
         catalogue.update_models(connection, [changed])
       self.refresh()
       self._try_keep_derived()

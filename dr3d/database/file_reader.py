@@ -1,11 +1,19 @@
-"""How model files are read: in processes of their own, or in this one."""
+"""How model files are read: in processes of their own, or in this one.
+
+`IngestWorkers` is all that an ingest asks of others: hashes, what files hold,
+and vectors. `FileReader` does it on this machine, `ray_workers` on several.
+"""
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
 
 from dr3d.data import folder
+from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.processed_model import ProcessedModel, read_processed_model
 from dr3d.error import Dr3dError
 from dr3d.mesh import Mesh
@@ -17,6 +25,37 @@ _HASH_FUNCTION = "dr3d.data.folder:hash_or_explain"
 
 UnitFile = tuple[pathlib.Path, Unit]
 """A file, and the unit that is assumed if it does not state one."""
+
+
+class IngestWorkers(Protocol):
+  """Who hashes, reads and embeds; results come in the order of the inputs."""
+
+  def hash_each(
+    self, files: Iterable[folder.ModelFile]
+  ) -> Iterator[str | Dr3dError]:
+    """Yields the hash of each file, or the predicate why it has none."""
+
+  def read_each(
+    self,
+    files: Iterable[UnitFile],
+    *,
+    face_budget: int | None,
+    appearance: bool = False,
+  ) -> Iterator[ProcessedModel | Dr3dError]:
+    """Yields what each file holds, or why it cannot be read."""
+
+  def embed_each(
+    self,
+    get_pipeline: Callable[[], EmbeddingPipeline],
+    batches: Iterable[list[Mesh]],
+  ) -> Iterator[np.ndarray]:
+    """Yields the vectors of each batch, float32 [B, N, D].
+
+    Args:
+      get_pipeline: called at the first batch, because to load the pipeline
+        takes seconds that an update without new files need not spend.
+      batches: each of B meshes of about the same size.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +165,14 @@ class FileReader:
           yield folder.hash_or_explain(file.path)
         except Dr3dError as error:
           yield error
+
+  def embed_each(
+    self,
+    get_pipeline: Callable[[], EmbeddingPipeline],
+    batches: Iterable[list[Mesh]],
+  ) -> Iterator[np.ndarray]:
+    """Embeds in this process, each batch when its vectors are asked for."""
+    return (get_pipeline().embed(meshes) for meshes in batches)
 
   def _hashes_in_process(self, file: folder.ModelFile) -> bool:
     is_parsed = file.path.suffix.lower() == ".gltf" and not file.digest

@@ -4,7 +4,8 @@ import pathlib
 import shutil
 from collections.abc import Mapping
 
-from dr3d.database import catalogue, row, setting
+from dr3d.database import catalogue, local_copy, row, setting
+from dr3d.database.postgres import SharedConnection
 
 
 def remove_leftovers(
@@ -23,6 +24,9 @@ def remove_leftovers(
     shutil.rmtree(path, ignore_errors=True)
   with catalogue.open_catalogue(directory) as connection:
     row.collect_garbage(connection)
+    if isinstance(connection, SharedConnection):
+      current = setting.find_pipeline_folder(settings)
+      local_copy.remove_other_pipelines(connection, current)
 
 
 def list_leftovers(

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-from dr3d.database import catalogue, row
+from dr3d.database import catalogue, row, shared_index
 from dr3d.database import snapshot as snapshot_lib
 from dr3d.database.snapshot import is_good, read_snapshot
 from dr3d.database.sqlite_file import writer_lock
@@ -87,6 +87,7 @@ def build(
         # Purged models must not come back, not even as short vectors.
         shutil.rmtree(path, ignore_errors=True)
         return False
+      shared_index.publish(directory, path)
       return True
   except LockError:
     return False

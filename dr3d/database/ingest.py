@@ -8,14 +8,15 @@ run, which compares the hashes of all files, resumes from there.
 
 import collections
 import dataclasses
+import functools
 import pathlib
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from dr3d.data import folder
 from dr3d.database import catalogue, label
+from dr3d.database.connection import Connection
 from dr3d.database.file_reader import UnitFile
 from dr3d.database.model import (
   FAILED,
@@ -26,8 +27,10 @@ from dr3d.database.model import (
   Shape,
   Source,
 )
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.processed_model import ProcessedModel
 from dr3d.database.report import Failure, Report, make_report
+from dr3d.database.sqlite_file import transaction
 from dr3d.error import Dr3dError
 from dr3d.index.vector_index import check_vectors
 from dr3d.mesh import BUCKETS, Mesh
@@ -39,8 +42,9 @@ Read = Callable[[Iterable[UnitFile]], Iterator[ProcessedModel | Dr3dError]]
 """Files → for each, in order, what was read, or the error it ended in."""
 Hash = Callable[[Sequence[folder.ModelFile]], Iterator[str | Dr3dError]]
 """Files → the hash of each, or the predicate that says why it has none."""
-Embed = Callable[[list[Mesh]], np.ndarray]
-"""B meshes → float32 [B, N, D] unit vectors."""
+EmbedEach = Callable[[Iterable[list[Mesh]]], Iterator[np.ndarray]]
+"""Batches of B meshes → for each, in order, float32 [B, N, D] unit vectors. A
+few batches may be taken ahead of the vectors that were read."""
 Progress = Callable[[int, int, int], None]
 """Files done, all files, files that failed."""
 
@@ -51,10 +55,10 @@ _MAX_WAITING = 256  # rows without meshes that a kill may lose
 
 
 def ingest_files(
-  connection: sqlite3.Connection,
+  connection: Connection,
   files: Sequence[folder.ModelFile],
   *,
-  embed: Embed,
+  embed_each: EmbedEach,
   fingerprint: str,
   read: Read,
   hash_each: Hash,
@@ -68,7 +72,7 @@ def ingest_files(
   Args:
     connection: the catalogue; the caller holds the writer's lock.
     files: all models of the folder, or some files of their own.
-    embed: the pipeline.
+    embed_each: the pipeline, in this process or in others.
     fingerprint: of the pipeline; rows of another one are made again.
     read: reads model files.
     hash_each: hashes model files.
@@ -93,14 +97,13 @@ def ingest_files(
     connection,
     files,
     known,
-    embed,
     fingerprint,
     unit,
     source,
     replace,
     progress,
   )
-  task.run(read, hash_each)
+  task.run(read, hash_each, embed_each)
   return make_report(
     task.written,
     known,
@@ -113,7 +116,7 @@ def ingest_files(
 
 
 def _mark_missing(
-  connection: sqlite3.Connection, known: dict[str, Model], names: set[str]
+  connection: Connection, known: dict[str, Model], names: set[str]
 ) -> list[Model]:
   gone = [
     dataclasses.replace(model, state=MISSING, reason="")
@@ -143,10 +146,9 @@ class _Task:
     warnings: of files that were read.
   """
 
-  connection: sqlite3.Connection
+  connection: Connection
   files: Sequence[folder.ModelFile]
   known: dict[str, Model]
-  embed: Embed
   fingerprint: str
   unit: label.UnitDefault
   source: Source
@@ -169,19 +171,37 @@ class _Task:
   failures: int = 0
   warnings: list[Failure] = dataclasses.field(default_factory=list)
 
-  def run(self, read: Read, hash_each: Hash) -> None:
+  def run(self, read: Read, hash_each: Hash, embed_each: EmbedEach) -> None:
     """Examines, reads, embeds and commits all files."""
-    results = read(self._examine(hash_each))
-    for result in results:
+    embedded: collections.deque[list[tuple[Model, Mesh]]] = collections.deque()
+
+    def list_meshes() -> Iterator[list[Mesh]]:
+      for batch in self._read_batches(read, hash_each):
+        embedded.append(batch)
+        yield [mesh for _, mesh in batch]
+
+    for features in embed_each(list_meshes()):
+      self._commit(embedded.popleft(), features)
+    self._commit()
+
+  def _read_batches(
+    self, read: Read, hash_each: Hash
+  ) -> Iterator[list[tuple[Model, Mesh]]]:
+    """Yields models of about the same size; commits the other rows."""
+    for result in read(self._examine(hash_each)):
       self._receive(*self.waiting.popleft(), result)
-      for size, batch in self.batches.items():
-        if len(batch) >= _BATCH_SIZE:
-          self._commit(size)
+      for size in self.batches:
+        if len(self.batches[size]) >= _BATCH_SIZE:
+          yield self._take_batch(size)
       if len(self.failed) + len(self.kept) >= _MAX_WAITING:
         self._commit()
     for size in sorted(self.batches):
-      self._commit(size)
-    self._commit()
+      if self.batches[size]:
+        yield self._take_batch(size)
+
+  def _take_batch(self, size: int) -> list[tuple[Model, Mesh]]:
+    batch, self.batches[size] = self.batches[size], []
+    return batch
 
   def _examine(self, hash_each: Hash) -> Iterator[UnitFile]:
     """Yields the files that must be read; decides about the others."""
@@ -284,13 +304,15 @@ class _Task:
     if self.progress is not None:
       self.progress(self.done, len(self.files), self.failures)
 
-  def _commit(self, size: int | None = None) -> None:
-    """Writes the rows that are decided, and the models of one size."""
-    rows, batch = self.failed, []
-    if size is not None:
-      batch, self.batches[size] = self.batches[size], []
-    if batch:
-      features = np.asarray(self.embed([mesh for _, mesh in batch]), np.float32)
+  def _commit(
+    self,
+    batch: Sequence[tuple[Model, Mesh]] = (),
+    features: np.ndarray | None = None,
+  ) -> None:
+    """Writes the rows that are decided, and models with their vectors."""
+    rows = self.failed
+    if features is not None:
+      features = np.asarray(features, np.float32)
       if features.ndim != 3 or len(features) != len(batch):
         raise ValueError(
           f"the pipeline must return [{len(batch)}, N, D] vectors, got shape "
@@ -300,8 +322,12 @@ class _Task:
         _give_vectors(row, vectors)
         for (row, _), vectors in zip(batch, features, strict=True)
       ]
-    catalogue.write_models(self.connection, rows)
-    catalogue.update_models(self.connection, self.kept)
+    with transaction(self.connection):
+      if isinstance(self.connection, SharedConnection):
+        rows = [self._merge_again(row) for row in rows]
+        self.kept = [self._merge_again(row) for row in self.kept]
+      catalogue.write_models(self.connection, rows)
+      catalogue.update_models(self.connection, self.kept)
     self.written += [
       dataclasses.replace(row, features=None, shape=None)
       for row in rows + self.kept
@@ -309,6 +335,27 @@ class _Task:
     self.failed, self.kept = [], []
     for _ in batch:  # not before: to embed them takes most of the time
       self._tell()
+
+  def _merge_again(self, row: Model) -> Model:
+    """Keeps what another writer gave a model since this run began."""
+    before = self.known.get(row.name)
+    now = catalogue.find_model(self.connection, row.name)
+    if now is None or (
+      before is not None and _list_given(now) == _list_given(before)
+    ):
+      return row
+    file = self._files_by_name[row.name]
+    given = label.merge(file, now, self.unit, replace=self.replace)
+    return dataclasses.replace(
+      row,
+      label=given.label,
+      label_source=given.label_source,
+      metadata=given.metadata,
+    )
+
+  @functools.cached_property
+  def _files_by_name(self) -> dict[str, folder.ModelFile]:
+    return {file.name: file for file in self.files}
 
 
 def _holds(before: Model, row: Model) -> bool:

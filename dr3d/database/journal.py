@@ -20,11 +20,12 @@ import shutil
 from collections.abc import Collection, Mapping
 
 from dr3d.data import folder
+from dr3d.database import shared, shared_journal
 from dr3d.database.digest import hash_values
 from dr3d.mesh.unit import UNITS
 from dr3d.runtime.atomic import atomic_file, sync
 
-FILES = "files"
+FILES = shared_journal.FILES
 PENDING = "inbox"
 
 # A note from elsewhere must not name a file outside of the database.
@@ -49,21 +50,26 @@ def accept(directory: pathlib.Path, file: folder.ModelFile) -> folder.ModelFile:
   """
   name = f"{file.digest}{file.path.suffix.lower()}"
   kept = dataclasses.replace(file, path=directory / FILES / name)
+  note: dict[str, object] = {
+    "file": name,
+    "name": file.name,
+    "label": file.label,
+    "metadata": dict(file.metadata or {}),
+    "unit": file.unit,
+  }
+  note["digest"] = _hash_note(note)
+  if shared.find_uri(directory) is not None:
+    data = file.path.read_bytes()
+    with atomic_file(kept.path) as partial:
+      partial.write_bytes(data)
+    shared_journal.accept(directory, _make_key(file.name), note, data)
+    return kept
   is_new = not kept.path.exists()
   try:
     with atomic_file(kept.path) as partial:
       shutil.copyfile(file.path, partial)
-    note = {
-      "file": name,
-      "name": file.name,
-      "label": file.label,
-      "metadata": dict(file.metadata or {}),
-      "unit": file.unit,
-    }
     with atomic_file(_note_path(directory, file.name)) as partial:
-      partial.write_text(
-        json.dumps({**note, "digest": _hash_note(note)}), encoding="utf-8"
-      )
+      partial.write_text(json.dumps(note), encoding="utf-8")
     sync(directory)  # of the folders, which may be new
   except OSError:
     # Without this the next start would index a model whose sender was told
@@ -93,6 +99,8 @@ def keep(
     OSError: the disk does not store it.
   """
   path = directory / FILES / f"{digest}{suffix}"
+  if shared.find_uri(directory) is not None:
+    shared_journal.put_file(directory, path.name, data)
   if not path.exists():
     path.parent.mkdir(exist_ok=True)
     with atomic_file(path) as partial:
@@ -102,6 +110,9 @@ def keep(
 
 def withdraw(directory: pathlib.Path, name: str) -> None:
   """Removes the note about a model that is not accepted after all."""
+  if shared.find_uri(directory) is not None:
+    shared_journal.forget(directory, _make_key(name))
+    return
   path = _note_path(directory, name)
   if path.exists():
     path.unlink()
@@ -114,12 +125,26 @@ def read_pending(directory: pathlib.Path) -> list[folder.ModelFile]:
 
   Damaged notes are left out; `find_damaged` lists them.
   """
-  files = [_read_note(directory, path) for path in _list_notes(directory)]
+  if shared.find_uri(directory) is not None:
+    notes = shared_journal.read_notes(directory)
+    files = [_parse_note(directory, data) for data in notes.values()]
+    for file in files:
+      if file is not None:
+        find_file(directory, file.digest)  # which fetches it
+  else:
+    files = [_read_note(directory, path) for path in _list_notes(directory)]
   return [file for file in files if file is not None]
 
 
 def find_damaged(directory: pathlib.Path) -> list[pathlib.Path]:
   """Notes that cannot be read, so that their models cannot be completed."""
+  if shared.find_uri(directory) is not None:
+    notes = shared_journal.read_notes(directory)
+    return [
+      directory / PENDING / key
+      for key, data in notes.items()
+      if _parse_note(directory, data) is None
+    ]
   return [
     path
     for path in _list_notes(directory)
@@ -129,6 +154,9 @@ def find_damaged(directory: pathlib.Path) -> list[pathlib.Path]:
 
 def forget(directory: pathlib.Path, name: str) -> None:
   """Removes the note about a model that is in the catalogue now."""
+  if shared.find_uri(directory) is not None:
+    shared_journal.forget(directory, _make_key(name))
+    return
   _note_path(directory, name).unlink(missing_ok=True)
 
 
@@ -153,11 +181,16 @@ def find_file(directory: pathlib.Path, digest: str) -> pathlib.Path | None:
   """The file with this SHA-256, if the database keeps it."""
   if not _HASH.fullmatch(digest):
     return None
-  return next((directory / FILES).glob(f"{digest}.*"), None)
+  found = next((directory / FILES).glob(f"{digest}.*"), None)
+  if found is None and shared.find_uri(directory) is not None:
+    return shared_journal.provide_file(directory, directory / FILES, digest)
+  return found
 
 
 def list_files(directory: pathlib.Path) -> list[pathlib.Path]:
   """All files that the database keeps, by name."""
+  if shared.find_uri(directory) is not None:
+    shared_journal.provide_all(directory, directory / FILES)
   paths = sorted((directory / FILES).glob("*"))
   return [path for path in paths if _KEPT_NAME.fullmatch(path.name)]
 
@@ -173,11 +206,21 @@ def _read_note(
 ) -> folder.ModelFile | None:
   """Reads a note; None if it is damaged."""
   try:
-    note = json.loads(path.read_bytes())
+    return _parse_note(directory, path.read_bytes())
+  except OSError:
+    return None
+
+
+def _parse_note(
+  directory: pathlib.Path, data: bytes
+) -> folder.ModelFile | None:
+  """The model of a note; None if it is damaged."""
+  try:
+    note = json.loads(data)
     digest = note.pop("digest", None)  # version 0.1 wrote none
     if not _is_whole(note) or digest not in (None, _hash_note(note)):
       return None
-  except (OSError, ValueError, TypeError, AttributeError):
+  except (ValueError, TypeError, AttributeError):
     return None
   name = note["file"]
   return folder.ModelFile(
@@ -210,6 +253,9 @@ def _hash_note(note: Mapping[str, object]) -> int:
 
 
 def _note_path(directory: pathlib.Path, name: str) -> pathlib.Path:
+  return directory / PENDING / f"{_make_key(name)}.json"
+
+
+def _make_key(name: str) -> str:
   # Half of the digits keep names apart and paths short.
-  key = hashlib.sha256(name.encode()).hexdigest()[:32]
-  return directory / PENDING / f"{key}.json"
+  return hashlib.sha256(name.encode()).hexdigest()[:32]

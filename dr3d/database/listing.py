@@ -10,10 +10,19 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Self
 
 from dr3d.data import folder
-from dr3d.database import catalogue, journal, model_search, setting
+from dr3d.database import (
+  catalogue,
+  journal,
+  local_copy,
+  model_search,
+  setting,
+  shared,
+)
+from dr3d.database.connection import Connection
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
 from dr3d.database.model import FAILED, FOLDER, INDEXED, Model, Shape
 from dr3d.database.model_search import Filter, ModelSearch
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.schema import read_format
 from dr3d.database.snapshot import Snapshot, read_snapshot
 from dr3d.error import DatabaseError
@@ -53,7 +62,7 @@ class DatabaseListing:
     engine: str = "auto",
   ):
     """Opens a database; see `open`."""
-    self.directory = pathlib.Path(directory)
+    self.directory = shared.find_directory(directory)
     self._read_settings()
     self._load_pipeline = load_pipeline
     self._exact_below = exact_below
@@ -72,7 +81,7 @@ class DatabaseListing:
     """Opens a database that exists.
 
     Args:
-      directory: of the database.
+      directory: of the database, or the URI of one in PostgreSQL.
       load_pipeline: reads the pipeline; `Pipeline.load` if None.
       exact_below: number of vectors from which ScaNN is used.
       engine: that holds the index; see `index.engine.build_index`. A database
@@ -103,7 +112,11 @@ class DatabaseListing:
       from dr3d.retrieval.pipeline import Pipeline  # imports jax
 
       load = Pipeline.load
-    path = self.directory / setting.find_pipeline_folder(self.settings)
+    name = setting.find_pipeline_folder(self.settings)
+    path = self.directory / name
+    with catalogue.open_catalogue(self.directory) as connection:
+      if isinstance(connection, SharedConnection):
+        local_copy.provide_pipeline(connection, name)
     if not find_whole(path).exists():
       raise DatabaseError(
         f"{path} is gone: if dr3d rebuild has changed the pipeline, open the "
@@ -224,10 +237,7 @@ class DatabaseListing:
       DatabaseError: there is no such model, or its row is damaged.
     """
     with catalogue.open_catalogue(self.directory) as connection:
-      model = catalogue.find_model(connection, name)
-    if model is None:
-      raise DatabaseError(f"{self.directory} has no model {name!r}.")
-    return model
+      return self._find(connection, name)
 
   def find_models(
     self, text: str = "", condition: Filter | None = None
@@ -339,6 +349,14 @@ class DatabaseListing:
     """Meshes and thumbnails of models, by name, if they are stored."""
     with catalogue.open_catalogue(self.directory) as connection:
       return catalogue.read_shapes(connection, names)
+
+  def _find(self, connection: Connection, name: str) -> Model:
+    model = catalogue.find_model(connection, name)
+    if model is None:
+      raise DatabaseError(
+        f"{shared.describe(self.directory)} has no model {name!r}."
+      )
+    return model
 
   def _read_settings(self) -> None:
     with catalogue.open_catalogue(self.directory) as connection:

@@ -9,13 +9,13 @@ transaction ends.
 import json
 import pathlib
 import posixpath
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from dr3d.database import catalogue, row
+from dr3d.database.connection import Connection
 from dr3d.database.model import ADDED, FOLDER, LabelSource, Model, Source
 from dr3d.database.schema import (
   FORMAT,
@@ -62,7 +62,7 @@ def migrate(directory: pathlib.Path) -> int:
   return version
 
 
-def _convert_models(connection: sqlite3.Connection) -> None:
+def _convert_models(connection: Connection) -> None:
   """Writes each former row as a present one, some at a time."""
   names = [
     name
@@ -86,7 +86,7 @@ def _convert_models(connection: sqlite3.Connection) -> None:
 
 
 def _read_row(
-  connection: sqlite3.Connection, name: str
+  connection: Connection, name: str
 ) -> dict[str, Any]:  # the types depend on the column
   cursor = connection.execute(
     "SELECT * FROM former_model WHERE name = ?", (name,)

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dr3d.database import catalogue, row, setting
+from dr3d.database import catalogue, local_copy, row, setting
 from dr3d.database.creation import describe_pipeline
 from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.ingest import Progress
 from dr3d.database.model import Shape
+from dr3d.database.postgres import SharedConnection
 from dr3d.error import DatabaseError, MeshError
 from dr3d.index.vector_index import check_vectors
 from dr3d.mesh import Mesh, build_mesh
@@ -58,6 +59,8 @@ def switch(
       "database keeps the pipeline that it has."
     ) from error
   with catalogue.open_catalogue(directory) as connection:
+    if isinstance(connection, SharedConnection):
+      local_copy.put_pipeline(connection, folder, directory / folder)
     names = [model.name for model in catalogue.read_models(connection)]
     staged = row.stage(connection)
     for start in range(0, len(names), BATCH_SIZE):

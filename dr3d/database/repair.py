@@ -8,19 +8,20 @@ stored mesh, and a damaged mesh from the file.
 import dataclasses
 import pathlib
 import shutil
-import sqlite3
 from collections.abc import Sequence
 
 from dr3d.database import (
   catalogue,
   garbage,
   journal,
+  lock,
   migration,
   row,
   setting,
   sqlite_file,
 )
 from dr3d.database.check import Finding
+from dr3d.database.connection import Connection
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.model import ADDED, FOLDER, INDEXED, OUTDATED, Model
 from dr3d.database.writer import Database
@@ -55,7 +56,7 @@ def repair(
     kind: [f.name for f in findings if f.kind == kind and f.is_repairable]
     for kind in ("setting", "row", "mesh", "vectors", "upload")
   }
-  with sqlite_file.writer_lock(directory):
+  with lock.writer_lock(directory):
     migration.migrate(directory)
     with catalogue.open_catalogue(directory) as connection:
       with sqlite_file.transaction(connection):
@@ -69,7 +70,8 @@ def repair(
     for name in by_kind["upload"]:
       # Kept, so that a person can look at it; its model was accepted.
       path = directory / journal.PENDING / name
-      path.rename(path.with_suffix(".damaged"))
+      if path.exists():
+        path.rename(path.with_suffix(".damaged"))
     for path in garbage.list_leftovers(directory, settings):
       shutil.rmtree(path, ignore_errors=True)
   if not any(finding.kind == "pipeline" for finding in findings):
@@ -77,7 +79,7 @@ def repair(
   return left
 
 
-def _reset_row(connection: sqlite3.Connection, name: str) -> None:
+def _reset_row(connection: Connection, name: str) -> None:
   """Leaves a damaged row its name, and what tells how to read its file."""
   digest, source = connection.execute(
     "SELECT hash, source FROM model WHERE name = ?", (name,)
@@ -96,7 +98,7 @@ def _reset_row(connection: sqlite3.Connection, name: str) -> None:
   catalogue.insert_model(connection, model, None, None)
 
 
-def _drop_meshes(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+def _drop_meshes(connection: Connection, names: Sequence[str]) -> None:
   """Deletes meshes; their models are searched, and read again when updated."""
   for name in names:
     model = catalogue.find_model(connection, name)
@@ -105,10 +107,12 @@ def _drop_meshes(connection: sqlite3.Connection, names: Sequence[str]) -> None:
       catalogue.drop_shape(connection, changed)
 
 
-def _drop_vectors(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+def _drop_vectors(connection: Connection, names: Sequence[str]) -> None:
   """Gives vectors up; an empty name means all of them."""
   if "" in names:
-    names = [slot.name for slot in row.read_slots(connection, "slot NOTNULL")]
+    names = [
+      slot.name for slot in row.read_slots(connection, "slot IS NOT NULL")
+    ]
   for name in names:
     model = catalogue.find_model(connection, name)
     if model is not None:

@@ -5,12 +5,13 @@ A connection is that of a catalogue; the vector file stands beside it.
 
 import dataclasses
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dr3d.database import vector_file
+from dr3d.database import local_copy, vector_file
+from dr3d.database.connection import Connection
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.schema import find_directory
 from dr3d.database.setting import VECTORS, read_setting, write_setting
 from dr3d.database.stored_vectors import StoredVectors
@@ -48,7 +49,7 @@ class StagedVectors:
 
 
 def read_features(
-  connection: sqlite3.Connection, *, streamed_from: float = math.inf
+  connection: Connection, *, streamed_from: float = math.inf
 ) -> SearchableModels:
   """Reads what is searched: the indexed models.
 
@@ -62,7 +63,7 @@ def read_features(
     DatabaseError: the vectors are missing or damaged.
   """
   slots = read_slots(connection, "state = 'indexed'")
-  layout = read_layout(connection)
+  layout = open_layout(connection)
   directory = find_directory(connection)
   return SearchableModels(
     tuple(slot.name for slot in slots),
@@ -75,7 +76,7 @@ def read_features(
 
 
 def store(
-  connection: sqlite3.Connection, features: Mapping[str, np.ndarray]
+  connection: Connection, features: Mapping[str, np.ndarray]
 ) -> dict[str, tuple[int, int]]:
   """Writes vectors of models, by name, into the next slots.
 
@@ -94,7 +95,7 @@ def store(
   return places
 
 
-def stage(connection: sqlite3.Connection) -> StagedVectors:
+def stage(connection: Connection) -> StagedVectors:
   """Starts the vectors of the next generation, beside those that are searched.
 
   A process that ends before `adopt` leaves a file that the next writer removes.
@@ -103,7 +104,7 @@ def stage(connection: sqlite3.Connection) -> StagedVectors:
 
 
 def extend(
-  connection: sqlite3.Connection,
+  connection: Connection,
   staged: StagedVectors,
   features: Mapping[str, np.ndarray],
 ) -> None:
@@ -116,7 +117,7 @@ def extend(
   staged.places.update(places)
 
 
-def adopt(connection: sqlite3.Connection, staged: StagedVectors) -> None:
+def adopt(connection: Connection, staged: StagedVectors) -> None:
   """Makes staged vectors the ones that rows name.
 
   The caller is in a transaction, in which it names them in all rows, and calls
@@ -125,7 +126,7 @@ def adopt(connection: sqlite3.Connection, staged: StagedVectors) -> None:
   write_setting(connection, VECTORS, str(staged.layout))
 
 
-def sort(connection: sqlite3.Connection) -> None:
+def sort(connection: Connection) -> None:
   """Writes the vectors of all rows as the next generation, sorted by name.
 
   Nothing is written if they are all there, sorted and without gaps. The
@@ -134,7 +135,7 @@ def sort(connection: sqlite3.Connection) -> None:
   Raises:
     DatabaseError: the vectors are damaged, or the disk does not accept them.
   """
-  layout = read_layout(connection)
+  layout = open_layout(connection)
   rows = read_slots(connection, "slot IS NOT NULL")
   features = vector_file.read(find_directory(connection), layout, rows)
   if [row.number for row in rows] == list(range(layout.count)):
@@ -149,14 +150,17 @@ def sort(connection: sqlite3.Connection) -> None:
   )
 
 
-def collect_garbage(connection: sqlite3.Connection) -> None:
+def collect_garbage(connection: Connection) -> None:
   """Removes the files of other generations."""
   layout = read_layout(connection)
-  vector_file.remove_others(find_directory(connection), layout)
+  if isinstance(connection, SharedConnection):
+    local_copy.remove_other_vectors(connection, layout)
+  else:
+    vector_file.remove_others(find_directory(connection), layout)
 
 
 def read_slots(
-  connection: sqlite3.Connection,
+  connection: Connection,
   condition: str,
   names: Sequence[str] | None = None,
 ) -> list[vector_file.StoredRow]:
@@ -176,13 +180,13 @@ def read_slots(
   return [vector_file.StoredRow(*values) for values in rows]
 
 
-def has_slots(connection: sqlite3.Connection) -> bool:
+def has_slots(connection: Connection) -> bool:
   """Whether any row names a slot."""
   command = "SELECT 1 FROM model WHERE slot IS NOT NULL LIMIT 1"
   return connection.execute(command).fetchone() is not None
 
 
-def read_layout(connection: sqlite3.Connection) -> vector_file.Layout:
+def read_layout(connection: Connection) -> vector_file.Layout:
   """Returns where the vectors stand.
 
   Raises:
@@ -197,8 +201,16 @@ def read_layout(connection: sqlite3.Connection) -> vector_file.Layout:
     ) from error
 
 
+def open_layout(connection: Connection) -> vector_file.Layout:
+  """As `read_layout`; the vectors are then in a file of this machine."""
+  layout = read_layout(connection)
+  if isinstance(connection, SharedConnection):
+    local_copy.provide_vectors(connection, layout)
+  return layout
+
+
 def _append(
-  connection: sqlite3.Connection,
+  connection: Connection,
   layout: vector_file.Layout,
   features: Mapping[str, np.ndarray],
 ) -> tuple[vector_file.Layout, dict[str, tuple[int, int]]]:
@@ -210,7 +222,10 @@ def _append(
   directory = find_directory(connection)
   arrays: Sequence[np.ndarray] = list(features.values())
   try:
-    after = vector_file.append(directory, layout, arrays)
+    if isinstance(connection, SharedConnection):
+      after = local_copy.append_vectors(connection, layout, features)
+    else:
+      after = vector_file.append(directory, layout, arrays)
   except OSError as error:
     raise DatabaseError(
       f"{directory} cannot store the vectors ({error.strerror}): make space "

@@ -15,10 +15,12 @@ See `migration`.
 
 import contextlib
 import pathlib
-import sqlite3
 from collections.abc import Iterator, Mapping
 
+from dr3d.database import local_copy, postgres, shared
+from dr3d.database.connection import Connection
 from dr3d.database.digest import hash_values
+from dr3d.database.postgres import SharedConnection
 from dr3d.database.sqlite_file import (
   connect,
   make_durable,
@@ -85,6 +87,10 @@ def create_catalogue(
   Raises:
     DatabaseError: it cannot be written.
   """
+  uri = shared.find_uri(directory)
+  if uri is not None:
+    _create_shared(directory, uri, settings)
+    return
   with connect(directory / FILE, mode="rwc") as connection:
     connection.execute("PRAGMA journal_mode = WAL")
     make_durable(connection)
@@ -98,7 +104,28 @@ def create_catalogue(
       connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def create_tables(connection: sqlite3.Connection) -> None:
+def _create_shared(
+  directory: pathlib.Path, uri: str, settings: Mapping[str, str]
+) -> None:
+  """As `create_catalogue`, in PostgreSQL; stores the pipeline as well."""
+  with (
+    postgres.connect(directory, uri) as connection,
+    transaction(connection),
+  ):
+    for statement in filter(
+      str.strip, postgres.adapt_tables(TABLES).split(";")
+    ):
+      connection.execute(statement)
+    postgres.create_tables(connection, FORMAT)
+    connection.executemany(
+      "INSERT INTO setting VALUES (?, ?, ?)",
+      [(*item, hash_values(item)) for item in settings.items()],
+    )
+    folder = settings.get("pipeline_folder", "pipeline")
+    local_copy.put_pipeline(connection, folder, directory / folder)
+
+
+def create_tables(connection: Connection) -> None:
   """Makes the tables that do not exist; the caller is in a transaction."""
   for statement in filter(str.strip, TABLES.split(";")):
     connection.execute(statement)
@@ -106,6 +133,10 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 def is_complete(directory: pathlib.Path) -> bool:
   """Whether a catalogue exists whose creation was not interrupted."""
+  uri = shared.find_uri(directory)
+  if uri is not None:
+    with postgres.connect(directory, uri) as shared_connection:
+      return shared_connection.read_state() is not None
   if not (directory / FILE).exists():
     return False
   mode = reading_mode(directory / FILE)
@@ -116,7 +147,7 @@ def is_complete(directory: pathlib.Path) -> bool:
 @contextlib.contextmanager
 def open_catalogue(
   directory: pathlib.Path, *, any_format: bool = False
-) -> Iterator[sqlite3.Connection]:
+) -> Iterator[Connection]:
   """Opens the catalogue of a database for a few statements.
 
   Args:
@@ -127,6 +158,12 @@ def open_catalogue(
     DatabaseError: the directory holds no catalogue, or it is unfinished,
       of another format, damaged, or cannot be used at the moment.
   """
+  uri = shared.find_uri(directory)
+  if uri is not None:
+    with postgres.connect(directory, uri) as connection:
+      _check_shared(connection)
+      yield connection
+    return
   if not (directory / FILE).exists():
     raise DatabaseError(
       f"{directory} holds no dr3d database: make one of a folder of models "
@@ -139,19 +176,40 @@ def open_catalogue(
     yield connection
 
 
-def read_format(connection: sqlite3.Connection) -> int:
+def read_format(connection: Connection) -> int:
   """Returns the format that a catalogue has."""
+  if isinstance(connection, SharedConnection):
+    return FORMAT  # `open_catalogue` has compared it
   return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
-def find_directory(connection: sqlite3.Connection) -> pathlib.Path:
+def find_directory(connection: Connection) -> pathlib.Path:
   """Returns the directory of the database that a catalogue belongs to."""
+  if isinstance(connection, SharedConnection):
+    return connection.directory
   _, _, path = connection.execute("PRAGMA database_list").fetchone()
   return pathlib.Path(path).parent
 
 
+def _check_shared(connection: SharedConnection) -> None:
+  """Raises unless this version can use the tables."""
+  name = shared.hide_password(connection.uri)
+  state = connection.read_state()
+  if state is None:
+    raise DatabaseError(
+      f"{name} holds no dr3d database: make one of a folder of models with"
+      f" dr3d index --db={name} --models=DIR, or copy one with dr3d migrate."
+    )
+  version, identity, _ = state
+  if version != FORMAT:
+    raise DatabaseError(
+      f"{name} has format {version}, and this dr3d uses {FORMAT}: update dr3d."
+    )
+  local_copy.check_identity(connection, identity)
+
+
 def _check_format(
-  connection: sqlite3.Connection, directory: pathlib.Path, any_format: bool
+  connection: Connection, directory: pathlib.Path, any_format: bool
 ) -> None:
   """Raises unless this version can read the catalogue."""
   if not _count_tables(connection):
@@ -175,5 +233,5 @@ def _check_format(
     )
 
 
-def _count_tables(connection: sqlite3.Connection) -> int:
+def _count_tables(connection: Connection) -> int:
   return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

@@ -6,9 +6,9 @@ or a file is checked before it becomes part of a path.
 
 import json
 import re
-import sqlite3
 from collections.abc import Mapping
 
+from dr3d.database.connection import Connection
 from dr3d.database.digest import hash_values
 from dr3d.database.schema import find_directory, read_format
 from dr3d.error import DatabaseError
@@ -22,6 +22,7 @@ APPEARANCE = "appearance"  # whether the pipeline compares colours, in JSON
 UNIT = "unit"  # of length, assumed for files that do not state one
 CALIBRATION = "calibration"  # derived; see `calibration_file`
 COLUMNS = "columns"  # keys of the metadata that are shown, a list in JSON
+OBJECTS = "objects"  # address of meshes that are not in rows
 VECTORS = "vectors"  # layout of the vector file; see `vector_file`
 
 DERIVED = (CALIBRATION,)
@@ -36,7 +37,7 @@ the unit, and vectors are computed again."""
 _FOLDER = re.compile(r"pipeline(-[0-9A-Za-z_]+)?")
 
 
-def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
+def read_settings(connection: Connection) -> dict[str, str]:
   """Returns the settings; damaged ones that can be derived are left out.
 
   Raises:
@@ -52,22 +53,30 @@ def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
   return settings
 
 
-def read_setting(connection: sqlite3.Connection, name: str) -> str | None:
+def read_setting(connection: Connection, name: str) -> str | None:
   """Returns one setting; None if it is not set.
 
   Raises:
     DatabaseError: it is damaged.
   """
-  for found, value, is_whole in scan_settings(connection):
-    if found == name:
-      if not is_whole:
-        raise _damage(connection, name)
-      return value
-  return None
+  if read_format(connection) < 4:  # these have no digests
+    found = connection.execute(
+      "SELECT value FROM setting WHERE name = ?", (name,)
+    ).fetchone()
+    return None if found is None else found[0]
+  found = connection.execute(
+    "SELECT value, digest FROM setting WHERE name = ?", (name,)
+  ).fetchone()
+  if found is None:
+    return None
+  value, digest = found
+  if digest != hash_values((name, value)):
+    raise _damage(connection, name)
+  return value
 
 
 def scan_settings(
-  connection: sqlite3.Connection,
+  connection: Connection,
 ) -> list[tuple[str, str, bool]]:
   """Returns name and value of each setting, and whether it is undamaged."""
   if read_format(connection) < 4:  # these have no digests
@@ -80,12 +89,12 @@ def scan_settings(
   ]
 
 
-def write_setting(
-  connection: sqlite3.Connection, name: str, value: str
-) -> None:
+def write_setting(connection: Connection, name: str, value: str) -> None:
   """Writes one setting."""
   connection.execute(
-    "REPLACE INTO setting (name, value, digest) VALUES (?, ?, ?)",
+    "INSERT INTO setting (name, value, digest) VALUES (?, ?, ?)"
+    " ON CONFLICT (name) DO UPDATE"
+    " SET value = excluded.value, digest = excluded.digest",
     (name, value, hash_values((name, value))),
   )
 
@@ -95,7 +104,7 @@ def find_pipeline_folder(settings: Mapping[str, str]) -> str:
   return settings.get(PIPELINE_FOLDER, PIPELINE)
 
 
-def _damage(connection: sqlite3.Connection, name: str) -> DatabaseError:
+def _damage(connection: Connection, name: str) -> DatabaseError:
   return DatabaseError(
     f"{find_directory(connection)} is damaged: the setting {name!r} is not "
     "what was written; run dr3d check --repair, or restore the database from "
@@ -103,7 +112,7 @@ def _damage(connection: sqlite3.Connection, name: str) -> DatabaseError:
   )
 
 
-def _check(settings: Mapping[str, str], connection: sqlite3.Connection) -> None:
+def _check(settings: Mapping[str, str], connection: Connection) -> None:
   """Raises if a setting has no meaning, or names a folder elsewhere."""
   directory = find_directory(connection)
   folder = find_pipeline_folder(settings)

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dr3d.database import calibration_file, catalogue, row, sqlite_file
+from dr3d.database import (
+  calibration_file,
+  catalogue,
+  local_copy,
+  row,
+  shared,
+  shared_index,
+  sqlite_file,
+)
 from dr3d.database.condition import Columns
 from dr3d.database.digest import hash_values
 from dr3d.database.model import Model
@@ -103,6 +111,8 @@ def read_snapshot(
   except EmptyError:
     raise
   except DatabaseError:  # a rebuild may have moved the vectors meanwhile
+    if shared.find_uri(directory) is not None:
+      local_copy.forget_vectors(directory)  # a copy of them may be damaged
     return _read(directory, exact_below, engine)
 
 
@@ -166,7 +176,8 @@ def keep_index(
   index = build(snapshot, chosen)
   if can_save(index):
     try:
-      save_summary(index, directory, keys=snapshot.keys)
+      folder = save_summary(index, directory, keys=snapshot.keys)
+      shared_index.publish(directory, folder)
     except OSError as error:
       raise DatabaseError(
         f"The index of {directory} cannot be written ({error.strerror}): "
@@ -270,6 +281,7 @@ def _find_index(
   Exact search answers in a fraction of the time that ScaNN takes to train.
   """
   if engine != "exact":
+    shared_index.provide(directory)
     index = load_summary(directory, features, keys=keys, engine=engine)
     if index is not None:
       return features, index

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Literal
 
+from dr3d.database.connection import Connection
+from dr3d.database.postgres import SharedConnection
 from dr3d.error import DatabaseError, FullDiskError, LockError
 
 _LOCK = "writer.lock"
@@ -85,18 +87,26 @@ def reading_mode(path: pathlib.Path) -> Mode:
 
 @contextlib.contextmanager
 def transaction(
-  connection: sqlite3.Connection,
+  connection: Connection,
   *,
   kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE",
 ) -> Iterator[None]:
   """All statements of the block are kept, or none of them.
 
+  A block inside another one belongs to that one.
+
   Args:
-    connection: of the file.
+    connection: of the file, or to PostgreSQL.
     kind: "IMMEDIATE" to write; with "DEFERRED" everything that the block reads
       is of one state of the file.
   """
-  connection.execute(f"BEGIN {kind}")
+  if connection.in_transaction:
+    yield
+    return
+  if isinstance(connection, SharedConnection):
+    connection.begin(kind)
+  else:
+    connection.execute(f"BEGIN {kind}")
   try:
     yield
     # Within the block that rolls back: a commit that the disk refuses leaves

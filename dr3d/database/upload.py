@@ -15,6 +15,8 @@ from dr3d.database.processed_model import ProcessedModel
 from dr3d.error import ConflictError, DatabaseError, Dr3dError
 from dr3d.mesh.unit import Unit
 
+_RECOVER_SECONDS = 2.0  # that a start waits; a later start completes the rest
+
 
 class UploadWriter(BaseWriter):
   """Stores uploads; see `journal` for how they survive a kill."""
@@ -95,7 +97,8 @@ class UploadWriter(BaseWriter):
     """
     if not journal.read_pending(self.directory):
       return 0
-    with self._writing():
+    # Alone, because what others index now is not pending.
+    with self._writing(alone=True, seconds=_RECOVER_SECONDS):
       pending = journal.read_pending(self.directory)
       for file in pending:
         self._ingest_pending(file, reader or FileReader(jobs=1))
@@ -155,6 +158,6 @@ class UploadWriter(BaseWriter):
     self, file: folder.ModelFile, reader: FileReader
   ) -> ingest.Report:
     """Indexes what was accepted; the caller holds the writer's lock."""
-    report = self._write([file], {}, reader=reader, source=ADDED)
+    report = self._write([file], {}, workers=reader, source=ADDED)
     journal.forget(self.directory, file.name)
     return report

@@ -112,13 +112,8 @@ def append(
   """
   if not len(features):
     return layout
-  if not layout.count:
-    views, size = np.shape(features[0])
-    layout = dataclasses.replace(layout, views=views, size=size)
-  shape = (layout.views, layout.size)
-  for array in features:
-    if np.shape(array) != shape:
-      raise ValueError(f"vectors must be {shape}, got {np.shape(array)}.")
+  after = extend_layout(layout, features)
+  layout = dataclasses.replace(after, count=layout.count)
   path = directory / layout.name
   is_new = not path.exists()
   with open(path, "r+b" if not is_new else "wb") as file:
@@ -130,6 +125,26 @@ def append(
     os.fsync(file.fileno())
   if is_new:
     sync(directory)
+  return after
+
+
+def extend_layout(
+  layout: Layout, features: Sequence[np.ndarray] | np.ndarray
+) -> Layout:
+  """The layout with further models.
+
+  Raises:
+    ValueError: their vectors have another shape than those that are stored.
+  """
+  if not len(features):
+    return layout
+  if not layout.count:
+    views, size = np.shape(features[0])
+    layout = dataclasses.replace(layout, views=views, size=size)
+  shape = (layout.views, layout.size)
+  for array in features:
+    if np.shape(array) != shape:
+      raise ValueError(f"vectors must be {shape}, got {np.shape(array)}.")
   return dataclasses.replace(layout, count=layout.count + len(features))
 
 

@@ -28,12 +28,13 @@ from dr3d.database import (
   photo_store,
   pipeline_switch,
   setting,
+  shared,
 )
 from dr3d.database.assembly import add_failures, list_bodies
 from dr3d.database.creation import compares_colors, make_database
 from dr3d.database.edit import EditWriter
 from dr3d.database.embedding import EmbeddingPipeline, LoadPipeline
-from dr3d.database.file_reader import FileReader
+from dr3d.database.file_reader import FileReader, IngestWorkers
 from dr3d.database.model import ADDED, FOLDER, OUTDATED, LabelSource, Model
 from dr3d.database.upload import UploadWriter
 from dr3d.error import DatabaseError
@@ -59,30 +60,35 @@ class Database(EditWriter, UploadWriter):
     load_pipeline: LoadPipeline | None = None,
     exact_below: int = EXACT_BELOW,
     engine: str = "auto",
+    objects: str | None = None,
   ) -> Self:
     """Makes a database, completes a half-made one, or opens one that exists.
 
     Args:
-      directory: of the database; made if it does not exist.
+      directory: of the database, made if it does not exist; or the URI of a
+        PostgreSQL database.
       pipeline: copied into the directory; it makes all vectors of this
         database. None opens a database with the pipeline that it has.
       load_pipeline: see `open`.
       exact_below: see `open`.
       engine: see `open`.
+      objects: folder or object store of a new database in PostgreSQL, for its
+        meshes and thumbnails, such as "s3://bucket/parts"; None keeps them in
+        PostgreSQL.
 
     Raises:
       DatabaseError: the database has another pipeline, the directory holds
         other files, it cannot be written, or there is neither a database nor
         a pipeline to make one with.
     """
-    directory = pathlib.Path(directory)
+    directory = shared.find_directory(directory)
     if not catalogue.is_complete(directory):
       if pipeline is None:
         raise DatabaseError(
           f"{directory} holds no database yet: name the pipeline to make one "
           "with."
         )
-      make_database(directory, pipeline)
+      make_database(directory, pipeline, objects=objects)
     database = cls(
       directory,
       load_pipeline=load_pipeline,
@@ -108,6 +114,7 @@ class Database(EditWriter, UploadWriter):
     replace: bool = False,
     load: Callable[[pathlib.Path], Mesh] | None = None,
     reader: FileReader | None = None,
+    workers: IngestWorkers | None = None,
     bodies: bool = False,
     progress: ingest.Progress | None = None,
   ) -> ingest.Report:
@@ -127,6 +134,8 @@ class Database(EditWriter, UploadWriter):
         way to those of this call.
       load: path → Mesh, called in this process instead of the reader.
       reader: how files are read.
+      workers: who reads and embeds the files instead of the reader, which then
+        only splits assemblies; see `ray_workers`.
       bodies: whether each body of a file is a model as well, named after the
         file; see `assembly`. Files are then read twice, and in each run.
       progress: called after each file with the files done, all files, and
@@ -154,7 +163,7 @@ class Database(EditWriter, UploadWriter):
         files,
         settings,
         unit=unit,
-        reader=reader,
+        workers=workers or reader,
         source=FOLDER,
         replace=replace,
         progress=progress,
@@ -208,7 +217,7 @@ class Database(EditWriter, UploadWriter):
       report = self._write(
         list(files.values()),
         {},
-        reader=reader or FileReader(),
+        workers=reader or FileReader(),
         source=ADDED,
         progress=progress,
       )
@@ -231,7 +240,7 @@ class Database(EditWriter, UploadWriter):
       DatabaseError: there is no model of such a name, or another process
         writes.
     """
-    with self._writing():
+    with self._writing(alone=purge):
       for name in names:
         self._check_name(name)
       self._delete(names)
@@ -264,7 +273,7 @@ class Database(EditWriter, UploadWriter):
       DatabaseError: the directory is damaged, another process writes, or the
         pipeline compares colours, which the stored meshes lack.
     """
-    with self._writing():
+    with self._writing(alone=True):
       with catalogue.open_catalogue(self.directory) as connection:
         catalogue.compact(connection)
       count = 0
@@ -339,7 +348,7 @@ class Database(EditWriter, UploadWriter):
       if (path := journal.find_file(self.directory, model.hash)) is not None
     ]
     if files:
-      self._write(files, {}, reader=FileReader(jobs=1), source=ADDED)
+      self._write(files, {}, workers=FileReader(jobs=1), source=ADDED)
 
 
 def _make_file(

@@ -111,8 +111,13 @@ def list_fingerprints(parent: pathlib.Path) -> list[str]:
   return [
     path.name.removeprefix(_PREFIX)
     for path in sorted(parent.glob(f"{_PREFIX}*"))
-    if _NAME.fullmatch(path.name) and path.suffix != ".partial"
+    if is_index_name(path.name)
   ]
+
+
+def is_index_name(name: str) -> bool:
+  """Whether a directory of this name is one that `save_index` writes."""
+  return _NAME.fullmatch(name) is not None and not name.endswith(".partial")
 
 
 def remove_indices(parent: pathlib.Path, *, kept: str = "") -> None:

@@ -11,7 +11,7 @@ OFF = ("off", "0")
 def cache_directory() -> pathlib.Path:
   """Returns the cache folder: `$DR3D_CACHE`, or dr3d in the user's cache."""
   own = os.environ.get("DR3D_CACHE")
-  if own:
+  if own and own not in OFF:
     return pathlib.Path(own)
   base = os.environ.get("XDG_CACHE_HOME")
   return (pathlib.Path(base) if base else _home() / ".cache") / "dr3d"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -111,6 +112,7 @@ class Child:
       stderr=subprocess.DEVNULL,
       env={
         **sandbox.clean_environment(),
+        **(_list_access() if self._job["access"] == "all" else {}),
         # One thread for each child: the children share the cores.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -195,3 +197,13 @@ def _read_ready(process: subprocess.Popen) -> list[str]:
   if not isinstance(first, list) or first[:1] != ["ready"]:
     raise EOFError
   return first[1]
+
+
+def _list_access() -> dict[str, str]:
+  """Variables by which a child that may read all finds a shared database."""
+  names = ("DR3D_CACHE", "XDG_CACHE_HOME", "HOME")
+  return {
+    name: value
+    for name, value in os.environ.items()
+    if name in names or name.startswith("PG")  # of PostgreSQL's library
+  }

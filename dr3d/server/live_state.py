@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from dr3d.data import folder
+from dr3d.database import shared
 from dr3d.database.embedding import LoadPipeline
 from dr3d.database.writer import Database
-from dr3d.error import LockError
+from dr3d.error import DatabaseError, LockError
 from dr3d.server.batch import Batcher
 from dr3d.server.http_error import HttpError
 from dr3d.server.metric import Metrics
@@ -137,10 +138,8 @@ class LiveState:
     """Warms up; then follows changes by other processes until `close`."""
     try:
       before()
-      warm_up(self.now, self._batcher)
-      with self._writer.hold():
-        self._recover()
-        self._refresh()
+      while not self._make_ready():
+        self._closing.wait(_POLL_SECONDS)
       self.status = "ready"
       after()
     except Exception as error:
@@ -163,6 +162,20 @@ class LiveState:
         self._metrics.refreshes_failed_in_row.set(0)
         if not self._closing.is_set():
           self.status, self.error = "ready", ""
+
+  def _make_ready(self) -> bool:
+    """Warms up; False if the server of a shared database was away meanwhile."""
+    try:
+      warm_up(self.now, self._batcher)
+      with self._writer.hold():
+        self._recover()
+        self._refresh()
+    except DatabaseError as error:
+      if shared.find_uri(self._directory) is None or self._closing.is_set():
+        raise
+      _LOG.warning("the service is not ready yet: %s", error)
+      return False
+    return True
 
   def _follow(self) -> None:
     """Reads the database again if another process has changed it."""

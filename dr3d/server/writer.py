@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dr3d.database import postgres, shared
 from dr3d.database.catalogue import FILE
 from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.writer import Database
@@ -120,6 +121,11 @@ class Writer:
   def stamp(self) -> tuple[tuple[int, int], ...]:
     """Times and sizes of catalogue and index; any change alters them."""
     marks: list[tuple[int, int]] = []
+    uri = shared.find_uri(self._directory)
+    if uri is not None:
+      with postgres.connect(self._directory, uri) as connection:
+        state = connection.read_state()
+        marks.append((0, 0 if state is None else state[2]))
     paths = [self._directory / name for name in (FILE, f"{FILE}-wal")]
     # A large index is built by another process, and replaced when it is ready.
     paths += sorted(self._directory.glob("index-*/manifest.json"))

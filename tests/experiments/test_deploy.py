@@ -81,6 +81,80 @@ def test_commands_in_the_deployment_files_have_flags_that_exist():
   assert parse(shlex.split(comments[0]))[0].models == "/models"
 
 
+def read_compose(name):
+  """A compose file, with a value for each variable without a default."""
+  text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", read(name))
+  return yaml.safe_load(re.sub(r"\$\{\w+\}", "value", text))
+
+
+def test_shared_compose_file_has_two_services_of_one_catalogue(monkeypatch):
+  compose = read_compose("compose.shared.yaml")
+  services = compose["services"]
+  for name in ("first", "second"):
+    for variable, value in services[name]["environment"].items():
+      monkeypatch.setenv(variable, value)
+    flags = parse(services[name]["command"])[0]
+    config_file.fill_flags(flags, serve.SUBCOMMAND.flags, subcommand="serve")
+    assert flags.db == "postgresql://dr3d:value@catalogue/parts"
+    assert "dr3d" in services[name]["networks"]["inside"]["aliases"]
+  assert services["first"]["volumes"] != services["second"]["volumes"]
+  index = parse(services["index"]["command"])[0]
+  assert (index.db, index.engine) == (flags.db, flags.engine)
+  for address in (flags.db.split("@")[1].split("/")[0], "vectors"):
+    assert services[address]["healthcheck"]
+  proxy = services["proxy"]["networks"]["inside"]["ipv4_address"]
+  assert flags.trusted_proxy == (proxy,) or flags.trusted_proxy == [proxy]
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.shared.yaml"])
+def test_compose_file_names_only_what_it_defines(name):
+  compose = read_compose(name)
+  for service in compose["services"].values():
+    for volume in service.get("volumes", ()):
+      source = volume.split(":")[0]
+      assert source[0] in "./" or source in compose["volumes"], source
+    for needed in service.get("depends_on", ()):
+      assert needed in compose["services"]
+    for network in service["networks"]:
+      assert network in compose["networks"]
+    for secret in service.get("secrets", ()):
+      assert secret in compose["secrets"]
+    if "build" in service:
+      context = (DEPLOY / service["build"]["context"]).resolve()
+      assert (context / service["build"]["dockerfile"]).is_file()
+      extras = service["build"].get("args", {}).get("EXTRAS", "step")
+      assert set(extras.split(",")) <= list_extras()
+
+
+def list_extras():
+  text = (ROOT / "pyproject.toml").read_text("utf-8")
+  return set(tomllib.loads(text)["project"]["optional-dependencies"])
+
+
+def test_ray_job_has_the_fields_that_kuberay_requires():
+  job = yaml.safe_load(read("rayjob.yaml"))
+  assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+  command = job["spec"]["entrypoint"].split()
+  assert command[0] == "dr3d"
+  flags = parse(command[1:])[0]
+  assert flags.ray == "auto"
+  cluster = job["spec"]["rayClusterSpec"]
+  groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+  for group in groups:
+    assert isinstance(group["rayStartParams"], dict)
+    assert all(isinstance(v, str) for v in group["rayStartParams"].values())
+    pod = group["template"]["spec"]
+    (container,) = pod["containers"]
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", container["name"])
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert mounts.keys() == volumes
+    assert flags.models in mounts.values()
+    assert f"${container['env'][0]['name']}" == flags.db
+  for group in cluster["workerGroupSpecs"]:
+    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+
+
 def test_proxy_of_the_compose_file_is_the_one_that_is_trusted():
   compose = yaml.safe_load(read("compose.yaml"))
   address = compose["services"]["proxy"]["networks"]["inside"]["ipv4_address"]
@@ -89,6 +163,9 @@ def test_proxy_of_the_compose_file_is_the_one_that_is_trusted():
 
 def test_image_copies_files_that_exist_and_starts_the_service():
   text = read("Containerfile")
+  assert set(re.search(r"^ARG EXTRAS=(.*)$", text, re.M)[1].split(",")) <= (
+    list_extras()
+  )
   for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M):
     for source in sources.split():
       assert (ROOT / source).exists(), source

@@ -9,13 +9,18 @@ from PIL import Image
 from support import photo
 from support.mesh_files import wedge
 from support.service import BODIES, TOKEN, make_database, serving, stl
+from support.standin import MeasuringPipeline
 
 from dr3d.client import Client
 from dr3d.database.condition import Condition
 from dr3d.database.model_search import Filter
 from dr3d.database.protocol import ModelDatabase
+from dr3d.database.shared import find_directory
+from dr3d.database.transfer import copy_database
+from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
 from dr3d.mesh import load_mesh, make_mesh
+from experiments import postgres_server
 
 TURN = trimesh.transformations.rotation_matrix(1.0, [0.3, 0.5, 0.8])
 
@@ -38,16 +43,31 @@ def to_row(model):
   return row
 
 
+@pytest.fixture(scope="module")
+def server():
+  """A PostgreSQL server; the tests that need it are skipped without one."""
+  pytest.importorskip("psycopg")
+  if postgres_server.find_programs() is None:
+    pytest.skip("PostgreSQL is not installed")
+  with postgres_server.running() as found:
+    yield found
+
+
 class TestCongruence:
   """Every implementation of `ModelDatabase` passes these tests.
 
-  `database` is the directory itself; `subject` is it, or a client of it.
+  `database` is a directory, or PostgreSQL; `subject` is it, or a client of it.
   """
 
-  @pytest.fixture(params=["local", "remote"])
-  def pair(self, request, tmp_path):
+  @pytest.fixture(params=["local", "remote", "shared", "shared remote"])
+  def pair(self, request, tmp_path, monkeypatch):
     database = make_database(tmp_path)
-    if request.param == "local":
+    if "shared" in request.param:
+      monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
+      uri = request.getfixturevalue("server").create()
+      copy_database(database.directory, find_directory(uri))
+      database = Database.open(uri, load_pipeline=MeasuringPipeline.load)
+    if "remote" not in request.param:
       yield database, database
       return
     with (

@@ -1,5 +1,6 @@
 """What stands in for larger things in several test modules."""
 
+import time
 import types
 
 import numpy as np
@@ -66,3 +67,11 @@ class MeasuringPipeline(StoredPipeline):
     images = np.zeros((2, size, size, 4), np.float32)
     images[0, : size // 2] = 1  # the first view, to tell it from the second
     return images
+
+
+class SlowPipeline(MeasuringPipeline):
+  """Takes time to embed, so that a process can be killed meanwhile."""
+
+  def embed(self, meshes):
+    time.sleep(0.2)
+    return super().embed(meshes)
