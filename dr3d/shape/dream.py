@@ -52,7 +52,7 @@ class DreamConfig:
 
 def maximize_activations(
   model: ShapeModel,
-  units: Sequence[int],
+  units: Sequence[int] | np.ndarray,
   *,
   config: DreamConfig | None = None,
   seed: int = 0,
@@ -81,7 +81,7 @@ def maximize_activations(
   params, size, count = model.params["picture"], picture.size, len(units)
   rows = np.arange(count)
   levels = range(len(config.octaves))
-  frame = np.pad(np.ones((size - 2 * config.reach,) * 2), config.reach)
+  frame = jnp.pad(jnp.ones((size - 2 * config.reach,) * 2), config.reach)
   optimizer = optax.partition(
     {i: optax.adam(_RATE * 0.5**i) for i in levels}, tuple(levels)
   )
