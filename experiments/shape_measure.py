@@ -24,7 +24,30 @@ from dr3d.shape.model import ShapeModel
 from dr3d.shape.voxel import place_mesh, shrink_voxels
 
 GRID = 32
+_RIVALS = ("mean of class", "nearest by code", "best training")
+_MEASURES = {
+  "squared error": 4,
+  "precision": 3,
+  "recall": 3,
+  "F1": 3,
+  "IoU": 3,
+  "Chamfer": 5,
+  "normal": 3,
+  "unsigned": 3,
+  "light field": 1,
+}
+"""Columns at 64³, with the digits that are printed."""
 _SEED = 0
+
+
+def start_table(*names: str) -> str:
+  """The first two lines of a table of Markdown."""
+  return f"{format_row(*names)}\n{'|---' * len(names)}|"
+
+
+def format_row(*cells: str | int) -> str:
+  """A line of a table of Markdown."""
+  return f"| {' | '.join(map(str, cells))} |"
 
 
 def choose(shapes: ShapeSet, count: int) -> ShapeSet:
@@ -73,10 +96,7 @@ def measure_reconstruction(
   fine: int,
 ) -> Iterator[str]:
   """IoU at 32³ of all, and all measures at 64³ of some."""
-  yield (
-    "| shapes | n | mean of class | nearest by code | best training | decoded |"
-  )
-  yield "|---|---|---|---|---|---|"
+  yield start_table("shapes", "n", *_RIVALS, "decoded")
   yield from _compare_training(model, train)
   for split in (test, choose(shapes.split("foreign"), len(test) // 3)):
     for group, rows in find_groups(split).items():
@@ -111,10 +131,7 @@ def measure_lifting(
 ) -> Iterator[str]:
   """One picture of each test shape, from a view of its own."""
   codes, pictures = lift_all(model, test)
-  yield (
-    "| shapes | n | mean of class | nearest by code | best training | lifted |"
-  )
-  yield "|---|---|---|---|---|---|"
+  yield start_table("shapes", "n", *_RIVALS, "lifted")
   for group, rows in find_groups(test).items():
     decoded = [model.decode_voxels(codes[i], resolution=GRID) for i in rows]
     yield _tell_rivals(
@@ -143,7 +160,7 @@ def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
       codes, shrink_voxels(chosen.voxels, resolution=GRID), strict=True
     )
   ]
-  yield f"| training shapes | {len(chosen)} | | | | {interval(scores)} |"
+  yield format_row("training shapes", len(chosen), "", "", "", interval(scores))
 
 
 def _tell_rivals(
@@ -170,7 +187,7 @@ def _tell_rivals(
     best.append(scores.max())
     own.append(overlap(voxels, shape[None])[0])
   cells = map(interval, (mean, nearest, best, own))
-  return f"| {group} | {len(test)} | {' | '.join(cells)} |"
+  return format_row(group, len(test), *cells)
 
 
 def _score_fine(
@@ -179,11 +196,7 @@ def _score_fine(
   """All measures at 64³ of what is decoded and of the nearest by code."""
   from dr3d.descriptor import lightfield
 
-  yield (
-    f"| {len(test)} shapes, 64³ | squared error | precision | recall | F1 | IoU"
-    " | Chamfer | normal | unsigned | light field |"
-  )
-  yield "|---|---|---|---|---|---|---|---|---|---|"
+  yield start_table(f"{len(test)} shapes, 64³", *_MEASURES)
   rows: dict[str, list[list[float]]] = {"decoded": [], "nearest by code": []}
   for i, code in enumerate(codes):
     near = int(np.linalg.norm(model.codes - code, axis=1).argmin())
@@ -209,9 +222,10 @@ def _score_fine(
       )
   for name, values in rows.items():
     mean = np.mean(values, axis=0)
-    cells = [f"{x:.4f}" for x in mean[:1]] + [f"{x:.3f}" for x in mean[1:5]]
-    cells += [f"{mean[5]:.5f}", *(f"{x:.3f}" for x in mean[6:8])]
-    yield f"| {name} | {' | '.join([*cells, f'{mean[8]:.1f}'])} |"
+    digits = _MEASURES.values()
+    yield format_row(
+      name, *(f"{x:.{n}f}" for x, n in zip(mean, digits, strict=True))
+    )
 
 
 def lift_all(

@@ -19,13 +19,16 @@ from dr3d.shape.model import ShapeModel, interpolate
 from experiments.shape_measure import (
   GRID,
   decode_shape,
+  format_row,
   interval,
   lift_all,
   mesh_of,
+  start_table,
 )
 
 _SAMPLES = 200
 _DREAMS = 12
+_SHOWN = 4  # pictures of a training shape; examples below each dream
 _SEED = 0
 
 
@@ -64,8 +67,7 @@ def measure_search(
   both = by_picture / by_picture.std() + by_mesh / by_mesh.std()
   yield f"{len(queries)} pictures, {found.sum()} lifted, gallery {len(train)}"
   yield ""
-  yield "| query | top 1 | top 5 |"
-  yield "|---|---|---|"
+  yield start_table("query", "top 1", "top 5")
   labels = np.array(train.labels)
   for name, scores in (
     ("picture itself", by_picture),
@@ -75,7 +77,7 @@ def measure_search(
   ):
     order = labels[np.argsort(-scores, axis=1)[:, :5]]
     hit = order == np.array(queries.labels)[:, None]
-    yield f"| {name} | {interval(hit[:, 0])} | {interval(hit.any(axis=1))} |"
+    yield format_row(name, interval(hit[:, 0]), interval(hit.any(axis=1)))
 
 
 def measure_generation(
@@ -97,8 +99,9 @@ def measure_generation(
     "generator": made,
     "Gaussian of the codes": rng.normal(mean, deviation, made.shape).clip(0, 1),
   }
-  yield "| 200 samples | with a surface | coverage | matching distance |"
-  yield "|---|---|---|---|"
+  yield start_table(
+    f"{_SAMPLES} samples", "with a surface", "coverage", "matching distance"
+  )
   clouds = {name: _points_of(model, codes) for name, codes in rivals.items()}
   real = [p[:256] for p in test.points]
   chosen = rng.choice(len(train), min(_SAMPLES, len(train)), replace=False)
@@ -107,9 +110,11 @@ def measure_generation(
     distances = np.array(
       [[chamfer_distance(p, q) for q in real] for p in points]
     )
-    yield (
-      f"| {name} | {len(points)} | {coverage(distances):.3f} |"
-      f" {minimum_matching_distance(distances):.5f} |"
+    yield format_row(
+      name,
+      len(points),
+      f"{coverage(distances):.3f}",
+      f"{minimum_matching_distance(distances):.5f}",
     )
   meshes = [
     m for m in (decode_shape(model, c) for c in made[:20]) if m is not None
@@ -138,8 +143,7 @@ def measure_refinement(
   """Time and result of 256³ by refinement and by the dense grid."""
   field = model.field(model.encode_voxels(test.voxels[:1])[0])
   field(np.zeros((40_000, 3), np.float32))  # compiles
-  yield "| grid 256³ | s | points | vertices |"
-  yield "|---|---|---|---|"
+  yield start_table("grid 256³", "s", "points", "vertices")
   surfaces = []
   for name, sample in (("refined", sample_refined), ("dense", sample_dense)):
     counts: list[int] = []
@@ -152,7 +156,7 @@ def measure_refinement(
     values = sample(counted, resolution=256)
     seconds = time.perf_counter() - start
     surfaces.append(find_surface(values))
-    yield f"| {name} | {seconds:.1f} | {sum(counts)} | {len(surfaces[-1][0])} |"
+    yield format_row(name, f"{seconds:.1f}", sum(counts), len(surfaces[-1][0]))
   same = len(surfaces[0][0]) == len(surfaces[1][0]) and np.allclose(
     surfaces[0][0], surfaces[1][0], atol=1e-6
   )
@@ -168,20 +172,47 @@ def measure_dream(
   *,
   fine: int,
 ) -> Iterator[str]:
-  """Pictures that make a number of the code as large as possible."""
-  from dr3d.shape.picture import maximize_activation
+  """Pictures that raise a number of the code, and real ones that have it."""
+  from dr3d.shape.dream import maximize_activations
+  from dr3d.shape.picture import crop, draw_pictures
 
-  units = np.argsort(-model.codes.std(axis=0))[:_DREAMS]
-  dreams = [maximize_activation(model, int(unit)) for unit in units]
-  before = model.encode_pictures(np.full_like(dreams[:1], 0.5))[0, units]
-  after = model.encode_pictures(np.stack(dreams))[np.arange(_DREAMS), units]
-  rows = np.reshape(dreams, (2, -1, *dreams[0].shape)).transpose(0, 2, 1, 3)
-  sheet = np.uint8(255 * (1 - rows.reshape(2 * len(dreams[0]), -1)))
-  image = Image.fromarray(sheet)
+  config = model.config.picture
+  assert config is not None
+  # A number that an empty picture raises already would not change it.
+  empty = model.encode_pictures(np.zeros((1, config.size, config.size)))[0]
+  spread = np.where(empty < 0.5, model.codes.std(axis=0), 0)
+  units = np.argsort(-spread)[:_DREAMS]
+  dreams = maximize_activations(model, units)
+  drawn = draw_pictures(
+    train, size=config.size + config.margin, views=_SHOWN, seed=_SEED
+  )
+  size = config.size + config.margin
+  pictures = crop(drawn.reshape(-1, size, size), size=config.size, rng=None)
+  values = model.encode_pictures(pictures)[:, units]
+  # One picture of a shape at most, so that the examples differ.
+  best = values.reshape(len(train), _SHOWN, -1)
+  winners = np.argsort(-best.max(axis=1), axis=0)[:_SHOWN]
+  views = best.argmax(axis=1)
+  rows = [dreams]
+  for chosen in winners:
+    index = chosen * _SHOWN + views[chosen, np.arange(_DREAMS)]
+    rows.append(pictures[index])
+  sheet = np.stack(rows).transpose(0, 2, 1, 3)
+  grey = 255 * (1 - sheet.reshape(-1, _DREAMS * config.size))
+  image = Image.fromarray(grey.astype(np.uint8))
   image.resize((2 * image.width, 2 * image.height)).save(out / "dream.png")
+
+  def read(shown: np.ndarray) -> float:
+    return model.encode_pictures(shown)[np.arange(_DREAMS), units].mean()
+
   yield (
-    f"{_DREAMS} numbers of the code with the greatest spread: mean"
-    f" {before.mean():.3f} of an even grey, {after.mean():.3f} at the end"
+    f"{(empty >= 0.5).sum()} of {len(empty)} numbers are above ½ for an empty"
+    f" picture. {_DREAMS} others with the greatest spread: mean"
+    f" {empty[units].mean():.3f} of an empty picture,"
+    f" {values.mean():.3f} of {len(pictures)} pictures of training shapes,"
+    f" {values.max(axis=0).mean():.3f} of the best one of each,"
+    f" {read(dreams):.3f} of the dream, {read(np.roll(dreams, 4, axis=2)):.3f}"
+    " of the dream shifted by 4 pixels"
   )
 
 

@@ -24,7 +24,7 @@ from dr3d.error import Dr3dError
 from dr3d.nn.volume import LEAK
 from dr3d.runtime.device import share_devices
 from dr3d.shape.config import GeneratorConfig
-from dr3d.shape.model import ShapeModel
+from dr3d.shape.model import ShapeModel, finish
 from dr3d.training.loop import Metrics, run_steps
 
 Array = jax.Array
@@ -157,11 +157,7 @@ def train_generator(
     devices=share_devices(1),
     progress=progress,
   )
-  return dataclasses.replace(
-    model,
-    config=dataclasses.replace(model.config, generator=config),
-    params={**model.params, "generator": state.generator},
-  )
+  return finish(model, "generator", config, state.generator)
 
 
 def sample_codes(model: ShapeModel, count: int, *, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -206,6 +206,28 @@ class ShapeModel:
         f"the code has no surface at {resolution}³ points; {error}"
       ) from error
     return make_mesh(vertices / SCALE, faces, face_budget=face_budget)
+
+
+def finish(
+  model: ShapeModel,
+  name: Literal["picture", "generator"],
+  config: PictureConfig | GeneratorConfig,
+  params: Any,
+) -> ShapeModel:
+  """Returns the model with a network whose training has ended.
+
+  Args:
+    model: without it, or with a former one.
+    name: of the network.
+    config: its settings.
+    params: its Flax variables.
+  """
+  settings: Any = {name: config}
+  return dataclasses.replace(
+    model,
+    config=dataclasses.replace(model.config, **settings),
+    params={**model.params, name: params},
+  )
 
 
 def interpolate(

@@ -24,7 +24,7 @@ from dr3d.render.triangle import Triangles
 from dr3d.runtime.device import share_devices
 from dr3d.shape.config import PictureConfig
 from dr3d.shape.dataset import ShapeSet
-from dr3d.shape.model import ShapeModel
+from dr3d.shape.model import ShapeModel, finish
 from dr3d.training.loop import Metrics, run_steps
 from dr3d.training.optimizer import clip_gradient, schedule_rate
 
@@ -220,61 +220,7 @@ def train_pictures(
     devices=share_devices(1),
     progress=progress,
   )
-  return dataclasses.replace(
-    model,
-    config=dataclasses.replace(model.config, picture=config),
-    params={**model.params, "picture": state.params},
-  )
-
-
-def maximize_activation(
-  model: ShapeModel, unit: int, *, steps: int = 200, seed: int = 0
-) -> np.ndarray:
-  """Returns a picture that makes a number of the code as large as possible.
-
-  Gradient ascent from grey noise on the logit of the number, less the total
-  variation of the picture, which keeps it smooth.
-
-  Args:
-    model: with a picture encoder.
-    unit: index of the number.
-    steps: of Adam.
-    seed: of the noise.
-
-  Returns:
-    float32 [H, W] in [0, 1].
-
-  References:
-    D. Erhan et al., Visualizing higher-layer features of a deep network (2009);
-    A. Mahendran and A. Vedaldi (CVPR 2015) for the total variation.
-  """
-  config = model.config.picture
-  if config is None:
-    raise ValueError("the shape model has no picture encoder.")
-  network: Any = PictureEncoder(
-    config.widths, model.config.autoencoder.code_size
-  )
-  noise = np.random.default_rng(seed).normal(size=(config.size,) * 2)
-  optimizer = optax.adam(0.05)
-
-  def measure(x: Array) -> Array:
-    picture = jax.nn.sigmoid(x)
-    code = network.apply(model.params["picture"], picture[None])[0, unit]
-    change = jnp.abs(jnp.diff(picture, axis=0)).mean()
-    change += jnp.abs(jnp.diff(picture, axis=1)).mean()
-    # The logit, because the sigmoid's slope ends near 0 and 1.
-    return 4 * change - jnp.log(code + 1e-6) + jnp.log(1 - code + 1e-6)
-
-  @jax.jit
-  def ascend(x: Array) -> Array:
-    def body(_: int, carry: tuple[Array, Any]) -> tuple[Array, Any]:
-      x, moments = carry
-      move, moments = optimizer.update(jax.grad(measure)(x), moments)
-      return optax.apply_updates(x, move), moments
-
-    return jax.lax.fori_loop(0, steps, body, (x, optimizer.init(x)))[0]
-
-  return np.asarray(jax.nn.sigmoid(ascend(jnp.float32(0.1 * noise))))
+  return finish(model, "picture", config, state.params)
 
 
 def _keep_pictures(

@@ -8,12 +8,12 @@ from dr3d.mesh import make_mesh
 from dr3d.render.config import RenderConfig
 from dr3d.shape.config import PictureConfig
 from dr3d.shape.dataset import load_set, make_set, save_set
+from dr3d.shape.dream import DreamConfig, maximize_activations
 from dr3d.shape.lift import lift, render_codes
 from dr3d.shape.picture import (
   crop,
   draw_pictures,
   level,
-  maximize_activation,
   train_pictures,
 )
 from dr3d.training.log import read_rows
@@ -90,10 +90,26 @@ def test_trained_encoder_lifts_a_photograph_the_same_each_time(tmp_path):
   again = lift(trained, photo, resolution=32)
   assert again.confidence == lifted.confidence
 
-  dream = maximize_activation(trained, 0, steps=40)
-  noise = np.full((1, 32, 32), 0.5, np.float32)
-  before = trained.encode_pictures(noise)[0, 0]
-  assert trained.encode_pictures(dream[None])[0, 0] > before
+
+def test_dream_raises_its_number_and_shifted_copies_do(tmp_path):
+  model = train_pictures(
+    make_model(),
+    make_shapes(),
+    config=dataclasses.replace(CONFIG, loop=LoopConfig(steps=5)),
+    workdir=tmp_path,
+    progress=False,
+  )
+  config = DreamConfig(steps=40, octaves=(8, 16))
+  dreams = maximize_activations(model, [0, 3], config=config)
+  assert dreams.shape == (2, 32, 32)
+  assert dreams.dtype == np.float32
+  for unit, dream in zip([0, 3], dreams, strict=True):
+    even = np.full_like(dream, dream.mean())
+    shifted = np.roll(dream, (3, -2), axis=(0, 1))
+    after, moved, before = model.encode_pictures(
+      np.stack([dream, shifted, even])
+    )[:, unit]
+    assert min(after, moved) > before
 
 
 def test_codes_are_drawn_as_their_meshes(tmp_path):
