@@ -86,7 +86,8 @@ class Rankings:
     search: one of `SEARCHES`.
     first: index of the first of the queries.
     order: int [q, M], models, best first.
-    score: [q, M], their similarity; `-inf` for models that were not found.
+    score: [q, M], what ranks them, falling; `-inf` for models that were not
+      found.
   """
 
   task: RetrievalTask
@@ -110,7 +111,7 @@ class MethodResult:
     unknown: the predictions without the models of the query's label.
     calibration: of the gallery, by exact search.
     best: int [Q, at most 8], models, best first.
-    score: of these, their similarity.
+    score: of these, their similarity, and what registration adds to it.
     votes: int, of these, number of parts of the query that are nearest to them.
     seconds: to compare the descriptor of a query with the gallery.
   """
@@ -274,6 +275,7 @@ def _rank(
   found = align(similarity)
   if found is not None:
     whole = add_geometric_score(whole + found.ranking, found.geometric)
+  shown = whole
   if rerank is not None:
     whole = rerank(whole, similarity.whole)
   relevant = task.relevant(rows)
@@ -294,7 +296,7 @@ def _rank(
     unknown=predict(hidden, align(hidden)),
     calibration=calibration,
     best=order[:, :BEST],
-    score=score[:, :BEST],
+    score=np.take_along_axis(shown, order[:, :BEST], axis=1),
     votes=np.take_along_axis(votes, order[:, :BEST], axis=1),
     seconds=0.0,
   )
