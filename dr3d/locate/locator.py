@@ -191,15 +191,38 @@ class Locator:
       PipelineError: the locator has no calibration.
       ValueError: the medium has another shape or type.
     """
+    return self.search(query, medium, threshold=threshold)[0]
+
+  def search(
+    self,
+    query: QueryLike,
+    medium: MediumLike,
+    *,
+    threshold: float | None = None,
+  ) -> tuple[list[Instance], np.ndarray]:
+    """Returns what `find` and `heat_map` return, with one first look.
+
+    Args:
+      query: see `prepare`.
+      medium: see `find`.
+      threshold: see `find`.
+
+    Raises:
+      PipelineError: the locator has no calibration.
+      ValueError: the medium has another shape or type.
+    """
     calibration = self.calibration
     least = calibration.threshold if threshold is None else threshold
+    prepared, image = self.prepare(query), to_image(medium)
+    heat, view = self._look(prepared.features, image)
     found = []
-    for candidate in self.list_candidates(query, medium):
+    for candidate in self._look_again(prepared, image, heat, view):
       score = float(calibration.rate(candidate.evidence[None])[0])
       if score >= least:
         one = instance_lib.make_instance(candidate.mask, score, candidate.view)
         found += [one] if one else []
-    return instance_lib.drop_repeated(found)
+    whole = to_size(heat, image.shape[:2])
+    return instance_lib.drop_repeated(found), whole
 
   def list_candidates(
     self,
@@ -209,6 +232,16 @@ class Locator:
     """Places that may show the object, with what decides about them."""
     prepared, image = self.prepare(query), to_image(medium)
     heat, view = self._look(prepared.features, image)
+    return self._look_again(prepared, image, heat, view)
+
+  def _look_again(
+    self,
+    prepared: PreparedQuery,
+    image: np.ndarray,
+    heat: np.ndarray,
+    view: np.ndarray,
+  ) -> list[Candidate]:
+    """The second look, at the hottest places of the first."""
     parts = propose_parts(heat, view, image.shape[:2])
     if not parts:
       return []

@@ -156,9 +156,9 @@ def _search(
   threshold: float | None,
 ) -> tuple[tuple[Instance, ...], np.ndarray, np.ndarray]:
   medium = np.ascontiguousarray(medium)
-  found = locator.find(query, medium, threshold=threshold)
+  found, heat = locator.search(query, medium, threshold=threshold)
   lit = draw_boxes(highlight(medium, found), found)
-  return tuple(found), lit, draw_heat(medium, locator.heat_map(query, medium))
+  return tuple(found), lit, draw_heat(medium, heat)
 
 
 def _save(pixels: np.ndarray, path: pathlib.Path) -> None:

@@ -75,7 +75,7 @@ class LocateService:
     def search() -> "tuple[list[Instance], np.ndarray]":
       locator = load_locator()
       query = self._find(locator, key, mesh, picture, region, scale)
-      return locator.find(query, picture), locator.heat_map(query, picture)
+      return locator.search(query, picture)
 
     instances, heat = self._batcher.call(search, timeout=self._timeout)
     return _describe(picture, instances, heat, scale)

@@ -68,6 +68,14 @@ def test_object_is_found_once_with_box_and_mask(locator, query):
   assert overlap > 0.4
 
 
+def test_search_is_find_and_heat_map_together(locator, query):
+  medium, _ = _scene(with_part=True)
+  found, heat = locator.search(query, medium)
+  expected = locator.find(query, medium)
+  assert [each.box for each in found] == [each.box for each in expected]
+  np.testing.assert_array_equal(heat, locator.heat_map(query, medium))
+
+
 def test_nothing_is_found_without_the_object(locator, query):
   assert locator.find(query, _scene(with_part=False)[0]) == []
 

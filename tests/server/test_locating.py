@@ -26,16 +26,14 @@ class _Finder:
     self.queries.append((query, box))
     return len(self.queries)
 
-  def find(self, query, medium):
+  def search(self, query, medium):
+    heat = np.zeros(medium.shape[:2], np.float32)
     if medium.shape[1] <= medium.shape[0]:
-      return []
+      return [], heat
     x, y, w, h = BOX
     mask = np.zeros(medium.shape[:2], bool)
     mask[y : y + h, x : x + w] = True
-    return [make_instance(mask, 0.875, 0)]
-
-  def heat_map(self, query, medium):
-    return np.zeros(medium.shape[:2], np.float32)
+    return [make_instance(mask, 0.875, 0)], heat
 
 
 @pytest.fixture(scope="module")

@@ -24,15 +24,13 @@ class _Finder:
   def prepare(self, query, *, box=None):
     return None
 
-  def find(self, query, medium):
+  def search(self, query, medium):
+    heat = np.zeros(medium.shape[:2], np.float32)
     if medium.shape[1] <= medium.shape[0]:
-      return []
+      return [], heat
     mask = np.zeros(medium.shape[:2], bool)
     mask[40:120, 60:200] = True
-    return [make_instance(mask, 0.93, 0)]
-
-  def heat_map(self, query, medium):
-    return np.zeros(medium.shape[:2], np.float32)
+    return [make_instance(mask, 0.93, 0)], heat
 
 
 @pytest.fixture(scope="module")
