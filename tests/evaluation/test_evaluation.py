@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -637,7 +638,8 @@ def test_the_command_prints_protocol_and_table_and_writes_lists(
   call = ["evaluate", f"--db={real}", "--method=pipeline,d2", "--views=1"]
   assert cli.main([*call, f"--rankings={rankings}"]) == 0
   out, err = capsys.readouterr()
-  assert err == ""
+  # A slow machine may print progress after some seconds, but nothing else.
+  assert all(re.search(r"\d+ of \d+ files", line) for line in err.splitlines())
   lines = out.splitlines()
   assert lines[0].startswith(
     "Protocol: leave-one-out in boxes.db; 9 queries of"
