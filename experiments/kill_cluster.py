@@ -193,7 +193,7 @@ def write_box(path: pathlib.Path, chance: random.Random) -> None:
 
 def main(argv: list[str]) -> None:
   del argv
-  if INDEX.value:
+  if INDEX.value and FOLDER.value and ADDRESS.value:
     load = STAND_IN.SlowPipeline.load
     database = Database.open(INDEX.value, load_pipeline=load)
     workers = RayWorkers(ADDRESS.value, load_pipeline=load)

@@ -196,6 +196,7 @@ def writer_lock(
       raw.close()
     raise _explain(error, uri) from error
   except LockError:
+    assert raw is not None, "only a session can ask for the lock"
     raw.close()
     raise
   try:
@@ -341,9 +342,7 @@ def _open(uri: str) -> Any:
       break
     except psycopg.OperationalError as error:
       # One that answers has a reason, such as a wrong password.
-      is_starting = _is_away(error) or "starting up" in str(error)
-      is_starting |= "shutting down" in str(error)
-      if not is_starting or time.monotonic() > end:
+      if not _is_away(error) or time.monotonic() > end:
         raise
       time.sleep(_PAUSE_SECONDS)
   # A commit is on the disk before it is reported, whatever the server's
@@ -357,11 +356,12 @@ def _open(uri: str) -> Any:
 
 
 def _is_away(error: Exception) -> bool:
-  text = str(error)
-  return any(
-    part in text
-    for part in ("refused", "No such file", "closed the connection", "timeout")
+  """Whether a server is away, starts or ends, and not one that rejects."""
+  parts = (
+    *("refused", "No such file", "closed the connection", "timeout"),
+    *("starting up", "shutting down", "not yet accepting", "in recovery mode"),
   )
+  return any(part in str(error) for part in parts)
 
 
 def _explain(error: Exception, uri: str) -> DatabaseError:

@@ -90,7 +90,9 @@ class RayWorkers:
     if first is None:
       return
     ray = self._connect()
-    actors = self._start_actors(ray.put(_pack_pipeline(get_pipeline())))
+    # Held until the end: an actor that starts again needs it again.
+    archive = ray.put(_pack_pipeline(get_pipeline()))
+    actors = self._start_actors(archive)
     shared: cluster.Actors[list[Mesh]] = cluster.Actors(
       actors,
       lambda actor, meshes: actor.embed.remote(meshes),
@@ -101,6 +103,7 @@ class RayWorkers:
     finally:
       for actor in actors:
         ray.kill(actor)
+      del archive
 
   def _connect(self) -> Any:
     cluster.connect(self.address)
@@ -141,14 +144,18 @@ class RayWorkers:
 
 
 class _Embedder:
-  """The pipeline in a process of its own; lives on a worker."""
+  """The pipeline in a process of its own; lives on a worker.
+
+  It is loaded by the first call and not when the actor is made, because errors
+  of a call reach the caller. That may be any call: those that were sent before
+  the actor was lost can reach the one that replaces it.
+  """
 
   def __init__(self, archive: bytes, load: LoadPipeline | None):
     self._archive, self._load = archive, load
-    self._pipeline: EmbeddingPipeline
 
-  def ping(self) -> None:
-    """Loads the pipeline; here, because its errors reach the caller."""
+  @functools.cached_property
+  def _pipeline(self) -> EmbeddingPipeline:
     load = self._load
     if load is None:
       from dr3d.retrieval.pipeline import Pipeline  # imports jax
@@ -158,7 +165,11 @@ class _Embedder:
       path = pathlib.Path(temporary) / "pipeline"
       with tarfile.open(fileobj=io.BytesIO(self._archive)) as packed:
         packed.extractall(path, filter="data")
-      self._pipeline = load(path)
+      return load(path)
+
+  def ping(self) -> None:
+    """Returns when the pipeline is loaded."""
+    assert self._pipeline is not None
 
   def embed(self, meshes: list[Mesh]) -> np.ndarray:
     """Returns float32 [B, N, D]."""

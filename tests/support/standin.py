@@ -73,5 +73,5 @@ class SlowPipeline(MeasuringPipeline):
   """Takes time to embed, so that a process can be killed meanwhile."""
 
   def embed(self, meshes):
-    time.sleep(0.2)
+    time.sleep(0.5)
     return super().embed(meshes)
