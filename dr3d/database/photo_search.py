@@ -39,7 +39,7 @@ PROBES = 128
 """Models of which photographs are made to calibrate the answers."""
 
 PHOTOS = 4
-"""Photographs of each of these: 20 s for all."""
+"""Photographs of each of these: about a minute of CPU time for all."""
 
 Progress = Callable[[int, int], None]
 LoadShapes = Callable[[Sequence[str]], "dict[str, Shape]"]
