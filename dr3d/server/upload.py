@@ -23,7 +23,7 @@ FORM_BYTES = 64 << 10  # of a body besides the file
 PHOTO_LIMIT = 8  # of one query
 
 _MAGIC_BYTES = 4096  # at the start of a file, to recognise its format
-_MAX_PARTS = 8  # of a form; each costs a call of Python for a few bytes
+_MAX_PARTS = 16  # of a form; each costs a call of Python for a few bytes
 _PART_HEADER_BYTES = 4096  # a name of 200 characters and its encoding
 _NAME_LENGTH = 200  # characters
 _ZIPPED = ("amf", "stpz", "zae")  # endings of zip archives that are no 3MF
@@ -79,7 +79,7 @@ async def receive_query(
   ) as parts:
     files = [_to_photograph(part) for part in parts]
     photos = [file for file in files if file is not None]
-    if not photos:
+    if len(files) == 1 and not photos:
       yield [_to_mesh_file(parts[0])]
       return
     if len(photos) < len(files):
@@ -222,9 +222,7 @@ class _Form:
     self._header_bytes = 0
     self._part_count += 1
     if self._part_count > _MAX_PARTS:
-      raise HttpError(
-        413, f"a form here has at most {_MAX_PARTS} parts: send one file."
-      )
+      raise HttpError(413, f"a form here has at most {_MAX_PARTS} parts.")
 
   def take_field(self, data: bytes, start: int, end: int) -> None:
     self._count_header(end - start)
@@ -253,7 +251,14 @@ class _Form:
         f"the form has the unknown field {field[:60]!r}: send the file as"
         f" {FIELD!r}, and all else in the URL.",
       )
-    if field and len(self.parts) < self._limit:
+    if field:
+      if len(self.parts) >= self._limit:
+        raise HttpError(
+          422,
+          "send one file a request."
+          if self._limit == 1
+          else f"a query has at most {self._limit} photographs.",
+        )
       self._writing = True
       name = options.get(b"filename", b"").decode("utf-8", "replace")
       path = self._folder / f"upload{len(self.parts) or ''}"

@@ -286,6 +286,23 @@ def test_unknown_form_field_gets_422(served):
 
 
 @pytest.mark.parametrize(
+  ("path", "words"),
+  [
+    ("/api/models", "one file a request"),
+    ("/api/query", "must all be photographs"),
+  ],
+)
+def test_second_mesh_of_a_form_gets_422(served, path, words):
+  client, _ = served
+  before = len(client.get("/api/models").json()["models"])
+  files = [("file", (name, stl(wedge()))) for name in ("a.stl", "b.stl")]
+  response = client.post(path, files=files, headers=WRITE)
+  assert response.status_code == 422
+  assert words in response.json()["detail"]
+  assert len(client.get("/api/models").json()["models"]) == before
+
+
+@pytest.mark.parametrize(
   "path", ["/api/models", "/api/info", "/metrics", "/api/duplicates"]
 )
 def test_listings_have_a_rate_too(tmp_path, path):
