@@ -11,8 +11,8 @@ Neighbours are sought among the candidates of each query, and nothing of them is
 stored. So they are those of the models that are searched, whatever was added,
 removed or filtered, and the cost does not depend on the size of a database.
 
-The constants were chosen on the train split of the parts and on generated
-solids, see `experiments/results/ablation.md`. Not in the patent.
+The constants were chosen on the train split of the parts, see
+`experiments/results/ablation.md`. Not in the patent.
 
 Notation: C candidates, N vectors (views) of each, D numbers of a vector.
 """
