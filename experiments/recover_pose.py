@@ -15,7 +15,6 @@ import numpy as np
 from absl import app, flags
 
 from dr3d.cli import environment
-from dr3d.evaluation.report.table import format_table
 
 OUT = flags.DEFINE_string("out", "pose.png", "PNG file to write.")
 ANIMATION = flags.DEFINE_string(
@@ -31,7 +30,6 @@ STEPS = flags.DEFINE_integer("steps", 120, "Steps of the descent.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of poses and starts.")
 
 SUCCESS = 2.0  # degrees
-FRAMES = 40  # of the animation
 
 
 def main(_) -> None:
@@ -39,7 +37,7 @@ def main(_) -> None:
   import jax
 
   from dr3d.render.triangle import stack_meshes
-  from experiments.inverse import figure, pose
+  from experiments.inverse import pose, start
   from experiments.inverse.model import make_bracket
 
   begin = time.perf_counter()
@@ -53,54 +51,23 @@ def main(_) -> None:
     size=SIZE.value,
     steps=STEPS.value,
     spread=np.radians(SPREAD.value),
-    keep_every=max(1, STEPS.value // FRAMES) if ANIMATION.value else 0,
+    keep_every=max(1, STEPS.value // start.FRAMES) if ANIMATION.value else 0,
   )
-  rows, images = [], []
-  for t, best in enumerate(found.best):
-    success = found.angles[t] < SUCCESS
-    rows.append(
-      [
-        f"{t + 1}",
-        f"{success.sum()} of {len(success)}",
-        f"{found.first_angles[t, best]:.0f}",
-        f"{found.angles[t, best]:.2f}",
-        f"{100 * found.distances[t, best]:.2f}",
-        "yes" if success[best] else "no",
-      ]
-    )
-    worst = found.losses[t].argmax()
-    target = found.targets[t]
-    chosen = found.images[t, best]
-    images.append(
-      [
-        target,
-        found.first_images[t, best],
-        chosen,
-        figure.difference(chosen, target),
-        found.images[t, worst],
-      ]
-    )
-  header = ["image", "starts that succeed", "start, degrees off"]
-  header += ["best, degrees off", "distance off, %", "best succeeds"]
-  print(format_table(header, rows, right=range(len(header))))
-  angles = found.angles[np.arange(TARGETS.value), found.best]
   print(
-    f"success (rotation within {SUCCESS:g} degrees):"
-    f" {100 * (found.angles < SUCCESS).mean():.0f} % of single starts,"
-    f" {100 * (angles < SUCCESS).mean():.0f} % of images by their best of"
-    f" {STARTS.value} starts; {time.perf_counter() - begin:.0f} s"
-  )
-  figure.save_grid(
-    OUT.value,
-    images,
-    columns=["image", "best start", "recovered", "difference", "worst start"],
-    names=[f"{angle:.2f}° off" for angle in angles],
-    title=f"pose from one image, best of {STARTS.value} starts by its loss",
-  )
-  if ANIMATION.value:
-    figure.save_animation(
-      ANIMATION.value, [(found.targets[0], frame) for frame in found.path]
+    start.format_starts(
+      found,
+      success=SUCCESS,
+      error="distance off, %",
+      format_error=lambda error: f"{100 * error:.2f}",
     )
+  )
+  print(
+    f"{start.format_shares(found, success=SUCCESS, of='rotation')};"
+    f" {time.perf_counter() - begin:.0f} s"
+  )
+  start.save_figure(OUT.value, found, title="pose from one image")
+  if ANIMATION.value:
+    start.save_descent(ANIMATION.value, found)
 
 
 if __name__ == "__main__":

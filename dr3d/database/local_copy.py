@@ -6,10 +6,8 @@ pipeline are fetched when they are asked for. All of it can be deleted.
 """
 
 import contextlib
-import io
 import pathlib
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 
@@ -18,6 +16,7 @@ import numpy as np
 from dr3d.database import sqlite_file, vector_file
 from dr3d.database.postgres import SharedConnection
 from dr3d.error import DatabaseError, LockError
+from dr3d.runtime.archive import pack_folder, unpack_folder
 from dr3d.runtime.atomic import atomic_directory, atomic_file
 
 _LOCK = "copy.lock"
@@ -119,10 +118,7 @@ def put_pipeline(
   connection: SharedConnection, folder: str, path: pathlib.Path
 ) -> None:
   """Stores the folder of a pipeline."""
-  data = io.BytesIO()
-  with tarfile.open(fileobj=data, mode="w") as packed:
-    packed.add(path, arcname=".")
-  put_object(connection, _PIPELINE + folder, data.getvalue())
+  put_object(connection, _PIPELINE + folder, pack_folder(path))
 
 
 def provide_pipeline(connection: SharedConnection, folder: str) -> None:
@@ -136,11 +132,8 @@ def provide_pipeline(connection: SharedConnection, folder: str) -> None:
   with hold(connection.directory):
     if target.exists():
       return
-    with (
-      atomic_directory(target) as partial,
-      tarfile.open(fileobj=io.BytesIO(data)) as packed,
-    ):
-      packed.extractall(partial, filter="data")
+    with atomic_directory(target) as partial:
+      unpack_folder(data, partial)
 
 
 def remove_other_pipelines(connection: SharedConnection, folder: str) -> None:

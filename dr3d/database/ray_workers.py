@@ -15,10 +15,8 @@ bucket that close when they are full, and a bounded number ahead of the commits.
 
 import dataclasses
 import functools
-import io
 import itertools
 import pathlib
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -32,6 +30,7 @@ from dr3d.database.processed_model import ProcessedModel
 from dr3d.error import Dr3dError
 from dr3d.mesh import Mesh
 from dr3d.runtime import cluster, pool
+from dr3d.runtime.archive import pack_folder, unpack_folder
 
 _FUNCTION = "dr3d.database.processed_model:read_processed_model"
 _FILES_PER_TASK = 16  # read; a task costs a millisecond
@@ -163,8 +162,8 @@ class _Embedder:
       load = Pipeline.load
     with tempfile.TemporaryDirectory() as temporary:
       path = pathlib.Path(temporary) / "pipeline"
-      with tarfile.open(fileobj=io.BytesIO(self._archive)) as packed:
-        packed.extractall(path, filter="data")
+      path.mkdir()
+      unpack_folder(self._archive, path)
       return load(path)
 
   def ping(self) -> None:
@@ -180,10 +179,7 @@ def _pack_pipeline(pipeline: EmbeddingPipeline) -> bytes:
   with tempfile.TemporaryDirectory() as temporary:
     path = pathlib.Path(temporary) / "pipeline"
     pipeline.save(path)
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as packed:
-      packed.add(path, arcname=".")
-  return data.getvalue()
+    return pack_folder(path)
 
 
 def _hash_files(

@@ -13,6 +13,7 @@ from dr3d.camera.view import Light, make_views, random_views, take_views
 from dr3d.geometry.norm import to_unit
 from dr3d.render.triangle import Triangles, render
 from experiments.inverse.descent import descend, draw_whole
+from experiments.inverse.start import Starts
 
 Array = jax.Array
 
@@ -21,36 +22,6 @@ SIGMA = 0.7  # pixels; sharp from the start, since the pose is known
 INTENSITY = (0.4, 1.2)  # range of the true lights, per colour channel
 AMBIENT = (0.05, 0.3)  # range, per colour channel
 MIN_Z = 0.25  # of a light's direction: a light behind the part is not visible
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Lights:
-  """Results of all starts.
-
-  Attributes:
-    targets: `[T, H, W, 4]`.
-    angles: `[T, S]` angle to the true direction at the end, degrees.
-    first_angles: `[T, S]` at the start.
-    intensities: `[T, S]` largest error of intensity and ambient light.
-    losses: `[T, S]` at the end.
-    images: `[T, S, H, W, 4]` at the end.
-    first_images: `[T, S, H, W, 4]` at the start.
-    path: `[K, H, W, 4]`, the descent of the first target's best start.
-  """
-
-  targets: np.ndarray
-  angles: np.ndarray
-  first_angles: np.ndarray
-  intensities: np.ndarray
-  losses: np.ndarray
-  images: np.ndarray
-  first_images: np.ndarray
-  path: np.ndarray
-
-  @property
-  def best(self) -> np.ndarray:
-    """`[T]` the start of each target with the least loss."""
-    return self.losses.argmin(axis=1)
 
 
 def recover_lights(
@@ -62,7 +33,7 @@ def recover_lights(
   size: int,
   steps: int,
   keep_every: int = 0,
-) -> Lights:
+) -> Starts:
   """Renders a part under random lights, then recovers the lights.
 
   A light has a direction, an intensity and an ambient light, the latter two in
@@ -155,11 +126,11 @@ def recover_lights(
     jnp.max(jnp.abs(found.intensity - truth.intensity), axis=(1, 2)),
     jnp.max(jnp.abs(found.ambient - truth.ambient), axis=1),
   )
-  return Lights(
+  return Starts(
     targets=np.asarray(images),
     angles=grid(_angle(found.direction, truth.direction)),
     first_angles=grid(_angle(first, truth.direction)),
-    intensities=grid(wrong),
+    errors=grid(wrong),
     losses=grid(descent.losses),
     images=grid(after),
     first_images=grid(before),

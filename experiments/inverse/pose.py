@@ -22,6 +22,7 @@ from experiments.inverse.descent import (
   draw_whole,
   image_distance,
 )
+from experiments.inverse.start import Starts
 
 Array = jax.Array
 
@@ -29,36 +30,6 @@ GAMMA = 3e-3
 FIRST_SIGMA = 0.045  # share of the image size
 SIGMA = 0.7  # at the end, and of the targets, pixels
 DISTANCE_SPREAD = 0.15  # of the true distances, share of the default one
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Poses:
-  """Results of all starts.
-
-  Attributes:
-    targets: `[T, H, W, 4]`.
-    angles: `[T, S]` angle to the true rotation at the end, degrees.
-    first_angles: `[T, S]` at the start.
-    distances: `[T, S]` error of the camera's distance, as a share.
-    losses: `[T, S]` at the end.
-    images: `[T, S, H, W, 4]` at the end.
-    first_images: `[T, S, H, W, 4]` at the start.
-    path: `[K, H, W, 4]`, the descent of the first target's best start.
-  """
-
-  targets: np.ndarray
-  angles: np.ndarray
-  first_angles: np.ndarray
-  distances: np.ndarray
-  losses: np.ndarray
-  images: np.ndarray
-  first_images: np.ndarray
-  path: np.ndarray
-
-  @property
-  def best(self) -> np.ndarray:
-    """`[T]` the start of each target with the least loss."""
-    return self.losses.argmin(axis=1)
 
 
 def recover_poses(
@@ -71,7 +42,7 @@ def recover_poses(
   steps: int,
   spread: float = np.pi,
   keep_every: int = 0,
-) -> Poses:
+) -> Starts:
   """Renders targets in random poses, then recovers the poses.
 
   Args:
@@ -147,11 +118,11 @@ def recover_poses(
 
   truth = jnp.repeat(true.quaternion, starts, axis=0)
   ratio = found.distance / jnp.repeat(true.distance, starts)
-  return Poses(
+  return Starts(
     targets=np.asarray(images),
     angles=grid(angle_between(found.quaternion, truth)),
     first_angles=grid(angle_between(first, truth)),
-    distances=grid(jnp.abs(ratio - 1)),
+    errors=grid(jnp.abs(ratio - 1)),
     losses=grid(descent.losses),
     images=grid(after),
     first_images=grid(before),
