@@ -70,7 +70,7 @@ def split_files(
   """
   reason = ""
   if (flags.db is None) != (flags.model is None):
-    reason = "--db=DIR and --model=NAME belong together"
+    reason = "--db=DB and --model=NAME belong together"
   elif flags.db is not None and (flags.region or flags.more):
     reason = "--region and --more need a picture as the query, not --model"
   elif flags.db is None and len(files) < 2:

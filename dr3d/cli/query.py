@@ -94,7 +94,7 @@ def check_arguments(flags: FlagValues) -> None:
   if flags.json and flags.csv:
     reason = "--json and --csv exclude each other"
   elif (flags.db is None) == (flags.server is None):
-    reason = "give either --db=DIR or --server=URL"
+    reason = "give either --db=DB or --server=URL"
   elif flags.server is not None and flags.pairs:
     reason = "--pairs needs --db; the page of the server shows the pairs"
   elif flags.server is not None and flags.refine is not None:

@@ -21,7 +21,7 @@ def run(flags: FlagValues, files: list[str]) -> int:
   del files
   config_file.fill_flags(flags, SUBCOMMAND.flags, subcommand="serve")
   if flags.db is None:
-    raise UsageError("serve: --db=DIR is missing; see dr3d serve --help.")
+    raise UsageError("serve: --db=DB is missing; see dr3d serve --help.")
   own_token = read_token(flags.token_file)
   os.environ.pop(TOKEN, None)  # no child process shall inherit it
   public_read = may_read_freely(flags, own_token)

@@ -182,7 +182,7 @@ def test_unknown_subcommand_fails_with_a_suggestion(run):
 @pytest.mark.parametrize(
   ("argv", "message"),
   [
-    (["query", "a.stl"], "query: give either --db=DIR or --server=URL"),
+    (["query", "a.stl"], "query: give either --db=DB or --server=URL"),
     (["query", "--db=d"], "query: FILE is missing"),
     (
       ["query", "--db=d", "--kk=3", "a"],
@@ -194,7 +194,7 @@ def test_unknown_subcommand_fails_with_a_suggestion(run):
     (["query", "--db=", "a"], "--db=: must not be empty"),
     (["query", "a", "--db"], "Missing value for flag --db"),
     (["query", "--db=d", "--json=perhaps", "a"], "--json=perhaps"),
-    (["index", "--models=m"], "index: --db=DIR is missing"),
+    (["index", "--models=m"], "index: --db=DB is missing"),
     (["index", "--db=d"], "index: --models=DIR is missing"),
     (["index", "--db=d", "--models=m", "x"], "accepts flags only, not 'x'"),
     (["train", "--models=m"], "train: --workdir=DIR is missing"),

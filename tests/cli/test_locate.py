@@ -28,7 +28,7 @@ def picture(tmp_path):
   ("arguments", "message"),
   [
     (["q.png"], "give a query and at least one picture"),
-    (["m.png", "--db=d"], "--db=DIR and --model=NAME belong together"),
+    (["m.png", "--db=d"], "--db=DB and --model=NAME belong together"),
     (["m.png", "--db=d", "--model=n", "--region=1,2,3,4"], "need a picture"),
     (["q.png", "m.png", "--region=1,2,3"], "--region=1,2,3 must be x,y,width"),
     (["q.png", "m.png", "--region=1,2,0,4"], "must be x,y,width"),
