@@ -47,21 +47,17 @@ def main(_) -> None:
     steps=STEPS.value,
     keep_every=max(1, STEPS.value // start.FRAMES) if ANIMATION.value else 0,
   )
-  print(
-    start.format_starts(
-      found,
-      success=SUCCESS,
-      error="intensity off",
-      format_error=lambda error: f"{error:.3f}",
-    )
+  start.report_starts(
+    found,
+    name="light",
+    angle="direction",
+    error="intensity off",
+    format_error=lambda error: f"{error:.3f}",
+    success=SUCCESS,
+    figure_path=OUT.value,
+    animation_path=ANIMATION.value,
+    begin=begin,
   )
-  print(
-    f"{start.format_shares(found, success=SUCCESS, of='direction')};"
-    f" {time.perf_counter() - begin:.0f} s"
-  )
-  start.save_figure(OUT.value, found, title="light from one image")
-  if ANIMATION.value:
-    start.save_descent(ANIMATION.value, found)
 
 
 if __name__ == "__main__":

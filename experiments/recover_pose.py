@@ -53,21 +53,17 @@ def main(_) -> None:
     spread=np.radians(SPREAD.value),
     keep_every=max(1, STEPS.value // start.FRAMES) if ANIMATION.value else 0,
   )
-  print(
-    start.format_starts(
-      found,
-      success=SUCCESS,
-      error="distance off, %",
-      format_error=lambda error: f"{100 * error:.2f}",
-    )
+  start.report_starts(
+    found,
+    name="pose",
+    angle="rotation",
+    error="distance off, %",
+    format_error=lambda error: f"{100 * error:.2f}",
+    success=SUCCESS,
+    figure_path=OUT.value,
+    animation_path=ANIMATION.value,
+    begin=begin,
   )
-  print(
-    f"{start.format_shares(found, success=SUCCESS, of='rotation')};"
-    f" {time.perf_counter() - begin:.0f} s"
-  )
-  start.save_figure(OUT.value, found, title="pose from one image")
-  if ANIMATION.value:
-    start.save_descent(ANIMATION.value, found)
 
 
 if __name__ == "__main__":

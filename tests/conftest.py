@@ -50,3 +50,15 @@ def _use_x64():
 
 x64 = pytest.fixture(_use_x64, name="x64")
 x64_module = pytest.fixture(_use_x64, name="x64_module", scope="module")
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+  """A PostgreSQL server; the tests that need it are skipped without one."""
+  pytest.importorskip("psycopg")
+  from experiments import postgres_server
+
+  if postgres_server.find_programs() is None:
+    pytest.skip("PostgreSQL is not installed")
+  with postgres_server.running() as found:
+    yield found

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
   from dr3d.database.condition import Condition
   from dr3d.database.writer import Database
+  from dr3d.search.answer import Answer
+  from dr3d.search.query import Query
   from dr3d.shape.model import ShapeModel
 
 SUFFIX = ".npy"
@@ -78,15 +80,26 @@ def ask_database(
       continue
     for name, code in queries:
       try:
-        answer = database.query(
-          make_query(model, code, pipeline),
-          k=flags.k,
-          condition=condition,
-          min_score=flags.min_score,
-          size="ignore",
-          neighbours=flags.neighbours,
-        )
+        query = make_query(model, code, pipeline)
+        answer = ask_without_size(database, query, flags, condition)
       except Dr3dError as error:
         yield Outcome(name, error=f"{name}: {error}")
       else:
         yield Outcome(name, answer)
+
+
+def ask_without_size(
+  database: "Database",
+  query: "Query",
+  flags: FlagValues,
+  condition: "Condition",
+) -> "Answer":
+  """Asks a database with what was rendered from a code, which has no size."""
+  return database.query(
+    query,
+    k=flags.k,
+    condition=condition,
+    min_score=flags.min_score,
+    size="ignore",
+    neighbours=flags.neighbours,
+  )

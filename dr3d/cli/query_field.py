@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dr3d.cli.query_code import ask_without_size
 from dr3d.cli.query_output import Outcome, Writer
 from dr3d.cli.subcommand import FlagValues, UsageError
 from dr3d.error import Dr3dError
@@ -54,14 +55,8 @@ def ask_database(
   for file in files:
     try:
       fitted = fit_photograph(field, cut_out(file, region=region))
-      answer = database.query(
-        make_query(field, fitted.codes[0], pipeline),
-        k=flags.k,
-        condition=condition,
-        min_score=flags.min_score,
-        size="ignore",
-        neighbours=flags.neighbours,
-      )
+      query = make_query(field, fitted.codes[0], pipeline)
+      answer = ask_without_size(database, query, flags, condition)
     except Dr3dError as error:
       yield Outcome(file, error=str(error))
     else:

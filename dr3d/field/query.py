@@ -10,7 +10,7 @@ import numpy as np
 
 from dr3d.field.field import Field
 from dr3d.field.surface import LEVEL, make_renderer
-from dr3d.search.query import Query
+from dr3d.search.query import Query, query_rendered
 
 if TYPE_CHECKING:
   from dr3d.retrieval.pipeline import Pipeline
@@ -41,6 +41,4 @@ def make_query(
     pose=pipeline.config.pose,
     level=level,
   )
-  (vectors,) = np.asarray(pipeline.embed_rendered(volume))
-  # Without a mesh: the size in millimetres is unknown.
-  return Query(vectors, unit="mm, assumed")
+  return query_rendered(volume, pipeline)

@@ -1,7 +1,7 @@
 """What asks a database: vectors, and what else is known of the thing."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from dr3d.search.similarity import TURNS, SimilarityName
 
 if TYPE_CHECKING:
   from dr3d.mesh import Mesh
+  from dr3d.render.renderer import Renderer
+  from dr3d.retrieval.pipeline import Pipeline
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,3 +72,18 @@ class Query:
     if self.is_photograph:
       return "photograph"
     return "view_aligned" if self.is_view_aligned else "max"
+
+
+def query_rendered(renderer: "Renderer[Any]", pipeline: "Pipeline") -> Query:
+  """Makes a query of one model that has no mesh, such as a code.
+
+  Args:
+    renderer: the model, drawn at the size and in the pose that T knows.
+    pipeline: of the database.
+
+  Returns:
+    The query, with the vectors of N views. Its size in millimetres is unknown,
+    and nothing can be registered to it.
+  """
+  (vectors,) = np.asarray(pipeline.embed_rendered(renderer))
+  return Query(vectors, unit=f"mm{ASSUMED}")

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dr3d.mesh.unit import ASSUMED
-from dr3d.search.query import Query
+from dr3d.search.query import Query, query_rendered
 from dr3d.shape.lift import RESOLUTION, render_codes
 from dr3d.shape.model import ShapeModel
 
@@ -44,5 +43,4 @@ def make_query(
     resolution=resolution,
     face_budget=pipeline.face_budget,
   )
-  (vectors,) = np.asarray(pipeline.embed_rendered(renderer))
-  return Query(vectors, unit=f"mm{ASSUMED}")
+  return query_rendered(renderer, pipeline)

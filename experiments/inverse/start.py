@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-import os
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -50,21 +50,52 @@ class Starts:
     return self.angles[np.arange(len(self.angles)), self.best]
 
 
-def format_starts(
+def report_starts(
   found: Starts,
   *,
+  name: str,
+  angle: str,
+  error: str,
+  format_error: Callable[[float], str],
+  success: float,
+  figure_path: str,
+  animation_path: str | None,
+  begin: float,
+) -> None:
+  """Prints a row for each target and the shares; draws figure and animation.
+
+  Args:
+    found: of all starts.
+    name: of what was recovered.
+    angle: of what the angles are.
+    error: header of the column of errors.
+    format_error: an error as text.
+    success: largest angle of a start that succeeds, degrees.
+    figure_path: PNG file to write.
+    animation_path: GIF file to write; None for none.
+    begin: `time.perf_counter()` when the work began.
+  """
+  print(_format_starts(found, success, error, format_error))
+  print(
+    f"success ({angle} within {success:g} degrees):"
+    f" {100 * (found.angles < success).mean():.0f} % of single starts,"
+    f" {100 * (found.best_angles < success).mean():.0f} % of images by their"
+    f" best of {found.angles.shape[1]} starts;"
+    f" {time.perf_counter() - begin:.0f} s"
+  )
+  _save_figure(figure_path, found, title=f"{name} from one image")
+  if animation_path:
+    figure.save_animation(
+      animation_path, [(found.targets[0], frame) for frame in found.path]
+    )
+
+
+def _format_starts(
+  found: Starts,
   success: float,
   error: str,
   format_error: Callable[[float], str],
 ) -> str:
-  """A row for each target.
-
-  Args:
-    found: of all starts.
-    success: largest angle of a start that succeeds, degrees.
-    error: header of the column of errors.
-    format_error: an error as text.
-  """
   succeeds = found.angles < success
   rows = [
     [
@@ -82,19 +113,7 @@ def format_starts(
   return format_table(header, rows, right=range(len(header)))
 
 
-def format_shares(found: Starts, *, success: float, of: str) -> str:
-  """Share of the starts, and of the targets by their best one, that succeed."""
-  return (
-    f"success ({of} within {success:g} degrees):"
-    f" {100 * (found.angles < success).mean():.0f} % of single starts,"
-    f" {100 * (found.best_angles < success).mean():.0f} % of images by their"
-    f" best of {found.angles.shape[1]} starts"
-  )
-
-
-def save_figure(
-  path: str | os.PathLike[str], found: Starts, *, title: str
-) -> None:
+def _save_figure(path: str, found: Starts, *, title: str) -> None:
   """Writes a row of images for each target."""
   figure.save_grid(
     path,
@@ -113,11 +132,4 @@ def save_figure(
     columns=["image", "best start", "recovered", "difference", "worst start"],
     names=[f"{angle:.2f}° off" for angle in found.best_angles],
     title=f"{title}, best of {found.angles.shape[1]} starts by its loss",
-  )
-
-
-def save_descent(path: str | os.PathLike[str], found: Starts) -> None:
-  """Writes the descent of the first target's best start as an animation."""
-  figure.save_animation(
-    path, [(found.targets[0], frame) for frame in found.path]
   )

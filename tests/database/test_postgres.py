@@ -15,11 +15,7 @@ import trimesh
 from support.service import BODIES, make_database, stl
 from support.standin import MeasuringPipeline
 
-from experiments import postgres_server as server_lib
-
 pytest.importorskip("psycopg")
-if server_lib.find_programs() is None:
-  pytest.skip("PostgreSQL is not installed", allow_module_level=True)
 
 from dr3d.data.folder import ModelFile, hash_file
 from dr3d.database import catalogue, check, journal, postgres, shared, transfer
@@ -33,16 +29,10 @@ HERE = FileReader(jobs=0)
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def server():
-  with server_lib.running() as found:
-    yield found
-
-
 @pytest.fixture
-def uri(server, tmp_path, monkeypatch):
+def uri(postgresql, tmp_path, monkeypatch):
   monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
-  return server.create()
+  return postgresql.create()
 
 
 @pytest.fixture
@@ -320,23 +310,23 @@ made.update(sys.argv[2], reader=FileReader(jobs=0))
   )
 
 
-def test_server_that_starts_again_is_waited_for(server, database):
+def test_server_that_starts_again_is_waited_for(postgresql, database):
   before = database.models()
-  server.stop()
-  thread = threading.Timer(1.0, server.start)
+  postgresql.stop()
+  thread = threading.Timer(1.0, postgresql.start)
   thread.start()
   assert to_rows(database) == [to_values(model, 0, 0) for model in before]
   thread.join()
 
 
-def test_server_that_is_away_is_one_sentence(server, database, monkeypatch):
+def test_server_that_is_away_is_one_sentence(postgresql, database, monkeypatch):
   monkeypatch.setattr(postgres, "_CONNECT_SECONDS", 0.5)
-  server.stop()
+  postgresql.stop()
   try:
     with pytest.raises(DatabaseError, match="does not answer") as caught:
       database.label("box/long.stl", "beam")
   finally:
-    server.start()
+    postgresql.start()
   assert "\n" not in str(caught.value)
   database.label("box/long.stl", "beam")
 

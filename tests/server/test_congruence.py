@@ -20,7 +20,6 @@ from dr3d.database.transfer import copy_database
 from dr3d.database.writer import Database
 from dr3d.error import Dr3dError
 from dr3d.mesh import load_mesh, make_mesh
-from experiments import postgres_server
 
 TURN = trimesh.transformations.rotation_matrix(1.0, [0.3, 0.5, 0.8])
 
@@ -43,16 +42,6 @@ def to_row(model):
   return row
 
 
-@pytest.fixture(scope="module")
-def server():
-  """A PostgreSQL server; the tests that need it are skipped without one."""
-  pytest.importorskip("psycopg")
-  if postgres_server.find_programs() is None:
-    pytest.skip("PostgreSQL is not installed")
-  with postgres_server.running() as found:
-    yield found
-
-
 class TestCongruence:
   """Every implementation of `ModelDatabase` passes these tests.
 
@@ -64,7 +53,7 @@ class TestCongruence:
     database = make_database(tmp_path)
     if "shared" in request.param:
       monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
-      uri = request.getfixturevalue("server").create()
+      uri = request.getfixturevalue("postgresql").create()
       copy_database(database.directory, find_directory(uri))
       database = Database.open(uri, load_pipeline=MeasuringPipeline.load)
     if "remote" not in request.param:

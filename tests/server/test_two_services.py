@@ -12,11 +12,7 @@ import pytest
 import trimesh
 from support.service import BODIES, TOKEN, make_database, stl
 
-from experiments import postgres_server as server_lib
-
 pytest.importorskip("psycopg")
-if server_lib.find_programs() is None:
-  pytest.skip("PostgreSQL is not installed", allow_module_level=True)
 
 from dr3d.client import Client
 from dr3d.database import shared, transfer
@@ -26,18 +22,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 SECONDS = 60  # until a change must be seen
 
 
-@pytest.fixture(scope="module")
-def server():
-  with server_lib.running() as found:
-    yield found
-
-
 @pytest.fixture
-def uri(server, tmp_path, monkeypatch):
+def uri(postgresql, tmp_path, monkeypatch):
   """A database that was moved from a folder."""
   monkeypatch.setenv("DR3D_CACHE", str(tmp_path / "cache"))
   local = make_database(tmp_path)
-  made = server.create()
+  made = postgresql.create()
   transfer.copy_database(local.directory, shared.find_directory(made))
   return made
 
