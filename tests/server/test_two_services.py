@@ -125,7 +125,7 @@ def test_killed_service_loses_no_accepted_upload(uri, tmp_path):
       process.kill()
       process.wait()
     count = len(accepted)
-    wait_for(lambda: len(accepted) > count)  # the other one goes on
+    wait_for(lambda: len(accepted) > count)  # the other one continues
     is_over.set()
     for thread in threads:
       thread.join()
