@@ -11,7 +11,7 @@ import numpy as np
 from dr3d.error import MeshError
 from dr3d.mesh.io.polygon import split_corners
 from dr3d.mesh.io.raw import RawMesh, join_bodies, points_only
-from dr3d.mesh.io.text import decode_text
+from dr3d.mesh.io.text import decode_text, drop_padding
 
 _FREE_FORM = ("surf", "bzp", "bsp", "cdp")  # the last are of version 2
 _INCLUDES = ("call", "csh")
@@ -28,8 +28,8 @@ def read_obj(data: bytes, path: pathlib.Path) -> RawMesh:
     MeshError: how the file is damaged, as the predicate of a sentence.
   """
   del path
-  # A backslash continues a line in the next; zeros are some writer's padding.
-  text = decode_text(data).replace("\\\n", " ").replace("\0", " ")
+  # A backslash continues a line in the next.
+  text = drop_padding(decode_text(data)).replace("\\\n", " ")
   if "#" in text:
     text = re.sub(r"#.*", "", text)
   vertices: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 from dr3d.error import MeshError
 from dr3d.mesh.io.polygon import split_corners
 from dr3d.mesh.io.raw import Geometry, RawMesh, join_bodies
-from dr3d.mesh.io.text import recode_text
+from dr3d.mesh.io.text import drop_padding, recode_text
 
 _FACET = np.dtype(
   [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("_", "<u2")]
@@ -152,7 +152,9 @@ def _to_geometry(data: bytes, count: int) -> Geometry:
 
 def _read_text(data: bytes) -> Geometry:
   """Returns the facets of a text file; one with more corners is split."""
-  data = data.replace(b"\0", b" ")  # some writers pad their lines with zeros
+  if b"\0" in data:
+    text = data.strip(b"\0 \t\r\n").decode("latin-1")
+    data = drop_padding(text).encode("latin-1")
   if not is_stl(data[:4096]):
     raise MeshError("is not an STL file, neither text nor binary")
   if b"endsolid" not in data.rstrip()[-4096:].lower():

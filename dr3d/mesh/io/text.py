@@ -1,6 +1,7 @@
 """The bytes of a text file become lines, whatever editor saved them."""
 
 import codecs
+import re
 import zlib
 
 from dr3d.error import MeshError
@@ -19,6 +20,25 @@ _GZIP = b"\x1f\x8b\x08"  # RFC 1952, section 2.3.1: magic number and deflate
 def decode_text(data: bytes) -> str:
   """Returns text without a byte order mark, lines ended by LF."""
   return _decode(data).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def drop_padding(text: str) -> str:
+  """Removes zeros by which some writers pad their lines.
+
+  Raises:
+    MeshError: a zero stands elsewhere, where something else has been. The
+      message is a predicate.
+  """
+  if "\0" not in text:
+    return text
+  text = re.sub(r"\0[\0 \t]*(?=[\r\n]|\Z)", "", text)
+  place = text.find("\0")
+  if place >= 0:
+    raise MeshError(
+      f"is damaged: line {text.count(chr(10), 0, place) + 1} has zero bytes "
+      "among its words; export it again"
+    )
+  return text
 
 
 def recode_text(data: bytes) -> bytes:

@@ -121,6 +121,12 @@ def test_text_of_any_layout_is_read_whole(tmp_path, name):
   assert volume(raw) == pytest.approx(6000)
 
 
+def test_zero_bytes_among_numbers_are_damage(tmp_path):
+  damaged = text().replace("vertex ", "vertex \0", 1).encode()
+  with pytest.raises(MeshError, match="zero bytes among its words"):
+    read(tmp_path, damaged)
+
+
 @pytest.mark.parametrize("name", ["part.stl", "part.stl.gz"])
 @pytest.mark.parametrize("data", [binary(), text().encode()])
 def test_gzip_is_unpacked(tmp_path, name, data):

@@ -66,6 +66,14 @@ def test_obj_of_any_layout_is_read_whole(tmp_path, name):
   assert area(raw) == pytest.approx(BLOCK_AREA)
 
 
+def test_zeros_among_the_words_of_a_face_are_damage(tmp_path):
+  # As a blank, the zero would make another face of it: 1, 3, 2.
+  damaged = obj().replace("f 1 3 2", "f 1\0\0 3 2")
+  line = damaged[: damaged.index("\0")].count("\n") + 1
+  with pytest.raises(MeshError, match=rf"line {line} has zero bytes"):
+    read(tmp_path, "part.obj", damaged)
+
+
 ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 
 
