@@ -8,9 +8,9 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _KEPT = 256 << 20  # bytes; arrays of a mesh or of its images are far smaller
-_ARENAS = (
-  2  # with 1 the threads of a query wait for each other: 66 instead of 54 s
-)
+# With one arena the threads of a query wait for each other: `dr3d quickstart`
+# then took 66 instead of 54 s.
+_ARENAS = 2
 
 
 def keep_freed_memory() -> None:
