@@ -1,24 +1,21 @@
 """Shapes between two models of the database, decoded for the page."""
 
-import collections
 import dataclasses
 import functools
 import importlib.util
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dr3d.mesh.io.glb import write_glb
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.server.http_error import HttpError
+from dr3d.server.latest_cache import LatestCache
 from dr3d.server.state import State
 
 if TYPE_CHECKING:
   from dr3d.shape.model import ShapeModel
-
-T = TypeVar("T")
 
 _RESOLUTION = 64  # of marching cubes
 _CACHED_PAIRS = 256  # of codes, 1 kB each
@@ -33,12 +30,8 @@ class Blender:
     """Makes it; the networks are loaded by the first request."""
     # One shape at a time, so that queries keep the other cores.
     self._lock = threading.Lock()
-    self._pairs: collections.OrderedDict[tuple, np.ndarray] = (
-      collections.OrderedDict()
-    )
-    self._shapes: collections.OrderedDict[tuple, bytes] = (
-      collections.OrderedDict()
-    )
+    self._pairs = LatestCache[np.ndarray](_CACHED_PAIRS)
+    self._shapes = LatestCache[bytes](_CACHED_SHAPES)
 
   def blend(self, state: State, name: str, other: str, share: float) -> bytes:
     """Returns the shape between two models as GLB, in the pose of the first.
@@ -64,11 +57,8 @@ class Blender:
     step = round(_STEPS * share)
     pair = tuple((each, state.find(each).hash) for each in (name, other))
     with self._lock:
-      return _remember(
-        self._shapes,
-        (*pair, step),
-        lambda: self._draw(state, pair, step / _STEPS),
-        limit=_CACHED_SHAPES,
+      return self._shapes.find(
+        (*pair, step), lambda: self._draw(state, pair, step / _STEPS)
       )
 
   def _draw(
@@ -84,7 +74,7 @@ class Blender:
 
       return encode_pair(model, first, second)
 
-    codes = _remember(self._pairs, pair, encode, limit=_CACHED_PAIRS)
+    codes = self._pairs.find(pair, encode)
     weights = np.array([1 - share, share], np.float32)
     mesh = model.decode(weights @ codes, resolution=_RESOLUTION)
     # The codes are those of principal poses. The decoded mesh has axes of its
@@ -113,19 +103,3 @@ def load_model() -> "ShapeModel":
   from dr3d.shape.model import ShapeModel
 
   return ShapeModel.load()
-
-
-def _remember(
-  cache: "collections.OrderedDict[tuple, T]",
-  key: tuple,
-  make: Callable[[], T],
-  *,
-  limit: int,
-) -> T:
-  """The value of a key; the least recently used ones are dropped."""
-  if key not in cache:
-    cache[key] = make()
-  cache.move_to_end(key)
-  while len(cache) > limit:
-    cache.popitem(last=False)
-  return cache[key]

@@ -1,10 +1,8 @@
 """Where a model, or a region of a picture, is in an uploaded picture."""
 
 import base64
-import collections
 import functools
 import io
-import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +12,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.server import schema
 from dr3d.server.batch import Batcher
 from dr3d.server.http_error import HttpError
+from dr3d.server.latest_cache import LatestCache
 from dr3d.server.state import State
 
 if TYPE_CHECKING:
@@ -39,10 +38,7 @@ class LocateService:
     """
     self._batcher = batcher
     self._timeout = timeout
-    self._lock = threading.Lock()
-    self._queries: collections.OrderedDict[tuple, PreparedQuery] = (
-      collections.OrderedDict()
-    )
+    self._queries = LatestCache["PreparedQuery"](CACHED_MODELS)
 
   def locate(
     self,
@@ -93,16 +89,7 @@ class LocateService:
     if key is None or mesh is None:
       assert region is not None
       return locator.prepare(picture, box=_scale_box(region, scale))
-    with self._lock:
-      if key in self._queries:
-        self._queries.move_to_end(key)
-        return self._queries[key]
-    features = locator.prepare(unpack_mesh(mesh))
-    with self._lock:
-      self._queries[key] = features
-      while len(self._queries) > CACHED_MODELS:
-        self._queries.popitem(last=False)
-    return features
+    return self._queries.find(key, lambda: locator.prepare(unpack_mesh(mesh)))
 
 
 @functools.cache

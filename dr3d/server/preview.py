@@ -1,9 +1,7 @@
 """Pictures of models as PNG: from above one corner, and at the views."""
 
-import collections
 import functools
 import io
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ from PIL import Image
 from dr3d.mesh import Mesh, thumbnail
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.server.batch import Batcher
+from dr3d.server.latest_cache import LatestCache
 from dr3d.server.state import State
 
 SIZE = 128  # pixels of a view
@@ -33,10 +32,8 @@ class PreviewCache:
     """
     self._batcher = batcher
     self._timeout = timeout
-    self._lock = threading.Lock()
-    self._cached: collections.OrderedDict[tuple, tuple[bytes, ...]] = (
-      collections.OrderedDict()
-    )
+    # Two kinds of a model.
+    self._cache = LatestCache[tuple[bytes, ...]](2 * _CACHED_MODELS)
 
   def render(self, state: State, mesh: Mesh) -> tuple[bytes, ...]:
     """Returns the N views of a mesh as PNG."""
@@ -93,16 +90,9 @@ class PreviewCache:
   ) -> tuple[bytes, ...]:
     model = state.find(name)
     key = (kind, state.reader.fingerprint, name, model.hash, model.unit)
-    with self._lock:
-      if key in self._cached:
-        self._cached.move_to_end(key)
-        return self._cached[key]
-    images = draw(unpack_mesh(state.find_shape(name).mesh))
-    with self._lock:
-      self._cached[key] = images
-      while len(self._cached) > 2 * _CACHED_MODELS:  # two kinds
-        self._cached.popitem(last=False)
-    return images
+    return self._cache.find(
+      key, lambda: draw(unpack_mesh(state.find_shape(name).mesh))
+    )
 
 
 def draw_picture(mesh: Mesh) -> bytes:
