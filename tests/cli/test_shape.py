@@ -14,8 +14,6 @@ from dr3d.render.config import RenderConfig
 from dr3d.retrieval.pipeline import Pipeline
 from dr3d.retrieval.pipeline_config import PipelineConfig
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.fixture
 def bolt(tmp_path):
@@ -24,6 +22,7 @@ def bolt(tmp_path):
   return str(path)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
@@ -48,6 +47,7 @@ def test_wrong_usage_is_told_in_one_sentence(arguments, message, capsys):
   assert error.count("\n") == 1
 
 
+@pytest.mark.fast
 def test_usage_and_help_import_no_jax():
   code = (
     "import sys; from dr3d.cli import main;"
@@ -57,6 +57,7 @@ def test_usage_and_help_import_no_jax():
   assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.fast
 def test_missing_files_are_named(capsys):
   assert main(["shape", "encode", "none.stl", "--out=x.npy"]) == 1
   assert "none.stl does not exist" in capsys.readouterr().err

@@ -16,8 +16,6 @@ from dr3d.index import milvus
 from dr3d.search import candidate
 from dr3d.search.query import Query
 
-pytestmark = pytest.mark.fast
-
 COUNT, N, D = 1500, 3, 12
 
 

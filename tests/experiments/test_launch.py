@@ -9,8 +9,6 @@ from absl.testing import flagsaver
 
 from experiments import launch
 
-pytestmark = pytest.mark.fast
-
 _TRAINING = """
 import json, pathlib, sys
 options = dict(part.lstrip("-").split("=", 1) for part in sys.argv[1:])
