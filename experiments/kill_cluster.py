@@ -32,6 +32,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -94,11 +95,21 @@ class World:
       initialize_head=True,
       head_node_args={"num_cpus": 1, "include_dashboard": False},
     )
-    self.node = self.cluster.add_node(num_cpus=1)
+    self.node = self.add_node()
     self.files = 0
     self.change_files()
     self.services = [self.start_service(number) for number in range(2)]
     self.index = self.start_index()
+
+  def add_node(self) -> Any:
+    """Starts a second node of the Ray cluster."""
+    while True:
+      try:
+        return self.cluster.add_node(num_cpus=1)
+      except Exception as error:  # Ray has no kind of its own for it
+        # Ray waits for 30 s at most, which a busy machine may exceed.
+        if "timed out during startup" not in str(error):
+          raise
 
   def start_service(self, number: int) -> tuple[subprocess.Popen, str]:
     """Starts a service with a cache of its own; returns it and its address."""
@@ -146,7 +157,7 @@ class World:
         os.kill(self.chance.choice(found), signal.SIGKILL)
     elif what == "node":
       self.cluster.remove_node(self.node, allow_graceful=False)
-      self.node = self.cluster.add_node(num_cpus=1)
+      self.node = self.add_node()
     elif what == "service":
       number = self.chance.randrange(2)
       self.services[number][0].kill()
@@ -216,7 +227,7 @@ def main(argv: list[str]) -> None:
     database.update(FOLDER.value, workers=workers)
     return
   chance = random.Random(SEED.value)
-  with tempfile.TemporaryDirectory() as temporary:
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
     root = pathlib.Path(temporary)
     world = World(root, chance)
     try:
