@@ -13,6 +13,8 @@ in the packages pybullet (`pybullet_data/random_urdfs`, zlib licence) and
 metaworld (MIT licence). None is of a set that anything is reported on.
 """
 
+import dataclasses
+
 import numpy as np
 from absl import app, flags
 
@@ -27,6 +29,9 @@ MESHES = flags.DEFINE_list(
 )
 COUNT = flags.DEFINE_integer("count", 350, "Meshes of a folder, at most.")
 OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+SURFACE_WEIGHT = flags.DEFINE_float(
+  "surface_weight", 0.2, "See experiments.fit_surface_weight.", lower_bound=0.01
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw.")
 
 
@@ -43,6 +48,7 @@ def main(_) -> None:
     files += [found[i] for i in sorted(chosen)]
   reading = console.read_models(files, face_budget=small.face_budget)
   full = join_imagenet(small, reading.meshes).rounded()
+  full = dataclasses.replace(full, surface_weight=SURFACE_WEIGHT.value)
   full.save(OUT.value)
   print(f"{OUT.value}: {full.fingerprint}, fitted to {len(reading.meshes)}.")
 

@@ -23,10 +23,10 @@ import time
 import numpy as np
 from absl import app, flags
 
+from dr3d.cli import pipeline_flag
 from dr3d.database.writer import Database
 from dr3d.evaluation.report.table import format_table
 from dr3d.mesh import load_mesh
-from dr3d.retrieval.pipeline import Pipeline
 from experiments.scan_rank import Rank, ask, make_light_field, make_registration
 from experiments.scan_set import read_objects, split_objects, write_gallery
 
@@ -41,6 +41,12 @@ HALF = flags.DEFINE_enum(
   "half", "choose", ["choose", "report"], "Objects that are asked for."
 )
 OUT = flags.DEFINE_string("out", None, "Folder of the gallery.", required=True)
+PIPELINE = flags.DEFINE_string(
+  "pipeline", "pretrained", "Pipeline of the gallery, as for dr3d index."
+)
+VERIFY = flags.DEFINE_list(
+  "verify", [], "More numbers of models to register, each in a row."
+)
 ALL = flags.DEFINE_bool("all", False, "Register all models, too.")
 LIST = flags.DEFINE_bool("list", False, "Print the rank of each object.")
 
@@ -61,13 +67,19 @@ def main(argv: list[str]) -> None:
       others=pathlib.Path(DISTRACTORS.value),
       count=COUNT.value,
     )
-    database = Database.create(out / "db", Pipeline.load())
+    database = Database.create(
+      out / "db", pipeline_flag.load_pipeline(PIPELINE.value)
+    )
     database.update(out / "models")
   database = Database.open(out / "db")
   ranks: dict[str, Rank] = {
     "vectors": lambda mesh: ask(database, mesh, verify=0),
     "query, without sizes": lambda mesh: ask(database, mesh),
     "query": lambda mesh: ask(database, mesh, size="prefer"),
+    **{
+      f"query, {count} registered": make_query(database, int(count))
+      for count in VERIFY.value
+    },
     "light field descriptor": make_light_field(database),
   }
   if ALL.value:
@@ -96,6 +108,11 @@ def main(argv: list[str]) -> None:
   )
   header = ["scans", "ranked by", "first", "five", "ten", "CPU s"]
   print(format_table(header, rows, right=range(2, 6)))
+
+
+def make_query(database: Database, verify: int) -> Rank:
+  """Ranks as `dr3d query --verify` does."""
+  return lambda mesh: ask(database, mesh, size="prefer", verify=verify)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dr3d.database import catalogue, lock, setting, shared, sqlite_file
 from dr3d.database.embedding import EmbeddingPipeline
 from dr3d.database.object_store import find_store
 from dr3d.error import DatabaseError
+from dr3d.search.geometric_score import DEFAULT_WEIGHT
 
 
 def make_database(
@@ -56,10 +57,16 @@ def compares_colors(pipeline: EmbeddingPipeline) -> bool:
   return bool(getattr(pipeline, "appearance", False))
 
 
+def get_surface_weight(pipeline: EmbeddingPipeline) -> float:
+  """How much surfaces count; see `geometric_score.DEFAULT_WEIGHT`."""
+  return float(getattr(pipeline, "surface_weight", DEFAULT_WEIGHT))
+
+
 def describe_pipeline(pipeline: EmbeddingPipeline) -> dict[str, str]:
   """Settings that describe a pipeline."""
   return {
     setting.PIPELINE: pipeline.fingerprint,
     setting.FACE_BUDGET: json.dumps(pipeline.face_budget),
     setting.APPEARANCE: json.dumps(compares_colors(pipeline)),
+    setting.SURFACE_WEIGHT: json.dumps(get_surface_weight(pipeline)),
   }

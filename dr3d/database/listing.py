@@ -168,6 +168,11 @@ class DatabaseListing:
     return self.settings.get(setting.APPEARANCE) == "true"
 
   @property
+  def surface_weight(self) -> float:
+    """Of the pipeline, see `geometric_score.DEFAULT_WEIGHT`."""
+    return setting.read_surface_weight(self.settings)
+
+  @property
   def unit(self) -> Unit:
     """Unit of length that is assumed for files that state none."""
     unit = self.settings.get(setting.UNIT, "mm")

@@ -156,6 +156,7 @@ class DatabaseReader(PhotoReader):
       min_score=min_score,
       size=rate_sizes(snapshot.sizes, query, mode),
       neighbours=neighbours,
+      surface_weight=self.surface_weight,
     )
     mesh = query.mesh if verify else None
     register_models = (

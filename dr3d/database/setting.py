@@ -5,6 +5,7 @@ or a file is checked before it becomes part of a path.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 
@@ -19,6 +20,7 @@ PIPELINE_FOLDER = "pipeline_folder"  # the pipeline's folder, if another one
 MODELS = "models"  # the folder that was indexed last
 FACE_BUDGET = "face_budget"  # of the pipeline
 APPEARANCE = "appearance"  # whether the pipeline compares colours, in JSON
+SURFACE_WEIGHT = "surface_weight"  # of the pipeline, in JSON
 UNIT = "unit"  # of length, assumed for files that do not state one
 CALIBRATION = "calibration"  # derived; see `calibration_file`
 COLUMNS = "columns"  # keys of the metadata that are shown, a list in JSON
@@ -102,6 +104,27 @@ def write_setting(connection: Connection, name: str, value: str) -> None:
 def find_pipeline_folder(settings: Mapping[str, str]) -> str:
   """Name of the folder in the database that holds its pipeline."""
   return settings.get(PIPELINE_FOLDER, PIPELINE)
+
+
+def read_surface_weight(settings: Mapping[str, str]) -> float:
+  """How much surfaces count; see `geometric_score.DEFAULT_WEIGHT`.
+
+  Databases of older versions do not state it.
+
+  Raises:
+    DatabaseError: it is not a number above 0.
+  """
+  text = settings.get(SURFACE_WEIGHT, "1")
+  try:
+    weight = float(text)
+  except ValueError:
+    weight = math.nan
+  if not 0 < weight < math.inf:
+    raise DatabaseError(
+      f"the database is damaged: its weight of surfaces is {text!r}; restore "
+      "it from a backup."
+    )
+  return weight
 
 
 def _damage(connection: Connection, name: str) -> DatabaseError:

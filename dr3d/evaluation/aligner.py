@@ -17,6 +17,7 @@ from dr3d.mesh.packing import unpack_mesh
 from dr3d.registration.coarse import compare_samples, sample_packed
 from dr3d.runtime import pool
 from dr3d.search import geometric_score, verification
+from dr3d.search.geometric_score import DEFAULT_WEIGHT
 
 if TYPE_CHECKING:
   from dr3d.registration.surface import Fit
@@ -32,7 +33,8 @@ class GeometricScores:
     geometric: [q, B], see `geometric_score.score_distance`; 0 for models that
       were not registered. Counts for the label too.
     ranking: [q, B], of registered models likewise; see
-      `geometric_score.rank_samples` and `rank_surfaces`. Ranks models only.
+      `geometric_score.rank_samples` and `rank_surfaces`, weighted. Ranks models
+      only.
   """
 
   geometric: np.ndarray
@@ -86,18 +88,21 @@ class Aligner:
     if self._pool is not None:
       self._pool.close()
 
-  def rate(self, first: int, whole: np.ndarray) -> GeometricScores:
+  def rate(
+    self, first: int, whole: np.ndarray, *, weight: float = DEFAULT_WEIGHT
+  ) -> GeometricScores:
     """Geometric scores of the models most similar to some queries.
 
     Args:
       first: index of the first of the queries.
       whole: [q, B], similarity of the models, which chooses them; `-inf` for
         models that are not found.
+      weight: of surfaces; see `geometric_score.DEFAULT_WEIGHT`.
 
     Raises:
       Dr3dError: a process cannot be started, or fails.
     """
-    nearness = np.stack(
+    nearness = weight * np.stack(
       [self._compare(first + i, row) for i, row in enumerate(whole)]
     )
     chosen = [
@@ -111,9 +116,10 @@ class Aligner:
       geometric[i, models] = geometric_score.score_distance(
         [fit.plain for fit in fits]
       )
-      ranking[i, models] = nearness[i, models] + geometric_score.rank_surfaces(
+      surfaces = geometric_score.rank_surfaces(
         [np.nan if fit.trimmed is None else fit.trimmed for fit in fits]
       )
+      ranking[i, models] = nearness[i, models] + weight * surfaces
     return GeometricScores(geometric, ranking)
 
   def _choose(self, query: int, whole: np.ndarray, count: int) -> list[int]:

@@ -19,6 +19,7 @@ from dr3d.evaluation.similarity import (
   compare_vectors,
 )
 from dr3d.mesh import Mesh
+from dr3d.search.geometric_score import DEFAULT_WEIGHT
 
 if TYPE_CHECKING:
   from dr3d.camera.view import Views
@@ -52,6 +53,7 @@ class Method:
     chosen: int [N'], views of a pipeline that are compared; None for all.
     has_vectors: whether a descriptor is N unit vectors [N, D], which an index
       can hold, so that approximate search is possible.
+    surface_weight: see `geometric_score.DEFAULT_WEIGHT`.
   """
 
   name: str
@@ -59,6 +61,7 @@ class Method:
   compare: Callable[[np.ndarray, np.ndarray], Similarity]
   chosen: np.ndarray | None = None
   has_vectors: bool = False
+  surface_weight: float = DEFAULT_WEIGHT
 
   def split(self, queries: np.ndarray, gallery: np.ndarray) -> Iterator[slice]:
     """Yields ranges of queries that are compared in bounded memory."""
@@ -148,7 +151,14 @@ def make_pipeline_method(
     return features if chosen is None else features[:, chosen]
 
   compare = functools.partial(compare_vectors, kind=kind)
-  return Method(name, describe, compare, chosen, has_vectors=True)
+  return Method(
+    name,
+    describe,
+    compare,
+    chosen,
+    has_vectors=True,
+    surface_weight=getattr(pipeline, "surface_weight", DEFAULT_WEIGHT),
+  )
 
 
 def make_light_field_method() -> Method:

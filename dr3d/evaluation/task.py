@@ -198,6 +198,7 @@ def run_task(
         seen,
         kind=kind,
         aligner=aligner if search == VERIFIED else None,
+        weight=method.surface_weight,
         rerank=functools.partial(rerank_models, queries[rows], gallery)
         if is_reranked
         else None,
@@ -258,6 +259,7 @@ def _rank(
   *,
   kind: SimilarityKind,
   aligner: Aligner | None,
+  weight: float,
   rerank: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
   predictor: Predictor,
   calibration: Calibration,
@@ -265,7 +267,9 @@ def _rank(
   """Ranks the found models for some queries, and predicts labels."""
 
   def align(seen: Similarity) -> GeometricScores | None:
-    return None if aligner is None else aligner.rate(rows.start, seen.whole)
+    if aligner is None:
+      return None
+    return aligner.rate(rows.start, seen.whole, weight=weight)
 
   def predict(seen: Similarity, found: GeometricScores | None) -> Predictions:
     geometric = None if found is None else found.geometric
@@ -274,7 +278,7 @@ def _rank(
   whole = add_votes(similarity) if kind == "vote" else similarity.whole
   found = align(similarity)
   if found is not None:
-    whole = add_geometric_score(whole + found.ranking, found.geometric)
+    whole = add_geometric_score(whole + found.ranking, weight * found.geometric)
   shown = whole
   if rerank is not None:
     whole = rerank(whole, similarity.whole)

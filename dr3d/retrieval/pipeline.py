@@ -44,6 +44,7 @@ from dr3d.retrieval.pipeline_config import (
 )
 from dr3d.retrieval.pipeline_config import (
   check_pipeline_config,
+  check_surface_weight,
   config_from_json,
   config_to_json,
 )
@@ -52,6 +53,7 @@ from dr3d.retrieval.pipeline_file import PIPELINE_FILES, WEIGHTS_FILE
 from dr3d.retrieval.program import Programs, is_known, make_known
 from dr3d.runtime.device import share_devices
 from dr3d.runtime.notebook import format_table
+from dr3d.search.geometric_score import DEFAULT_WEIGHT
 
 Array = jax.Array
 
@@ -70,12 +72,14 @@ class Pipeline:
     views: θ_G.
     weights: θ_T, Flax variables of the CNN.
     whitening: maps T's vectors; None leaves them as they are.
+    surface_weight: see `geometric_score.DEFAULT_WEIGHT`. It changes no vector.
   """
 
   config: PipelineConfig
   views: Views
   weights: VariableDict
   whitening: Whitening | None = None
+  surface_weight: float = DEFAULT_WEIGHT
   # Budgets that have held, by the shape of the call.
   _budgets: dict[Hashable, Budget[Any]] = dataclasses.field(
     default_factory=dict, init=False, repr=False
@@ -121,13 +125,19 @@ class Pipeline:
     views = dacite.from_dict(Views, state["views"], _UNCHECKED)
     saved_map = state.get("whitening")
     return cls(
-      config, views, state["weights"], saved_map and Whitening(**saved_map)
+      config,
+      views,
+      state["weights"],
+      saved_map and Whitening(**saved_map),
+      check_surface_weight(saved.get("surface_weight", DEFAULT_WEIGHT), path),
     )
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes the pipeline; the directory appears complete or not at all."""
     data = serialization.to_bytes(jax.tree.map(_compact, self._state))
-    settings = {"config": config_to_json(self.config)}
+    settings: dict[str, Any] = {"config": config_to_json(self.config)}
+    if self.surface_weight != DEFAULT_WEIGHT:
+      settings["surface_weight"] = self.surface_weight
     PIPELINE_FILES.write(pathlib.Path(directory), settings, data)
 
   def whitened(

@@ -1,6 +1,7 @@
 """What is fixed before a pipeline is trained, and its form in a file."""
 
 import dataclasses
+import math
 import pathlib
 from typing import Any
 
@@ -58,6 +59,25 @@ def check_pipeline_config(config: PipelineConfig) -> None:
       'free_center needs render.framing = "sphere", got'
       f" {config.render.framing!r}, which centres each image on the object."
     )
+
+
+def check_surface_weight(saved: Any, path: pathlib.Path) -> float:
+  """Reads how much surfaces count, see `geometric_score.DEFAULT_WEIGHT`.
+
+  Args:
+    saved: not yet checked.
+    path: directory of the pipeline, for the message.
+
+  Raises:
+    PipelineError: it is not a number above 0.
+  """
+  is_number = isinstance(saved, int | float) and not isinstance(saved, bool)
+  if not is_number or not 0 < saved < math.inf:
+    raise PipelineError(
+      f"{path / CONFIG_FILE} is damaged: surface_weight must be a number above"
+      f" 0, got {saved!r}; copy the directory again."
+    )
+  return float(saved)
 
 
 _LATER = (

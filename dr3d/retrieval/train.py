@@ -115,7 +115,8 @@ def train(
       ),
       progress=progress,
     )
-    return make_product(state, meshes, config)
+    product = make_product(state, meshes, config)
+    return dataclasses.replace(product, surface_weight=start.surface_weight)
 
   return run_once(
     make,

@@ -8,7 +8,8 @@ label's rejection score.
 The constants were chosen on held-out parts, generated families and standard
 parts, none of them of an evaluation: there the very part of a scan comes first
 nearly as often as by distance alone, and the first model has the right label as
-often as by similarity alone. Not in the patent.
+often as by similarity alone. They suit the vectors of the default pipeline; see
+`DEFAULT_WEIGHT` for others. Not in the patent.
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 COMPARED_COUNT = 48
 """Candidates whose points are compared with those of a query: 1.3 ms each."""
+
+DEFAULT_WEIGHT = 1.0
+"""How much surfaces count in a ranking beside vectors of the default pipeline.
+
+The more the vectors of another pipeline know, the less surfaces can add: what
+they add to its scores is multiplied by a weight of its own, which it keeps
+beside its configuration. The evidence for a label is the same for all.
+"""
 
 _WEIGHT = 0.3  # of the logarithm, in cosines
 _NOISE = 0.001  # radii: surfaces nearer than that are equally near

@@ -37,6 +37,7 @@ from dr3d.search.evidence import Evidence
 from dr3d.search.gallery import Gallery
 from dr3d.search.geometric_score import (
   COMPARED_COUNT,
+  DEFAULT_WEIGHT,
   add_geometric_score,
   is_same,
   rank_samples,
@@ -77,6 +78,7 @@ def find_matches(
   verify: int = VERIFIED_COUNT,
   size: SizeRating | None = None,
   neighbours: int = 1,
+  surface_weight: float = DEFAULT_WEIGHT,
 ) -> Answer:
   """Answers which models of the gallery the query looks like.
 
@@ -106,6 +108,8 @@ def find_matches(
       not count.
     neighbours: models that each vector votes for [0032]; the calibration is
       fitted with as many.
+    surface_weight: how much surfaces count beside these vectors; see
+      `geometric_score.DEFAULT_WEIGHT`.
 
   Returns:
     min(k, allowed models) matches and the prediction.
@@ -134,7 +138,9 @@ def find_matches(
     if compare is not None:
       compared = candidates.order[:COMPARED_COUNT]
       near = compare([names[i] for i in compared])
-      nearness = rank_samples([near.get(name, np.nan) for name in names])
+      nearness = surface_weight * rank_samples(
+        [near.get(name, np.nan) for name in names]
+      )
       _credit(nearness, [i for i in compared if names[i] not in near])
     score = candidates.score + nearness
     chosen = choose_first(candidates.models, score, labels, verify, size)
@@ -143,7 +149,7 @@ def find_matches(
   geometric = np.array(
     [score_distance(fit.plain) if fit else 0.0 for fit in found]
   )
-  surfaces = rank_surfaces(
+  surfaces = surface_weight * rank_surfaces(
     [
       np.nan if fit is None or fit.trimmed is None else fit.trimmed
       for fit in found
@@ -154,7 +160,9 @@ def find_matches(
   ranking = np.zeros(len(names))
   ranking[chosen] = nearness[chosen] + surfaces[chosen]
   _credit(ranking, [i for i in chosen if names[i] not in fits])
-  shape = add_geometric_score(candidates.score + ranking, geometric)
+  shape = add_geometric_score(
+    candidates.score + ranking, surface_weight * geometric
+  )
   total = shape
   if size is not None:
     total = shape + size.score(candidates.models, labels, shape)

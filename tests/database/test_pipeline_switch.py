@@ -16,6 +16,7 @@ import dr3d
 from dr3d.database import catalogue, pipeline_switch, row, setting
 from dr3d.database.file_reader import FileReader
 from dr3d.database.writer import Database
+from dr3d.error import DatabaseError
 
 HERE = FileReader(jobs=0)
 COUNT = 40  # models: three batches
@@ -51,6 +52,22 @@ def find_first(database):
   mesh = trimesh.creation.box([1, 2, 9])
   mesh = dr3d.make_mesh(mesh.vertices, mesh.faces)
   return database.query(mesh, verify=0).matches[0].model
+
+
+def test_database_keeps_the_weight_of_its_pipeline(database):
+  assert database.surface_weight == 1
+  other = Pipeline("other")
+  other.surface_weight = 0.4
+  database.rebuild(other)
+  assert open_database(database.directory).surface_weight == 0.4
+  assert database.surface_weight == 0.4
+
+
+def test_damaged_weight_of_surfaces_raises():
+  assert setting.read_surface_weight({}) == 1
+  for text in ("", "0", "nan", "inf", "-1"):
+    with pytest.raises(DatabaseError, match="its weight of surfaces is"):
+      setting.read_surface_weight({setting.SURFACE_WEIGHT: text})
 
 
 @pytest.mark.parametrize("moment", ["save", "embed", "commit"])

@@ -299,6 +299,28 @@ def test_fingerprint_changes_with_every_number(pipeline):
   assert Pipeline.create(CONFIG).fingerprint == pipeline.fingerprint
 
 
+def test_weight_of_surfaces_is_saved_and_changes_no_fingerprint(
+  pipeline, tmp_path
+):
+  other = dataclasses.replace(pipeline, surface_weight=0.4)
+  other.save(tmp_path / "other")
+  loaded = Pipeline.load(tmp_path / "other")
+  assert loaded.surface_weight == 0.4
+  assert loaded.fingerprint == pipeline.fingerprint
+  pipeline.save(tmp_path / "plain")
+  assert "surface_weight" not in (tmp_path / "plain" / CONFIG_FILE).read_text()
+  assert Pipeline.load(tmp_path / "plain").surface_weight == 1
+
+
+@pytest.mark.parametrize("weight", [0, -1, "1", None, True, 1e999])
+def test_damaged_weight_of_surfaces_raises(saved, weight):
+  spoil(saved, surface_weight=weight)
+  with pytest.raises(
+    PipelineError, match=r"surface_weight must be a number above"
+  ):
+    Pipeline.load(saved)
+
+
 def test_missing_file_raises_with_its_name(saved, tmp_path):
   with pytest.raises(PipelineError, match=r"none holds no.*pipeline\.json is"):
     Pipeline.load(tmp_path / "none")

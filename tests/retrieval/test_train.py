@@ -306,7 +306,9 @@ def test_run_starts_from_given_pipeline(tmp_path):
   start = Pipeline.create(CONFIG.pipeline, seed=5)
   quaternion = make_views(ring_views(start.views.count)).quaternion
   start = dataclasses.replace(
-    start, views=dataclasses.replace(start.views, quaternion=quaternion)
+    start,
+    views=dataclasses.replace(start.views, quaternion=quaternion),
+    surface_weight=0.4,
   )
   # Rates so low that the run stays where it starts.
   config = with_optimizer(embed_rate=1e-9, render_rate=1e-9, steps=1)
@@ -317,6 +319,7 @@ def test_run_starts_from_given_pipeline(tmp_path):
     strict=True,
   ):
     np.testing.assert_allclose(a, b, atol=1e-5)
+  assert trained.surface_weight == 0.4
 
 
 # ----- budgets ---------------------------------------------------------------

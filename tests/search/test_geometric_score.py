@@ -200,6 +200,24 @@ def test_near_model_moves_to_the_front(gallery):
   assert mirrored.distance == 0.225
 
 
+def test_surface_counts_by_its_weight(gallery):
+  query = gallery.features[3]
+  plain = find_matches(Query(query), gallery, k=4)
+  fourth = plain.matches[3]
+  function, _ = register({fourth.model: 0.001})
+
+  def find(weight):
+    answer = find_matches(
+      Query(query), gallery, k=4, register=function, surface_weight=weight
+    )
+    return [match.model for match in answer.matches], answer.prediction
+
+  assert find(1.0)[0][0] == fourth.model
+  order, prediction = find(1e-6)
+  assert order == [match.model for match in plain.matches]
+  assert prediction == find(1.0)[1]  # calibrated apart
+
+
 def test_near_model_supports_its_label(gallery):
   rng = np.random.default_rng(9)
   query = gallery.features[3] + 0.05 * rng.normal(size=(2, 16))
