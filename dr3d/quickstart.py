@@ -17,10 +17,9 @@ from dr3d.data.sample import split, unpack
 from dr3d.database.writer import Database
 from dr3d.evaluation.protocol import Protocol, make_query
 from dr3d.evaluation.report import sheet
-from dr3d.mesh import Mesh, bucket_size, load_mesh
+from dr3d.mesh import Mesh, load_mesh
 from dr3d.mesh.io.reader import read_geometry
-from dr3d.render.draw import render
-from dr3d.render.triangle import stack_meshes
+from dr3d.mesh.view_picture import draw_view
 from dr3d.retrieval.pipeline import Pipeline
 from dr3d.search.answer import Answer
 from dr3d.search.query import Query
@@ -30,6 +29,7 @@ SHEET_QUERIES = 8  # on the contact sheet
 SHEET_MATCHES = 3  # of a query on the contact sheet
 SHEET_VIEWS = 3  # of a query on the contact sheet; of a match one less
 VIEW_SIZE = 144  # on the contact sheet, pixels
+_DISTANCE = 4.0  # of its cameras, radii
 SCANNED = Protocol("so3", scan=True)
 _QUERIES_AT_ONCE = 2  # the machine that must be done in a minute has two cores
 
@@ -215,7 +215,7 @@ def draw_answers(
   for file, mesh, answer in answers:
     matches = answer.matches[:SHEET_MATCHES]
     found = [load_mesh(known / m.model, face_budget=budget) for m in matches]
-    query, *images = _draw_models([mesh, *found], pipeline)
+    query, *images = (_draw_model(each, pipeline) for each in [mesh, *found])
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
@@ -231,27 +231,20 @@ def draw_answers(
   sheet.save(sheet.draw_answers(rows, views=SHEET_VIEWS), path)
 
 
-def _draw_models(meshes: Sequence[Mesh], pipeline: Pipeline) -> np.ndarray:
-  """Draws meshes from the first viewpoints of a pipeline, in white light.
+def _draw_model(mesh: Mesh, pipeline: Pipeline) -> np.ndarray:
+  """Draws a mesh from the first viewpoints of a pipeline, in white light.
 
   The cameras are not the learned ones, which may cut off what does not help T.
 
   Returns:
-    float32 `[B, SHEET_VIEWS, VIEW_SIZE, VIEW_SIZE, 4]`.
+    float32 `[SHEET_VIEWS, VIEW_SIZE, VIEW_SIZE, 4]`.
   """
-  # All padded to one number of faces, so that one program draws every row.
-  triangles = stack_meshes(
-    meshes, face_count=bucket_size(pipeline.face_budget), pose="principal"
+  return np.stack(
+    [
+      draw_view(mesh, quaternion, distance=_DISTANCE, size=VIEW_SIZE)
+      for quaternion in np.asarray(pipeline.views.quaternion)[:SHEET_VIEWS]
+    ]
   )
-  images = render(
-    triangles,
-    pipeline.views.quaternion[:SHEET_VIEWS],
-    size=2 * VIEW_SIZE,
-    framing="object",
-  )
-  # The mean of four pixels smooths the edges.
-  shape = (len(meshes), -1, VIEW_SIZE, 2, VIEW_SIZE, 2, 4)
-  return np.asarray(images).clip(0, 1).reshape(shape).mean(axis=(3, 5))
 
 
 def _ask(

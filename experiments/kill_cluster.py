@@ -2,13 +2,14 @@
 
     python -m experiments.kill_cluster --minutes=8
 
-A PostgreSQL server, a Ray cluster of two nodes, two services of one database,
-and an index on Ray, which runs again and again while files are added and
-changed. The pipeline is the stand-in of the tests, so that nothing is compiled.
- Two clients add models through whichever service answers. What is
-killed (SIGKILL) each time, by chance: the index command, a Ray process that
-reads or embeds, a whole Ray node, a service, or all processes of the PostgreSQL
-server, which is then started again. What ended is started again.
+A PostgreSQL server, a Milvus server (milvus-lite over the network), a Ray
+cluster of two nodes, two services of one database, and an index on Ray, which
+runs again and again while files are added and changed. The pipeline is the
+stand-in of the tests, so that nothing is compiled. Two clients add models
+through whichever service answers, and ask for them. What is killed (SIGKILL)
+each time, by chance: the index command, a Ray process that reads or embeds, a
+whole Ray node, a service, or all processes of PostgreSQL or of Milvus, which
+are away for a moment. What ended is started again.
 
 After each kill all rows must be readable. At the end, after one index without a
 kill, each upload that got status 201 must be there with the same file, the
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -53,11 +55,13 @@ SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments and the victims.")
 INDEX = flags.DEFINE_string("index", None, "Database to index; internal.")
 FOLDER = flags.DEFINE_string("folder", None, "Models to index; internal.")
 ADDRESS = flags.DEFINE_string("address", None, "Of the cluster; internal.")
+ENGINE = flags.DEFINE_string("engine", "auto", "Of the index; internal.")
 
 TESTS = pathlib.Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 STAND_IN = importlib.import_module("support.standin")
 SERVICE = importlib.import_module("support.service")
+MILVUS = importlib.import_module("support.milvus_server")
 
 VICTIMS = (
   "index",
@@ -67,6 +71,7 @@ VICTIMS = (
   "service",
   "service",
   "catalogue",
+  "milvus",
 )
 CLIENTS = 2
 
@@ -84,22 +89,34 @@ class World:
     self.uri = self.server.create()
     os.environ["DR3D_CACHE"] = str(root / "cache")
     os.environ["PYTHONPATH"] = f"{TESTS.parent}{os.pathsep}{TESTS}"
+    self.milvus = MILVUS.MilvusServer(root / "milvus")
     Database.create(self.uri, STAND_IN.MeasuringPipeline())
     self.cluster = Cluster(
       initialize_head=True,
       head_node_args={"num_cpus": 1, "include_dashboard": False},
     )
-    self.node = self.cluster.add_node(num_cpus=1)
+    self.node = self.add_node()
     self.files = 0
     self.change_files()
     self.services = [self.start_service(number) for number in range(2)]
     self.index = self.start_index()
 
+  def add_node(self) -> Any:
+    """Starts a second node of the Ray cluster."""
+    while True:
+      try:
+        return self.cluster.add_node(num_cpus=1)
+      except Exception as error:  # Ray has no kind of its own for it
+        # Ray waits for 30 s at most, which a busy machine may exceed.
+        if "timed out during startup" not in str(error):
+          raise
+
   def start_service(self, number: int) -> tuple[subprocess.Popen, str]:
     """Starts a service with a cache of its own; returns it and its address."""
     process = subprocess.Popen(
       [
-        *(sys.executable, "-m", "support.service_program", self.uri),
+        *(sys.executable, "-m", "support.service_program"),
+        *(self.uri, self.milvus.engine),
       ],
       stdin=subprocess.PIPE,
       env={**os.environ, "DR3D_CACHE": str(self.root / f"cache-{number}")},
@@ -118,7 +135,10 @@ class World:
       [
         *(sys.executable, "-m", "experiments.kill_cluster"),
         *(f"--index={self.uri}", f"--folder={self.root / 'models'}"),
-        f"--address={self.cluster.address}",
+        *(
+          f"--address={self.cluster.address}",
+          f"--engine={self.milvus.engine}",
+        ),
       ],
       stdout=subprocess.DEVNULL,
       stderr=(self.root / "index.log").open("a"),
@@ -137,12 +157,16 @@ class World:
         os.kill(self.chance.choice(found), signal.SIGKILL)
     elif what == "node":
       self.cluster.remove_node(self.node, allow_graceful=False)
-      self.node = self.cluster.add_node(num_cpus=1)
+      self.node = self.add_node()
     elif what == "service":
       number = self.chance.randrange(2)
       self.services[number][0].kill()
       self.services[number][0].wait()
       self.services[number] = self.start_service(number)
+    elif what == "milvus":
+      self.milvus.kill()
+      time.sleep(self.chance.uniform(0, 5))
+      self.milvus.start()
     else:
       self.server.kill()
       time.sleep(self.chance.uniform(0, 2))
@@ -179,6 +203,7 @@ class World:
       process.kill()
       process.wait()
     self.cluster.shutdown()
+    self.milvus.kill()
     self.server.stop()
 
 
@@ -195,12 +220,14 @@ def main(argv: list[str]) -> None:
   del argv
   if INDEX.value and FOLDER.value and ADDRESS.value:
     load = STAND_IN.SlowPipeline.load
-    database = Database.open(INDEX.value, load_pipeline=load)
+    database = Database.open(
+      INDEX.value, load_pipeline=load, engine=ENGINE.value
+    )
     workers = RayWorkers(ADDRESS.value, load_pipeline=load)
     database.update(FOLDER.value, workers=workers)
     return
   chance = random.Random(SEED.value)
-  with tempfile.TemporaryDirectory() as temporary:
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
     root = pathlib.Path(temporary)
     world = World(root, chance)
     try:
@@ -318,13 +345,13 @@ def add(
     try:
       with Client(url, token=SERVICE.TOKEN, retry_timeout=0) as client:
         assert not client.add([path], label="sent").failures
+        accepted[path.name] = path
+        client.query(path, verify=0)
     except Dr3dError as error:
       text = re.sub(r"127\.0\.0\.1:\d+|upload-\S+", "", str(error))
       assert "\n" not in text, text
       reasons[text[:80]] += 1
       time.sleep(0.2)
-      continue
-    accepted[path.name] = path
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from dr3d.database.model import INDEXED, Source
 from dr3d.database.postgres import SharedConnection
 from dr3d.database.reader import DatabaseReader
 from dr3d.database.snapshot import keep_calibration, keep_index
-from dr3d.error import DatabaseError, FullDiskError
+from dr3d.error import DatabaseError, Dr3dError, FullDiskError
 from dr3d.mesh.unit import UNITS, Unit, is_unit
 
 _LOG = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class BaseWriter(DatabaseReader):
     """
     try:
       self._keep_derived(background=True)
-    except DatabaseError as error:
+    except Dr3dError as error:  # of the database, or of Milvus
       _LOG.warning("%s", error)
 
   def _check_unit(self, unit: str | None) -> Unit | None:

@@ -18,6 +18,7 @@ Notation: M stored vectors, D numbers of a vector.
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -32,6 +33,11 @@ from dr3d.index.scann_file import fingerprint
 PREFIX = "milvus:"
 MAX_FOUND = 16_384  # neighbours that a cluster returns at most
 
+# Seconds after which a call is given up. Otherwise pymilvus tries 75 times, and
+# a query would wait for minutes while Milvus is away.
+_SEARCH = 10.0
+_BUILD_CALL = 120.0
+_NOT_LOADED = 101  # Milvus's code of a collection that is not in memory
 _BATCH = 1000  # rows of an insertion: 1 MB, below the 64 MB of a message
 _MAX_TEXT = 65_535  # bytes of a VARCHAR
 _TOKEN = "MILVUS_TOKEN"
@@ -103,9 +109,11 @@ class MilvusAddress:
     # One for all threads: milvus-lite runs in this process, and a second
     # connection to it fails while the process is busy.
     if self.uri not in _CLIENTS:
+      # It logs each failed call with its stack; the caller gets a sentence.
+      logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
       with _explain(self, "does not answer"):
         _CLIENTS[self.uri] = MilvusClient(
-          self.uri, token=os.environ.get(_TOKEN, "")
+          self.uri, token=os.environ.get(_TOKEN, ""), timeout=_SEARCH
         )
     return _CLIENTS[self.uri]
 
@@ -136,18 +144,32 @@ class MilvusSearcher:
     Raises:
       Dr3dError: Milvus fails.
     """
+    from pymilvus.exceptions import MilvusException
+
     fetch = min(options["final_num_neighbors"], MAX_FOUND, self.count)
     with _explain(self.address, "cannot search"):
-      (hits,) = self.client.search(
-        self.collection,
-        [query],
-        limit=fetch,
-        filter=self.expression,
-        output_fields=["id"],
-        search_params={"metric_type": "IP", "params": {"ef": 2 * fetch}},
-      )
+      try:
+        hits = self._ask(query, fetch)
+      except MilvusException as error:
+        if error.code != _NOT_LOADED:
+          raise
+        # Milvus has been started again since the collection was opened.
+        self.client.load_collection(self.collection, timeout=_BUILD_CALL)
+        hits = self._ask(query, fetch)
     ids = np.array([hit["id"] for hit in hits], np.int64)
     return ids, np.array([hit["distance"] for hit in hits], np.float32)
+
+  def _ask(self, query: np.ndarray, count: int) -> Any:
+    (hits,) = self.client.search(
+      self.collection,
+      [query],
+      limit=count,
+      filter=self.expression,
+      output_fields=["id"],
+      search_params={"metric_type": "IP", "params": {"ef": 2 * count}},
+      timeout=_SEARCH,
+    )
+    return hits
 
   def serialize(self, path: str, *, relative_path: bool) -> None:
     """Writes nothing: Milvus keeps the collection."""
@@ -210,7 +232,8 @@ def build_milvus(
     fields = [make_fields()] * len(vectors)
   name = name_collection(fingerprint(vectors))
   with _explain(address, "cannot store the vectors"):
-    if client.has_collection(name):  # of a build that did not end, or the same
+    # Of a build that did not end, or the same.
+    if client.has_collection(name, timeout=_SEARCH):
       client.drop_collection(name)
     _create(client, name, vectors.shape[1], address.index)
     for start in range(0, len(vectors), _BATCH):
@@ -221,9 +244,10 @@ def build_milvus(
           {"id": i, "vector": vector, **fields[i]}
           for i, vector in enumerate(part, start)
         ],
+        timeout=_BUILD_CALL,
       )
-    client.flush(name)
-    client.load_collection(name)
+    client.flush(name, timeout=_BUILD_CALL)
+    client.load_collection(name, timeout=_BUILD_CALL)
   return MilvusIndex(
     vectors, MilvusSearcher(address, client, name, len(vectors))
   )
@@ -244,11 +268,11 @@ def open_milvus(engine: str, digest: str, count: int) -> MilvusSearcher | None:
   client = address.connect()
   name = name_collection(digest)
   with _explain(address, "cannot open its collection"):
-    if not client.has_collection(name):
+    if not client.has_collection(name, timeout=_SEARCH):
       return None
     if int(client.get_collection_stats(name)["row_count"]) != count:
       return None
-    client.load_collection(name)
+    client.load_collection(name, timeout=_BUILD_CALL)
   return MilvusSearcher(address, client, name, count)
 
 
@@ -266,7 +290,7 @@ def drop_collections(engine: str, digests: Sequence[str]) -> None:
   client = address.connect()
   with _explain(address, "cannot drop a collection"):
     for digest in digests:
-      if client.has_collection(name_collection(digest)):
+      if client.has_collection(name_collection(digest), timeout=_SEARCH):
         client.drop_collection(name_collection(digest))
 
 

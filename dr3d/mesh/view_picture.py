@@ -1,13 +1,14 @@
 """A picture of a mesh from any side, drawn without jax.
 
-For the view of a match that is shown beside a photograph: compiling the
-renderer for one view takes longer than a person waits. The images that are
+For pictures that a person looks at, such as the view of a match: compiling the
+renderer for a few views takes longer than a person waits. The images that are
 compared come from `dr3d.render`.
 
 `F` faces, `H W` pixels.
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dr3d.mesh.mesh import Mesh
 
@@ -20,7 +21,7 @@ _ROUNDING = 1e-9  # of a barycentric coordinate
 
 
 def draw_view(
-  mesh: Mesh, rotation: np.ndarray, *, distance: float, size: int
+  mesh: Mesh, quaternion: np.ndarray, *, distance: float, size: int
 ) -> np.ndarray:
   """Draws a mesh in its principal pose from one side, in white light.
 
@@ -29,7 +30,7 @@ def draw_view(
 
   Args:
     mesh: the model, of a few thousand faces at most.
-    rotation: [3, 3], rows right, up and towards the viewer.
+    quaternion: [4] of the camera, w first; see `camera.view.Views`.
     distance: of the camera, radii of the mesh; more than 1.
     size: height and width, pixels.
 
@@ -41,7 +42,9 @@ def draw_view(
   """
   if not distance > 1:
     raise ValueError(f"distance must be more than 1 radius, got {distance}.")
-  turn = mesh.frame.T @ np.asarray(rotation, np.float64).T
+  # Rows right, up and towards the viewer.
+  rotation = Rotation.from_quat(np.roll(quaternion, -1)).as_matrix()
+  turn = mesh.frame.T @ rotation.T
   position = mesh.vertices @ turn
   # Perspective; nearer is larger, and a plane stays a plane in 1 / depth.
   closeness = 1 / (distance - position[:, 2])

@@ -8,7 +8,11 @@ from dr3d.mesh.view_picture import draw_view
 
 pytestmark = pytest.mark.fast
 
-FRONT = np.eye(3)
+FRONT = np.array([1.0, 0, 0, 0])  # w first
+
+
+def _turn(matrix):
+  return Rotation.from_matrix(matrix).as_quat(scalar_first=True)
 
 
 def _make(body):
@@ -39,8 +43,8 @@ def test_near_face_hides_the_far_one_from_both_sides():
   )
   back = Rotation.from_euler("y", 180, degrees=True).as_matrix()
   front = mesh.frame.T  # undoes the principal pose
-  one = draw_view(mesh, front, distance=4, size=64)
-  other = draw_view(mesh, back @ front, distance=4, size=64)
+  one = draw_view(mesh, _turn(front), distance=4, size=64)
+  other = draw_view(mesh, _turn(back @ front), distance=4, size=64)
   middle = one[24:40, 24:40, 0]
   assert np.ptp(middle) < 1e-5  # one flat face
   assert abs(one[32, 32, 0] - one[32, 3, 0]) > 0.01  # beside it the far one
@@ -52,7 +56,9 @@ def test_near_end_of_a_bar_is_larger_and_more_so_from_near():
   turn = Rotation.from_euler("x", 60, degrees=True).as_matrix() @ bar.frame.T
 
   def ratio(distance):
-    alpha = draw_view(bar, turn, distance=distance, size=96)[..., 3] > 0.5
+    alpha = (
+      draw_view(bar, _turn(turn), distance=distance, size=96)[..., 3] > 0.5
+    )
     wide = alpha.sum(axis=1)[alpha.any(axis=1)]
     n = len(wide) // 4
     one, other = wide[:n].max(), wide[-n:].max()

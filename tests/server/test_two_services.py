@@ -1,25 +1,16 @@
 """Two services of one database in PostgreSQL, each with a cache of its own."""
 
-import contextlib
-import os
-import pathlib
-import subprocess
-import sys
 import threading
-import time
 
 import pytest
 import trimesh
-from support.service import BODIES, TOKEN, make_database, stl
+from support.replica import connect, replica, wait_for
+from support.service import BODIES, make_database, stl
 
 pytest.importorskip("psycopg")
 
-from dr3d.client import Client
 from dr3d.database import shared, transfer
 from dr3d.error import Dr3dError
-
-ROOT = pathlib.Path(__file__).parents[2]
-SECONDS = 60  # until a change must be seen
 
 
 @pytest.fixture
@@ -30,42 +21,6 @@ def uri(postgresql, tmp_path, monkeypatch):
   made = postgresql.create()
   transfer.copy_database(local.directory, shared.find_directory(made))
   return made
-
-
-@contextlib.contextmanager
-def replica(uri, cache):
-  """Yields a process that serves, and its address."""
-  process = subprocess.Popen(
-    [sys.executable, "-m", "support.service_program", uri],
-    env={
-      **os.environ,
-      "DR3D_CACHE": str(cache),
-      "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-    },
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-  )
-  try:
-    yield process, process.stdout.readline().strip()
-  finally:
-    process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-      process.wait(60)
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def connect(url, **options):
-  return Client(url, token=TOKEN, **options)
-
-
-def wait_for(condition):
-  end = time.monotonic() + SECONDS
-  while not condition():
-    assert time.monotonic() < end
-    time.sleep(0.05)
 
 
 def list_names(client):

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from dr3d.mesh import Mesh, view_picture
 from dr3d.retrieval.pipeline import PRETRAINED, Pipeline
@@ -36,6 +35,5 @@ def draw_view(
     float32 `[size, size, 4]`, see `mesh.view_picture`.
   """
   quaternion = np.asarray(encoder.views.quaternion)[index]
-  rotation = Rotation.from_quat(np.roll(quaternion, -1)).as_matrix()
   distance = float(np.asarray(encoder.views.distance)[index])
-  return view_picture.draw_view(mesh, rotation, distance=distance, size=size)
+  return view_picture.draw_view(mesh, quaternion, distance=distance, size=size)
