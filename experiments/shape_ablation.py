@@ -20,7 +20,14 @@ DATA = flags.DEFINE_string("data", None, "Set of shapes, .npz.", required=True)
 STEPS = flags.DEFINE_integer("steps", 300, "Steps of each training.")
 SHAPES = flags.DEFINE_integer("shapes", 130, "Shapes to train on.")
 
+SMALL = {
+  "encoder_widths": (24, 48, 96),
+  "decoder_widths": (512, 256, 128, 64, 32),
+  "grid_widths": (),
+}
+"""The published networks with fewer channels."""
 PLAIN = {
+  **SMALL,
   "octaves": 0,
   "loss": "mse",
   "scale": 0.5,
@@ -36,8 +43,9 @@ ROWS = {
     "momentum": 0.9,
     "deviation": 0.0,
   },
-  "±1, β₁ .9, BCE, 1e-3": {"octaves": 0, "rate": 1e-3},
-  "default: 4 octaves, BCE, 1e-3": {"rate": 1e-3},
+  "±1, β₁ .9, BCE, 1e-3": {**SMALL, "octaves": 0, "rate": 1e-3},
+  "4 octaves, BCE, 1e-3": {**SMALL, "rate": 1e-3},
+  "default: a grid, 4 octaves, BCE, 1e-3": {"rate": 1e-3},
 }
 
 
@@ -70,13 +78,14 @@ def _run(train, test, changes, marks):
 
   from dr3d.shape import autoencoder
   from dr3d.shape.config import AutoencoderConfig
-  from dr3d.shape.voxel import grid_points, shrink_voxels
+  from dr3d.shape.voxel import average_voxels, grid_points, shrink_voxels
   from dr3d.training.loop import LoopConfig
 
   config = dataclasses.replace(
     AutoencoderConfig(),
     stages=((16, 1.0),),
     shapes=4,
+    points=1024,
     constant_rate=True,
     loop=LoopConfig(steps=marks[-1]),
     **changes,
@@ -88,7 +97,7 @@ def _run(train, test, changes, marks):
   batches = autoencoder.Batches(train, config)
   true = shrink_voxels(test, resolution=16).reshape(len(test), -1)
   resolution = autoencoder.encoder_resolution(config)
-  seen = shrink_voxels(test, resolution=resolution).astype(np.float32)
+  seen = average_voxels(test, resolution=resolution)
   points = jnp.asarray(grid_points(16))[None]
   key = jax.random.key(0)  # not used by the step
 

@@ -21,7 +21,7 @@ from dr3d.shape.dataset import ShapeSet, sample_surface
 from dr3d.shape.isosurface import find_surface
 from dr3d.shape.lift import agreement
 from dr3d.shape.model import ShapeModel
-from dr3d.shape.voxel import place_mesh, shrink_voxels
+from dr3d.shape.voxel import RESOLUTION, place_mesh, shrink_voxels
 
 GRID = 32
 _RIVALS = ("mean of class", "nearest by code", "best training")
@@ -101,7 +101,7 @@ def measure_reconstruction(
   for split in (test, choose(shapes.split("foreign"), len(test) // 3)):
     for group, rows in find_groups(split).items():
       codes = model.encode_voxels(split.take(rows).voxels)
-      decoded = [model.decode_voxels(c, resolution=GRID) for c in codes]
+      decoded = [decode_grid(model, c) for c in codes]
       yield _tell_rivals(group, model, train, split.take(rows), codes, decoded)
   yield ""
   chosen = choose(test, fine)
@@ -133,7 +133,7 @@ def measure_lifting(
   codes, pictures = lift_all(model, test)
   yield start_table("shapes", "n", *_RIVALS, "lifted")
   for group, rows in find_groups(test).items():
-    decoded = [model.decode_voxels(codes[i], resolution=GRID) for i in rows]
+    decoded = [decode_grid(model, codes[i]) for i in rows]
     yield _tell_rivals(
       group, model, train, test.take(rows), codes[rows], decoded
     )
@@ -155,7 +155,7 @@ def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
   chosen = choose(train, 30)
   codes = model.encode_voxels(chosen.voxels)
   scores = [
-    overlap(model.decode_voxels(c, resolution=GRID), v[None])[0]
+    overlap(decode_grid(model, c), v[None])[0]
     for c, v in zip(
       codes, shrink_voxels(chosen.voxels, resolution=GRID), strict=True
     )
@@ -253,13 +253,22 @@ def _judge_confidence(
   told, real = [], []
   for i, *others in zip(rows, flipped, shifted, strict=True):
     told.append(agreement(model, np.stack([codes[i], *others])))
-    decoded = model.decode_voxels(codes[i], resolution=GRID)
-    real.append(overlap(true[i], decoded[None])[0])
+    real.append(overlap(true[i], decode_grid(model, codes[i])[None])[0])
   found = scipy.stats.spearmanr(told, real)
   yield (
     f"\nconfidence: rank correlation with the IoU {found.statistic:.2f}"
     f" (p = {found.pvalue:.3f}, {len(rows)} pictures)"
   )
+
+
+def decode_grid(model: ShapeModel, code: np.ndarray) -> np.ndarray:
+  """Voxels of a code, bool [R, R, R], by the rule of the true ones.
+
+  A voxel is full if any of its voxels of 64³ is. The decoder's values at the
+  centres of coarse voxels would leave out what is thinner than a coarse one.
+  """
+  fine = model.decode_voxels(code, resolution=RESOLUTION)
+  return shrink_voxels(fine, resolution=GRID)
 
 
 def decode_shape(model: ShapeModel, code: np.ndarray) -> Mesh | None:

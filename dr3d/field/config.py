@@ -29,11 +29,14 @@ class BatchConfig:
   Attributes:
     pictures: of a step; at most K.
     pixels: P, of each picture. The text has 32 of each of 4096 pictures.
+    near: share of the pixels that are drawn in and around the masks, the
+      others anywhere; 0 as in the text. Ignored if there are no masks.
     samples: S, of a ray; the text has 128.
   """
 
   pictures: int = 64
   pixels: int = 16
+  near: float = 0.0
   samples: int = 32
 
 
@@ -84,5 +87,7 @@ def check_config(config: FieldConfig) -> None:
       f"pictures, pixels, samples and steps must be at least 1, got {batch} and"
       f" {config.steps} steps."
     )
+  if not 0 <= batch.near <= 1:
+    raise ValueError(f"near must be between 0 and 1, got {batch.near}.")
   if config.size < 8:
     raise ValueError(f"size must be at least 8 pixels, got {config.size}.")

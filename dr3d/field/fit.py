@@ -11,7 +11,7 @@ import optax
 
 from dr3d.camera.view import Views, take_views
 from dr3d.field.field import Field
-from dr3d.field.picture import PictureSet, draw_pixels
+from dr3d.field.picture import PictureSet, draw_pixels, find_near
 from dr3d.field.render import move_views
 from dr3d.field.step import measure
 
@@ -61,7 +61,8 @@ def fit_codes(
 ) -> FittedCodes:
   """Fits a code to each object of a set of pictures.
 
-  Rows start at the mean of the table. The objects do not influence each other.
+  Rows start at the mean of the table, and the pixels are drawn as those of the
+  training. The objects do not influence each other.
 
   Args:
     field: the field; it does not change.
@@ -91,10 +92,17 @@ def fit_codes(
   )
   moments = optimizer.init(learned)
   step = _make_step(field, config, optimizer, pictures.masks is not None)
+  near = find_near(pictures)
   losses = []
   for number in range(config.steps):
     batch = draw_pixels(
-      pictures, number, count=K, pixels=config.pixels, seed=config.seed
+      pictures,
+      number,
+      count=K,
+      pixels=config.pixels,
+      seed=config.seed,
+      near=near,
+      share=field.config.batch.near,
     )
     learned, moments, loss = step(
       field.weights,

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+import scipy.ndimage
 
 from dr3d.camera.view import Views, take_views
 
 Array = jax.Array
+
+NEAR = 2  # pixels; around a mask, the pixels that its outline depends on
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,8 +73,31 @@ class PixelBatch:
   mask: Array | np.ndarray
 
 
+def find_near(pictures: PictureSet) -> np.ndarray:
+  """Returns bool `[K, H, W]`: the pixels of each object and some around it.
+
+  All that are seen, if there are no masks or one shows nothing.
+  """
+  if pictures.masks is None:
+    return pictures.seen
+  near = np.zeros_like(pictures.seen)
+  for k, mask in enumerate(pictures.masks):
+    object_ = scipy.ndimage.binary_dilation(mask > 0, iterations=NEAR)
+    near[k] = object_ & pictures.seen[k]
+    if not near[k].any():
+      near[k] = pictures.seen[k]
+  return near
+
+
 def draw_pixels(
-  pictures: PictureSet, step: int, *, count: int, pixels: int, seed: int
+  pictures: PictureSet,
+  step: int,
+  *,
+  count: int,
+  pixels: int,
+  seed: int,
+  near: np.ndarray | None = None,
+  share: float = 0.0,
 ) -> PixelBatch:
   """Draws pixels of pictures, a function of the seed and the step.
 
@@ -81,13 +107,19 @@ def draw_pixels(
     count: pictures of the batch, each once; at most K.
     pixels: P, of each.
     seed: of the run.
+    near: bool `[K, H, W]` of `find_near`; not needed for a share of 0.
+    share: of the pixels that are drawn there; the others anywhere.
   """
   K = len(pictures.images)
   rng = np.random.default_rng((seed, step))
   chosen = np.sort(rng.permutation(K)[: min(count, K)])
-  places = [
-    rng.choice(np.flatnonzero(pictures.seen[k]), pixels) for k in chosen
-  ]
+  some = round(share * pixels)
+  places = []
+  for k in chosen:
+    place = rng.choice(np.flatnonzero(pictures.seen[k]), pixels)
+    if near is not None and some:
+      place[:some] = rng.choice(np.flatnonzero(near[k]), some)
+    places.append(place)
   return _gather(pictures, chosen, np.stack(places))
 
 

@@ -15,7 +15,7 @@ from dr3d.camera.view import take_views
 from dr3d.error import TrainingError
 from dr3d.field.config import FieldConfig, check_config
 from dr3d.field.field import DIRECTORY, Field
-from dr3d.field.picture import PictureSet, draw_pixels
+from dr3d.field.picture import PictureSet, draw_pixels, find_near
 from dr3d.field.render import draw_images, move_views
 from dr3d.field.step import State, make_state, make_step
 from dr3d.runtime.atomic import atomic_file
@@ -71,9 +71,17 @@ def train(
   def step(state: State, batch: Any, key: jax.Array):
     return call(state, pictures.views, batch, key)
 
+  near = find_near(pictures)
+
   def batches(number: int) -> Any:
     drawn = draw_pixels(
-      pictures, number, count=count, pixels=batch.pixels, seed=config.seed
+      pictures,
+      number,
+      count=count,
+      pixels=batch.pixels,
+      seed=config.seed,
+      near=near,
+      share=batch.near,
     )
     return jax.device_put(drawn, share)
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 Array = jax.Array
 
 LEAK = 0.02  # slope of leaky ReLU at negative values, IM-NET
-_LAST = 4  # voxels along an axis that the last layer sees
+GRID_START = 4  # voxels along an axis beside a code, in both directions
 
 
 def halve(x: Array, kernel: Array) -> Array:
@@ -48,6 +48,22 @@ def halve(x: Array, kernel: Array) -> Array:
   return functools.reduce(jnp.add, products)
 
 
+def double(x: Array, kernel: Array) -> Array:
+  """The adjoint of `halve`: a convolution that doubles the resolution.
+
+  Args:
+    x: `[B, n, n, n, K]`.
+    kernel: `[4, 4, 4, C, K]`.
+
+  Returns:
+    `[B, 2n, 2n, 2n, C]`.
+  """
+  B, n = x.shape[:2]
+  fine = jax.ShapeDtypeStruct((B, *(2 * n,) * 3, kernel.shape[3]), x.dtype)
+  (y,) = jax.linear_transpose(lambda y: halve(y, kernel), fine)(x)
+  return y
+
+
 class VoxelEncoder(nn.Module):
   """Voxels to codes in (0, 1).
 
@@ -67,7 +83,7 @@ class VoxelEncoder(nn.Module):
   @nn.compact
   def __call__(self, voxels: Array) -> Array:
     """`[B, R, R, R]` values in [0, 1] to `[B, Z]`."""
-    resolution = _LAST * 2 ** len(self.widths)
+    resolution = GRID_START * 2 ** len(self.widths)
     if voxels.shape[1:] != (resolution,) * 3:
       raise ValueError(
         f"an encoder of {len(self.widths)} layers takes {resolution}³ voxels,"

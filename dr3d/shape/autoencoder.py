@@ -22,8 +22,8 @@ from dr3d.nn.implicit import ImplicitDecoder
 from dr3d.nn.volume import VoxelEncoder
 from dr3d.runtime.device import share_devices
 from dr3d.shape.config import AutoencoderConfig
-from dr3d.shape.sample import place_points, sample_voxels
-from dr3d.shape.voxel import shrink_voxels
+from dr3d.shape.sample import BUDGETS, place_points, sample_voxels
+from dr3d.shape.voxel import average_voxels, shrink_voxels
 from dr3d.training.loop import Metrics, run_steps
 from dr3d.training.optimizer import clip_gradient, schedule_rate
 
@@ -47,7 +47,7 @@ class Batch:
   """Shapes of a step.
 
   Attributes:
-    voxels: `[B, R, R, R]` bool, at the encoder's resolution.
+    voxels: `[B, R, R, R]` shares that are full, at the encoder's resolution.
     points: `[B, P, 3]` in the cube.
     inside: `[B, P]` bool.
   """
@@ -63,7 +63,11 @@ def make_networks(
   """Returns encoder and decoder, without parameters."""
   encoder = VoxelEncoder(config.encoder_widths, config.code_size)
   decoder = ImplicitDecoder(
-    config.decoder_widths, config.octaves, config.scale, config.deviation
+    config.decoder_widths,
+    config.octaves,
+    config.scale,
+    config.deviation,
+    config.grid_widths,
   )
   return encoder, decoder
 
@@ -118,7 +122,7 @@ def make_step(
   encoder, decoder = make_networks(config)
 
   def measure(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-    codes = encoder.apply(params["encoder"], batch.voxels.astype(jnp.float32))
+    codes = encoder.apply(params["encoder"], batch.voxels)
     logits = decoder.apply(params["decoder"], codes, batch.points)
     inside = jnp.asarray(batch.inside, jnp.float32)
     loss = jnp.mean(compute_loss(logits, inside, kind=config.loss))
@@ -160,7 +164,7 @@ class Batches:
     """Takes the voxels, bool [n, 64, 64, 64]."""
     self._voxels = voxels
     self._config = config
-    self._input = shrink_voxels(voxels, resolution=encoder_resolution(config))
+    self._input = average_voxels(voxels, resolution=encoder_resolution(config))
     self._resolution = 0
     self._sampled: list[Sampled] = []
 
@@ -180,8 +184,13 @@ class Batches:
   def _sample(self, resolution: int) -> list[Sampled]:
     seed = [self._config.loop.seed, resolution]
     rng = np.random.default_rng(seed)
+    budget = self._config.budget * BUDGETS[resolution]
     return [
-      sample_voxels(shrink_voxels(each, resolution=resolution), rng=rng)
+      sample_voxels(
+        shrink_voxels(each, resolution=resolution),
+        rng=rng,
+        budget=min(budget, resolution**3),
+      )
       for each in self._voxels
     ]
 

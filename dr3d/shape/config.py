@@ -10,21 +10,26 @@ from dr3d.training.loop import LoopConfig
 class AutoencoderConfig:
   """Encoder, decoder and their training.
 
-  The defaults are what learns within half an hour on a CPU, with sines of the
-  coordinates and the cross entropy. `published_config` has the settings of the
-  paper, which need some GPU-days and leave the constant prediction only after
-  many more steps.
+  The defaults are what learns within half an hour on a CPU: a grid that the
+  code unfolds into, sines of the coordinates and the cross entropy.
+  `published_config` has the settings of the paper, which need some GPU-days and
+  leave the constant prediction only after many more steps.
 
   Attributes:
     code_size: Z.
     encoder_widths: channels of the encoder's layers. Three of them take 32³
-      voxels, four take 64³.
+      voxels, each the share of its finer ones that are full, four take 64³.
     decoder_widths: of the decoder's layers.
     octaves: of the coordinates' sines and cosines; 0 for bare coordinates.
     scale: of the bare coordinates; 1 for [-1, 1], 0.5 for [-½, ½].
     deviation: of the decoder's initial weights; 0 for LeCun's.
+    grid_widths: channels of the grid that a code unfolds into, at 4³, 8³ and
+      so on voxels; the decoder reads it at the point. Empty for none, as
+      published.
     loss: binary cross entropy or mean squared error of the occupancy.
     stages: resolution of the points and share of the steps, in turn.
+    budget: points of a shape that are kept for a stage, times the published
+      ones. With 2, most are near the surface, with 1 a quarter at 64³.
     shapes: of a step.
     points: of a shape and a step.
     rate: peak of the learning rate.
@@ -34,20 +39,22 @@ class AutoencoderConfig:
   """
 
   code_size: int = 128
-  encoder_widths: tuple[int, ...] = (24, 48, 96)
-  decoder_widths: tuple[int, ...] = (512, 256, 128, 64, 32)
+  encoder_widths: tuple[int, ...] = (16, 32, 64)
+  decoder_widths: tuple[int, ...] = (64, 64, 32)
   octaves: int = 4
   scale: float = 1.0
   deviation: float = 0.0
+  grid_widths: tuple[int, ...] = (64, 32, 16)
   loss: Literal["bce", "mse"] = "bce"
-  stages: tuple[tuple[int, float], ...] = ((16, 0.1), (32, 0.3), (64, 0.6))
+  stages: tuple[tuple[int, float], ...] = ((16, 0.05), (32, 0.15), (64, 0.8))
+  budget: int = 2
   shapes: int = 8
-  points: int = 1024
-  rate: float = 2e-3
+  points: int = 2048
+  rate: float = 3e-3
   momentum: float = 0.9
   constant_rate: bool = False
   loop: LoopConfig = dataclasses.field(
-    default_factory=lambda: LoopConfig(steps=650, checkpoint_every=65)
+    default_factory=lambda: LoopConfig(steps=2400, checkpoint_every=200)
   )
 
 
@@ -63,6 +70,8 @@ def published_config() -> AutoencoderConfig:
     octaves=0,
     scale=0.5,
     deviation=0.02,
+    grid_widths=(),
+    budget=1,
     loss="mse",
     stages=((16, 0.25), (32, 0.25), (64, 0.5)),
     shapes=1,

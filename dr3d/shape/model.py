@@ -31,17 +31,17 @@ from dr3d.shape.voxel import (
   RESOLUTION,
   SCALE,
   Pose,
+  average_voxels,
   fill_voxels,
   grid_points,
   place_mesh,
-  shrink_voxels,
 )
 
 Array = jax.Array
 
 CONFIG_FILE = "shape.json"
 _FILES = WeightDirectory(
-  "shape model", CONFIG_FILE, 1, "experiments.shape_train"
+  "shape model", CONFIG_FILE, 2, "experiments.shape_train"
 )
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained" / "shape"
 
@@ -110,10 +110,10 @@ class ShapeModel:
     R is a multiple of the encoder's resolution.
     """
     config = self.config.autoencoder
-    coarse = shrink_voxels(voxels, resolution=encoder_resolution(config))
+    coarse = average_voxels(voxels, resolution=encoder_resolution(config))
     return _in_batches(
       functools.partial(_encode, self.params["encoder"], config=config),
-      coarse.astype(np.float32),
+      coarse,
     )
 
   def encode(

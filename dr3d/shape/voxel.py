@@ -90,13 +90,27 @@ def shrink_voxels(voxels: np.ndarray, *, resolution: int) -> np.ndarray:
   Raises:
     ValueError: it does not.
   """
-  fine = voxels.shape[-1]
-  if fine % resolution:
-    raise ValueError(f"{fine} voxels cannot be shrunk to {resolution}.")
-  k = fine // resolution
-  cells = (resolution, k) * 3
-  blocks = voxels.reshape(*voxels.shape[:-3], *cells)
+  blocks = _cut_blocks(voxels, resolution)
   return np.asarray(blocks.any(axis=(-5, -3, -1)))
+
+
+def average_voxels(voxels: np.ndarray, *, resolution: int) -> np.ndarray:
+  """Returns coarser voxels with the share of their fine ones that are full.
+
+  Unlike `shrink_voxels` it tells where within a voxel the surface is, and a
+  thin wall from a thick one.
+
+  Args:
+    voxels: bool [..., R, R, R].
+    resolution: divides R.
+
+  Returns:
+    float32 [..., resolution, resolution, resolution] in [0, 1].
+
+  Raises:
+    ValueError: it does not.
+  """
+  return _cut_blocks(voxels, resolution).mean(axis=(-5, -3, -1), dtype="f4")
 
 
 def grid_points(resolution: int) -> np.ndarray:
@@ -105,6 +119,15 @@ def grid_points(resolution: int) -> np.ndarray:
   return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(
     -1, 3
   )
+
+
+def _cut_blocks(voxels: np.ndarray, resolution: int) -> np.ndarray:
+  """[..., R, R, R] to [..., n, k, n, k, n, k], n = resolution."""
+  fine = voxels.shape[-1]
+  if fine % resolution:
+    raise ValueError(f"{fine} voxels cannot be shrunk to {resolution}.")
+  cells = (resolution, fine // resolution) * 3
+  return voxels.reshape(*voxels.shape[:-3], *cells)
 
 
 def _cover_faces(corners: np.ndarray) -> np.ndarray:

@@ -10,12 +10,12 @@ from support.system import interrupt_at, read_log
 from dr3d.camera.view import make_views, ring_views, take_views
 from dr3d.error import FieldError
 from dr3d.field import train as train_lib
-from dr3d.field.config import BatchConfig, FieldConfig
+from dr3d.field.config import BatchConfig, FieldConfig, check_config
 from dr3d.field.field import Field
 from dr3d.field.fit import FitConfig, fit_codes
 from dr3d.field.latent import fit_latents, walk
 from dr3d.field.loss import hard_loss
-from dr3d.field.picture import PictureSet
+from dr3d.field.picture import PictureSet, draw_pixels, find_near
 from dr3d.field.surface import extract_surface, make_renderer
 from dr3d.nn.radiance import NetworkConfig
 from dr3d.render.config import RenderConfig
@@ -77,6 +77,31 @@ def test_training_lowers_the_losses(complete):
   )
   assert last < 0.2 * first
   assert (workdir / rows[-1]["picture"]).exists()
+
+
+def test_share_of_the_pixels_is_drawn_in_and_around_the_masks():
+  near = find_near(PICTURES)
+  assert near[PICTURES.masks > 0].all()
+  # Two pixels more on each side of a ball.
+  for mask, some in zip(PICTURES.masks, near, strict=True):
+    row = len(mask) // 2
+    assert some[row].sum() == min((mask[row] > 0).sum() + 4, SIZE)
+  batch = draw_pixels(
+    PICTURES, 3, count=4, pixels=200, seed=0, near=near, share=0.75
+  )
+  x, y = np.moveaxis(np.int64(batch.pixel), -1, 0)
+  inside = near[batch.picture[:, None], y, x]
+  assert inside[:, :150].all()
+  anywhere = inside[:, 150:].mean(axis=1)
+  expected = near[batch.picture].mean(axis=(1, 2))
+  np.testing.assert_allclose(anywhere, expected, atol=0.25)
+  with pytest.raises(ValueError, match="near must be"):
+    check_config(dataclasses.replace(CONFIG, batch=BatchConfig(near=1.5)))
+
+
+def test_without_masks_all_pixels_are_near():
+  bare = dataclasses.replace(PICTURES, masks=None)
+  assert find_near(bare).all()
 
 
 def test_field_shows_a_ball_from_a_side_that_no_picture_shows(complete):

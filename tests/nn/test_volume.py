@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dr3d.nn.volume import VoxelEncoder, halve
+from dr3d.nn.volume import VoxelEncoder, double, halve
 
 
 def test_halving_equals_the_convolution():
@@ -19,6 +19,17 @@ def test_halving_equals_the_convolution():
     precision="highest",
   )
   np.testing.assert_allclose(halve(x, kernel), expected, atol=1e-4)
+
+
+def test_doubling_is_the_adjoint_of_halving():
+  keys = jax.random.split(jax.random.key(0), 3)
+  fine = jax.random.normal(keys[0], (2, 8, 8, 8, 3))
+  coarse = jax.random.normal(keys[1], (2, 4, 4, 4, 5))
+  kernel = jax.random.normal(keys[2], (4, 4, 4, 3, 5))
+  doubled = double(coarse, kernel)
+  assert doubled.shape == fine.shape
+  one = jnp.sum(halve(fine, kernel) * coarse)
+  np.testing.assert_allclose(one, jnp.sum(fine * doubled), rtol=1e-4)
 
 
 def test_codes_lie_between_0_and_1_and_do_not_depend_on_the_batch():

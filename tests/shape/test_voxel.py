@@ -6,6 +6,7 @@ from dr3d.error import MeshError
 from dr3d.mesh import make_mesh
 from dr3d.shape.voxel import (
   SCALE,
+  average_voxels,
   fill_voxels,
   grid_points,
   is_solid,
@@ -70,6 +71,17 @@ def test_coarse_voxel_is_full_if_any_fine_one_is():
     assert coarse[b, x, y, z] == part.any()
   with pytest.raises(ValueError, match="cannot be shrunk to 3"):
     shrink_voxels(fine, resolution=3)
+
+
+def test_share_of_a_coarse_voxel_is_the_mean_of_its_fine_ones():
+  fine = np.random.default_rng(0).random((2, 8, 8, 8)) > 0.5
+  shares = average_voxels(fine, resolution=4)
+  assert shares.dtype == np.float32
+  for b, x, y, z in np.ndindex(shares.shape):
+    part = fine[b, 2 * x : 2 * x + 2, 2 * y : 2 * y + 2, 2 * z : 2 * z + 2]
+    assert shares[b, x, y, z] == part.mean()
+  with pytest.raises(ValueError, match="cannot be shrunk to 3"):
+    average_voxels(fine, resolution=3)
 
 
 def test_placed_mesh_keeps_two_voxels_empty_in_the_principal_pose():

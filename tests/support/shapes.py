@@ -17,6 +17,7 @@ TINY = AutoencoderConfig(
   encoder_widths=(4, 8),
   decoder_widths=(32, 16),
   octaves=2,
+  grid_widths=(8, 4),
   stages=((16, 0.5), (32, 0.5)),
   shapes=2,
   points=256,
