@@ -215,7 +215,8 @@ def draw_answers(
   for file, mesh, answer in answers:
     matches = answer.matches[:SHEET_MATCHES]
     found = [load_mesh(known / m.model, face_budget=budget) for m in matches]
-    query, *images = (_draw_model(each, pipeline) for each in [mesh, *found])
+    query = _draw_model(mesh, pipeline, SHEET_VIEWS)
+    images = [_draw_model(each, pipeline, SHEET_VIEWS - 1) for each in found]
     rows.append(
       sheet.Row(
         name=f"{file.path.parent.parent.name}: {file.name}",
@@ -231,18 +232,18 @@ def draw_answers(
   sheet.save(sheet.draw_answers(rows, views=SHEET_VIEWS), path)
 
 
-def _draw_model(mesh: Mesh, pipeline: Pipeline) -> np.ndarray:
+def _draw_model(mesh: Mesh, pipeline: Pipeline, count: int) -> np.ndarray:
   """Draws a mesh from the first viewpoints of a pipeline, in white light.
 
   The cameras are not the learned ones, which may cut off what does not help T.
 
   Returns:
-    float32 `[SHEET_VIEWS, VIEW_SIZE, VIEW_SIZE, 4]`.
+    float32 `[count, VIEW_SIZE, VIEW_SIZE, 4]`.
   """
   return np.stack(
     [
       draw_view(mesh, quaternion, distance=_DISTANCE, size=VIEW_SIZE)
-      for quaternion in np.asarray(pipeline.views.quaternion)[:SHEET_VIEWS]
+      for quaternion in np.asarray(pipeline.views.quaternion)[:count]
     ]
   )
 
