@@ -20,7 +20,7 @@ def ask(label, answer, unknown):
 
   file = ModelFile(pathlib.Path("a.stl"), "a.stl", label)
   query = Query(np.ones((1, 1), np.float32))
-  return Question(file, query, reply(answer), reply(unknown))
+  return Question(file, query, reply(answer), unknown and reply(unknown))
 
 
 def test_tally_counts_right_accepted_and_falsely_accepted_answers():
@@ -28,12 +28,14 @@ def test_tally_counts_right_accepted_and_falsely_accepted_answers():
     ask("nut", ("nut",), ("bolt",)),
     ask("nut", ("bolt",), ("bolt", "unknown")),
     ask("bolt", ("bolt", "ambiguous"), ("nut", "ambiguous")),
+    ask("bolt", ("bolt",), None),
   ]
   assert count_answers(questions, classes=2) == Tally(
-    count=3,
-    right=2,
-    accepted=2,
-    accepted_right=1,
+    count=4,
+    right=3,
+    accepted=3,
+    accepted_right=2,
+    unknown=3,
     false_accepts=1,
     classes=2,
   )

@@ -60,7 +60,7 @@ Found:   {tally.right} of {tally.count} scans got the right name out of \
 Sure:    for {tally.accepted} scans dr3d says that it is sure, and \
 {tally.accepted_right} of these are right; for {unsure} it asks you to look.
 Unknown: with all parts of the right kind taken out, it should be sure of \
-none; it was of {tally.false_accepts} of {tally.count}.
+none; it was of {tally.false_accepts} of {tally.unknown}.
 
 {outcome.seconds:.0f} s. Look at some of the answers in {outcome.picture}.
 Ask for one of these parts again:
