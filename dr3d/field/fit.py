@@ -92,7 +92,8 @@ def fit_codes(
   )
   moments = optimizer.init(learned)
   step = _make_step(field, config, optimizer, pictures.masks is not None)
-  near = find_near(pictures)
+  share = field.config.batch.near
+  near = find_near(pictures) if share else None
   losses = []
   for number in range(config.steps):
     batch = draw_pixels(
@@ -102,7 +103,7 @@ def fit_codes(
       pixels=config.pixels,
       seed=config.seed,
       near=near,
-      share=field.config.batch.near,
+      share=share,
     )
     learned, moments, loss = step(
       field.weights,

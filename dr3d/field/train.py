@@ -71,7 +71,7 @@ def train(
   def step(state: State, batch: Any, key: jax.Array):
     return call(state, pictures.views, batch, key)
 
-  near = find_near(pictures)
+  near = find_near(pictures) if batch.near else None
 
   def batches(number: int) -> Any:
     drawn = draw_pixels(
