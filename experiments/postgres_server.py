@@ -8,12 +8,13 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from experiments import free_port
 
 _VERSIONS = pathlib.Path("/usr/lib/postgresql")  # of Debian's packages
 _SECONDS = 60  # until a start counts as failed
@@ -48,9 +49,7 @@ class Server:
         "extra_groups": (),
       }
       os.chown(folder, entry.pw_uid, entry.pw_gid)
-    with socket.socket() as free:
-      free.bind(("127.0.0.1", 0))
-      self.port = free.getsockname()[1]
+    self.port = free_port.find()
     subprocess.run(
       [
         *(programs / "initdb", "-D", folder / "data", "-U", "dr3d"),

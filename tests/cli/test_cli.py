@@ -303,7 +303,7 @@ def test_every_exception_prints_one_line(
 OUTCOME = types.SimpleNamespace(
   tally=types.SimpleNamespace(
     count=30, right=26, accepted=19, accepted_right=18,
-    false_accepts=2,
+    false_accepts=2, unknown=15,
     classes=7,
   ),
   database=pathlib.Path("my parts/parts.db"),
@@ -328,7 +328,7 @@ def test_quickstart_prints_its_outcome_and_the_next_commands(
   assert "out of 7 kinds" in out
   assert "for 19 scans dr3d says that it is sure, and 18 of these" in out
   assert "for 11 it asks you to look" in out
-  assert "it was of 2 of 30" in out
+  assert "it was of 2 of 15" in out
   assert (
     "  .venv/bin/dr3d query --db='my parts/parts.db'"
     " 'my parts/scanned/nut/m3.stl'\n"

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from experiments import free_port
+
 _SECONDS = 60  # until it answers
 _RUN = "from milvus_lite.cmdline import main; main()"
 
@@ -21,9 +23,7 @@ class MilvusServer:
     Args:
       folder: of its data; made if missing.
     """
-    with socket.socket() as free:
-      free.bind(("127.0.0.1", 0))
-      self.port = free.getsockname()[1]
+    self.port = free_port.find()
     self.engine = f"milvus:http://127.0.0.1:{self.port}"
     self._folder = folder
     self.start()
