@@ -31,9 +31,7 @@ SHEET_VIEWS = 3  # of a query on the contact sheet; of a match one less
 VIEW_SIZE = 144  # on the contact sheet, pixels
 _DISTANCE = 4.0  # of its cameras, radii
 SCANNED = Protocol("so3", scan=True)
-_UNKNOWN = (
-  2  # every second scan asks as one of an unknown kind, to save seconds
-)
+_UNKNOWN = 2  # every second scan asks as one of an unknown kind, too
 _QUERIES_AT_ONCE = 2  # the machine that must be done in a minute has two cores
 
 T = TypeVar("T")

@@ -3,10 +3,10 @@
     python -m experiments.measure_locator --locator=work/locate/locator \
       --data=work/locate/test
 
-Prints one row for all scenes and one for each group of them. With --look=first
-only the network's map of the whole picture is measured, without a second look
-and without a calibration; --method=template is normalised template matching of
-the query at ten sizes, by OpenCV.
+Prints one row for all scenes and one for each group of them, with intervals of
+95 %. With --look=first only the network's map of the whole picture is measured,
+without a second look and without a calibration; --method=template is normalised
+template matching of the query at ten sizes, by OpenCV.
 """
 
 import pathlib
@@ -21,6 +21,7 @@ DATA = flags.DEFINE_string("data", None, "Expanded set.", required=True)
 COUNT = flags.DEFINE_integer("count", 300, "Scenes to use.")
 LOOK = flags.DEFINE_enum("look", "both", ["both", "first"], "What decides.")
 METHOD = flags.DEFINE_enum("method", "network", ["network", "template"], "")
+REPEATS = 1000  # of the bootstrap
 SIZES = np.geomspace(24, 150, 10)  # of a template, pixels
 
 
@@ -150,8 +151,28 @@ def print_rows(scores, groups) -> None:
       s for s, names in zip(scores, groups, strict=True) if group in names
     ]
     found = summarize(chosen)
-    cells = [f"{found[c]:.3f}" if c in found else "" for c in columns]
+    bounds = find_bounds(chosen)
+    cells = [
+      f"{found[c]:.3f} ({bounds[c][0]:.2f}-{bounds[c][1]:.2f})"
+      if c in found
+      else ""
+      for c in columns
+    ]
     print(f"| {group} | {len(chosen)} | {' | '.join(cells)} |")
+
+
+def find_bounds(scores) -> dict[str, tuple[float, float]]:
+  """95 % intervals of `summarize` by a bootstrap over scenes."""
+  from dr3d.locate.measure import summarize
+
+  rng = np.random.default_rng(0)
+  drawn: dict[str, list[float]] = {}
+  for _ in range(REPEATS):
+    rows = rng.integers(0, len(scores), len(scores))
+    for name, value in summarize([scores[i] for i in rows]).items():
+      drawn.setdefault(name, []).append(value)
+  bounds = {n: np.percentile(v, [2.5, 97.5]) for n, v in drawn.items()}
+  return {name: (low, high) for name, (low, high) in bounds.items()}
 
 
 if __name__ == "__main__":

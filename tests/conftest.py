@@ -13,6 +13,24 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
+# What takes longest starts first, so that no worker ends long after the other.
+_LONG = (
+  "experiments/test_notebooks.py",
+  "retrieval/test_train.py",
+  "training/test_hosts.py",
+  "retrieval/test_step.py",
+  "render/test_renderer.py",
+  "server/test_two_services.py",
+  "retrieval/test_recipe.py",
+  "render/raster/test_outline.py",
+  "server/test_browser.py",
+  "experiments/test_inverse.py",
+  "database/test_ray.py",
+  "shape/test_picture.py",
+  "experiments/test_benchmark.py",
+  "runtime/test_device.py",
+)
+
 _COMMON = {
   "deadline": None,  # the machine may have other work
   "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -24,6 +42,23 @@ settings.register_profile(
   "thorough", max_examples=1000, stateful_step_count=40, **_COMMON
 )
 settings.load_profile("few")
+
+
+def pytest_collection_modifyitems(items):
+  root = pathlib.Path(__file__).parent
+  rank = {root / name: i for i, name in enumerate(_LONG)}
+  items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture
+def optimized():
+  """Compiles as for a user, for a test whose programs run many times."""
+  jax.config.update("jax_disable_most_optimizations", False)
+  yield
+  jax.config.update(
+    "jax_disable_most_optimizations",
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1",
+  )
 
 
 @pytest.fixture(autouse=True, scope="module")

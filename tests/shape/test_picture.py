@@ -92,7 +92,7 @@ def test_trained_encoder_lifts_a_photograph_the_same_each_time(tmp_path):
   assert again.confidence == lifted.confidence
 
 
-def test_dream_raises_its_number_and_shifted_copies_do():
+def test_dream_raises_its_number_and_shifted_copies_do(optimized):
   model = ShapeModel.load()  # a tiny encoder hardly reacts to any picture
   units = np.argsort(-model.codes.std(axis=0))[:2].tolist()
   config = DreamConfig(steps=20, octaves=(8, 16))
