@@ -96,19 +96,23 @@ def measure_reconstruction(
   fine: int,
 ) -> Iterator[str]:
   """IoU at 32³ of all, and all measures at 64³ of some."""
-  yield start_table("shapes", "n", *_RIVALS, "decoded")
+  yield start_table("shapes", "n", *_RIVALS, "decoded", "refined")
   yield from _compare_training(model, train)
   for split in (test, choose(shapes.split("foreign"), len(test) // 3)):
     for group, rows in find_groups(split).items():
-      codes = model.encode_voxels(split.take(rows).voxels)
-      decoded = [decode_grid(model, c) for c in codes]
-      yield _tell_rivals(group, model, train, split.take(rows), codes, decoded)
+      some = split.take(rows)
+      codes = model.encode_voxels(some.voxels)
+      refined = model.refine_voxels(codes, some.voxels)
+      drawn = (
+        [decode_grid(model, c) for c in each] for each in (codes, refined)
+      )
+      yield _tell_rivals(group, model, train, some, codes, *drawn)
   yield ""
   chosen = choose(test, fine)
-  yield from _score_fine(
-    model, train, chosen, model.encode_voxels(chosen.voxels)
-  )
-  meshes = [decode_shape(model, c) for c in model.encode_voxels(chosen.voxels)]
+  codes = model.encode_voxels(chosen.voxels)
+  refined = model.refine_voxels(codes, chosen.voxels)
+  yield from _score_fine(model, train, chosen, codes, refined=refined)
+  meshes = [decode_shape(model, c) for c in refined]
   true = [_surface_of(voxels) for voxels in chosen.voxels]
   shown = [
     mesh
@@ -154,13 +158,17 @@ def measure_lifting(
 def _compare_training(model: ShapeModel, train: ShapeSet) -> Iterator[str]:
   chosen = choose(train, 30)
   codes = model.encode_voxels(chosen.voxels)
-  scores = [
-    overlap(decode_grid(model, c), v[None])[0]
-    for c, v in zip(
-      codes, shrink_voxels(chosen.voxels, resolution=GRID), strict=True
+  true = shrink_voxels(chosen.voxels, resolution=GRID)
+  cells = [
+    interval(
+      [
+        overlap(decode_grid(model, c), v[None])[0]
+        for c, v in zip(each, true, strict=True)
+      ]
     )
+    for each in (codes, model.refine_voxels(codes, chosen.voxels))
   ]
-  yield format_row("training shapes", len(chosen), "", "", "", interval(scores))
+  yield format_row("training shapes", len(chosen), "", "", "", *cells)
 
 
 def _tell_rivals(
@@ -169,44 +177,62 @@ def _tell_rivals(
   train: ShapeSet,
   test: ShapeSet,
   codes: np.ndarray,
-  decoded: Sequence[np.ndarray],
+  *drawn: Sequence[np.ndarray],
 ) -> str:
-  """A row of IoU at 32³: rivals from the training set, and the model."""
+  """A row of IoU at 32³: rivals from the training set, and what is drawn."""
   gallery = shrink_voxels(train.voxels, resolution=GRID)
   true = shrink_voxels(test.voxels, resolution=GRID)
   labels = np.array(train.labels)
-  mean, nearest, best, own = [], [], [], []
-  for label, voxels, code, shape in zip(
-    test.labels, true, codes, decoded, strict=True
-  ):
+  mean, nearest, best = [], [], []
+  for label, voxels, code in zip(test.labels, true, codes, strict=True):
     scores = overlap(voxels, gallery)
     fellow = gallery[labels == label] if label in train.labels else gallery
     mean.append(overlap(voxels, (fellow.mean(axis=0) > 0.5)[None])[0])
     far = np.linalg.norm(model.codes - code, axis=1)
     nearest.append(scores[far.argmin()])
     best.append(scores.max())
-    own.append(overlap(voxels, shape[None])[0])
-  cells = map(interval, (mean, nearest, best, own))
+  own = [
+    [
+      overlap(voxels, shape[None])[0]
+      for voxels, shape in zip(true, each, strict=True)
+    ]
+    for each in drawn
+  ]
+  cells = map(interval, (mean, nearest, best, *own))
   return format_row(group, len(test), *cells)
 
 
 def _score_fine(
-  model: ShapeModel, train: ShapeSet, test: ShapeSet, codes: np.ndarray
+  model: ShapeModel,
+  train: ShapeSet,
+  test: ShapeSet,
+  codes: np.ndarray,
+  *,
+  refined: np.ndarray | None = None,
 ) -> Iterator[str]:
   """All measures at 64³ of what is decoded and of the nearest by code."""
   from dr3d.descriptor import lightfield
 
   yield start_table(f"{len(test)} shapes, 64³", *_MEASURES)
-  rows: dict[str, list[list[float]]] = {"decoded": [], "nearest by code": []}
+  drawn = {"decoded": codes}
+  if refined is not None:
+    drawn["refined"] = refined
+  rows: dict[str, list[list[float]]] = {
+    name: [] for name in (*drawn, "nearest by code")
+  }
   for i, code in enumerate(codes):
     near = int(np.linalg.norm(model.codes - code, axis=1).argmin())
-    mesh = decode_shape(model, code)
     truth = mesh_of(test, i)
     field = lightfield.describe(truth)[None]
-    for name, voxels, shape in (
-      ("decoded", model.decode_voxels(code, resolution=64), mesh),
-      ("nearest by code", train.voxels[near], mesh_of(train, near)),
-    ):
+    shapes: dict[str, tuple[np.ndarray, Mesh | None]] = {
+      name: (
+        model.decode_voxels(each[i], resolution=64),
+        decode_shape(model, each[i]),
+      )
+      for name, each in drawn.items()
+    }
+    shapes["nearest by code"] = train.voxels[near], mesh_of(train, near)
+    for name, (voxels, shape) in shapes.items():
       if shape is None:
         continue
       o = score_occupancy(voxels, test.voxels[i])

@@ -9,6 +9,7 @@
     picture      training of the picture encoder
     dream        pictures that a number of the code responds to
     generator    training of the generator of codes
+    refine       codes that draw a known shape better
     model        ShapeModel: all networks together, saved and loaded
     lift         a picture to a mesh with its confidence; codes as a `Renderer`
     query        a code, drawn through the `Renderer` protocol, asks a database

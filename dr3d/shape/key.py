@@ -18,6 +18,7 @@ from dr3d.mesh import Mesh
 from dr3d.mesh.packing import unpack_mesh
 from dr3d.runtime.atomic import atomic_file
 from dr3d.shape.model import ShapeModel
+from dr3d.shape.refine import RefineConfig
 from dr3d.shape.voxel import fill_voxels, place_mesh
 
 if TYPE_CHECKING:
@@ -50,21 +51,41 @@ class CodeMatch:
 
 def encode_poses(model: ShapeModel, mesh: Mesh) -> np.ndarray:
   """Returns the codes of a mesh in its four principal poses, [4, Z]."""
+  return model.encode_voxels(_fill_poses(mesh))
+
+
+def _fill_poses(mesh: Mesh) -> np.ndarray:
   vertices = place_mesh(mesh)
-  voxels = [fill_voxels(vertices * signs, mesh.faces) for signs in _SIGNS]
-  return model.encode_voxels(np.stack(voxels))
+  return np.stack(
+    [fill_voxels(vertices * signs, mesh.faces) for signs in _SIGNS]
+  )
 
 
-def encode_pair(model: ShapeModel, first: Mesh, second: Mesh) -> np.ndarray:
+def encode_pair(
+  model: ShapeModel,
+  first: Mesh,
+  second: Mesh,
+  *,
+  refinement: RefineConfig | None = None,
+) -> np.ndarray:
   """Returns the codes of two meshes between which shapes are sought, [2, Z].
 
   The second one is taken in that of its four principal poses whose code is
   nearest to the first, so that a path between them does not turn it over.
+
+  Args:
+    model: of the codes.
+    first: a mesh.
+    second: another one.
+    refinement: see `ShapeModel.encode`.
   """
-  poses = encode_poses(model, second)
-  (code,) = model.encode([first])
-  nearest = np.linalg.norm(poses - code, axis=-1).argmin()
-  return np.stack([code, poses[nearest]])
+  voxels = np.concatenate([_fill_poses(first)[:1], _fill_poses(second)])
+  codes = model.encode_voxels(voxels)
+  nearest = 1 + np.linalg.norm(codes[1:] - codes[0], axis=-1).argmin()
+  rows = [0, nearest]
+  if refinement is None:
+    return codes[rows]
+  return model.refine_voxels(codes[rows], voxels[rows], config=refinement)
 
 
 def find_by_code(

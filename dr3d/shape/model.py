@@ -27,6 +27,7 @@ from dr3d.shape.config import (
   PictureConfig,
 )
 from dr3d.shape.isosurface import Field, find_surface, sample_refined
+from dr3d.shape.refine import RefineConfig, refine_codes
 from dr3d.shape.voxel import (
   RESOLUTION,
   SCALE,
@@ -117,14 +118,53 @@ class ShapeModel:
     )
 
   def encode(
-    self, meshes: Sequence[Mesh], *, pose: Pose = "principal"
+    self,
+    meshes: Sequence[Mesh],
+    *,
+    pose: Pose = "principal",
+    refinement: RefineConfig | None = None,
   ) -> np.ndarray:
-    """Returns the codes of meshes, float32 [B, Z]."""
+    """Returns the codes of meshes, float32 [B, Z].
+
+    Args:
+      meshes: B meshes.
+      pose: see `place_mesh`.
+      refinement: how the encoder's codes are refined, see `refine_voxels`; None
+        leaves them as they are.
+    """
     voxels = [
       fill_voxels(place_mesh(mesh, pose=pose), mesh.faces) for mesh in meshes
     ]
     shape = (-1, *(RESOLUTION,) * 3)
-    return self.encode_voxels(np.reshape(voxels, shape).astype(bool))
+    filled = np.reshape(voxels, shape).astype(bool)
+    codes = self.encode_voxels(filled)
+    if refinement is None:
+      return codes
+    return self.refine_voxels(codes, filled, config=refinement)
+
+  def refine_voxels(
+    self,
+    codes: np.ndarray,
+    voxels: np.ndarray,
+    *,
+    config: RefineConfig | None = None,
+  ) -> np.ndarray:
+    """Returns codes that draw the voxels better, float32 [B, Z].
+
+    They are for drawing. As keys, codes of the encoder are compared.
+
+    Args:
+      codes: float [B, Z] of the encoder.
+      voxels: bool [B, 64, 64, 64].
+      config: steps and their size.
+    """
+    return refine_codes(
+      self.params["decoder"],
+      codes,
+      voxels,
+      network=self.config.autoencoder,
+      config=config,
+    )
 
   def encode_pictures(self, pictures: np.ndarray) -> np.ndarray:
     """Returns the codes of pictures, float32 [B, Z].
