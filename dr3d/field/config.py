@@ -30,13 +30,14 @@ class BatchConfig:
     pictures: of a step; at most K.
     pixels: P, of each picture. The text has 32 of each of 4096 pictures.
     near: share of the pixels that are drawn in and around the masks, the
-      others anywhere; 0 as in the text. Ignored if there are no masks.
+      others anywhere; 0 in the text. What is far is learned first anyway.
+      Ignored if there are no masks.
     samples: S, of a ray; the text has 128.
   """
 
   pictures: int = 64
   pixels: int = 16
-  near: float = 0.0
+  near: float = 0.75
   samples: int = 32
 
 

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     to_values(
       FieldConfig(
         network=NetworkConfig(width=64, depth=5, background=False),
-        batch=BatchConfig(pictures=64, pixels=8, samples=24),
+        batch=BatchConfig(pictures=64, pixels=8, samples=48),
         size=48,
         steps=3000,
         draw_every=1000,
