@@ -64,6 +64,8 @@ def _check(flags: FlagValues, action: str, names: list[str]) -> None:
     reason = f"--out={flags.out} must end in .npy for encode"
   elif flags.db is not None and action != "interpolate":
     reason = "--db goes with interpolate only"
+  elif flags.refine is not None and action not in ("encode", "interpolate"):
+    reason = "--refine goes with encode and interpolate only"
   if reason:
     raise UsageError(f"shape: {reason}; see dr3d shape --help.")
   check_resolution("shape", flags.resolution)

@@ -32,6 +32,7 @@ def bolt(tmp_path):
     (["shape", "interpolate", "a", "--out=x"], "takes 2 files, not 1"),
     (["shape", "encode", "a.stl", "--out=x.txt"], "must end in .npy"),
     (["shape", "sample", "--out=x", "--db=y"], "goes with interpolate only"),
+    (["shape", "sample", "--out=x", "--refine=9"], "encode and interpolate"),
     (["shape", "sample", "--out=x", "--resolution=100"], "32, 64, 128 or 256"),
     (["query", "--db=x", "a.npy", "--refine"], "codes do not go with --refine"),
     (["query", "--server=http://x", "a.npy"], "codes do not go with --server"),
