@@ -53,12 +53,10 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def optimized():
   """Compiles as for a user, for a test whose programs run many times."""
+  before = jax.config.read("jax_disable_most_optimizations")
   jax.config.update("jax_disable_most_optimizations", False)
   yield
-  jax.config.update(
-    "jax_disable_most_optimizations",
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1",
-  )
+  jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True, scope="module")

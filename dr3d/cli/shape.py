@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("encode", "decode", "sample", "interpolate")
 _SHEET = "sheet.png"
-_REFINE = 200  # steps, 1.6 CPU seconds a shape
 _STEPS = 3  # shapes between two: at a quarter, a half and three quarters
 
 
@@ -28,10 +27,11 @@ def run(flags: FlagValues, files: list[str]) -> int:
   from dr3d.shape.refine import RefineConfig
 
   model = ShapeModel.load(flags.model)
-  steps = flags.refine
-  if steps is None and action == "interpolate":
-    steps = _REFINE
-  refinement = RefineConfig(steps) if steps else None
+  refinement = None
+  if flags.refine is not None:
+    refinement = RefineConfig(flags.refine)
+  elif action == "interpolate":
+    refinement = RefineConfig()
   if action == "encode":
     return _encode(model, names, flags.out, refinement)
   texts: list[str] = []

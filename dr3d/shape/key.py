@@ -79,7 +79,8 @@ def encode_pair(
     second: another one.
     refinement: see `ShapeModel.encode`.
   """
-  voxels = np.concatenate([_fill_poses(first)[:1], _fill_poses(second)])
+  alone = fill_voxels(place_mesh(first), first.faces)
+  voxels = np.concatenate([alone[None], _fill_poses(second)])
   codes = model.encode_voxels(voxels)
   nearest = 1 + np.linalg.norm(codes[1:] - codes[0], axis=-1).argmin()
   rows = [0, nearest]
